@@ -1,0 +1,11 @@
+//! The admission path: the bytes of an `AdmissionReview` in, the bytes of the answer out.
+//!
+//! Nothing here waits, and nothing here fails for what a pod says: a review that can be read is
+//! always answered `allowed: true`, because ARC marks a runner whose pod was refused with 403 or
+//! 422 as Failed for ever (actions-runner-controller, `ephemeralrunner_controller.go`).
+
+mod answer;
+mod review;
+
+pub use answer::{Answer, Outcome, Record, Rules, answer};
+pub use review::Unreadable;

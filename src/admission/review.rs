@@ -1,0 +1,119 @@
+//! The wire form of `admission.k8s.io/v1` `AdmissionReview`.
+//!
+//! Our own types, because kube's response writes the patch as a list of numbers (kube#1781) and
+//! decodes the pod into a type that drops fields it does not know.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pod::Json;
+
+/// The only version that the webhook registers for.
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// Why a body is not an `AdmissionReview` that can be answered. The caller gets an HTTP 400,
+/// which the API server turns into a retriable 500.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Not JSON, or cut short, or of another shape.
+    #[error("the body is not an AdmissionReview: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another kind or version.
+    #[error("expected {KIND} of {API_VERSION}, got {kind:?} of {api_version:?}")]
+    WrongKind {
+        /// The kind that came.
+        kind: String,
+        /// The apiVersion that came.
+        api_version: String,
+    },
+    /// A review without a request, such as an answer sent back.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+    /// An answer must echo the uid, so a request without one cannot be answered.
+    #[error("the request has no uid")]
+    NoUid,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    request: Option<Request<'a>>,
+}
+
+/// What the API server asks. Fields that nobody reads are not decoded.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request<'a> {
+    /// Identifies the request; the answer repeats it.
+    #[serde(borrow, default)]
+    pub uid: Cow<'a, str>,
+    /// The kind of the object.
+    #[serde(borrow, default)]
+    pub kind: GroupVersionKind<'a>,
+    /// The subresource, such as `exec`; absent for the object itself.
+    #[serde(borrow, default)]
+    pub sub_resource: Option<Cow<'a, str>>,
+    /// The object's name; absent when it is to be generated.
+    #[serde(borrow, default)]
+    pub name: Option<Cow<'a, str>>,
+    /// The namespace; unlike the object's own field it is always there for a pod.
+    #[serde(borrow, default)]
+    pub namespace: Option<Cow<'a, str>>,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    #[serde(borrow, default)]
+    pub operation: Cow<'a, str>,
+    /// Who asks.
+    #[serde(borrow, default)]
+    pub user_info: UserInfo<'a>,
+    /// The object; absent for a DELETE.
+    #[serde(borrow, default)]
+    pub object: Option<Json<'a>>,
+    /// Whether nothing will be stored.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+}
+
+/// The kind of an object.
+#[derive(Debug, Default, Deserialize)]
+pub struct GroupVersionKind<'a> {
+    /// The API group, empty for core.
+    #[serde(borrow, default)]
+    pub group: Cow<'a, str>,
+    /// The version.
+    #[serde(borrow, default)]
+    pub version: Cow<'a, str>,
+    /// The kind.
+    #[serde(borrow, default)]
+    pub kind: Cow<'a, str>,
+}
+
+/// The authenticated user.
+#[derive(Debug, Default, Deserialize)]
+pub struct UserInfo<'a> {
+    /// The user's name, such as `system:serviceaccount:arc-systems:arc-gha-rs-controller`.
+    #[serde(borrow, default)]
+    pub username: Cow<'a, str>,
+}
+
+/// Reads the request of a review.
+pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+    let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
+    if kind != KIND || api_version != API_VERSION {
+        return Err(Unreadable::WrongKind {
+            kind: kind.into_owned(),
+            api_version: api_version.into_owned(),
+        });
+    }
+    let request = request.ok_or(Unreadable::NoRequest)?;
+    if request.uid.is_empty() {
+        return Err(Unreadable::NoUid);
+    }
+    Ok(request)
+}

@@ -1,0 +1,17 @@
+//! `arc-rocm`: a mutating admission webhook, and a CLI on the same core, that make plain GitHub
+//! Actions Runner Controller (ARC) scale sets ROCm-ready.
+//!
+//! One review goes through the modules in this order, and no module reaches back:
+//!
+//! [`server`] (bytes over TLS) → [`admission`] (review) → [`selection`] (is it a runner, which
+//! profile) → [`plan`] (what to add, and why) → [`patch`] (JSON patch) → bytes.
+//!
+//! Everything between the two ends is pure: no I/O, no clock, no async. [`profile`] compiles
+//! the configuration ahead, [`pod`] is the read-only view that all of them share.
+
+pub mod admission;
+pub mod pod;
+pub mod profile;
+
+/// This build's version, as written into the status annotation and the metrics.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
