@@ -1,0 +1,344 @@
+//! Containers: the template's runner laid under the pod's, and the others put in.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Code, Docker, Place, Planner, Reason, Winner, canonical,
+    covers::covers,
+    docker, field::At, list, merge::{container_field, same_item}, text, volumes,
+};
+use crate::{
+    patch::Step,
+    pod::Json,
+    profile::template::{DIND, INIT_EXTERNALS, PODINFO_VOLUME, RUNNER, name_of},
+};
+
+/// The image that ARC's charts fill in; whatever its tag, nobody counts as having written it.
+const CHART_IMAGE: &str = "ghcr.io/actions/actions-runner";
+
+/// Whether ARC's chart filled in this image. A digest is something that a person pins.
+fn is_chart_image(image: &str) -> bool {
+    image.strip_prefix(CHART_IMAGE).is_some_and(|tag| {
+        tag.is_empty() || (tag.starts_with(':') && !tag.contains('@'))
+    })
+}
+
+/// The pull policy that the API server fills in for an image (`pkg/apis/core/v1/defaults.go`).
+pub(crate) fn default_pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    match name.rsplit_once(':') {
+        _ if name.contains('@') => "IfNotPresent",
+        None | Some((_, "latest")) => "Always",
+        Some(_) => "IfNotPresent",
+    }
+}
+
+impl<'p> Planner<'p> {
+    pub(super) fn containers(&mut self) {
+        let template = self.template;
+        let runner =
+            Place { list: "containers", index: self.runner_index, container: self.runner };
+        if let Some(wanted) = template.container(RUNNER) {
+            let wanted = self.adapted(wanted);
+            self.merge(runner, &wanted);
+        }
+        self.start(runner);
+        // The template's init containers go in before the author's own, in their order.
+        let mut next = 0;
+        for wanted in &template.init_containers {
+            next = self.container("initContainers", wanted, Some(next));
+        }
+        for wanted in template.containers.iter().filter(|wanted| name_of(wanted) != RUNNER) {
+            self.container("containers", wanted, None);
+        }
+    }
+
+    /// Puts one container in, or merges it with the one of its name. `before` is the index at
+    /// which a new one goes in; at the end without. Returns the index for the one that follows.
+    fn container(
+        &mut self,
+        list: &'static str,
+        wanted: &'p Value,
+        before: Option<usize>,
+    ) -> usize {
+        let name = name_of(wanted);
+        let next = before.unwrap_or_default();
+        if !self.wants_container(name) {
+            return next;
+        }
+        let other = if list == "containers" { "initContainers" } else { "containers" };
+        let place = Place::find(self.spec, list, name);
+        if let Some(place) = place {
+            let wanted = self.adapted_with_image(wanted);
+            self.merge(place, &wanted);
+            return next.max(place.index + 1);
+        }
+        if let Some(place) = Place::find(self.spec, other, name) {
+            if matches!(self.docker, Docker::Own(own) if own.index == place.index && own.list == other)
+            {
+                self.merge(place, &self.adapted(wanted));
+            } else {
+                self.conflict(
+                    Code::NameTaken,
+                    Winner::Author,
+                    place.label(""),
+                    format!("the name is taken, so profile {} adds none to {list}", self.profile()),
+                );
+            }
+            return next;
+        }
+        if name == DIND && !self.root_fields(wanted).is_empty() {
+            self.conflict(
+                Code::DindRoot,
+                Winner::Profile,
+                "spec.securityContext",
+                "dockerd must be root, so dind alone runs as user 0".to_owned(),
+            );
+        }
+        self.insert(list, wanted, before);
+        next
+    }
+
+    fn insert(&mut self, list: &'static str, wanted: &'p Value, before: Option<usize>) {
+        let name = name_of(wanted);
+        let mut new = self.adapted_with_image(wanted);
+        for mount in super::list(&new, "volumeMounts") {
+            self.use_volume(text(mount, "name"));
+        }
+        self.fit_resources(&mut new);
+        self.fit_ports(&mut new);
+        let reason = match name {
+            DIND => Reason::Dind,
+            INIT_EXTERNALS => Reason::Externals,
+            _ => Reason::Profile,
+        };
+        let steps = [Step::Key("spec"), Step::Key(list)];
+        match before {
+            Some(index) => self.edits.insert(&steps, index, new, reason),
+            None => self.edits.append(&steps, new, reason),
+        }
+    }
+
+    /// As [`Planner::adapted`]; the externals are copied from the image that the runner has.
+    fn adapted_with_image(&self, wanted: &'p Value) -> Cow<'p, Value> {
+        let mut adapted = self.adapted(wanted);
+        if name_of(wanted) == INIT_EXTERNALS && wanted.get("image").is_none() {
+            let (image, policy) = self.runner_image();
+            if let Value::Object(members) = adapted.to_mut() {
+                members.insert("image".into(), image.into());
+                if !policy.is_empty() {
+                    members.insert("imagePullPolicy".into(), policy.into());
+                }
+            }
+        }
+        adapted
+    }
+
+    /// The image and pull policy that the runner ends up with.
+    fn runner_image(&self) -> (&'p str, &'p str) {
+        let there = self.runner.text("image");
+        match self.template.container(RUNNER) {
+            Some(wanted) if !text(wanted, "image").is_empty() && (there.is_empty() || is_chart_image(there)) => {
+                (text(wanted, "image"), text(wanted, "imagePullPolicy"))
+            }
+            _ => (there, self.runner.text("imagePullPolicy")),
+        }
+    }
+
+    /// Lays `wanted` under the container at `place`, field by field.
+    fn merge(&mut self, place: Place<'p>, wanted: &Value) {
+        let Value::Object(members) = wanted else { return };
+        let kept = self.fields_kept(place);
+        let is_runner = place.list == "containers" && place.index == self.runner_index;
+        for (field, value) in members.iter().filter(|(field, _)| !kept.contains(&field.as_str())) {
+            match field.as_str() {
+                "name" | "imagePullPolicy" | "args" => {}
+                "image" => self.image(place, value.as_str().unwrap_or_default(), text(wanted, "imagePullPolicy")),
+                // The start wrapper runs the runner's.
+                "command" if is_runner => {}
+                "command" => self.command(place, wanted),
+                "env" => self.env(place, super::list(wanted, "env"), is_runner),
+                "volumeMounts" => self.mounts(place, super::list(wanted, field), is_runner),
+                "ports" => self.ports(place, super::list(wanted, field)),
+                "resources" => self.resources(place, value),
+                "securityContext" => self.container_security(place, value),
+                _ => {
+                    let steps = place.steps(&[Step::Key(field)]);
+                    let label = place.label(&format!(".{field}"));
+                    let there = place.container.get(field);
+                    self.field(At { steps: &steps, label: &label }, there, value, container_field(field));
+                }
+            }
+        }
+        if members.contains_key("args") && !members.contains_key("command") && !is_runner && !kept.contains(&"args") {
+            self.command(place, wanted);
+        }
+    }
+
+    /// An author's image is kept together with its pull policy.
+    fn image(&mut self, place: Place<'p>, image: &str, policy: &str) {
+        let there = place.container.text("image");
+        let policy_there = place.container.text("imagePullPolicy");
+        let mut set = |field, value: &str, reason| {
+            self.edits.set(&place.steps(&[Step::Key(field)]), Value::from(value), reason);
+        };
+        if there.is_empty() || (is_chart_image(there) && there != image) {
+            set("image", image, Reason::Default);
+            if !policy.is_empty() && policy != policy_there {
+                set("imagePullPolicy", policy, Reason::Default);
+            }
+        } else if there == image {
+            let unwritten = policy_there.is_empty() || policy_there == default_pull_policy(there);
+            if !policy.is_empty() && policy != policy_there {
+                if unwritten {
+                    set("imagePullPolicy", policy, Reason::Default);
+                } else {
+                    self.kept(Code::ImageKept, place.label(".imagePullPolicy"));
+                }
+            }
+        } else {
+            self.kept(Code::ImageKept, place.label(".image"));
+        }
+    }
+
+    /// Command and args count as one command line, however they are split.
+    fn command(&mut self, place: Place<'p>, wanted: &Value) {
+        let line = |field| place.container.list(field).iter();
+        let mut there = line("command").chain(line("args"));
+        let mut line = super::list(wanted, "command").iter().chain(super::list(wanted, "args"));
+        if there.clone().next().is_none() {
+            for field in ["command", "args"] {
+                if let Some(value) = wanted.get(field) {
+                    self.edits.set(&place.steps(&[Step::Key(field)]), value.clone(), Reason::Profile);
+                }
+            }
+        } else if !(line.all(|word| there.next().is_some_and(|there| covers(there, word))) && there.next().is_none()) {
+            self.kept(Code::CommandKept, place.label(".command"));
+        }
+    }
+
+    fn env(&mut self, place: Place<'p>, wanted: &[Value], is_runner: bool) {
+        for wanted in wanted {
+            let name = name_of(wanted);
+            if is_runner && !self.wants_runner_env(name) {
+                continue;
+            }
+            match docker::env(place.container, name) {
+                None => self.edits.append(&place.steps(&[Step::Key("env")]), wanted.clone(), Reason::Profile),
+                Some(there) if covers(there, wanted) => {}
+                Some(_) => self.kept(Code::EnvKept, place.label(&format!(".env[{name}]"))),
+            }
+        }
+    }
+
+    fn mounts(&mut self, place: Place<'p>, wanted: &[Value], is_runner: bool) {
+        for wanted in wanted {
+            if is_runner && !self.wants_runner_mount(wanted) {
+                continue;
+            }
+            let path = text(wanted, "mountPath");
+            let name = text(wanted, "name");
+            let there = place
+                .container
+                .list("volumeMounts")
+                .iter()
+                .find(|there| canonical(there.text("mountPath")) == canonical(path));
+            let Some(there) = there else {
+                self.use_volume(name);
+                self.edits.append(&place.steps(&[Step::Key("volumeMounts")]), wanted.clone(), Reason::Profile);
+                continue;
+            };
+            let same = there.text("name") == name && there.text("subPath") == text(wanted, "subPath")
+                && there.text("subPathExpr") == text(wanted, "subPathExpr");
+            if same {
+                self.use_volume(name);
+                continue;
+            }
+            let label = place.label(&format!(".volumeMounts[{path}]"));
+            let writable = volumes::find(self.spec, there.text("name")).is_none_or(volumes::is_writable)
+                && there.get("readOnly").and_then(Json::as_bool) != Some(true);
+            if name.ends_with(PODINFO_VOLUME) && is_runner && !writable {
+                let message = "the pod mounts something read-only here, so jobs find no gha-* files";
+                self.conflict(Code::PodinfoReadOnly, Winner::Author, label, message.to_owned());
+            } else {
+                self.kept(Code::MountKept, label);
+            }
+        }
+    }
+
+    /// Ports by number and protocol; a port whose name or host port is taken stays out, because
+    /// the API server wants both to be unique.
+    fn ports(&mut self, place: Place<'p>, wanted: &[Value]) {
+        for wanted in wanted {
+            let there = place.container.list("ports");
+            if there.iter().any(|port| same_item(port, wanted, &["containerPort", "protocol"])) {
+                continue;
+            }
+            let name = name_of(wanted);
+            let name_taken = !name.is_empty() && there.iter().any(|port| port.text("name") == name);
+            if name_taken || self.host_port_taken(wanted) {
+                let number = wanted.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
+                self.kept(Code::PortTaken, place.label(&format!(".ports[{number}]")));
+            } else {
+                self.edits.append(&place.steps(&[Step::Key("ports")]), wanted.clone(), Reason::Profile);
+            }
+        }
+    }
+
+    fn host_port_taken(&self, wanted: &Value) -> bool {
+        let Some(host_port) = wanted.get("hostPort").filter(|port| port.as_i64() != Some(0)) else {
+            return false;
+        };
+        super::all_containers(self.spec).any(|place| {
+            place.container.list("ports").iter().any(|port| {
+                port.get("hostPort").is_some_and(|there| covers(there, host_port))
+                    && same_item(port, wanted, &["protocol"])
+            })
+        })
+    }
+
+    /// Takes host ports that the pod already uses out of a new container.
+    fn fit_ports(&mut self, container: &mut Cow<'_, Value>) {
+        if !super::list(container, "ports").iter().any(|port| self.host_port_taken(port)) {
+            return;
+        }
+        let name = name_of(container).to_owned();
+        let Value::Object(members) = container.to_mut() else { return };
+        if let Some(Value::Array(ports)) = members.get_mut("ports") {
+            ports.retain(|port| !self.host_port_taken(port));
+        }
+        self.kept(Code::PortTaken, format!("spec[{name}].ports"));
+    }
+}
+
+/// The members of a template's object; none when it is not one.
+pub(super) fn members(value: Option<&Value>) -> Option<&Map<String, Value>> {
+    value.and_then(Value::as_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_charts_image_is_known_by_its_name_and_a_pinned_digest_is_not_it() {
+        assert!(is_chart_image("ghcr.io/actions/actions-runner:latest"));
+        assert!(is_chart_image("ghcr.io/actions/actions-runner:2.330.0"));
+        assert!(is_chart_image("ghcr.io/actions/actions-runner"));
+        assert!(!is_chart_image("ghcr.io/actions/actions-runner@sha256:abc"));
+        assert!(!is_chart_image("ghcr.io/actions/actions-runner:1@sha256:abc"));
+        assert!(!is_chart_image("ghcr.io/actions/actions-runner-dind:latest"));
+        assert!(!is_chart_image("mirror.example.com/actions/actions-runner:latest"));
+    }
+
+    #[test]
+    fn the_default_pull_policy_is_that_of_the_api_server() {
+        assert_eq!(default_pull_policy("busybox"), "Always");
+        assert_eq!(default_pull_policy("localhost:5000/busybox"), "Always");
+        assert_eq!(default_pull_policy("busybox:latest"), "Always");
+        assert_eq!(default_pull_policy("busybox:1"), "IfNotPresent");
+        assert_eq!(default_pull_policy("busybox@sha256:abc"), "IfNotPresent");
+    }
+}

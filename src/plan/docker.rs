@@ -1,0 +1,361 @@
+//! Who provides Docker to the pod, and what the dind container that we add takes over from the
+//! runner.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Code, Conflict, Place, Planner, Winner, all_containers, canonical, covers::covers, list, text,
+    volumes,
+};
+use crate::{
+    pod::Json,
+    profile::template::{DIND, DIND_VOLUMES, EXTERNALS_VOLUME, SOCKET_VOLUME, Template, name_of},
+};
+
+/// The environment variable by which Docker's CLI finds its daemon.
+const DOCKER_HOST: &str = "DOCKER_HOST";
+/// The environment variable by which ARC's kubernetes modes are known.
+const CONTAINER_HOOKS: &str = "ACTIONS_RUNNER_CONTAINER_HOOKS";
+/// ARC gives the runner the lower-case three when the scale set has `proxy` (arc.md: only the
+/// runner); authors write either case, and dockerd reads both.
+const PROXY: [&str; 6] =
+    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+/// Set by ARC's chart when the scale set has `githubServerTLS`; the file is mounted in the runner.
+const EXTRA_CA: &str = "NODE_EXTRA_CA_CERTS";
+/// Where Go programs such as dockerd look for more certificates beside the system's bundle.
+const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+/// The fields that make a dind container what it is; an author's own keeps all of them.
+const IDENTITY: [&str; 12] = [
+    "args",
+    "command",
+    "image",
+    "imagePullPolicy",
+    "lifecycle",
+    "livenessProbe",
+    "readinessProbe",
+    "restartPolicy",
+    "restartPolicyRules",
+    "securityContext",
+    "startupProbe",
+    "workingDir",
+];
+
+/// Who provides Docker.
+#[derive(Clone, Copy)]
+pub(super) enum Docker<'p> {
+    /// The dind container of the template.
+    Ours,
+    /// A dind container that the author wrote.
+    Own(Place<'p>),
+    /// Nobody in this pod, or nobody we know.
+    Elsewhere,
+}
+
+impl<'p> Docker<'p> {
+    pub(super) fn of(
+        spec: &'p Json<'p>,
+        runner: &'p Json<'p>,
+        template: &'p Template,
+        conflicts: &mut Vec<Conflict>,
+    ) -> Self {
+        let mut note = |code, path: String, message: &str| {
+            let message = message.to_owned();
+            conflicts.push(Conflict { code, winner: Winner::Author, path, message });
+        };
+        let wanted = template.dind();
+        if let Some(own) = all_containers(spec).find(|place| is_dind(place.container)) {
+            if wanted.is_some_and(|wanted| is_same_daemon(own.container, wanted)) {
+                return Self::Ours;
+            }
+            if own.container.text("name") != "runner" {
+                if wanted.is_some() {
+                    let message = "the pod has its own Docker-in-Docker, which is kept as it is";
+                    note(Code::DindKept, own.label(""), message);
+                }
+                return Self::Own(own);
+            }
+        }
+        let Some(wanted) = wanted else { return Self::Elsewhere };
+        if let Some((path, why)) = obstacle(spec, runner, wanted, template) {
+            note(Code::DindLeftOut, path, &format!("{why}, so no Docker-in-Docker is added"));
+            return Self::Elsewhere;
+        }
+        Self::Ours
+    }
+}
+
+/// What speaks against adding a dind container: the field and the reason.
+fn obstacle(
+    spec: &Json<'_>,
+    runner: &Json<'_>,
+    dind: &Value,
+    template: &Template,
+) -> Option<(String, String)> {
+    let runner_label = |rest: &str| format!("spec.containers[runner]{rest}");
+    if is_dind(runner) {
+        return Some((runner_label(""), "the runner container runs its own dockerd".into()));
+    }
+    let wanted_host = template
+        .container("runner")
+        .and_then(|runner| list(runner, "env").iter().find(|env| text(env, "name") == DOCKER_HOST));
+    if let Some(host) = env(runner, DOCKER_HOST)
+        && wanted_host.is_none_or(|wanted| !covers(host, wanted))
+    {
+        let path = runner_label(".env[DOCKER_HOST]");
+        return Some((path, "the pod's own value points to another Docker".into()));
+    }
+    if spec.get("hostUsers").and_then(Json::as_bool) == Some(false) {
+        let why = "dockerd cannot run in a user namespace (hostUsers false)";
+        return Some(("spec.hostUsers".into(), why.into()));
+    }
+    let socket_dir = list(dind, "volumeMounts")
+        .iter()
+        .find(|mount| text(mount, "name") == SOCKET_VOLUME)
+        .map(|mount| text(mount, "mountPath"))?;
+    for mount in runner.list("volumeMounts") {
+        let path = mount.text("mountPath");
+        let label = || runner_label(&format!(".volumeMounts[{path}]"));
+        let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
+        if parent == Some(canonical(socket_dir)) && path.ends_with(".sock") {
+            return Some((label(), "the pod mounts a Docker socket of its own".into()));
+        }
+        let read_only = mount.get("readOnly").and_then(Json::as_bool) == Some(true)
+            || volumes::find(spec, mount.text("name")).is_some_and(|v| !volumes::is_writable(v));
+        if canonical(path) == canonical(socket_dir) && read_only {
+            let why = "what the pod mounts here cannot hold Docker's socket";
+            return Some((label(), why.into()));
+        }
+    }
+    None
+}
+
+/// Whether a container runs a Docker daemon: by its name, its image or its command line.
+fn is_dind(container: &Json<'_>) -> bool {
+    let image = container.text("image");
+    let image = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    container.text("name") == DIND
+        || image.split([':', '@', '-', '_', '.']).any(|word| word == DIND)
+        || ["command", "args"]
+            .iter()
+            .flat_map(|field| container.list(field))
+            .filter_map(Json::as_str)
+            // Our own wrapper's text speaks of dockerd too; it is on the runner.
+            .any(|word| word.split_ascii_whitespace().any(|word| word == "dockerd"))
+            && container.text("name") != "runner"
+}
+
+/// Whether the pod's container is the template's, seen again. Where the template has a command,
+/// that tells; others may have rewritten the image to a mirror in between.
+fn is_same_daemon(there: &Json<'_>, wanted: &Value) -> bool {
+    let fields: &[&str] =
+        if wanted.get("command").is_some() { &["name", "command"] } else { &["name", "image", "args"] };
+    fields.iter().all(|&field| match (there.get(field), wanted.get(field)) {
+        (None, None) => true,
+        (Some(there), Some(wanted)) => covers(there, wanted),
+        _ => false,
+    })
+}
+
+/// The pod container's environment variable `name`.
+pub(super) fn env<'p>(container: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
+    container.list("env").iter().find(|env| env.text("name") == name)
+}
+
+/// Whether a runner container is one of ARC's kubernetes modes, whose jobs run in other pods.
+pub fn is_kubernetes_mode(runner: &Json<'_>) -> bool {
+    env(runner, CONTAINER_HOOKS).is_some()
+}
+
+impl<'p> Planner<'p> {
+    /// The fields of the template's container that do not go into the pod's container at `place`.
+    pub(super) fn fields_kept(&self, place: Place<'_>) -> &'static [&'static str] {
+        match self.docker {
+            Docker::Own(own) if own.list == place.list && own.index == place.index => &IDENTITY,
+            _ => &[],
+        }
+    }
+
+    /// Whether Docker's daemon is in this pod, so that the start wrapper has something to wait for.
+    pub(super) fn has_docker(&self) -> bool {
+        !matches!(self.docker, Docker::Elsewhere)
+    }
+
+    /// Whether the template's init container or container `name` goes into this pod.
+    pub(super) fn wants_container(&self, name: &str) -> bool {
+        use crate::profile::template::INIT_EXTERNALS;
+        match self.docker {
+            Docker::Ours => true,
+            Docker::Own(_) if name == INIT_EXTERNALS => {
+                Place::find(self.spec, "initContainers", name).is_some()
+            }
+            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
+            Docker::Own(_) => true,
+            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
+        }
+    }
+
+    /// Whether the runner gets the template's mount. What belongs to dind alone goes in only
+    /// where the pod's dind has the same: an empty volume over the runner's externals would leave
+    /// it without node.
+    pub(super) fn wants_runner_mount(&self, mount: &Value) -> bool {
+        let name = text(mount, "name");
+        if !DIND_VOLUMES.contains(&name) {
+            return true;
+        }
+        match self.docker {
+            Docker::Ours => true,
+            Docker::Own(own) => {
+                name != EXTERNALS_VOLUME
+                    && own.container.list("volumeMounts").iter().any(|there| {
+                        there.text("name") == name
+                            && canonical(there.text("mountPath"))
+                                == canonical(text(mount, "mountPath"))
+                    })
+            }
+            Docker::Elsewhere => false,
+        }
+    }
+
+    /// Whether the runner gets the template's environment variable.
+    pub(super) fn wants_runner_env(&self, name: &str) -> bool {
+        match self.docker {
+            _ if name != DOCKER_HOST => true,
+            Docker::Ours => true,
+            Docker::Own(own) => own
+                .container
+                .list("volumeMounts")
+                .iter()
+                .any(|mount| mount.text("name") == SOCKET_VOLUME),
+            Docker::Elsewhere => false,
+        }
+    }
+
+    /// The template's container as it goes into this pod: volumes by their names here, and for
+    /// dind what it must share with the runner.
+    pub(super) fn adapted(&self, wanted: &'p Value) -> Cow<'p, Value> {
+        let mut adapted = Cow::Borrowed(wanted);
+        for (index, mount) in list(wanted, "volumeMounts").iter().enumerate() {
+            let name = text(mount, "name");
+            let actual = self.volume_names.actual(name);
+            if actual != name
+                && let Some(place) = adapted.to_mut().pointer_mut(&format!("/volumeMounts/{index}/name"))
+            {
+                *place = Value::String(actual.into_owned());
+            }
+        }
+        if name_of(wanted) == DIND && matches!(self.docker, Docker::Ours) {
+            self.share_mounts(&mut adapted);
+            self.share_proxy(&mut adapted);
+            self.share_ca(&mut adapted);
+            self.be_root(&mut adapted);
+        }
+        adapted
+    }
+
+    /// Paths that runner and dind share must be the same directory: `docker run -v PATH:PATH` is
+    /// resolved by dockerd. Where the author mounts something of their own, dind mounts it too.
+    fn share_mounts(&self, dind: &mut Cow<'_, Value>) {
+        let Some(runner) = self.template.container("runner") else { return };
+        let shared = list(runner, "volumeMounts");
+        let mounts = list(dind, "volumeMounts").len();
+        for index in 0..mounts {
+            let Some(mount) = list(dind, "volumeMounts").get(index) else { continue };
+            let path = canonical(text(mount, "mountPath"));
+            let is_shared = shared.iter().any(|other| canonical(text(other, "mountPath")) == path);
+            let there = self
+                .runner
+                .list("volumeMounts")
+                .iter()
+                .find(|there| canonical(there.text("mountPath")) == path);
+            let (true, Some(there)) = (is_shared, there) else { continue };
+            let differs = ["name", "subPath", "subPathExpr"]
+                .iter()
+                .any(|field| there.text(field) != text(mount, field));
+            if differs {
+                self.copy_mount(dind, there, Some(index));
+            }
+        }
+    }
+
+    /// Copies a mount of the runner into dind, over the mount at `index` or as a new one, with
+    /// the variables that its `subPathExpr` uses.
+    fn copy_mount(&self, dind: &mut Cow<'_, Value>, there: &Json<'_>, index: Option<usize>) {
+        let mount = there.to_value();
+        let Value::Object(members) = dind.to_mut() else { return };
+        let mounts = members.entry("volumeMounts").or_insert_with(|| json!([]));
+        let Value::Array(mounts) = mounts else { return };
+        match index.and_then(|index| mounts.get_mut(index)) {
+            Some(place) => *place = mount,
+            None => mounts.push(mount),
+        }
+        for name in variables(there.text("subPathExpr")) {
+            let own = env(self.runner, name).map(Json::to_value);
+            let templates = self.template.container("runner").and_then(|runner| {
+                list(runner, "env").iter().find(|env| text(env, "name") == name).cloned()
+            });
+            if let Some(variable) = own.or(templates) {
+                add_env(members, variable);
+            }
+        }
+    }
+
+    fn share_proxy(&self, dind: &mut Cow<'_, Value>) {
+        for name in PROXY {
+            if let Some(variable) = env(self.runner, name)
+                && let Value::Object(members) = dind.to_mut()
+            {
+                add_env(members, variable.to_value());
+            }
+        }
+    }
+
+    /// A custom CA that the chart mounts into the runner (`githubServerTLS`) is needed by dockerd
+    /// as well, for a registry behind the same CA. `SSL_CERT_DIR` adds to the image's own bundle
+    /// (Go, `crypto/x509/root_unix.go`).
+    fn share_ca(&self, dind: &mut Cow<'_, Value>) {
+        let file = env(self.runner, EXTRA_CA).map(|variable| variable.text("value"));
+        let Some(file) = file.filter(|file| !file.is_empty()) else { return };
+        let mount = self.runner.list("volumeMounts").iter().find(|mount| {
+            let path = mount.text("mountPath").trim_end_matches('/');
+            file == path || file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+        });
+        let (Some(mount), Some((dir, _))) = (mount, file.rsplit_once('/')) else { return };
+        let path = canonical(mount.text("mountPath"));
+        if list(dind, "volumeMounts").iter().any(|m| canonical(text(m, "mountPath")) == path) {
+            return;
+        }
+        self.copy_mount(dind, mount, None);
+        if let Value::Object(members) = dind.to_mut() {
+            let value = format!("/etc/ssl/certs:{dir}");
+            add_env(members, json!({"name": SSL_CERT_DIR, "value": value}));
+        }
+    }
+
+    /// dockerd must be root, whatever user the pod's own security context names.
+    fn be_root(&self, dind: &mut Cow<'_, Value>) {
+        for (field, root) in self.root_fields(dind) {
+            let Value::Object(members) = dind.to_mut() else { return };
+            let context = members.entry("securityContext").or_insert_with(|| json!({}));
+            if let Value::Object(context) = context {
+                context.insert(field.to_owned(), root);
+            }
+        }
+    }
+}
+
+/// Adds a variable unless the container has one of that name.
+fn add_env(container: &mut Map<String, Value>, variable: Value) {
+    let list = container.entry("env").or_insert_with(|| json!([]));
+    if let Value::Array(list) = list
+        && !list.iter().any(|other| name_of(other) == name_of(&variable))
+    {
+        list.push(variable);
+    }
+}
+
+/// The variables that a `subPathExpr` such as `$(POD_NAME)-docker` uses.
+pub(crate) fn variables(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split("$(").skip(1).filter_map(|rest| rest.split_once(')').map(|(name, _)| name))
+}

@@ -1,0 +1,141 @@
+//! Fields without code of their own: merged by the table in [`super::merge`].
+
+use serde_json::{Map, Value};
+
+use super::{
+    Code, Planner, Reason,
+    covers::covers,
+    merge::{Merge, is_default, pod_field, same_item, set_has},
+};
+use crate::{patch::Step, pod::Json};
+
+/// Where a field is: the steps to it, and the path shown to people.
+#[derive(Clone, Copy)]
+pub(super) struct At<'s> {
+    pub(super) steps: &'s [Step<'s>],
+    pub(super) label: &'s str,
+}
+
+impl At<'_> {
+    /// Runs `visit` with the place of the member `key`.
+    pub(super) fn member<T>(&self, key: &str, visit: impl FnOnce(At<'_>) -> T) -> T {
+        let mut steps = self.steps.to_vec();
+        steps.push(Step::Key(key));
+        let label = if key.contains(['.', '/']) {
+            format!("{}[{key}]", self.label)
+        } else {
+            format!("{}.{key}", self.label)
+        };
+        visit(At { steps: &steps, label: &label })
+    }
+}
+
+impl Planner<'_> {
+    /// One field of `spec`.
+    pub(super) fn pod_field(&mut self, field: &str, wanted: &Value) {
+        let there = self.spec.get(field);
+        if self.pod_field_excluded(field, wanted) {
+            return;
+        }
+        let steps = [Step::Key("spec"), Step::Key(field)];
+        let label = format!("spec.{field}");
+        self.field(At { steps: &steps, label: &label }, there, wanted, pod_field(field));
+        match field {
+            "priorityClassName" if there.is_none() => self.recompute_priority(),
+            // The old name of the same field; the API server refuses a pod in which they differ.
+            "serviceAccountName"
+                if there.is_none_or(|there| is_default(field, there) && !covers(there, wanted)) =>
+            {
+                let steps = [Step::Key("spec"), Step::Key("serviceAccount")];
+                self.edits.set(&steps, wanted.clone(), Reason::Profile);
+            }
+            _ => {}
+        }
+    }
+
+    /// The Priority admission plugin ran before us and wrote the default class' values; with
+    /// another class it refuses them with 403 (`plugin/pkg/admission/priority`), and ARC never
+    /// tries again. Null makes it compute them anew.
+    fn recompute_priority(&mut self) {
+        for field in ["priority", "preemptionPolicy"] {
+            if self.spec.get(field).is_some() && !self.template.spec.contains_key(field) {
+                let steps = [Step::Key("spec"), Step::Key(field)];
+                self.edits.set(&steps, Value::Null, Reason::Priority);
+            }
+        }
+    }
+
+    /// Lays `wanted` under what is `there`.
+    pub(super) fn field(
+        &mut self,
+        at: At<'_>,
+        there: Option<&Json<'_>>,
+        wanted: &Value,
+        merge: Merge,
+    ) {
+        match (merge, wanted) {
+            (Merge::Map(rule), Value::Object(wanted)) => self.map(at, there, wanted, rule),
+            (Merge::Set, Value::Array(wanted)) => {
+                let items = there.map(Json::items).unwrap_or_default();
+                for wanted in wanted.iter().filter(|wanted| !set_has(items, wanted)) {
+                    self.append(at, wanted);
+                }
+            }
+            (Merge::Keyed(keys), Value::Array(wanted)) => {
+                let items = there.map(Json::items).unwrap_or_default();
+                for wanted in wanted {
+                    match items.iter().find(|item| same_item(item, wanted, keys)) {
+                        None => self.append(at, wanted),
+                        Some(item) if covers(item, wanted) => {}
+                        Some(_) => {
+                            let key = keys.first().and_then(|key| wanted.get(*key));
+                            let key = key.map(plain).unwrap_or_default();
+                            self.kept(Code::FieldKept, format!("{}[{key}]", at.label));
+                        }
+                    }
+                }
+            }
+            (_, wanted) => self.whole(at, there, wanted),
+        }
+    }
+
+    fn map(
+        &mut self,
+        at: At<'_>,
+        there: Option<&Json<'_>>,
+        wanted: &Map<String, Value>,
+        rule: fn(&str) -> Merge,
+    ) {
+        for (key, wanted) in wanted {
+            let there = there.and_then(|there| there.get(key));
+            at.member(key, |at| self.field(at, there, wanted, rule(key)));
+        }
+    }
+
+    /// A value that is merged as a whole.
+    fn whole(&mut self, at: At<'_>, there: Option<&Json<'_>>, wanted: &Value) {
+        let name = match at.steps.last() {
+            Some(Step::Key(key)) => key,
+            _ => "",
+        };
+        match there {
+            None => self.set(at, wanted, Reason::Profile),
+            Some(there) if covers(there, wanted) => {}
+            Some(there) if is_default(name, there) => self.set(at, wanted, Reason::Default),
+            Some(_) => self.kept(Code::FieldKept, at.label),
+        }
+    }
+
+    pub(super) fn set(&mut self, at: At<'_>, value: &Value, reason: Reason) {
+        self.edits.set(at.steps, value.clone(), reason);
+    }
+
+    fn append(&mut self, at: At<'_>, value: &Value) {
+        self.edits.append(at.steps, value.clone(), Reason::Profile);
+    }
+}
+
+/// A scalar without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

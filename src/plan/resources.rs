@@ -1,0 +1,366 @@
+//! Requests and limits: the author's hold, the profile's fill the gaps, and what comes out is
+//! always something that the API server accepts.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Code, Place, Planner, Reason, Winner, all_containers, container::members,
+    covers::{quantity, quantity_of},
+    field::At, merge::Merge,
+};
+use crate::{patch::Step, pod::Json, profile::template::{RUNNER, name_of}, quantity::Quantity};
+
+/// The prefix of AMD's extended resources (ROCm/k8s-device-plugin: `amd.com/gpu` and, with the
+/// mixed naming strategy, one for each kind of partition).
+const AMD: &str = "amd.com/";
+
+/// The annotation in which the LimitRanger plugin lists what it filled in, before any webhook
+/// (`plugin/pkg/admission/limitranger`): `LimitRanger plugin set: cpu, memory request for
+/// container runner; cpu limit for container runner`.
+const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
+
+/// What containers that we add or fill in ask for, by resource.
+#[derive(Default)]
+pub(super) struct Requested(Vec<(String, Quantity)>);
+
+/// One resource of one container.
+#[derive(Clone, Debug, Default)]
+struct Pair {
+    request: Option<Quantity>,
+    limit: Option<Quantity>,
+    /// Whether the LimitRanger filled it in, so that nobody wrote it.
+    request_filled: bool,
+    limit_filled: bool,
+}
+
+/// Whether requests and limits of this resource must be equal, and one needs the other:
+/// extended resources and huge pages (`pkg/apis/core/v1/helper`, `IsOvercommitAllowed`).
+pub(crate) fn is_exact(resource: &str) -> bool {
+    resource.starts_with("hugepages-")
+        || (resource.contains('/') && !resource.contains("kubernetes.io/"))
+}
+
+/// Whether a pod-level request or limit can hold for this resource (KEP-2837).
+fn is_pod_level(resource: &str) -> bool {
+    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
+}
+
+impl<'p> Planner<'p> {
+    /// Lays the template's resources under those of the container at `place`.
+    pub(super) fn resources(&mut self, place: Place<'p>, wanted: &Value) {
+        let limits = members(wanted.get("limits"));
+        let requests = members(wanted.get("requests"));
+        for resource in names(requests, limits) {
+            if self.gpus_are_elsewhere(place, resource) {
+                continue;
+            }
+            let wanted_request = requests.and_then(|map| map.get(resource));
+            let wanted_limit = limits.and_then(|map| map.get(resource));
+            self.resource(place, resource, wanted_request, wanted_limit);
+        }
+        if let Some(claims) = wanted.get("claims") {
+            let steps = place.steps(&[Step::Key("resources"), Step::Key("claims")]);
+            let label = place.label(".resources.claims");
+            let there = place.container.at(&["resources", "claims"]);
+            let at = At { steps: &steps, label: &label };
+            self.field(at, there, claims, Merge::Keyed(&["name"]));
+        }
+    }
+
+    fn resource(
+        &mut self,
+        place: Place<'p>,
+        resource: &str,
+        wanted_request: Option<&Value>,
+        wanted_limit: Option<&Value>,
+    ) {
+        let there = self.pair(place, resource);
+        let want_request = wanted_request.and_then(quantity_of);
+        let want_limit = wanted_limit.and_then(quantity_of);
+        let written_request = there.request.clone().filter(|_| !there.request_filled);
+        let written_limit = there.limit.clone().filter(|_| !there.limit_filled);
+        let differs = |there: &Option<Quantity>, wanted: &Option<Quantity>| {
+            matches!((there, wanted), (Some(there), Some(wanted)) if there != wanted)
+        };
+        match (&written_request, &written_limit) {
+            (None, None) => {
+                let (request, limit) =
+                    self.fitted(place, resource, (wanted_request, wanted_limit), &there);
+                self.set_resource(place, "requests", resource, request, Reason::Resources);
+                self.set_resource(place, "limits", resource, limit, Reason::Resources);
+            }
+            (Some(request), None) if is_exact(resource) => {
+                if differs(&written_request, &want_request) || differs(&written_request, &want_limit) {
+                    self.resource_kept(place, "requests", resource);
+                }
+                let limit = Some(Value::from(request.to_string()));
+                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
+            }
+            (Some(request), None) => {
+                if differs(&written_request, &want_request) {
+                    self.resource_kept(place, "requests", resource);
+                }
+                match (wanted_limit, want_limit) {
+                    (Some(value), Some(limit))
+                        if limit >= *request && self.limit_fits(resource, &limit) =>
+                    {
+                        let value = Some(value.clone());
+                        self.set_resource(place, "limits", resource, value, Reason::Resources);
+                    }
+                    (Some(_), _) => self.adjusted(
+                        place,
+                        &format!(".resources.limits[{resource}]"),
+                        "the profile's limit is left out, because the pod's own request is above it",
+                    ),
+                    (None, _) => {}
+                }
+            }
+            (request, Some(limit)) => {
+                if differs(request, &want_request) || want_request.is_some_and(|want| want > *limit) {
+                    self.resource_kept(place, "requests", resource);
+                }
+                if differs(&written_limit, &want_limit) {
+                    self.resource_kept(place, "limits", resource);
+                }
+            }
+        }
+    }
+
+    /// The profile's request and limit for a resource of which the author wrote nothing, cut so
+    /// that they fit into the pod's own resources and around what the LimitRanger filled in.
+    fn fitted(
+        &mut self,
+        place: Place<'p>,
+        resource: &str,
+        wanted: (Option<&Value>, Option<&Value>),
+        there: &Pair,
+    ) -> (Option<Value>, Option<Value>) {
+        let (request, mut limit) = (wanted.0.cloned(), wanted.1.cloned());
+        let want_request = wanted.0.and_then(quantity_of);
+        let want_limit = wanted.1.and_then(quantity_of);
+        // A limit alone becomes the request as well.
+        let Some(asked) = want_request.clone().or_else(|| want_limit.clone()) else {
+            return (None, None);
+        };
+        if !self.request_fits(place.container, resource, &asked) {
+            self.adjusted(
+                place,
+                &format!(".resources.requests[{resource}]"),
+                "the profile's request is left out, because it is above spec.resources",
+            );
+            return (None, None);
+        }
+        if want_limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
+            self.adjusted(
+                place,
+                &format!(".resources.limits[{resource}]"),
+                "the profile's limit is left out, because it is above spec.resources",
+            );
+            limit = None;
+        }
+        self.requested.add(resource, &asked);
+        // What the LimitRanger filled in moves with the profile's value, or the pod is invalid.
+        let mut request = request;
+        match (&there.limit, &limit) {
+            (Some(filled), None) if asked > *filled => limit.clone_from(&request),
+            _ => {}
+        }
+        if request.is_none()
+            && let (Some(filled), Some(want)) = (&there.request, &want_limit)
+            && filled > want
+        {
+            request.clone_from(&limit);
+        }
+        (request, limit)
+    }
+
+    fn set_resource(
+        &mut self,
+        place: Place<'p>,
+        map: &'static str,
+        resource: &str,
+        value: Option<Value>,
+        reason: Reason,
+    ) {
+        let Some(value) = value else { return };
+        let there = place.container.at(&["resources", map, resource]).and_then(quantity);
+        if there.is_some() && there == quantity_of(&value) {
+            return;
+        }
+        let steps = place.steps(&[Step::Key("resources"), Step::Key(map), Step::Key(resource)]);
+        self.edits.set(&steps, value, reason);
+    }
+
+    /// Takes what does not fit into the pod's own resources out of a new container.
+    pub(super) fn fit_resources(&mut self, container: &mut Cow<'_, Value>) {
+        let Some(wanted) = container.get("resources").cloned() else { return };
+        let requests = members(wanted.get("requests"));
+        let limits = members(wanted.get("limits"));
+        for resource in names(requests, limits) {
+            let get = |map: Option<&Map<String, Value>>| map?.get(resource).and_then(quantity_of);
+            let Some(asked) = get(requests).or_else(|| get(limits)) else { continue };
+            let fits = self.request_fits(&Json::Null, resource, &asked)
+                && get(limits).is_none_or(|limit| self.limit_fits(resource, &limit));
+            if fits {
+                self.requested.add(resource, &asked);
+                continue;
+            }
+            for map in ["requests", "limits"] {
+                if let Some(Value::Object(map)) = container.to_mut().pointer_mut(&format!("/resources/{map}")) {
+                    map.remove(resource);
+                }
+            }
+            let path = format!("spec[{}].resources[{resource}]", name_of(container));
+            let message = "the profile's request is left out, because it is above spec.resources";
+            self.conflict(Code::ResourceAdjusted, Winner::Author, path, message.to_owned());
+        }
+    }
+
+    /// Whether the pod-level request, if the author set one, has room for one more container that
+    /// asks for `asked`.
+    fn request_fits(&self, container: &Json<'_>, resource: &str, asked: &Quantity) -> bool {
+        let pod = self.spec.get("resources");
+        let level = |map| pod.and_then(|pod| pod.at(&[map, resource])).and_then(quantity);
+        let Some(cap) = level("requests").or_else(|| level("limits")) else { return true };
+        if !is_pod_level(resource) {
+            return true;
+        }
+        let others = all_containers(self.spec)
+            .filter(|place| !std::ptr::eq(place.container, container))
+            .filter_map(|place| {
+                let get = |map| place.container.at(&["resources", map, resource]).and_then(quantity);
+                get("requests").or_else(|| get("limits"))
+            });
+        let sum = others
+            .chain(self.requested.get(resource).cloned())
+            .try_fold(asked.clone(), |sum, next| sum.checked_add(&next));
+        sum.is_some_and(|sum| sum <= cap)
+    }
+
+    fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
+        let cap = self.spec.at(&["resources", "limits", resource]).and_then(quantity);
+        !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
+    }
+
+    /// What the container says of a resource.
+    fn pair(&self, place: Place<'p>, resource: &str) -> Pair {
+        let get = |map| place.container.at(&["resources", map, resource]).and_then(quantity);
+        let filled = |kind| self.is_filled(kind, resource, place.container.text("name"));
+        Pair {
+            request: get("requests"),
+            limit: get("limits"),
+            request_filled: filled("request"),
+            limit_filled: filled("limit"),
+        }
+    }
+
+    /// Whether the LimitRanger says that it filled this in.
+    fn is_filled(&self, kind: &str, resource: &str, container: &str) -> bool {
+        let Some(note) = self.pod.at(&["metadata", "annotations", LIMIT_RANGER]) else {
+            return false;
+        };
+        let note = note.as_str().unwrap_or_default();
+        let note = note.strip_prefix("LimitRanger plugin set: ").unwrap_or(note);
+        note.split("; ").any(|part| {
+            let Some((what, name)) = part.rsplit_once(" container ") else { return false };
+            let what = what.strip_suffix(" for init").or_else(|| what.strip_suffix(" for"));
+            let Some((resources, found)) = what.and_then(|what| what.rsplit_once(' ')) else {
+                return false;
+            };
+            name == container && found == kind && resources.split(", ").any(|r| r == resource)
+        })
+    }
+
+    /// Whether the pod asks for AMD GPUs in its own way, so that the profile's are left out: on
+    /// another container, or under another name.
+    fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {
+        let is_gpu = self.template.gpu.as_ref().is_some_and(|gpu| gpu.resource == resource);
+        if !is_gpu || !self.is_runner(place) {
+            return false;
+        }
+        let own = self.own_gpus().find(|(other, name, _)| {
+            !self.is_runner(*other) || *name != resource
+        });
+        let Some((other, name, _)) = own else { return false };
+        let path = other.label(&format!(".resources[{name}]"));
+        let message = format!("the pod asks for GPUs itself, so {resource} is not added to the runner");
+        self.conflict(Code::GpuKept, Winner::Author, path, message);
+        true
+    }
+
+    /// Each AMD resource that the pod asks for, with its container.
+    fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
+        all_containers(self.spec).flat_map(|place| {
+            let resources = place.container.get("resources");
+            ["limits", "requests"].into_iter().flat_map(move |map| {
+                let map = resources.and_then(|resources| resources.get(map));
+                map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
+                    let amount = quantity(json)?;
+                    (name.starts_with(AMD) && !amount.is_zero()).then_some((place, name.as_ref(), amount))
+                })
+            })
+        })
+    }
+
+    /// The number of GPUs that the runner ends up with, which the start wrapper checks.
+    pub(super) fn runner_gpus(&self) -> u64 {
+        let mut own: Vec<(&str, u64)> = Vec::new();
+        let mut elsewhere = false;
+        for (place, name, amount) in self.own_gpus() {
+            if !self.is_runner(place) {
+                elsewhere = true;
+            } else if !own.iter().any(|(other, _)| *other == name) {
+                own.push((name, amount.whole().unwrap_or_default()));
+            }
+        }
+        if own.is_empty() && !elsewhere {
+            self.template.gpu.as_ref().map_or(0, |gpu| u64::from(gpu.count))
+        } else {
+            own.iter().map(|(_, amount)| amount).sum()
+        }
+    }
+
+    fn is_runner(&self, place: Place<'_>) -> bool {
+        place.list == "containers" && place.container.text("name") == RUNNER
+    }
+
+    fn resource_kept(&mut self, place: Place<'p>, map: &str, resource: &str) {
+        self.kept(Code::ResourceKept, place.label(&format!(".resources.{map}[{resource}]")));
+    }
+
+    fn adjusted(&mut self, place: Place<'p>, rest: &str, message: &str) {
+        self.conflict(Code::ResourceAdjusted, Winner::Author, place.label(rest), message.to_owned());
+    }
+}
+
+// === impl Requested ===
+
+impl Requested {
+    fn add(&mut self, resource: &str, amount: &Quantity) {
+        match self.0.iter_mut().find(|(other, _)| other == resource) {
+            Some((_, sum)) => {
+                if let Some(more) = sum.checked_add(amount) {
+                    *sum = more;
+                }
+            }
+            None => self.0.push((resource.to_owned(), amount.clone())),
+        }
+    }
+
+    fn get(&self, resource: &str) -> Option<&Quantity> {
+        self.0.iter().find(|(other, _)| other == resource).map(|(_, sum)| sum)
+    }
+}
+
+/// The resources of either map, each once.
+fn names<'v>(
+    requests: Option<&'v Map<String, Value>>,
+    limits: Option<&'v Map<String, Value>>,
+) -> impl Iterator<Item = &'v str> {
+    let of = |map: Option<&'v Map<String, Value>>| map.into_iter().flat_map(|map| map.keys());
+    of(requests)
+        .chain(of(limits).filter(move |name| requests.is_none_or(|map| !map.contains_key(*name))))
+        .map(String::as_str)
+}

@@ -1,0 +1,140 @@
+//! Security settings that exclude each other.
+
+use serde_json::{Map, Value};
+
+use super::{Code, Place, Planner, Winner, field::At, merge::container_field};
+use crate::{patch::Step, pod::Json};
+
+/// The capability that the API server counts as privilege escalation
+/// (`pkg/apis/core/validation`, `ValidateSecurityContext`).
+const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
+
+impl<'p> Planner<'p> {
+    /// A container's security context, without what the pod's own settings exclude.
+    pub(super) fn container_security(&mut self, place: Place<'p>, wanted: &Value) {
+        let there = place.container.get("securityContext");
+        let steps = place.steps(&[Step::Key("securityContext")]);
+        let label = place.label(".securityContext");
+        self.security(At { steps: &steps, label: &label }, there, wanted);
+    }
+
+    fn security(&mut self, at: At<'_>, there: Option<&Json<'_>>, wanted: &Value) {
+        let Value::Object(members) = wanted else { return };
+        let excluded = excluded(there, members);
+        if excluded.is_empty() {
+            return self.field(at, there, wanted, container_field("securityContext"));
+        }
+        let mut rest = members.clone();
+        for (field, why) in excluded {
+            rest.remove(field);
+            let message = format!("left out, because the pod says {why}");
+            self.conflict(Code::SecurityKept, Winner::Author, format!("{}.{field}", at.label), message);
+        }
+        self.field(at, there, &Value::Object(rest), container_field("securityContext"));
+    }
+
+    /// Whether the pod's own settings exclude the template's field of `spec`. Takes over the
+    /// pod's security context, which needs the same care as a container's.
+    pub(super) fn pod_field_excluded(&mut self, field: &str, wanted: &Value) -> bool {
+        if field == "securityContext" {
+            let steps = [Step::Key("spec"), Step::Key(field)];
+            let at = At { steps: &steps, label: "spec.securityContext" };
+            self.security(at, self.spec.get(field), wanted);
+            return true;
+        }
+        let excluding: &[(&str, bool)] = match (field, wanted.as_bool()) {
+            ("hostUsers", Some(false)) => {
+                &[("hostNetwork", true), ("hostPID", true), ("hostIPC", true)]
+            }
+            ("hostNetwork" | "hostIPC", Some(true)) => &[("hostUsers", false)],
+            ("hostPID", Some(true)) => &[("hostUsers", false), ("shareProcessNamespace", true)],
+            ("shareProcessNamespace", Some(true)) => &[("hostPID", true)],
+            _ => &[],
+        };
+        let found = excluding.iter().find(|(other, value)| {
+            self.spec.get(other).and_then(Json::as_bool) == Some(*value)
+        });
+        if let Some((other, value)) = found {
+            let message = format!("left out, because the pod says {other}: {value}");
+            self.conflict(Code::SecurityKept, Winner::Author, format!("spec.{field}"), message);
+        }
+        found.is_some()
+    }
+
+    /// What a dind container needs beside its own security context to be root: the pod's
+    /// `runAsUser`, `runAsGroup` and `runAsNonRoot` hold for each container that says nothing.
+    pub(super) fn root_fields(&self, dind: &Value) -> Vec<(&'static str, Value)> {
+        let own = dind.get("securityContext");
+        let says = |field: &str| own.is_some_and(|own| own.get(field).is_some());
+        let pods = self.spec.get("securityContext");
+        let templates = self.template.spec.get("securityContext");
+        let number = |field: &str| {
+            let pods = pods.and_then(|context| context.get(field));
+            let pods = pods.and_then(|json| match json {
+                Json::Number(number) => number.as_i64(),
+                _ => None,
+            });
+            pods.or_else(|| templates.and_then(|context| context.get(field)?.as_i64()))
+        };
+        let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true)
+            || templates.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true);
+        let other_user = number("runAsUser").is_some_and(|user| user != 0);
+        let mut fields = Vec::new();
+        if (non_root || other_user) && !says("runAsUser") {
+            fields.push(("runAsUser", Value::from(0)));
+        }
+        if non_root && !says("runAsNonRoot") {
+            fields.push(("runAsNonRoot", Value::from(false)));
+        }
+        if number("runAsGroup").is_some_and(|group| group != 0) && !says("runAsGroup") {
+            fields.push(("runAsGroup", Value::from(0)));
+        }
+        fields
+    }
+}
+
+/// The fields of `wanted` that cannot stand beside what is `there`, each with the reason.
+fn excluded(
+    there: Option<&Json<'_>>,
+    wanted: &Map<String, Value>,
+) -> Vec<(&'static str, &'static str)> {
+    let Some(there) = there else { return Vec::new() };
+    let flag = |field: &str| there.get(field).and_then(Json::as_bool);
+    let wants = |field: &str, value: bool| wanted.get(field).and_then(Value::as_bool) == Some(value);
+    let has_admin = there
+        .at(&["capabilities", "add"])
+        .is_some_and(|add| add.items().iter().any(|cap| cap.as_str() == Some(SYS_ADMIN)));
+    let wants_admin = wanted
+        .get("capabilities")
+        .and_then(|capabilities| capabilities.get("add")?.as_array())
+        .is_some_and(|add| add.iter().any(|cap| cap.as_str() == Some(SYS_ADMIN)));
+    let is_root = |user: Option<i64>| user == Some(0);
+    let user_there = match there.get("runAsUser") {
+        Some(Json::Number(number)) => number.as_i64(),
+        _ => None,
+    };
+    let mut excluded = Vec::new();
+    if flag("allowPrivilegeEscalation") == Some(false) {
+        let why = "allowPrivilegeEscalation: false";
+        if wants("privileged", true) {
+            excluded.push(("privileged", why));
+        }
+        if wants_admin {
+            excluded.push(("capabilities", why));
+        }
+    }
+    if wants("allowPrivilegeEscalation", false) {
+        if flag("privileged") == Some(true) {
+            excluded.push(("allowPrivilegeEscalation", "privileged: true"));
+        } else if has_admin {
+            excluded.push(("allowPrivilegeEscalation", "capabilities.add: CAP_SYS_ADMIN"));
+        }
+    }
+    if wants("runAsNonRoot", true) && is_root(user_there) {
+        excluded.push(("runAsNonRoot", "runAsUser: 0"));
+    }
+    if is_root(wanted.get("runAsUser").and_then(Value::as_i64)) && flag("runAsNonRoot") == Some(true) {
+        excluded.push(("runAsUser", "runAsNonRoot: true"));
+    }
+    excluded
+}

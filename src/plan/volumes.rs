@@ -1,0 +1,189 @@
+//! Volumes: what the template's are called in this pod, which of them go in, and those that the
+//! author forgot.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::{Code, Planner, Reason, Winner, all_containers, covers::covers, list, text};
+use crate::{
+    patch::Step,
+    pod::Json,
+    profile::template::{Template, name_of},
+};
+
+/// The prefix of a template's volume whose name the author gave to a volume that cannot serve.
+const RENAMED: &str = "arc-rocm-";
+
+/// Volume sources that nothing can write to.
+const READ_ONLY: [&str; 5] = ["configMap", "downwardAPI", "image", "projected", "secret"];
+
+/// What the template's volumes are called in one pod.
+pub(super) struct VolumeNames<'p> {
+    names: Vec<(&'p str, VolumeName)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum VolumeName {
+    /// The pod has no volume of this name.
+    New,
+    /// The pod has it, with the same source.
+    Same,
+    /// The pod has a volume of this name with another source that serves as well.
+    Kept,
+    /// The pod has a volume of this name that cannot serve; ours goes by another name.
+    Renamed,
+}
+
+impl<'p> VolumeNames<'p> {
+    pub(super) fn new(spec: &Json<'_>, template: &'p Template) -> Self {
+        let names = template
+            .volumes
+            .iter()
+            .map(|wanted| {
+                let name = name_of(wanted);
+                (name, VolumeName::of(find(spec, name), wanted))
+            })
+            .collect();
+        Self { names }
+    }
+
+    fn get(&self, name: &str) -> VolumeName {
+        let found = self.names.iter().find(|(other, _)| *other == name);
+        found.map_or(VolumeName::New, |(_, found)| *found)
+    }
+
+    /// The name that mounts of the template's volume `name` use in this pod.
+    pub(super) fn actual<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match self.get(name) {
+            VolumeName::Renamed => Cow::Owned(format!("{RENAMED}{name}")),
+            VolumeName::New | VolumeName::Same | VolumeName::Kept => Cow::Borrowed(name),
+        }
+    }
+}
+
+impl VolumeName {
+    fn of(there: Option<&Json<'_>>, wanted: &Value) -> Self {
+        match there {
+            None => Self::New,
+            Some(there) if covers(there, wanted) => Self::Same,
+            Some(there) if is_writable(there) && writable_value(wanted) => Self::Kept,
+            Some(_) => Self::Renamed,
+        }
+    }
+}
+
+/// The pod's volume `name`.
+pub(super) fn find<'p>(spec: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
+    spec.list("volumes").iter().find(|volume| volume.text("name") == name)
+}
+
+/// Whether files can be written to a volume of the pod.
+pub(super) fn is_writable(volume: &Json<'_>) -> bool {
+    READ_ONLY.iter().all(|source| volume.get(source).is_none())
+}
+
+fn writable_value(volume: &Value) -> bool {
+    READ_ONLY.iter().all(|source| volume.get(source).is_none_or(Value::is_null))
+}
+
+impl<'p> Planner<'p> {
+    /// Adds the volumes of the template that something in the pod mounts now, and an emptyDir for
+    /// each mount whose volume is nowhere.
+    pub(super) fn volumes(&mut self) {
+        let template = self.template;
+        let mut added = Vec::new();
+        for wanted in &template.volumes {
+            let name = name_of(wanted);
+            let used = self.volumes_used.contains(&name)
+                || !is_mounted(template, name)
+                || self.is_missing(name);
+            if !used {
+                continue;
+            }
+            match self.volume_names.get(name) {
+                VolumeName::New => {
+                    self.add_volume(Cow::Borrowed(wanted), Reason::Profile);
+                    added.push(name);
+                }
+                VolumeName::Same => {}
+                VolumeName::Kept => self.kept(Code::VolumeKept, format!("spec.volumes[{name}]")),
+                VolumeName::Renamed => self.renamed(name, wanted),
+            }
+        }
+        self.missing_volumes(&added);
+    }
+
+    fn renamed(&mut self, name: &str, wanted: &Value) {
+        let actual = self.volume_names.actual(name).into_owned();
+        self.conflict(
+            Code::VolumeRenamed,
+            Winner::Profile,
+            format!("spec.volumes[{name}]"),
+            format!("the pod's own volume cannot serve here, so the profile's is named {actual}"),
+        );
+        if find(self.spec, &actual).is_none() {
+            let mut volume = wanted.clone();
+            if let Value::Object(members) = &mut volume {
+                members.insert("name".into(), actual.into());
+            }
+            self.add_volume(Cow::Owned(volume), Reason::Profile);
+        }
+    }
+
+    /// A mount without its volume makes the pod invalid, and a runner with an invalid pod is lost
+    /// for ever.
+    fn missing_volumes(&mut self, added: &[&str]) {
+        let mut missing: Vec<&str> = Vec::new();
+        for place in all_containers(self.spec) {
+            for mount in place.container.list("volumeMounts") {
+                let name = mount.text("name");
+                if !name.is_empty()
+                    && find(self.spec, name).is_none()
+                    && !added.contains(&name)
+                    && !missing.contains(&name)
+                {
+                    missing.push(name);
+                    self.conflict(
+                        Code::VolumeMissing,
+                        Winner::Profile,
+                        place.label(&format!(".volumeMounts[{}]", mount.text("mountPath"))),
+                        format!("the pod has no volume {name}, so an emptyDir was added"),
+                    );
+                }
+            }
+        }
+        for name in missing {
+            let volume = json!({"name": name, "emptyDir": {}});
+            self.add_volume(Cow::Owned(volume), Reason::MissingVolume);
+        }
+    }
+
+    /// Whether a container of the pod mounts the volume `name` and the pod lacks it.
+    fn is_missing(&self, name: &str) -> bool {
+        find(self.spec, name).is_none()
+            && all_containers(self.spec).any(|place| {
+                place.container.list("volumeMounts").iter().any(|m| m.text("name") == name)
+            })
+    }
+
+    fn add_volume(&mut self, volume: Cow<'p, Value>, reason: Reason) {
+        self.edits.append(&[Step::Key("spec"), Step::Key("volumes")], volume, reason);
+    }
+
+    /// Notes that the template's volume `name` is mounted.
+    pub(super) fn use_volume(&mut self, name: &str) {
+        let own = self.template.volumes.iter().map(name_of).find(|other| *other == name);
+        if let Some(own) = own.filter(|own| !self.volumes_used.contains(own)) {
+            self.volumes_used.push(own);
+        }
+    }
+}
+
+/// Whether any container of the template mounts its volume `name`.
+fn is_mounted(template: &Template, name: &str) -> bool {
+    template.init_containers.iter().chain(&template.containers).any(|container| {
+        list(container, "volumeMounts").iter().any(|mount| text(mount, "name") == name)
+            || list(container, "volumeDevices").iter().any(|device| text(device, "name") == name)
+    })
+}

@@ -1,0 +1,280 @@
+//! From files to a [`ProfileSet`]: read, check against the schema, inherit, check what it means.
+//! Every problem of every file is reported, all at once.
+
+use std::collections::BTreeMap;
+
+use schemars::{Schema, schema_for};
+use serde_json::Value;
+
+use super::{
+    Problem, Profile, ProfileSet, check, compiled,
+    inherit::inherit,
+    report::{Part, Report},
+    schema,
+    set::BUILTIN,
+    source::{self, Node, Segment},
+    spec::{API_VERSION, KIND, RunnerProfileSpec},
+};
+use crate::selection::{Matcher, pattern::MAX_GPUS};
+
+/// The built-in profile's text.
+pub const BUILTIN_TEXT: &str = include_str!("builtin.yaml");
+
+/// A file's text, under the name that its problems are shown with.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The name.
+    pub name: String,
+    /// The text: YAML, one or more documents.
+    pub text: String,
+}
+
+/// One RunnerProfile of a file, past the schema.
+struct Document {
+    file: String,
+    node: Node,
+    name: String,
+    /// The spec as written.
+    spec: Value,
+}
+
+impl ProfileSet {
+    /// The built-in profile alone, for every runner pod.
+    pub fn builtin() -> Self {
+        Self::compile(&[]).unwrap_or_else(|_| Self::new(Vec::new()))
+    }
+
+    /// Compiles the profiles of `files`. With none, the built-in profile is for every runner pod;
+    /// with some, it is there to be extended or named.
+    pub fn compile(files: &[File]) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut documents: BTreeMap<String, Document> = BTreeMap::new();
+        let schema = schema();
+        let builtin = File { name: "built-in".to_owned(), text: BUILTIN_TEXT.to_owned() };
+        for file in std::iter::once(&builtin).chain(files) {
+            for document in read(file, &schema, &mut problems) {
+                let path = [Part::from("metadata"), Part::from("name")];
+                let mut report = Report::new(&file.name, &document.node);
+                match documents.get(&document.name) {
+                    Some(_) if document.name == BUILTIN => {
+                        report.add(&path, "rocm is the built-in profile; give yours another name");
+                    }
+                    Some(other) => {
+                        report.add(&path, format!("{} has a profile of this name too", other.file));
+                    }
+                    None => {
+                        documents.insert(document.name.clone(), document);
+                        continue;
+                    }
+                }
+                problems.extend(report.into_problems());
+            }
+        }
+        let mut profiles = Vec::new();
+        for document in documents.values() {
+            match profile(document, &documents) {
+                Ok(mut profile) => {
+                    if profile.name == BUILTIN && !files.is_empty() {
+                        profile.matcher = None;
+                    }
+                    profiles.push(profile);
+                }
+                Err(more) => problems.extend(more),
+            }
+        }
+        ties(&profiles, &documents, &mut problems);
+        if problems.is_empty() {
+            Ok(Self::new(profiles))
+        } else {
+            problems.sort_by(|a, b| (&a.file, a.at, &a.path).cmp(&(&b.file, b.at, &b.path)));
+            Err(problems)
+        }
+    }
+}
+
+/// The schema of a RunnerProfile's `spec`, from the types.
+pub fn schema() -> Schema {
+    schema_for!(RunnerProfileSpec)
+}
+
+/// The documents of one file that pass the schema.
+fn read(file: &File, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<Document> {
+    let nodes = match source::documents(&file.name, &file.text) {
+        Ok(nodes) => nodes,
+        Err(more) => {
+            problems.extend(more);
+            return Vec::new();
+        }
+    };
+    let mut documents = Vec::new();
+    for node in nodes {
+        let mut report = Report::new(&file.name, &node);
+        let name = envelope(&node, &mut report);
+        let mut found = report.into_problems();
+        if let Some(spec) = node.get("spec") {
+            let prefix = [Segment::Key("spec".to_owned())];
+            found.extend(schema::check_at(&file.name, spec, schema, &prefix));
+        }
+        let spec = node.get("spec").map_or_else(|| Value::Object(Default::default()), Node::to_json);
+        match name {
+            Some(name) if found.is_empty() => {
+                documents.push(Document { file: file.name.clone(), node, name, spec });
+            }
+            _ => problems.extend(found),
+        }
+    }
+    documents
+}
+
+/// Checks what stands around the spec, and returns the name.
+fn envelope(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    let text = |node: Option<&Node>| {
+        node.map(Node::to_json).and_then(|value| value.as_str().map(str::to_owned))
+    };
+    let json = node.to_json();
+    for key in json.as_object().into_iter().flat_map(|members| members.keys()) {
+        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()) {
+            report.add(&[Part::from(key.as_str())], "unknown field");
+        }
+    }
+    for (field, wanted) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        if text(node.get(field)).as_deref() != Some(wanted) {
+            report.add(&[Part::from(field)], format!("expected {wanted}"));
+        }
+    }
+    let name = text(node.get("metadata").and_then(|metadata| metadata.get("name")));
+    let path = [Part::from("metadata"), Part::from("name")];
+    match &name {
+        None => report.add(&path, "a profile needs a name"),
+        Some(name) if !check::names::is_subdomain(name) => {
+            report.add(&path, format!("{name:?} is not a DNS subdomain, as names of objects are"));
+        }
+        Some(_) => {}
+    }
+    name
+}
+
+/// Compiles one document.
+fn profile(
+    document: &Document,
+    documents: &BTreeMap<String, Document>,
+) -> Result<Profile, Vec<Problem>> {
+    let Document { file, node, name, spec: _ } = document;
+    let mut report = Report::new(file, node);
+    let Some((merged, extends)) = chain(document, documents, &mut report) else {
+        return Err(report.into_problems());
+    };
+    let spec: RunnerProfileSpec = match serde_json::from_value(merged) {
+        Ok(spec) => spec,
+        Err(error) => {
+            report.add(&[Part::from("spec")], error.to_string());
+            return Err(report.into_problems());
+        }
+    };
+    let matcher = spec.matches.as_ref().and_then(|matches| {
+        Matcher::compile(matches)
+            .map_err(|problems| {
+                for (path, message) in problems {
+                    let parts = path.iter().map(|part| {
+                        part.parse().map_or_else(|_| Part::from(part.as_str()), Part::Index)
+                    });
+                    let path: Vec<Part> =
+                        [Part::from("spec"), Part::from("match")].into_iter().chain(parts).collect();
+                    report.add(&path, message);
+                }
+            })
+            .ok()
+    });
+    check::short_forms(&spec, &mut report);
+    check::written(&spec, &mut report);
+    if report.is_empty() {
+        for gpus in gpu_counts(&spec, matcher.as_ref()) {
+            check::template(&compiled::layered(&spec, gpus), &spec, &mut report);
+        }
+    }
+    if report.is_empty() {
+        let origin = match file.as_str() {
+            "built-in" => file.clone(),
+            _ => format!("{file}:{}", node.at.line),
+        };
+        Ok(Profile::new(name.clone(), origin, extends, matcher, spec))
+    } else {
+        Err(report.into_problems())
+    }
+}
+
+/// The numbers of GPUs for which a template is checked. Amounts grow with the number in a
+/// straight line, so what holds at both ends holds between them.
+fn gpu_counts(spec: &RunnerProfileSpec, matcher: Option<&Matcher>) -> Vec<u32> {
+    let count = spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default();
+    let mut counts = vec![count];
+    if matcher.is_some_and(|matcher| matcher.scale_sets().iter().any(|pattern| pattern.has_gpus()))
+    {
+        counts.extend([1, MAX_GPUS]);
+    }
+    counts
+}
+
+/// The spec with everything that it inherits, and the names of what it builds on.
+fn chain(
+    document: &Document,
+    documents: &BTreeMap<String, Document>,
+    report: &mut Report<'_>,
+) -> Option<(Value, Vec<String>)> {
+    let path = [Part::from("spec"), Part::from("extends")];
+    let mut specs = vec![&document.spec];
+    let mut names = Vec::new();
+    let mut current = document;
+    while let Some(base) = current.spec.get("extends").and_then(Value::as_str) {
+        if base == document.name || names.iter().any(|name| name == base) {
+            report.add(&path, format!("{base:?} extends this profile in turn"));
+            return None;
+        }
+        let Some(found) = documents.get(base) else {
+            if current.name == document.name {
+                let known = documents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                report.add(&path, format!("there is no valid profile {base:?}; there are: {known}"));
+            }
+            return None;
+        };
+        names.push(base.to_owned());
+        specs.push(&found.spec);
+        current = found;
+    }
+    let mut specs = specs.into_iter().rev();
+    let first = specs.next().cloned().unwrap_or_default();
+    Some((specs.fold(first, |parent, child| inherit(&parent, child)), names))
+}
+
+/// Two profiles that can match one pod need different priorities.
+fn ties(
+    profiles: &[Profile],
+    documents: &BTreeMap<String, Document>,
+    problems: &mut Vec<Problem>,
+) {
+    for (index, one) in profiles.iter().enumerate() {
+        for other in profiles.iter().skip(index + 1) {
+            if one.priority != other.priority {
+                continue;
+            }
+            let (Some(ours), Some(theirs)) = (&one.matcher, &other.matcher) else { continue };
+            let Some(pattern) = ours.overlaps(theirs) else { continue };
+            let Some(document) = documents.get(&one.name) else { continue };
+            let mut report = Report::new(&document.file, &document.node);
+            let mut path = vec![Part::from("spec"), Part::from("match")];
+            let mut subject = "every pod that it matches may be".to_owned();
+            if let Some(pattern) = pattern.and_then(|index| {
+                path.extend([Part::from("scaleSets"), Part::Index(index)]);
+                ours.scale_sets().get(index)
+            }) {
+                subject = format!("{:?}", pattern.as_str());
+            }
+            let (name, priority) = (&other.name, other.priority);
+            report.add(
+                &path,
+                format!("{subject} also matched by profile {name:?} with the same priority {priority}"),
+            );
+            problems.extend(report.into_problems());
+        }
+    }
+}

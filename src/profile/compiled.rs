@@ -1,0 +1,211 @@
+//! A compiled profile, and the set of them.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    expand::{WAIT_FOR_DOCKER_SECONDS, expand, is_started, GPU_RESOURCE},
+    layer::{self, Nulls},
+    normal,
+    spec::{KubernetesMode, RunnerProfileSpec},
+    template::{DIND, Gpu, INIT_EXTERNALS, RUNNER, Start, Template, name_of},
+};
+use crate::{
+    scripts,
+    selection::{Matcher, pattern::MAX_GPUS},
+};
+
+/// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
+const DIGEST_DIGITS: usize = 12;
+
+/// A profile that is ready to use. Everything is checked; nothing of this fails later.
+#[derive(Clone)]
+pub struct Profile {
+    /// The profile's name.
+    pub name: String,
+    /// Where it comes from: `FILE:LINE`, or `built-in`.
+    pub origin: String,
+    /// The profiles that it builds on, nearest first.
+    pub extends: Vec<String>,
+    /// Of several that match, the highest wins.
+    pub priority: i32,
+    /// What runner pods of ARC's kubernetes modes get.
+    pub kubernetes_mode: KubernetesMode,
+    /// A digest of all that decides about a pod's patch.
+    pub digest: String,
+    /// Which pods it is for; none but those that name it, without.
+    pub matcher: Option<Matcher>,
+    spec: RunnerProfileSpec,
+    /// Templates by number of GPUs, made when first needed.
+    templates: Arc<[OnceLock<Box<Template>>]>,
+    /// The same for runners of ARC's kubernetes modes.
+    kubernetes_templates: Arc<[OnceLock<Box<Template>>]>,
+}
+
+/// A profile as it was chosen for one pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected<'p> {
+    /// The profile's name.
+    pub name: &'p str,
+    /// Its digest.
+    pub digest: &'p str,
+    /// What to lay under the pod.
+    pub template: &'p Template,
+}
+
+impl Profile {
+    pub(super) fn new(
+        name: String,
+        origin: String,
+        extends: Vec<String>,
+        matcher: Option<Matcher>,
+        spec: RunnerProfileSpec,
+    ) -> Self {
+        let slots = || (0..=MAX_GPUS).map(|_| OnceLock::new()).collect();
+        Self {
+            digest: digest(&spec),
+            priority: spec.priority.unwrap_or_default(),
+            kubernetes_mode: spec.kubernetes_mode.unwrap_or_default(),
+            templates: slots(),
+            kubernetes_templates: slots(),
+            name,
+            origin,
+            extends,
+            matcher,
+            spec,
+        }
+    }
+
+    /// The number of GPUs where nothing else gives it.
+    pub fn default_gpus(&self) -> u32 {
+        self.spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default().min(MAX_GPUS)
+    }
+
+    /// The template for a runner with `gpus` GPUs, at most [`MAX_GPUS`].
+    pub fn template(&self, gpus: u32) -> &Template {
+        Self::cached(&self.templates, gpus, || compile_template(&self.spec, gpus))
+    }
+
+    /// The same for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
+    /// resources and variables.
+    pub fn kubernetes_template(&self, gpus: u32) -> &Template {
+        Self::cached(&self.kubernetes_templates, gpus, || {
+            let mut template = compile_template(&self.spec, gpus);
+            template.volumes.clear();
+            template.init_containers.clear();
+            template.containers.retain(|container| name_of(container) == RUNNER);
+            for container in &mut template.containers {
+                if let Value::Object(members) = container {
+                    members.retain(|field, _| field == "name" || field == "resources");
+                }
+            }
+            template.start = None;
+            template
+        })
+    }
+
+    fn cached(
+        slots: &[OnceLock<Box<Template>>],
+        gpus: u32,
+        make: impl FnOnce() -> Template,
+    ) -> &Template {
+        let last = slots.len().saturating_sub(1);
+        let index = usize::try_from(gpus).unwrap_or(last).min(last);
+        #[expect(clippy::indexing_slicing, reason = "there are MAX_GPUS + 1 slots, and last is one")]
+        slots[index].get_or_init(|| Box::new(make()))
+    }
+
+    /// The profile chosen for a pod with `gpus` GPUs.
+    pub fn selected(&self, gpus: u32, kubernetes_mode: bool) -> Selected<'_> {
+        let template =
+            if kubernetes_mode { self.kubernetes_template(gpus) } else { self.template(gpus) };
+        Selected { name: &self.name, digest: &self.digest, template }
+    }
+
+    /// The PodTemplateSpec for `gpus` GPUs, for people to read.
+    pub fn pod_template(&self, gpus: u32) -> Value {
+        layered(&self.spec, gpus)
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, origin, digest, .. } = self;
+        write!(formatter, "Profile({name} from {origin}, {digest})")
+    }
+}
+
+/// The whole template: short forms written out, the profile's own template over them.
+pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+    let mut template = expand(spec, gpus);
+    if let Some(over) = &spec.template {
+        layer::template(&mut template, over, Nulls::Delete);
+    }
+    normal::template(&mut template);
+    template
+}
+
+fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
+    let mut whole = layered(spec, gpus);
+    let mut take = |field: &str| match whole.get_mut(field).map(Value::take) {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let metadata = take("metadata");
+    let mut pod = take("spec");
+    let mut list = |field: &str| match pod.remove(field) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    };
+    let (volumes, init_containers, containers) =
+        (list("volumes"), list("initContainers"), list("containers"));
+    let resource =
+        spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE);
+    let count = containers
+        .iter()
+        .find(|container| name_of(container) == RUNNER)
+        .and_then(|runner| runner.pointer("/resources/limits")?.get(resource)?.as_str())
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default();
+    let start = spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
+        group_add: start.group_add.clone().or_else(|| spec.groups.clone()).unwrap_or_default(),
+        wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
+        docker_config: spec.dind.as_ref().is_some_and(|dind| {
+            dind.enabled != Some(false) && dind.registry_credentials.is_some()
+        }),
+    });
+    Template {
+        metadata,
+        spec: pod,
+        volumes,
+        init_containers,
+        containers,
+        gpu: (count > 0).then(|| Gpu { resource: resource.to_owned(), count }),
+        start,
+    }
+}
+
+/// A digest over everything that goes into a pod, so that two pods with the same digest got the
+/// same.
+fn digest(spec: &RunnerProfileSpec) -> String {
+    let spec = RunnerProfileSpec {
+        extends: None,
+        matches: None,
+        priority: None,
+        ..spec.clone()
+    };
+    let mut hash = Sha256::new();
+    // A spec is made of JSON values and strings, which always serialise.
+    hash.update(serde_json::to_vec(&spec).unwrap_or_default());
+    for script in [scripts::START, scripts::DIND, DIND, INIT_EXTERNALS] {
+        hash.update(script.as_bytes());
+    }
+    let mut text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(DIGEST_DIGITS);
+    text
+}

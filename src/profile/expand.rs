@@ -1,0 +1,204 @@
+//! The short forms, written out as the PodTemplateSpec that they stand for.
+
+mod dind;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
+    template::{PODINFO_VOLUME, RUNNER},
+};
+use crate::{plan::default_pull_policy, quantity::Quantity};
+
+/// The extended resource of ROCm's device plugin with its default naming strategy.
+pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
+/// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
+/// this path built in).
+const PODINFO_PATH: &str = "/etc/podinfo";
+/// Where the Secret with registry credentials is mounted in the runner.
+const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
+/// Its volume.
+const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
+/// As long as ARC's own chart lets a runner wait for Docker.
+pub(super) const WAIT_FOR_DOCKER_SECONDS: u32 = 120;
+
+/// A pod template in the making: lists by the names that the short forms use.
+#[derive(Default)]
+struct Parts {
+    pod: Map<String, Value>,
+    volumes: Vec<Value>,
+    init_containers: Vec<Value>,
+    runner: Map<String, Value>,
+    runner_env: Vec<Value>,
+    runner_mounts: Vec<Value>,
+    runner_requests: Map<String, Value>,
+    runner_limits: Map<String, Value>,
+}
+
+/// Writes the short forms out for a runner with `gpus` GPUs. The result is a PodTemplateSpec.
+pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+    let RunnerProfileSpec {
+        extends: _,
+        matches: _,
+        priority: _,
+        kubernetes_mode: _,
+        gpu,
+        groups,
+        runner,
+        dind,
+        start,
+        shared_volumes,
+        template: _,
+    } = spec;
+    let mut parts = Parts::default();
+    if let Some(groups) = groups.as_ref().filter(|groups| !groups.is_empty()) {
+        parts.pod.insert("securityContext".into(), json!({"supplementalGroups": groups}));
+    }
+    if let Some(gpu) = gpu {
+        parts.gpu(gpu, gpus);
+    }
+    let shared = shared_volumes.as_deref().unwrap_or_default();
+    if let Some(dind) = dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
+        parts.dind(dind, shared);
+    }
+    for shared in shared {
+        parts.volumes.push(shared_volume(shared));
+        parts.runner_mounts.push(shared_mount(shared));
+    }
+    if is_started(start.as_ref()) {
+        parts.volumes.push(json!({"name": PODINFO_VOLUME, "emptyDir": {}}));
+        parts.runner_mounts.push(json!({"name": PODINFO_VOLUME, "mountPath": PODINFO_PATH}));
+    }
+    if let Some(runner) = runner {
+        if let Some(image) = &runner.image {
+            let policy = runner.image_pull_policy.as_deref();
+            let policy = policy.unwrap_or_else(|| default_pull_policy(image));
+            parts.runner.insert("image".into(), image.as_str().into());
+            parts.runner.insert("imagePullPolicy".into(), policy.into());
+        }
+        for (field, into) in [("requests", &mut parts.runner_requests), ("limits", &mut parts.runner_limits)] {
+            if let Some(Value::Object(amounts)) = runner.resources.as_ref().and_then(|all| all.get(field)) {
+                into.extend(amounts.clone());
+            }
+        }
+        for (value, into) in
+            [(&runner.env, &mut parts.runner_env), (&runner.volume_mounts, &mut parts.runner_mounts)]
+        {
+            if let Some(Value::Array(items)) = value {
+                into.extend(items.iter().cloned());
+            }
+        }
+    }
+    parts.template()
+}
+
+/// Whether the profile has a start wrapper.
+pub(super) fn is_started(start: Option<&Start>) -> bool {
+    start.is_some_and(|start| start.enabled != Some(false))
+}
+
+impl Parts {
+    fn gpu(&mut self, gpu: &Gpu, gpus: u32) {
+        let Gpu { resource, count: _, per_gpu, total } = gpu;
+        if gpus > 0 {
+            let resource = resource.as_deref().unwrap_or(GPU_RESOURCE);
+            for amounts in [&mut self.runner_requests, &mut self.runner_limits] {
+                amounts.insert(resource.into(), gpus.to_string().into());
+            }
+        }
+        for (amounts, times) in [(total, 1), (per_gpu, gpus)] {
+            for (name, amount) in amounts.as_ref().map(each).into_iter().flatten() {
+                let amount = times_of(amount, times);
+                if name == EPHEMERAL_STORAGE {
+                    self.runner_limits.insert(name.into(), amount.clone());
+                }
+                self.runner_requests.insert(name.into(), amount);
+            }
+        }
+    }
+
+    /// The PodTemplateSpec of these parts.
+    fn template(mut self) -> Value {
+        let mut set = |field: &str, items: Vec<Value>| {
+            if !items.is_empty() {
+                self.runner.insert(field.into(), items.into());
+            }
+        };
+        set("env", self.runner_env);
+        set("volumeMounts", self.runner_mounts);
+        let mut resources = Map::new();
+        for (field, amounts) in [("requests", self.runner_requests), ("limits", self.runner_limits)] {
+            if !amounts.is_empty() {
+                resources.insert(field.into(), amounts.into());
+            }
+        }
+        if !resources.is_empty() {
+            self.runner.insert("resources".into(), resources.into());
+        }
+        if !self.runner.is_empty() {
+            self.runner.insert("name".into(), RUNNER.into());
+            self.pod.insert("containers".into(), json!([self.runner]));
+        }
+        for (field, items) in [("volumes", self.volumes), ("initContainers", self.init_containers)] {
+            if !items.is_empty() {
+                self.pod.insert(field.into(), items.into());
+            }
+        }
+        json!({"spec": self.pod})
+    }
+}
+
+const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+
+/// Each amount that is given, by its resource's name.
+pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Value)> {
+    let Amounts { cpu, memory, ephemeral_storage } = amounts;
+    [("cpu", cpu), ("memory", memory), (EPHEMERAL_STORAGE, ephemeral_storage)]
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name, amount.as_ref()?)))
+}
+
+/// `amount` times `times`. What is no quantity is reported elsewhere and goes through as it is.
+fn times_of(amount: &Value, times: u32) -> Value {
+    let quantity = super::normal::text_of(amount).and_then(|text| text.parse::<Quantity>().ok());
+    match quantity.and_then(|quantity| quantity.checked_times(times)) {
+        Some(product) => product.to_string().into(),
+        None => amount.clone(),
+    }
+}
+
+fn shared_volume(shared: &SharedVolume) -> Value {
+    let sources = [
+        ("hostPath", &shared.host_path),
+        ("emptyDir", &shared.empty_dir),
+        ("persistentVolumeClaim", &shared.persistent_volume_claim),
+        ("ephemeral", &shared.ephemeral),
+        ("nfs", &shared.nfs),
+        ("csi", &shared.csi),
+        ("configMap", &shared.config_map),
+        ("secret", &shared.secret),
+    ];
+    let mut volume = Map::new();
+    volume.insert("name".into(), shared.name.as_str().into());
+    for (field, source) in sources {
+        if let Some(source) = source {
+            volume.insert(field.into(), source.clone());
+        }
+    }
+    volume.into()
+}
+
+fn shared_mount(shared: &SharedVolume) -> Value {
+    let mut mount = json!({"name": shared.name, "mountPath": shared.mount_path});
+    if let Value::Object(members) = &mut mount {
+        if shared.read_only == Some(true) {
+            members.insert("readOnly".into(), true.into());
+        }
+        for (field, path) in [("subPath", &shared.sub_path), ("subPathExpr", &shared.sub_path_expr)] {
+            if let Some(path) = path {
+                members.insert(field.into(), path.as_str().into());
+            }
+        }
+    }
+    mount
+}

@@ -1,0 +1,186 @@
+//! `dind`: the sidecar, the copied externals, and what the runner shares with it.
+
+use serde_json::{Map, Value, json};
+
+use super::{Parts, REGISTRY_CREDENTIALS_PATH, REGISTRY_CREDENTIALS_VOLUME, shared_mount};
+use crate::{
+    plan::default_pull_policy,
+    profile::{
+        spec::{DataRoot, Dind, SharedVolume},
+        template::{
+            DATA_VOLUME, DIND, EXTERNALS_VOLUME, INIT_EXTERNALS, SOCKET_VOLUME, WORK_VOLUME,
+        },
+    },
+    scripts,
+};
+
+/// `$0` of dind's script, by which it is known in process lists.
+const DIND_NAME: &str = "arc-rocm-dind";
+/// The seed's image: a mirror of `docker:dind`.
+const IMAGE: &str = "ghcr.io/saienduri/dind:main";
+/// The GID of the `docker` group in GitHub's runner image.
+const GID: u32 = 123;
+/// The seed's data-root.
+const DATA_ROOT: &str = "/home/runner/docker-data";
+/// Docker's own default, which the runner's `-v /var/run/docker.sock` mounts rely on.
+const SOCKET: &str = "unix:///var/run/docker.sock";
+/// Where the socket's volume is mounted, as in ARC's chart.
+const SOCKET_PATH: &str = "/var/run";
+/// The runner's work directory, as ARC registers it.
+const WORK_PATH: &str = "/home/runner/_work";
+/// The runner's externals.
+const EXTERNALS_PATH: &str = "/home/runner/externals";
+/// Where the init container sees the empty volume, as in ARC's chart.
+const EXTERNALS_TARGET: &str = "/home/runner/tmpDir";
+/// The variable that holds the socket's GID, as in ARC's chart.
+const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
+
+impl Parts {
+    pub(super) fn dind(&mut self, dind: &Dind, shared: &[SharedVolume]) {
+        let Dind {
+            enabled: _,
+            image,
+            image_pull_policy,
+            gid,
+            data_root,
+            registry_mirrors,
+            insecure_registries,
+            mtu,
+            resources,
+            extra_args,
+            registry_credentials,
+        } = dind;
+        let data_root = data_root.clone().unwrap_or_default();
+        let path = data_root.path.as_deref().unwrap_or(DATA_ROOT).to_owned();
+        let data_mount = data_mount(&data_root, &path);
+
+        self.volumes.extend([
+            json!({"name": WORK_VOLUME, "emptyDir": {}}),
+            json!({"name": SOCKET_VOLUME, "emptyDir": {}}),
+            json!({"name": EXTERNALS_VOLUME, "emptyDir": {}}),
+            data_volume(&data_root),
+        ]);
+        let work = json!({"name": WORK_VOLUME, "mountPath": WORK_PATH});
+        let socket = json!({"name": SOCKET_VOLUME, "mountPath": SOCKET_PATH});
+        let externals = json!({"name": EXTERNALS_VOLUME, "mountPath": EXTERNALS_PATH});
+        let mounts = [work, socket, externals, data_mount];
+        self.runner_mounts.extend(mounts.clone());
+        self.runner_env.extend([
+            json!({"name": "DOCKER_HOST", "value": SOCKET}),
+            pod_name(),
+            json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}),
+        ]);
+        if let Some(credentials) = registry_credentials {
+            self.volumes.push(json!({
+                "name": REGISTRY_CREDENTIALS_VOLUME,
+                "secret": {
+                    "secretName": credentials.secret_name,
+                    "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
+                },
+            }));
+            self.runner_mounts.push(json!({
+                "name": REGISTRY_CREDENTIALS_VOLUME,
+                "mountPath": REGISTRY_CREDENTIALS_PATH,
+                "readOnly": true,
+            }));
+        }
+
+        let mut args = vec![
+            format!("--host={SOCKET}"),
+            format!("--group=$({GID_VARIABLE})"),
+            format!("--data-root={path}"),
+        ];
+        let each = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+        args.extend(each(registry_mirrors).iter().map(|url| format!("--registry-mirror={url}")));
+        args.extend(
+            each(insecure_registries).iter().map(|name| format!("--insecure-registry={name}")),
+        );
+        args.extend(mtu.map(|mtu| format!("--mtu={mtu}")));
+        args.extend(each(extra_args));
+
+        let mut env =
+            vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
+        let uses_pod_name = |expression: &Option<String>| {
+            expression.as_ref().is_some_and(|text| text.contains("$(POD_NAME)"))
+        };
+        if uses_pod_name(&data_root.sub_path_expr)
+            || shared.iter().any(|shared| uses_pod_name(&shared.sub_path_expr))
+        {
+            // A mount's subPathExpr takes its variables from its own container.
+            env.push(pod_name());
+        }
+
+        let image = image.as_deref().unwrap_or(IMAGE);
+        let policy = image_pull_policy.as_deref().unwrap_or_else(|| default_pull_policy(image));
+        let mut sidecar = json!({
+            "name": DIND,
+            "image": image,
+            "imagePullPolicy": policy,
+            "restartPolicy": "Always",
+            "command": ["/bin/sh", "-c", scripts::DIND, DIND_NAME],
+            "args": args,
+            "env": env,
+            "securityContext": {"privileged": true},
+            // As ARC's chart has it (2 minutes): the runner starts when Docker answers.
+            "startupProbe": {
+                "exec": {"command": ["docker", "info"]},
+                "periodSeconds": 5,
+                "timeoutSeconds": 5,
+                "failureThreshold": 24,
+            },
+            "volumeMounts":
+                mounts.into_iter().chain(shared.iter().map(shared_mount)).collect::<Vec<_>>(),
+        });
+        if let (Some(resources), Value::Object(members)) = (resources, &mut sidecar) {
+            members.insert("resources".into(), resources.clone());
+        }
+        self.init_containers.extend([
+            json!({
+                "name": INIT_EXTERNALS,
+                "command": ["cp", "-r", "/home/runner/externals/.", "/home/runner/tmpDir/"],
+                "volumeMounts": [{"name": EXTERNALS_VOLUME, "mountPath": EXTERNALS_TARGET}],
+            }),
+            sidecar,
+        ]);
+    }
+}
+
+fn pod_name() -> Value {
+    json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
+}
+
+fn data_volume(data_root: &DataRoot) -> Value {
+    let DataRoot {
+        path: _,
+        empty_dir,
+        host_path,
+        persistent_volume_claim,
+        ephemeral,
+        sub_path_expr: _,
+    } = data_root;
+    let sources = [
+        ("emptyDir", empty_dir),
+        ("hostPath", host_path),
+        ("persistentVolumeClaim", persistent_volume_claim),
+        ("ephemeral", ephemeral),
+    ];
+    let mut volume = Map::new();
+    for (field, source) in sources {
+        if let Some(source) = source {
+            volume.insert(field.into(), source.clone());
+        }
+    }
+    if volume.is_empty() {
+        volume.insert("emptyDir".into(), json!({}));
+    }
+    volume.insert("name".into(), DATA_VOLUME.into());
+    volume.into()
+}
+
+fn data_mount(data_root: &DataRoot, path: &str) -> Value {
+    let mut mount = json!({"name": DATA_VOLUME, "mountPath": path});
+    if let (Some(expression), Value::Object(members)) = (&data_root.sub_path_expr, &mut mount) {
+        members.insert("subPathExpr".into(), expression.as_str().into());
+    }
+    mount
+}

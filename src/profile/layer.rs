@@ -1,0 +1,161 @@
+//! Layering: one template over another, the upper one wins. Lists come together by Kubernetes'
+//! own keys, the same as in the plan; `null` takes away what lies below.
+
+use serde_json::{Map, Value};
+
+use crate::plan::merge::{Merge, container_field, pod_field};
+
+/// What `null` in the upper layer does.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Nulls {
+    /// It takes the lower layer's value away.
+    Delete,
+    /// It takes it away and stays, for the layers that come below later.
+    Keep,
+}
+
+/// Lays the PodTemplateSpec `over` onto `base`.
+pub(super) fn template(base: &mut Value, over: &Value, nulls: Nulls) {
+    layer(base, over, Merge::Map(template_field), nulls);
+}
+
+/// Lays `over` onto `base`, merged as `merge` says.
+pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) {
+    match (merge, base, over) {
+        (Merge::Map(rule), Value::Object(base), Value::Object(over)) => map(base, over, rule, nulls),
+        (Merge::Set, Value::Array(base), Value::Array(over)) => {
+            for item in over {
+                if !base.contains(item) {
+                    base.push(item.clone());
+                }
+            }
+        }
+        (Merge::Keyed(keys), Value::Array(base), Value::Array(over)) => {
+            for item in over {
+                match base.iter_mut().find(|other| is_same(other, item, keys)) {
+                    Some(other) if keys == CONTAINER_KEYS => {
+                        layer(other, item, Merge::Map(container), nulls);
+                    }
+                    Some(other) => *other = item.clone(),
+                    None => base.push(item.clone()),
+                }
+            }
+        }
+        (_, base, over) => *base = over.clone(),
+    }
+}
+
+fn map(
+    base: &mut Map<String, Value>,
+    over: &Map<String, Value>,
+    rule: fn(&str) -> Merge,
+    nulls: Nulls,
+) {
+    for (key, value) in over {
+        if value.is_null() && nulls == Nulls::Delete {
+            base.remove(key);
+            continue;
+        }
+        match base.get_mut(key) {
+            Some(base) if !base.is_null() => layer(base, value, rule(key), nulls),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Marks the lists of containers, whose items are layered field by field.
+const CONTAINER_KEYS: &[&str] = &["name", ""];
+
+fn template_field(field: &str) -> Merge {
+    match field {
+        "metadata" => Merge::Map(|_| Merge::Map(|_| Merge::Atomic)),
+        "spec" => Merge::Map(|field| match field {
+            "containers" | "initContainers" => Merge::Keyed(CONTAINER_KEYS),
+            "volumes" => Merge::Keyed(&["name"]),
+            field => pod_field(field),
+        }),
+        _ => Merge::Atomic,
+    }
+}
+
+fn container(field: &str) -> Merge {
+    match field {
+        "resources" => resources(),
+        field => container_field(field),
+    }
+}
+
+/// Requests and limits, resource by resource.
+pub(super) fn resources() -> Merge {
+    Merge::Map(|field| match field {
+        "claims" => Merge::Keyed(&["name"]),
+        _ => Merge::Map(|_| Merge::Atomic),
+    })
+}
+
+fn is_same(a: &Value, b: &Value, keys: &[&str]) -> bool {
+    let get = |item: &Value, key: &str| match (key, item.get(key)) {
+        // The one key with a default (k8s.io/api core/v1, ContainerPort).
+        ("protocol", None) => Some(Value::from("TCP")),
+        (_, found) => found.cloned(),
+    };
+    keys.iter().all(|key| get(a, key) == get(b, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn layered(mut base: Value, over: &Value) -> Value {
+        template(&mut base, over, Nulls::Delete);
+        base
+    }
+
+    #[test]
+    fn containers_are_layered_by_name_and_field() {
+        let base = json!({"spec": {"containers": [{"name": "runner", "image": "a",
+            "env": [{"name": "A", "value": "1"}], "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}});
+        let over = json!({"spec": {"containers": [
+            {"name": "runner", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}],
+             "resources": {"requests": {"cpu": "2"}}},
+            {"name": "more", "image": "b"}]}});
+        assert_eq!(
+            layered(base, &over),
+            json!({"spec": {"containers": [
+                {"name": "runner", "image": "a",
+                 "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}],
+                 "resources": {"requests": {"cpu": "2", "memory": "1Gi"}}},
+                {"name": "more", "image": "b"}]}}),
+        );
+    }
+
+    #[test]
+    fn null_takes_away_and_a_volume_is_replaced_whole() {
+        let base = json!({"spec": {"nodeSelector": {"pytorch": "yes", "a": "b"},
+            "volumes": [{"name": "v", "emptyDir": {}}]}});
+        let over = json!({"spec": {"nodeSelector": {"pytorch": null},
+            "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}});
+        assert_eq!(
+            layered(base, &over),
+            json!({"spec": {"nodeSelector": {"a": "b"},
+                "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}}),
+        );
+    }
+
+    #[test]
+    fn groups_and_tolerations_are_sets() {
+        let base = json!({"spec": {"securityContext": {"supplementalGroups": [110]},
+            "tolerations": [{"key": "a"}]}});
+        let over = json!({"spec": {"securityContext": {"supplementalGroups": [44, 110]},
+            "tolerations": [{"key": "a"}, {"key": "b"}]}});
+        assert_eq!(
+            layered(base, &over),
+            json!({"spec": {"securityContext": {"supplementalGroups": [110, 44]},
+                "tolerations": [{"key": "a"}, {"key": "b"}]}}),
+        );
+    }
+}

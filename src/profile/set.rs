@@ -1,0 +1,145 @@
+//! The set of profiles, and the choice among them.
+
+use super::{Profile, Selected, spec::KubernetesMode};
+use crate::{
+    plan::is_kubernetes_mode,
+    pod::Json,
+    selection::{Mismatch, RunnerPod, Skip},
+};
+
+/// The built-in profile's name.
+pub const BUILTIN: &str = "rocm";
+
+/// Compiled profiles: highest priority first, then by name, so that the first match wins.
+#[derive(Clone, Debug)]
+pub struct ProfileSet {
+    profiles: Vec<Profile>,
+}
+
+/// The profile that won, with what the choice depended on.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'p> {
+    /// The profile.
+    pub profile: &'p Profile,
+    /// The number of GPUs.
+    pub gpus: u32,
+    /// Where the number of GPUs comes from.
+    pub gpus_from: GpusFrom,
+    /// Whether the runner is in one of ARC's kubernetes modes.
+    pub kubernetes_mode: bool,
+    /// Another profile of the same priority that matches as well.
+    pub tie: Option<&'p Profile>,
+}
+
+/// Where the number of GPUs comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GpusFrom {
+    /// The pod's annotation `arc-rocm.dev/gpus`.
+    Annotation,
+    /// The scale set's name, by `{gpus}`.
+    Name,
+    /// The profile's `gpu.count`.
+    Count,
+}
+
+impl GpusFrom {
+    /// For people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Annotation => "annotation arc-rocm.dev/gpus",
+            Self::Name => "{gpus} in the scale set's name",
+            Self::Count => "gpu.count of the profile",
+        }
+    }
+}
+
+/// How one profile stands to one pod.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// It matches, perhaps with a number of GPUs from the name.
+    Matches(Option<u32>),
+    /// It does not match.
+    Mismatch(Mismatch),
+    /// It has no `match`, so a pod must name it.
+    OnlyByName,
+}
+
+impl ProfileSet {
+    pub(super) fn new(mut profiles: Vec<Profile>) -> Self {
+        profiles.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
+        Self { profiles }
+    }
+
+    /// The profile `name`.
+    pub fn get(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// All profiles, in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Profile> {
+        self.profiles.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.profiles.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.profiles.is_empty()
+    }
+
+    /// How `profile` stands to `pod`.
+    pub fn verdict(profile: &Profile, pod: &RunnerPod<'_>) -> Verdict {
+        match &profile.matcher {
+            None => Verdict::OnlyByName,
+            Some(matcher) => match matcher.judge(pod) {
+                Ok(gpus) => Verdict::Matches(gpus),
+                Err(mismatch) => Verdict::Mismatch(mismatch),
+            },
+        }
+    }
+
+    /// Chooses the profile for `pod`. `runner` is the container that ARC watches.
+    pub fn choose(&self, pod: &RunnerPod<'_>, runner: &Json<'_>) -> Result<Choice<'_>, Skip> {
+        let mut matching = self.profiles.iter().filter_map(|profile| {
+            match Self::verdict(profile, pod) {
+                Verdict::Matches(gpus) => Some((profile, gpus)),
+                _ => None,
+            }
+        });
+        let (profile, from_name, tie) = match pod.named_profile() {
+            Some(name) => {
+                let profile = self.get(name).ok_or(Skip::UnknownProfile)?;
+                let from_name = match Self::verdict(profile, pod) {
+                    Verdict::Matches(gpus) => gpus,
+                    _ => None,
+                };
+                (profile, from_name, None)
+            }
+            None => {
+                let (profile, from_name) = matching.next().ok_or(Skip::NoProfile)?;
+                let tie = matching.next().map(|(other, _)| other);
+                (profile, from_name, tie.filter(|other| other.priority == profile.priority))
+            }
+        };
+        let (gpus, gpus_from) = match (pod.named_gpus(), from_name) {
+            (Some(gpus), _) => (gpus, GpusFrom::Annotation),
+            (None, Some(gpus)) => (gpus, GpusFrom::Name),
+            (None, None) => (profile.default_gpus(), GpusFrom::Count),
+        };
+        let kubernetes_mode = is_kubernetes_mode(runner);
+        if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
+            return Err(Skip::KubernetesMode);
+        }
+        Ok(Choice { profile, gpus, gpus_from, kubernetes_mode, tie })
+    }
+}
+
+impl<'p> Choice<'p> {
+    /// What the plan needs.
+    pub fn selected(&self) -> Selected<'p> {
+        self.profile.selected(self.gpus, self.kubernetes_mode)
+    }
+}

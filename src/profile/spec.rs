@@ -1,0 +1,257 @@
+//! `RunnerProfile`: the one kind that a user writes.
+//!
+//! The same types give the schema that files are checked against and the CustomResourceDefinition.
+//! Parts in Kubernetes' own words stay raw JSON, so that a field this build does not know by
+//! type is still passed on; their schema is Kubernetes' own.
+
+use k8s_openapi::{
+    api::core::v1::{
+        CSIVolumeSource, ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar,
+        EphemeralVolumeSource, HostPathVolumeSource, NFSVolumeSource,
+        PersistentVolumeClaimVolumeSource, PodTemplateSpec, ResourceRequirements,
+        SecretVolumeSource, VolumeMount,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::LabelSelector},
+};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The API group of the kind.
+pub const GROUP: &str = "arc-rocm.dev";
+/// Its `apiVersion`.
+pub const API_VERSION: &str = "arc-rocm.dev/v1alpha1";
+/// Its `kind`.
+pub const KIND: &str = "RunnerProfile";
+
+/// What runner pods of some scale sets get.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[kube(group = "arc-rocm.dev", version = "v1alpha1", kind = "RunnerProfile")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RunnerProfileSpec {
+    /// The profile that this one builds on. `rocm` is the built-in one.
+    pub extends: Option<String>,
+    /// Which pods get this profile. Without it, only those that name it in the annotation
+    /// `arc-rocm.dev/profile`. Not inherited.
+    #[serde(rename = "match")]
+    pub matches: Option<Match>,
+    /// Of several profiles that match, the highest priority wins. Default 0. Not inherited.
+    pub priority: Option<i32>,
+    /// What runner pods of ARC's kubernetes modes get, whose jobs run in other pods.
+    pub kubernetes_mode: Option<KubernetesMode>,
+    /// GPUs, and what comes with them.
+    pub gpu: Option<Gpu>,
+    /// GIDs that own /dev/kfd and /dev/dri/renderD* on the nodes. They become the pod's
+    /// supplementalGroups, and `--group-add` flags in gha-render-devices.
+    pub groups: Option<Vec<i64>>,
+    /// The runner container.
+    pub runner: Option<Runner>,
+    /// Docker-in-Docker, as a native sidecar.
+    pub dind: Option<Dind>,
+    /// The start wrapper of the runner container.
+    pub start: Option<Start>,
+    /// Volumes mounted at the same path in runner and dind, so that `docker run -v PATH:PATH`
+    /// means the same in both.
+    pub shared_volumes: Option<Vec<SharedVolume>>,
+    /// Anything else, in Kubernetes' own words. A `template:` block of a scale set's values file
+    /// works here as it is.
+    #[schemars(with = "Option<PodTemplateSpec>")]
+    pub template: Option<Value>,
+}
+
+/// Which pods a profile is for. All that is given must match; an empty `match` matches every
+/// runner pod.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Match {
+    /// Patterns for the scale set's name, of which one must match. `*` is any text; `{gpus}` is a
+    /// run of digits that no other digit touches, and gives the number of GPUs.
+    pub scale_sets: Option<Vec<String>>,
+    /// Patterns for the namespace, of which one must match. `*` is any text.
+    pub namespaces: Option<Vec<String>>,
+    /// Patterns for the GitHub organization, of which one must match. `*` is any text.
+    pub organizations: Option<Vec<String>>,
+    /// Patterns for the GitHub repository, of which one must match. `*` is any text.
+    pub repositories: Option<Vec<String>>,
+    /// Patterns for the GitHub enterprise, of which one must match. `*` is any text.
+    pub enterprises: Option<Vec<String>>,
+    /// A selector over the pod's labels.
+    #[schemars(with = "Option<LabelSelector>")]
+    pub selector: Option<Value>,
+}
+
+/// What a runner pod of ARC's kubernetes modes gets.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum KubernetesMode {
+    /// Nothing: its jobs run in other pods, and GPUs that it held would idle.
+    #[default]
+    Skip,
+    /// GPUs, groups, node selector, tolerations and the rest of the pod's own fields, but no
+    /// dind, no volumes and no start wrapper.
+    Resources,
+}
+
+/// GPUs, and what comes with them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Gpu {
+    /// The extended resource. Default `amd.com/gpu`.
+    pub resource: Option<String>,
+    /// The number of GPUs where neither the scale set's name (`{gpus}`) nor the annotation
+    /// `arc-rocm.dev/gpus` gives it. 0 is a CPU runner.
+    #[schemars(range(min = 0, max = 64))]
+    pub count: Option<u32>,
+    /// Requests of the runner, times the number of GPUs.
+    pub per_gpu: Option<Amounts>,
+    /// Requests of the runner, whatever the number of GPUs.
+    pub total: Option<Amounts>,
+}
+
+/// Requests of the runner. Ephemeral storage is also its limit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Amounts {
+    /// CPU cores.
+    #[schemars(with = "Option<Quantity>")]
+    pub cpu: Option<Value>,
+    /// Memory.
+    #[schemars(with = "Option<Quantity>")]
+    pub memory: Option<Value>,
+    /// Ephemeral storage, as request and limit.
+    #[schemars(with = "Option<Quantity>")]
+    pub ephemeral_storage: Option<Value>,
+}
+
+/// The runner container.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Runner {
+    /// The image, where the scale set has only the chart's default.
+    pub image: Option<String>,
+    /// Its pull policy.
+    pub image_pull_policy: Option<String>,
+    /// Requests and limits.
+    #[schemars(with = "Option<ResourceRequirements>")]
+    pub resources: Option<Value>,
+    /// Environment variables.
+    #[schemars(with = "Option<Vec<EnvVar>>")]
+    pub env: Option<Value>,
+    /// Mounts of volumes of `template`.
+    #[schemars(with = "Option<Vec<VolumeMount>>")]
+    pub volume_mounts: Option<Value>,
+}
+
+/// Docker-in-Docker.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Dind {
+    /// `false` takes an inherited dind away.
+    pub enabled: Option<bool>,
+    /// The image.
+    pub image: Option<String>,
+    /// Its pull policy.
+    pub image_pull_policy: Option<String>,
+    /// The GID of Docker's socket; the `docker` group of the runner image. Default 123.
+    pub gid: Option<u32>,
+    /// Where dockerd keeps images and containers.
+    pub data_root: Option<DataRoot>,
+    /// Registries to ask first for images of Docker Hub.
+    pub registry_mirrors: Option<Vec<String>>,
+    /// Registries to talk to without TLS.
+    pub insecure_registries: Option<Vec<String>>,
+    /// The MTU of Docker's networks, where that of the pod network is below 1500.
+    #[schemars(range(min = 68, max = 65535))]
+    pub mtu: Option<u32>,
+    /// Requests and limits.
+    #[schemars(with = "Option<ResourceRequirements>")]
+    pub resources: Option<Value>,
+    /// More arguments of dockerd.
+    pub extra_args: Option<Vec<String>>,
+    /// Registry credentials for the runner's docker CLI.
+    pub registry_credentials: Option<RegistryCredentials>,
+}
+
+/// Where dockerd keeps images and containers: at most one volume source; an emptyDir without.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DataRoot {
+    /// The directory, the same in dind and runner. Default `/home/runner/docker-data`.
+    pub path: Option<String>,
+    /// A directory that goes with the pod.
+    #[schemars(with = "Option<EmptyDirVolumeSource>")]
+    pub empty_dir: Option<Value>,
+    /// A directory of the node. Needs `subPathExpr`: two dockerds on one directory corrupt it.
+    #[schemars(with = "Option<HostPathVolumeSource>")]
+    pub host_path: Option<Value>,
+    /// A claim. Needs `subPathExpr`: two dockerds on one directory corrupt it.
+    #[schemars(with = "Option<PersistentVolumeClaimVolumeSource>")]
+    pub persistent_volume_claim: Option<Value>,
+    /// A claim made for the pod.
+    #[schemars(with = "Option<EphemeralVolumeSource>")]
+    pub ephemeral: Option<Value>,
+    /// The directory inside the volume, such as `$(POD_NAME)-docker`.
+    pub sub_path_expr: Option<String>,
+}
+
+/// Registry credentials.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryCredentials {
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the scale set's namespace.
+    pub secret_name: String,
+}
+
+/// The start wrapper.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Start {
+    /// `false` takes an inherited wrapper away.
+    pub enabled: Option<bool>,
+    /// The `--group-add` flags of gha-render-devices. Default: `groups`.
+    pub group_add: Option<Vec<i64>>,
+    /// How long to wait for Docker before the runner fails, in seconds; 0 does not wait.
+    /// Default 120.
+    #[schemars(range(min = 0, max = 3600))]
+    pub wait_for_docker_seconds: Option<u32>,
+}
+
+/// A volume mounted at the same path in runner and dind: exactly one source.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SharedVolume {
+    /// The volume's name.
+    pub name: String,
+    /// Where, in both.
+    pub mount_path: String,
+    /// Whether it can only be read.
+    pub read_only: Option<bool>,
+    /// The directory or file inside the volume.
+    pub sub_path: Option<String>,
+    /// The same with variables, such as `$(POD_NAME)`.
+    pub sub_path_expr: Option<String>,
+    /// A directory of the node.
+    #[schemars(with = "Option<HostPathVolumeSource>")]
+    pub host_path: Option<Value>,
+    /// A directory that goes with the pod.
+    #[schemars(with = "Option<EmptyDirVolumeSource>")]
+    pub empty_dir: Option<Value>,
+    /// A claim.
+    #[schemars(with = "Option<PersistentVolumeClaimVolumeSource>")]
+    pub persistent_volume_claim: Option<Value>,
+    /// A claim made for the pod.
+    #[schemars(with = "Option<EphemeralVolumeSource>")]
+    pub ephemeral: Option<Value>,
+    /// An NFS export.
+    #[schemars(with = "Option<NFSVolumeSource>")]
+    pub nfs: Option<Value>,
+    /// A CSI volume.
+    #[schemars(with = "Option<CSIVolumeSource>")]
+    pub csi: Option<Value>,
+    /// Files of a ConfigMap.
+    #[schemars(with = "Option<ConfigMapVolumeSource>")]
+    pub config_map: Option<Value>,
+    /// Files of a Secret.
+    #[schemars(with = "Option<SecretVolumeSource>")]
+    pub secret: Option<Value>,
+}

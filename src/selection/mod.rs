@@ -1,0 +1,11 @@
+//! Selection: is this pod our business, and which profile does it get.
+
+mod matcher;
+pub mod pattern;
+mod runner_pod;
+mod skip;
+
+pub use matcher::{Matcher, Mismatch};
+pub use pattern::Pattern;
+pub use runner_pod::{Requesters, RunnerPod};
+pub use skip::Skip;
