@@ -1,0 +1,257 @@
+//! Checks a tree against a JSON schema that schemars made, and reports everything that is wrong.
+//!
+//! Serde would stop at the first problem, and know no position; the API server would say nothing
+//! at all about a misspelt field of a template, and drop it.
+//!
+//! Only what schemars writes for Kubernetes' types and for derived ones is understood: unknown
+//! keywords are ignored, and a schema that says nothing accepts anything.
+
+use schemars::Schema;
+use serde_json::Value;
+
+use super::{
+    Position, Problem,
+    source::{Entry, Node, NodeValue, Segment, path_text, whole},
+};
+
+mod message;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use target::{Kind, Target};
+
+/// The type whose `required` is not enforced: a template is an overlay, and adds to the runner's
+/// containers instead of listing them.
+const OVERLAY: &str = "io.k8s.api.core.v1.PodSpec";
+
+/// Everything in `root` that `schema` does not allow, in the order of the text.
+///
+/// `null` is accepted everywhere: to Kubernetes it is an absent value, in a profile it deletes an
+/// inherited one. A required field that is `null` is there. `file` is how the user named the file.
+pub fn check(file: &str, root: &Node, schema: &Schema) -> Vec<Problem> {
+    check_at(file, root, schema, &[])
+}
+
+/// Like [`check`], for a `node` that is at `prefix` in its file.
+pub fn check_at(file: &str, node: &Node, schema: &Schema, prefix: &[Segment]) -> Vec<Problem> {
+    let document = schema.as_value();
+    let mut checker = Checker { file, document, path: prefix.to_vec(), problems: Vec::new() };
+    checker.node(node, document, node.at, false);
+    let mut problems = checker.problems;
+    problems.sort_by_key(|problem| problem.at);
+    problems
+}
+
+struct Checker<'s> {
+    file: &'s str,
+    /// The whole schema, which references point into.
+    document: &'s Value,
+    path: Vec<Segment>,
+    problems: Vec<Problem>,
+}
+
+/// How well a branch of `anyOf` fits a value; a later field decides only between equals.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Fit {
+    kind: bool,
+    /// Properties with one allowed value that the value has, less those where it has another.
+    tags: i32,
+    known_keys: usize,
+    problems: std::cmp::Reverse<usize>,
+}
+
+impl<'s> Checker<'s> {
+    /// Checks `node` against `schema`. `at` is where to complain about what `node` lacks. `open`
+    /// lets unknown fields pass, because a schema beside this one may know them.
+    fn node(&mut self, node: &Node, schema: &'s Value, at: Position, open: bool) {
+        if node.value == NodeValue::Null {
+            return;
+        }
+        let Some(target) = Target::resolve(self.document, schema) else { return };
+        if let Some(allowed) = target.allowed(self.document) {
+            self.constant(node, &allowed);
+        } else if target.is_int_or_string() {
+            self.int_or_string(node, &target);
+        } else {
+            let branches = target.branches();
+            let parts = target.parts();
+            let own = usize::from(target.properties().is_some());
+            let open = open || own + usize::from(!branches.is_empty()) + parts.len() > 1;
+            if !branches.is_empty() {
+                self.alternatives(node, &branches, at, open);
+            }
+            for part in parts {
+                self.node(node, part, at, open);
+            }
+            self.value(node, &target, at, open);
+        }
+    }
+
+    fn value(&mut self, node: &Node, target: &Target<'s>, at: Position, open: bool) {
+        let kinds = target.kinds();
+        if !kinds.is_empty() && !kinds.iter().any(|kind| kind.accepts(node)) {
+            let message = message::wrong_type(node, &kinds, &self.item_fields(target));
+            self.problem(node.at, message);
+            return;
+        }
+        match &node.value {
+            NodeValue::Int(number) => self.range(node.at, *number, target),
+            NodeValue::Float(number) => {
+                if let Some(number) = whole(*number) {
+                    self.range(node.at, number, target);
+                }
+            }
+            NodeValue::List(items) => {
+                if let Some(schema) = target.items() {
+                    for (index, item) in items.iter().enumerate() {
+                        self.path.push(Segment::Index(index));
+                        self.node(item, schema, item.at, false);
+                        self.path.pop();
+                    }
+                }
+            }
+            NodeValue::Map(entries) => self.fields(entries, target, at, open),
+            _ => {}
+        }
+    }
+
+    fn fields(&mut self, entries: &[Entry], target: &Target<'s>, at: Position, open: bool) {
+        for Entry { key, at, value } in entries {
+            self.path.push(Segment::Key(key.clone()));
+            match target.field(key) {
+                Some(schema) => self.node(value, schema, *at, false),
+                None if open || target.takes_any_field() => {}
+                None => self.problem(*at, message::unknown_field(key, target)),
+            }
+            self.path.pop();
+        }
+        if target.name == Some(OVERLAY) {
+            return;
+        }
+        for field in target.required() {
+            if !entries.iter().any(|entry| entry.key == field) {
+                self.path.push(Segment::Key(field.to_owned()));
+                self.problem(at, "this field is required".to_owned());
+                self.path.pop();
+            }
+        }
+    }
+
+    fn constant(&mut self, node: &Node, allowed: &[&Value]) {
+        let json = match &node.value {
+            NodeValue::Ambiguous(word) => Value::from(word.as_str()),
+            _ => node.to_json(),
+        };
+        let is_allowed = allowed.contains(&&json);
+        match &node.value {
+            // The word is right, and would still be sent as a boolean.
+            NodeValue::Ambiguous(word) if is_allowed => {
+                self.problem(node.at, super::source::ambiguous(word));
+            }
+            _ if is_allowed => {}
+            _ => self.problem(node.at, message::wrong_constant(node, allowed)),
+        }
+    }
+
+    fn int_or_string(&mut self, node: &Node, target: &Target<'s>) {
+        let kinds: &[_] = if target.short_name() == Some("IntOrString") {
+            &[Kind::Integer, Kind::String]
+        } else {
+            &[Kind::Number, Kind::String]
+        };
+        if !kinds.iter().any(|kind| kind.accepts(node)) {
+            self.problem(node.at, message::wrong_type(node, kinds, &[]));
+        }
+    }
+
+    /// Reports nothing when one branch accepts `node`, and otherwise what the likeliest one says.
+    fn alternatives(&mut self, node: &Node, branches: &[&'s Value], at: Position, open: bool) {
+        let mut best: Option<(Fit, Vec<Problem>)> = None;
+        for branch in branches {
+            let before = self.problems.len();
+            self.node(node, branch, at, open);
+            let problems = self.problems.split_off(before);
+            if problems.is_empty() {
+                return;
+            }
+            let fit = self.fit(node, branch, problems.len());
+            if best.as_ref().is_none_or(|(other, _)| fit > *other) {
+                best = Some((fit, problems));
+            }
+        }
+        match best {
+            Some((Fit { kind: false, .. }, _)) => {
+                let mut kinds = Vec::new();
+                for branch in branches {
+                    for kind in self.kinds(branch) {
+                        if !kinds.contains(&kind) {
+                            kinds.push(kind);
+                        }
+                    }
+                }
+                self.problem(node.at, message::wrong_type(node, &kinds, &[]));
+            }
+            Some((_, problems)) => self.problems.extend(problems),
+            None => {}
+        }
+    }
+
+    fn fit(&self, node: &Node, branch: &'s Value, problems: usize) -> Fit {
+        let kinds = self.kinds(branch);
+        let mut fit = Fit {
+            kind: kinds.is_empty() || kinds.iter().any(|kind| kind.accepts(node)),
+            tags: 0,
+            known_keys: 0,
+            problems: std::cmp::Reverse(problems),
+        };
+        let target = Target::resolve(self.document, branch);
+        if let (NodeValue::Map(entries), Some(target)) = (&node.value, target) {
+            for Entry { key, value, .. } in entries {
+                let Some(schema) = target.properties().and_then(|fields| fields.get(key)) else {
+                    continue;
+                };
+                fit.known_keys += 1;
+                let allowed = Target::resolve(self.document, schema)
+                    .and_then(|target| target.allowed(self.document));
+                if let Some([tag]) = allowed.as_deref() {
+                    fit.tags += if **tag == value.to_json() { 1 } else { -1 };
+                }
+            }
+        }
+        fit
+    }
+
+    fn kinds(&self, schema: &'s Value) -> Vec<Kind> {
+        let Some(target) = Target::resolve(self.document, schema) else { return Vec::new() };
+        if target.is_int_or_string() {
+            return vec![Kind::Number, Kind::String];
+        }
+        match target.allowed(self.document) {
+            Some(values) if values.iter().all(|value| value.is_string()) => vec![Kind::String],
+            _ => target.kinds(),
+        }
+    }
+
+    fn range(&mut self, at: Position, number: i64, target: &Target<'s>) {
+        let (low, high) = target.range();
+        if !(low..=high).contains(&i128::from(number)) {
+            self.problem(at, message::out_of_range(number, low, high));
+        }
+    }
+
+    /// The fields that an item of a list of maps may have.
+    fn item_fields(&self, target: &Target<'s>) -> Vec<&'s str> {
+        target
+            .items()
+            .and_then(|items| Target::resolve(self.document, items))
+            .and_then(|item| item.properties())
+            .map(|fields| fields.keys().map(String::as_str).collect())
+            .unwrap_or_default()
+    }
+
+    fn problem(&mut self, at: Position, message: String) {
+        let (file, path) = (self.file.to_owned(), path_text(&self.path));
+        self.problems.push(Problem { file, at, path, message });
+    }
+}

@@ -1,0 +1,166 @@
+//! What to say about a value that a schema does not allow.
+
+use serde_json::Value;
+
+use super::target::{Kind, Target};
+use crate::profile::source::{Node, NodeValue, ambiguous, quoted, whole};
+
+/// Most characters of a value that a message repeats.
+const MAX_SHOWN: usize = 60;
+
+pub(super) fn unknown_field(key: &str, target: &Target<'_>) -> String {
+    let mut message = match target.short_name() {
+        Some(name) if target.is_kubernetes() => {
+            format!("unknown field of {name} (the API server would drop it silently)")
+        }
+        _ => "unknown field".to_owned(),
+    };
+    let fields = target.properties().into_iter().flat_map(|fields| fields.keys());
+    if let Some(near) = nearest(key, fields.map(String::as_str)) {
+        message.push_str(", did you mean ");
+        message.push_str(&quoted(near));
+        message.push('?');
+    }
+    message
+}
+
+pub(super) fn wrong_constant(node: &Node, allowed: &[&Value]) -> String {
+    let list: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+    let got = match &node.value {
+        NodeValue::List(_) | NodeValue::Map(_) => kind_of(node).to_owned(),
+        NodeValue::String(text) => quoted(&shortened(text)),
+        NodeValue::Ambiguous(word) => word.clone(),
+        _ => as_written(node).unwrap_or_default(),
+    };
+    format!("expected {}, got {got}", or(&list))
+}
+
+/// `item_fields` are those of the items, when a list of maps was expected.
+pub(super) fn wrong_type(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> String {
+    if let NodeValue::Ambiguous(word) = &node.value
+        && kinds.contains(&Kind::String)
+    {
+        return ambiguous(word);
+    }
+    let expected: Vec<_> = kinds
+        .iter()
+        .map(|kind| match kind {
+            Kind::String => "a string",
+            Kind::Integer => "an integer",
+            Kind::Number => "a number",
+            Kind::Boolean => "true or false",
+            Kind::List => "a list",
+            Kind::Map => "a map",
+        })
+        .map(str::to_owned)
+        .collect();
+    let got = match &node.value {
+        NodeValue::Float(_) if kinds.contains(&Kind::Integer) => {
+            as_written(node).unwrap_or_default()
+        }
+        _ => kind_of(node).to_owned(),
+    };
+    let mut message = format!("expected {}, got {got}", or(&expected));
+    if let Some(fix) = fix(node, kinds, item_fields) {
+        message.push_str("; ");
+        message.push_str(&fix);
+    }
+    message
+}
+
+pub(super) fn out_of_range(number: i64, low: i128, high: i128) -> String {
+    if high >= i64::MAX.into() {
+        format!("expected at least {low}, got {number}")
+    } else {
+        format!("expected a number from {low} to {high}, got {number}")
+    }
+}
+
+/// What to write instead, for the mistakes that people make.
+fn fix(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> Option<String> {
+    let is_integer = |text: &str| text.parse::<i64>().is_ok();
+    match (kinds, &node.value) {
+        ([Kind::String], _) => as_written(node).map(|text| format!("write {}", quoted(&text))),
+        ([Kind::Boolean], NodeValue::String(text)) if text == "true" || text == "false" => {
+            Some(format!("write {text} without quotes"))
+        }
+        ([Kind::Integer | Kind::Number], NodeValue::String(text)) if is_integer(text) => {
+            Some(format!("write {text} without quotes"))
+        }
+        ([Kind::List], NodeValue::String(text)) if item_fields.is_empty() => {
+            Some(format!("write [{}]", quoted(&shortened(text))))
+        }
+        ([Kind::List], NodeValue::Map(entries)) if !entries.is_empty() => {
+            if entries.iter().all(|entry| item_fields.contains(&entry.key.as_str())) {
+                Some("put \"- \" before each item".to_owned())
+            } else if item_fields.contains(&"name") && item_fields.contains(&"value") {
+                Some("write each as - {name: ..., value: ...}".to_owned())
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A boolean or number in the file's own words.
+fn as_written(node: &Node) -> Option<String> {
+    let text = match &node.value {
+        NodeValue::Bool(flag) => flag.to_string(),
+        NodeValue::Int(number) => number.to_string(),
+        NodeValue::Float(number) => {
+            whole(*number).map_or_else(|| number.to_string(), |number| number.to_string())
+        }
+        _ => return None,
+    };
+    Some(node.raw.as_deref().map_or(text, shortened))
+}
+
+fn kind_of(node: &Node) -> &'static str {
+    match &node.value {
+        NodeValue::Null => "null",
+        NodeValue::Bool(_) | NodeValue::Ambiguous(_) => "a boolean",
+        NodeValue::Int(_) | NodeValue::Float(_) => "a number",
+        NodeValue::String(_) => "a string",
+        NodeValue::List(_) => "a list",
+        NodeValue::Map(_) => "a map",
+    }
+}
+
+/// The candidate that `key` was probably meant to be: the same but for case, or at most a third
+/// of the letters away.
+fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    // Beyond this no field is near, and the distance is quadratic.
+    if key.len() > MAX_SHOWN {
+        return None;
+    }
+    let key = key.to_lowercase();
+    let letters = key.chars().count();
+    candidates
+        .filter_map(|candidate| {
+            let lower = candidate.to_lowercase();
+            let other = lower.chars().count();
+            let most = letters.max(other) / 3;
+            (letters.abs_diff(other) <= most)
+                .then(|| (strsim::osa_distance(&key, &lower), most, candidate))
+        })
+        .filter(|(distance, most, _)| distance <= most)
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate)
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn or(words: &[String]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
