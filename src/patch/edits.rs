@@ -78,18 +78,42 @@ impl<R> Default for Edits<'_, R> {
     }
 }
 
+/// What can go in at a place: an owned value, or one borrowed from the compiled profile.
+pub trait Content<'p> {
+    /// The value.
+    fn content(self) -> Cow<'p, Value>;
+}
+
+impl<'p> Content<'p> for Value {
+    fn content(self) -> Cow<'p, Value> {
+        Cow::Owned(self)
+    }
+}
+
+impl<'p> Content<'p> for &'p Value {
+    fn content(self) -> Cow<'p, Value> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<'p> Content<'p> for Cow<'p, Value> {
+    fn content(self) -> Self {
+        self
+    }
+}
+
 // === impl Edits ===
 
 impl<'p, R> Edits<'p, R> {
     /// Sets the value at `path`; what is there, if anything, is replaced.
-    pub fn set(&mut self, path: &[Step<'_>], value: impl Into<Cow<'p, Value>>, reason: R) {
-        *self.node(path, Node::object) = Node::Set(Leaf { value: value.into(), reason });
+    pub fn set(&mut self, path: &[Step<'_>], value: impl Content<'p>, reason: R) {
+        *self.node(path, Node::object) = Node::Set(Leaf { value: value.content(), reason });
     }
 
     /// Appends an item to the list at `path`.
-    pub fn append(&mut self, path: &[Step<'_>], value: impl Into<Cow<'p, Value>>, reason: R) {
+    pub fn append(&mut self, path: &[Step<'_>], value: impl Content<'p>, reason: R) {
         if let Node::List(list) = self.node(path, Node::list) {
-            list.append.push(Leaf { value: value.into(), reason });
+            list.append.push(Leaf { value: value.content(), reason });
         }
     }
 
@@ -99,12 +123,12 @@ impl<'p, R> Edits<'p, R> {
         &mut self,
         path: &[Step<'_>],
         index: usize,
-        value: impl Into<Cow<'p, Value>>,
+        value: impl Content<'p>,
         reason: R,
     ) {
         if let Node::List(list) = self.node(path, Node::list) {
             let place = list.before.partition_point(|(other, _)| *other <= index);
-            list.before.insert(place, (index, Leaf { value: value.into(), reason }));
+            list.before.insert(place, (index, Leaf { value: value.content(), reason }));
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Code, Docker, Place, Planner, Reason, Winner, canonical,
     covers::covers,
-    docker, field::At, list, merge::{container_field, same_item}, text, volumes,
+    docker, field::At, merge::{container_field, same_item}, text, volumes,
 };
 use crate::{
     patch::Step,

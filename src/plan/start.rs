@@ -16,6 +16,9 @@ pub const START_NAME: &str = "arc-rocm-start";
 /// The command that ARC's charts fill in.
 const CHART_COMMAND: &str = "/home/runner/run.sh";
 
+/// Where the runner finds the registry credentials of the profile's Secret.
+const DOCKER_CONFIG_FILE: &str = "/etc/arc-rocm/docker/config.json";
+
 /// Ends the wrapper's own options.
 const END_OF_OPTIONS: &str = "--";
 
@@ -76,13 +79,16 @@ impl<'p> Planner<'p> {
     /// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by
     /// themselves, because Kubernetes appends them to the command.
     fn wrapped(&self, start: &Start, line: Vec<Value>) -> Vec<Value> {
-        let Start { group_add, wait_for_docker } = start;
+        let Start { group_add, wait_for_docker, docker_config } = start;
         let wait = if self.has_docker() { *wait_for_docker } else { 0 };
         let mut command: Vec<Value> =
             vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(START_NAME)];
         command.push(format!("--gpus={}", self.runner_gpus()).into());
         command.extend(group_add.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
         command.push(format!("--wait-for-docker={wait}").into());
+        if *docker_config && self.has_docker() {
+            command.push(format!("--docker-config={DOCKER_CONFIG_FILE}").into());
+        }
         command.push(END_OF_OPTIONS.into());
         command.extend(line);
         command
