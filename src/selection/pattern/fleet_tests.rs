@@ -1,0 +1,118 @@
+//! Names seen in public fleets, and one set of patterns that reads the right count from each.
+
+use std::collections::HashSet;
+
+use super::Pattern;
+
+const NAMES: &str = include_str!("../../../tests/fixtures/scale-set-names.tsv");
+const FLEET: &str = include_str!("../../../tests/fixtures/fleet-patterns.tsv");
+
+/// A row of the fleet's patterns.
+struct Rule {
+    priority: u32,
+    pattern: Pattern,
+    /// `{gpus}`, or a number.
+    count: &'static str,
+}
+
+impl Rule {
+    fn gpus(&self, name: &str) -> Option<u32> {
+        let found = self.pattern.matches(name)?;
+        Some(found.gpus.unwrap_or_else(|| self.count.parse().unwrap()))
+    }
+}
+
+/// The rows of a table of three columns, without comments and header.
+fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
+    table.lines().filter(|line| !line.starts_with('#')).skip(1).map(|line| {
+        let cells: Vec<_> = line.split('\t').collect();
+        cells.try_into().unwrap_or_else(|_| panic!("three columns: {line}"))
+    })
+}
+
+fn mk_fleet() -> Vec<Rule> {
+    rows(FLEET)
+        .map(|[priority, pattern, count]| Rule {
+            priority: priority.parse().unwrap(),
+            pattern: Pattern::parse(pattern).unwrap(),
+            count,
+        })
+        .collect()
+}
+
+/// The counts that the matching rules of the highest priority give; more than one is a fault.
+fn decide(fleet: &[Rule], name: &str) -> HashSet<u32> {
+    let matching = || fleet.iter().filter(|rule| rule.pattern.matches(name).is_some());
+    let top = matching().map(|rule| rule.priority).max();
+    matching()
+        .filter(|rule| Some(rule.priority) == top)
+        .filter_map(|rule| rule.gpus(name))
+        .collect()
+}
+
+#[test]
+fn every_name_gets_its_count() {
+    let fleet = mk_fleet();
+    for [name, gpus, family] in rows(NAMES) {
+        let expected = if gpus == "-" { 0 } else { gpus.parse().unwrap() };
+        assert_eq!(decide(&fleet, name), HashSet::from([expected]), "{name} ({family})");
+    }
+}
+
+#[test]
+fn the_names_are_many_and_each_stands_once() {
+    let names: Vec<_> = rows(NAMES).map(|[name, _, _]| name).collect();
+    assert!(names.len() >= 120, "{}", names.len());
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    for name in names {
+        // ARC's chart takes no longer names, and Kubernetes no other characters.
+        assert!(name.len() <= 45, "{name}");
+        assert!(name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-')), "{name}");
+    }
+}
+
+#[test]
+fn a_rule_says_gpus_where_its_pattern_does() {
+    for rule in mk_fleet() {
+        assert_eq!(rule.count == "{gpus}", rule.pattern.has_gpus(), "{}", rule.pattern);
+    }
+}
+
+#[test]
+fn no_two_rules_of_one_priority_disagree_on_a_name() {
+    let fleet = mk_fleet();
+    for (at, one) in fleet.iter().enumerate() {
+        for other in &fleet[at + 1..] {
+            if one.priority == other.priority && one.count != other.count {
+                let name = one.pattern.common_name(&other.pattern);
+                assert_eq!(name, None, "{} and {}", one.pattern, other.pattern);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_rule_decides_some_name() {
+    let fleet = mk_fleet();
+    for rule in &fleet {
+        let decides = rows(NAMES).any(|[name, _, _]| {
+            let top =
+                fleet.iter().filter(|r| r.pattern.matches(name).is_some()).map(|r| r.priority);
+            rule.pattern.matches(name).is_some() && top.max() == Some(rule.priority)
+        });
+        assert!(decides, "{}", rule.pattern);
+    }
+}
+
+#[test]
+fn intersects_is_true_wherever_two_rules_share_a_seen_name() {
+    let fleet = mk_fleet();
+    for [name, _, _] in rows(NAMES) {
+        let matching: Vec<_> = fleet.iter().filter(|r| r.pattern.matches(name).is_some()).collect();
+        for one in &matching {
+            for other in &matching {
+                assert!(one.pattern.intersects(&other.pattern), "{name}");
+            }
+        }
+    }
+}

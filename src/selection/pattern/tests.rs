@@ -1,0 +1,355 @@
+//! The syntax by example, then properties against a naive reference.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::{MAX_GPUS, Match, Pattern, PatternError};
+
+fn mk_pattern(text: &str) -> Pattern {
+    Pattern::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn mk_error(text: &str) -> String {
+    Pattern::parse(text).expect_err(text).to_string()
+}
+
+/// The count that a pattern reads from a name.
+fn gpus(pattern: &str, name: &str) -> Option<u32> {
+    mk_pattern(pattern).matches(name).and_then(|found| found.gpus)
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    mk_pattern(pattern).matches(name).is_some()
+}
+
+#[test]
+fn a_star_is_any_text_also_none() {
+    for (pattern, name) in [
+        ("rocm", "rocm"),
+        ("*", "rocm"),
+        ("*", ""),
+        ("**", "rocm"),
+        ("rocm*", "rocm"),
+        ("rocm*", "rocm-mi300"),
+        ("*mi300", "rocm-mi300"),
+        ("*-*", "-"),
+        ("a*b*c", "a-b-b-c"),
+        ("*ab*ab*", "abab"),
+        ("a*a", "aa"),
+        ("Größe*", "Größe-ß"),
+        ("linux.*", "linux.rocm"),
+    ] {
+        assert_eq!(mk_pattern(pattern).matches(name), Some(Match { gpus: None }), "{pattern}");
+    }
+    for (pattern, name) in [
+        ("rocm", "rocm-mi300"),
+        ("rocm", "a-rocm"),
+        ("*mi300", "mi300-test"),
+        ("a*a", "a"),
+        ("ab*bc", "abc"),
+        ("*ab*ab*", "bcab"),
+        ("linux.*", "linux-rocm"),
+        ("[a-z]?", "ab"),
+        ("Rocm", "rocm"),
+    ] {
+        assert!(!matches(pattern, name), "{pattern} on {name}");
+    }
+}
+
+#[test]
+fn gpus_is_a_whole_run_of_digits() {
+    for (pattern, name, expected) in [
+        ("linux-mi300-{gpus}gpu-*", "linux-mi300-2gpu-ossci-rocm", Some(2)),
+        ("linux-*-{gpus}gpu-*", "linux-x86-64-8gpu-amd", Some(8)),
+        ("linux-gfx*{gpus}", "linux-gfx942", None),
+        ("gfx9*{gpus}", "gfx942", None),
+        ("gfx*{gpus}", "gfx42", Some(42)),
+        ("{gpus}", "8", Some(8)),
+        ("{gpus}*", "8", Some(8)),
+        ("*{gpus}", "8", Some(8)),
+        ("*{gpus}*", "mi300x-8", Some(8)),
+        ("*{gpus}x*", "mi300x-8", None),
+        ("mi{gpus}", "mi", None),
+        ("*.{gpus}", "linux.rocm.gpu.gfx950.4", Some(4)),
+        ("*.{gpus}", "linux.rocm.gpu.gfx950", None),
+        ("*.{gpus}*", "linux.rocm.gpu.gfx950.4.b", Some(4)),
+        ("ß{gpus}ß*ß", "ß2ß-ß", Some(2)),
+    ] {
+        assert_eq!(gpus(pattern, name), expected, "{pattern} on {name}");
+        assert_eq!(matches(pattern, name), expected.is_some(), "{pattern} on {name}");
+    }
+}
+
+#[test]
+fn a_run_that_is_no_count_is_passed_over() {
+    for (name, expected) in [
+        ("a-0-2", Some(2)),
+        ("a-08-2", Some(2)),
+        ("a-65-2", Some(2)),
+        ("a-99999999999999999999-2", Some(2)),
+        ("a-64-2", Some(64)),
+        ("a-1-2", Some(1)),
+        ("a-0", None),
+        ("a-00", None),
+        ("a-٣", None),
+    ] {
+        assert_eq!(gpus("a*-{gpus}*", name), expected, "{name}");
+    }
+    assert_eq!(MAX_GPUS, 64);
+}
+
+#[test]
+fn the_first_run_that_lets_the_rest_match_counts() {
+    assert_eq!(gpus("*{gpus}*", "mi300-2gpu-4"), Some(2));
+    assert_eq!(gpus("*-gpu-{gpus}*", "x-2gpu-gpu-4-1"), Some(4));
+    assert_eq!(gpus("*{gpus}*-b*", "1-a-2-b-3"), Some(1));
+    assert_eq!(gpus("*-b*{gpus}*", "1-a-2-b-3-4"), Some(3));
+    assert_eq!(gpus("*-{gpus}", "a-1-2-3"), Some(3));
+}
+
+#[test]
+fn pieces_do_not_overlap_across_the_count() {
+    // The piece before and the piece after would both need the same dash.
+    assert!(!matches("*-a{gpus}*-a", "-a1"));
+    assert!(!matches("a*a{gpus}", "a1"));
+    assert!(matches("a*a{gpus}", "aa1"));
+    assert!(!matches("{gpus}b*b", "1b"));
+    assert!(matches("{gpus}b*b", "1bb"));
+    assert!(!matches("{gpus}b*b*b", "1bb"));
+}
+
+#[test]
+fn a_pattern_that_is_none_says_what_to_write_instead() {
+    for (text, expected) in [
+        ("", "a pattern must not be empty: use `*` for any name"),
+        ("{gpus}-{gpus}", "`{gpus}` may stand only once in a pattern: use `*` for the other place"),
+        ("a-{gpu}", "`{gpu}` is not a placeholder: did you mean `{gpus}`?"),
+        ("a-{GPUs}", "`{GPUs}` is not a placeholder: did you mean `{gpus}`?"),
+        ("a-{ gpus }", "`{ gpus }` is not a placeholder: did you mean `{gpus}`?"),
+        ("a-{count}", "`{count}` is not a placeholder: did you mean `{gpus}`?"),
+        (
+            "{gpus}-{arch}",
+            "`{arch}` is not a placeholder: there is only `{gpus}`, and `*` for any text",
+        ),
+        ("a-{}", "`{}` is not a placeholder: there is only `{gpus}`, and `*` for any text"),
+        ("a-{gpus", "stray `{`: braces stand only in `{gpus}`"),
+        ("a-{{gpus}}", "stray `{`: braces stand only in `{gpus}`"),
+        ("a-gpus}", "stray `}`: braces stand only in `{gpus}`"),
+        ("a}-{gpus}", "stray `}`: braces stand only in `{gpus}`"),
+        ("{gpus}}", "stray `}`: braces stand only in `{gpus}`"),
+        (
+            "gfx9{gpus}",
+            "`gfx9{gpus}` can match no name: `{gpus}` takes all the digits at its place, so no \
+             digit may stand beside it",
+        ),
+        (
+            "{gpus}0",
+            "`{gpus}0` can match no name: `{gpus}` takes all the digits at its place, so no \
+             digit may stand beside it",
+        ),
+    ] {
+        assert_eq!(mk_error(text), expected);
+    }
+    assert_eq!(
+        mk_error(&"a".repeat(254)),
+        "a pattern of 254 bytes is longer than any name: the limit is 253"
+    );
+    assert!(Pattern::parse(&"a".repeat(253)).is_ok());
+}
+
+#[test]
+fn gpus_is_refused_where_there_is_no_count() {
+    assert_eq!(
+        mk_pattern("team-{gpus}").without_gpus().unwrap_err().to_string(),
+        "`team-{gpus}`: `{gpus}` reads a count from a scale set's name and means nothing here: \
+         use `*`"
+    );
+    let plain = mk_pattern("team-*").without_gpus().unwrap();
+    assert!(!plain.has_gpus());
+    assert!(mk_pattern("team-{gpus}").has_gpus());
+    assert_eq!("".parse::<Pattern>(), Err(PatternError::Empty));
+}
+
+#[test]
+fn a_pattern_is_printed_as_written() {
+    for text in ["**", "linux-*-{gpus}gpu*", "rocm"] {
+        assert_eq!(mk_pattern(text).to_string(), text);
+        assert_eq!(mk_pattern(text).as_str(), text);
+    }
+}
+
+#[test]
+fn patterns_with_a_common_name_intersect() {
+    for (left, right, expected) in [
+        ("*", "*", "x"),
+        ("**", "*", "x"),
+        ("a", "a", "a"),
+        ("a*", "*b", "ab"),
+        ("a*c", "ab*", "abc"),
+        ("*ab*", "*ba*", "bab"),
+        ("ROCm", "RO*", "ROCm"),
+        ("{gpus}", "{gpus}", "1"),
+        ("{gpus}", "*", "1"),
+        ("{gpus}", "64", "64"),
+        ("a{gpus}", "a*4", "a4"),
+        ("*-{gpus}gpu*", "linux-x86-64-8gpu-amd", "linux-x86-64-8gpu-amd"),
+        ("*-{gpus}gpu*", "*-gpu-{gpus}", "-1gpu-gpu-1"),
+        ("linux.rocm.gpu.*", "linux.rocm.gpu.*.{gpus}", "linux.rocm.gpu..1"),
+        ("*{gpus}*", "942-7", "942-7"),
+        ("*{gpus}-*", "*-0-{gpus}-*", "-0-1-"),
+    ] {
+        let (one, other) = (mk_pattern(left), mk_pattern(right));
+        assert_eq!(one.common_name(&other).as_deref(), Some(expected), "{left} and {right}");
+        assert!(one.intersects(&other) && other.intersects(&one), "{left} and {right}");
+    }
+}
+
+#[test]
+fn patterns_without_a_common_name_do_not_intersect() {
+    for (left, right) in [
+        ("a", "b"),
+        ("a*", "b*"),
+        ("*a", "*b"),
+        ("a", "a-*"),
+        ("a*b*a", "aba-*c"),
+        ("rocm*", "ROCM*"),
+        ("{gpus}", "a*"),
+        ("{gpus}", "0"),
+        ("{gpus}", "08"),
+        ("{gpus}", "65"),
+        ("{gpus}", "942"),
+        ("a{gpus}", "a*0*0"),
+        ("gfx{gpus}", "gfx942"),
+        ("*{gpus}", "gfx942"),
+        ("{gpus}*", "942-*"),
+        ("a-{gpus}b", "a-{gpus}c"),
+        ("linux-{gpus}gpu", "linux-*-gpu"),
+        ("*-{gpus}gpu", "*-gpu-{gpus}"),
+        ("build-only-*", "linux-*"),
+    ] {
+        let (one, other) = (mk_pattern(left), mk_pattern(right));
+        assert_eq!(one.common_name(&other), None, "{left} and {right}");
+        assert!(!one.intersects(&other) && !other.intersects(&one), "{left} and {right}");
+    }
+}
+
+#[test]
+fn hostile_patterns_take_bounded_time() {
+    let start = Instant::now();
+    let name = "a".repeat(100_000);
+    assert!(!matches("*a*a*a*a*b", &name));
+    assert!(!matches("*a*a*a*a*{gpus}*a*a*a*b", &name));
+    assert!(!matches("*a*a*{gpus}b*a*", &"a1".repeat(50_000)));
+    let left = mk_pattern(&"a*".repeat(126));
+    let right = mk_pattern(&format!("{}b", "*a".repeat(126)));
+    assert!(left.intersects(&right));
+    assert!(!mk_pattern(&"*a".repeat(126)).intersects(&right));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+/// What a pattern means, tried out one way after the other, shortest star first.
+fn reference(pattern: &str, name: &[char], at: usize) -> Option<Match> {
+    let digit = |at: usize| name.get(at).is_some_and(char::is_ascii_digit);
+    if let Some(rest) = pattern.strip_prefix('*') {
+        return (at..=name.len()).find_map(|at| reference(rest, name, at));
+    }
+    if let Some(rest) = pattern.strip_prefix("{gpus}") {
+        if at > 0 && digit(at - 1) {
+            return None;
+        }
+        let end = (at..=name.len()).find(|at| !digit(*at))?;
+        let run: String = name[at..end].iter().collect();
+        let count = (1..=MAX_GPUS).find(|count| count.to_string() == run)?;
+        return reference(rest, name, end).map(|_| Match { gpus: Some(count) });
+    }
+    match pattern.chars().next() {
+        None => (at == name.len()).then_some(Match { gpus: None }),
+        Some(c) if name.get(at) == Some(&c) => reference(&pattern[c.len_utf8()..], name, at + 1),
+        Some(_) => None,
+    }
+}
+
+/// Patterns over few characters, so that they often match.
+fn patterns() -> impl Strategy<Value = Pattern> {
+    ("[-ab126*]{0,6}", prop::option::of("[-ab126*]{0,6}"))
+        .prop_map(|(before, after)| match after {
+            Some(after) => format!("{before}{{gpus}}{after}"),
+            None => before,
+        })
+        .prop_filter_map("a pattern", |text| Pattern::parse(&text).ok())
+}
+
+/// A pattern, and a name that often matches it.
+fn patterns_and_names() -> impl Strategy<Value = (Pattern, String)> {
+    let fills = prop::collection::vec("[-ab126]{0,3}", 13);
+    (patterns(), 0..100_u32, fills).prop_map(|(pattern, count, fills)| {
+        let text = pattern.as_str().replace("{gpus}", &count.to_string());
+        let mut fills = fills.iter();
+        let mut name = String::new();
+        for c in text.chars() {
+            match c {
+                '*' => name.push_str(fills.next().map_or("", String::as_str)),
+                c => name.push(c),
+            }
+        }
+        (pattern, name)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn matching_agrees_with_the_reference(
+        (pattern, name) in patterns_and_names(),
+        other in patterns(),
+    ) {
+        let chars: Vec<_> = name.chars().collect();
+        for pattern in [pattern, other] {
+            let expected = reference(pattern.as_str(), &chars, 0);
+            prop_assert_eq!(pattern.matches(&name), expected, "{} on {}", pattern, name);
+        }
+    }
+
+    #[test]
+    fn a_common_name_is_matched_by_both((one, other) in (patterns(), patterns())) {
+        let found = one.common_name(&other);
+        if let Some(name) = &found {
+            prop_assert!(!name.is_empty());
+            prop_assert!(one.matches(name).is_some(), "{one} on {name}");
+            prop_assert!(other.matches(name).is_some(), "{other} on {name}");
+        }
+        prop_assert_eq!(other.intersects(&one), found.is_some());
+    }
+
+    #[test]
+    fn patterns_that_match_one_name_intersect(
+        (one, name) in patterns_and_names(),
+        other in patterns(),
+    ) {
+        if !name.is_empty() && one.matches(&name).is_some() {
+            prop_assert!(one.intersects(&one));
+            prop_assert!(one.intersects(&mk_pattern(&name)));
+            if other.matches(&name).is_some() {
+                let found = one.common_name(&other);
+                prop_assert!(found.is_some(), "{one} and {other} on {name}");
+                prop_assert!(found.unwrap().len() <= name.len(), "{one} and {other} on {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(
+        text in prop_oneof!["\\PC*", "[{}gpus*a1ß]{0,20}"],
+        name in prop_oneof!["\\PC*", "[gpus*a1ß]{0,20}"],
+    ) {
+        match Pattern::parse(&text) {
+            Ok(pattern) => {
+                let _ = pattern.matches(&name);
+                let _ = pattern.intersects(&mk_pattern("*{gpus}*"));
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}
