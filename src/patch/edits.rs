@@ -119,13 +119,7 @@ impl<'p, R> Edits<'p, R> {
 
     /// Inserts an item into the list at `path`, before the item that has `index` in the pod that
     /// came. Items for one index keep the order of the calls.
-    pub fn insert(
-        &mut self,
-        path: &[Step<'_>],
-        index: usize,
-        value: impl Content<'p>,
-        reason: R,
-    ) {
+    pub fn insert(&mut self, path: &[Step<'_>], index: usize, value: impl Content<'p>, reason: R) {
         if let Node::List(list) = self.node(path, Node::list) {
             let place = list.before.partition_point(|(other, _)| *other <= index);
             list.before.insert(place, (index, Leaf { value: value.content(), reason }));
@@ -325,9 +319,7 @@ mod tests {
     use super::*;
 
     fn steps<'s>(path: &[&'s str]) -> Vec<Step<'s>> {
-        path.iter()
-            .map(|part| part.parse().map_or(Step::Key(part), Step::Index))
-            .collect()
+        path.iter().map(|part| part.parse().map_or(Step::Key(part), Step::Index)).collect()
     }
 
     fn operations(edits: Edits<'_, &str>, pod: &str) -> Value {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use super::{
     Code, Docker, Place, Planner, Reason, Winner, canonical,
     covers::covers,
-    docker, field::At, merge::{container_field, same_item}, text, volumes,
+    docker,
+    field::At,
+    merge::{container_field, same_item},
+    text, volumes,
 };
 use crate::{
     patch::Step,
@@ -20,9 +23,9 @@ const CHART_IMAGE: &str = "ghcr.io/actions/actions-runner";
 
 /// Whether ARC's chart filled in this image. A digest is something that a person pins.
 fn is_chart_image(image: &str) -> bool {
-    image.strip_prefix(CHART_IMAGE).is_some_and(|tag| {
-        tag.is_empty() || (tag.starts_with(':') && !tag.contains('@'))
-    })
+    image
+        .strip_prefix(CHART_IMAGE)
+        .is_some_and(|tag| tag.is_empty() || (tag.starts_with(':') && !tag.contains('@')))
 }
 
 /// The pull policy that the API server fills in for an image (`pkg/apis/core/v1/defaults.go`).
@@ -38,8 +41,7 @@ pub(crate) fn default_pull_policy(image: &str) -> &'static str {
 impl<'p> Planner<'p> {
     pub(super) fn containers(&mut self) {
         let template = self.template;
-        let runner =
-            Place { list: "containers", index: self.runner_index, container: self.runner };
+        let runner = Place { list: "containers", index: self.runner_index, container: self.runner };
         if let Some(wanted) = template.container(RUNNER) {
             let wanted = self.adapted(wanted);
             self.merge(runner, &wanted);
@@ -57,12 +59,7 @@ impl<'p> Planner<'p> {
 
     /// Puts one container in, or merges it with the one of its name. `before` is the index at
     /// which a new one goes in; at the end without. Returns the index for the one that follows.
-    fn container(
-        &mut self,
-        list: &'static str,
-        wanted: &'p Value,
-        before: Option<usize>,
-    ) -> usize {
+    fn container(&mut self, list: &'static str, wanted: &'p Value, before: Option<usize>) -> usize {
         let name = name_of(wanted);
         let next = before.unwrap_or_default();
         if !self.wants_container(name) {
@@ -140,7 +137,10 @@ impl<'p> Planner<'p> {
     fn runner_image(&self) -> (&'p str, &'p str) {
         let there = self.runner.text("image");
         match self.template.container(RUNNER) {
-            Some(wanted) if !text(wanted, "image").is_empty() && (there.is_empty() || is_chart_image(there)) => {
+            Some(wanted)
+                if !text(wanted, "image").is_empty()
+                    && (there.is_empty() || is_chart_image(there)) =>
+            {
                 (text(wanted, "image"), text(wanted, "imagePullPolicy"))
             }
             _ => (there, self.runner.text("imagePullPolicy")),
@@ -155,7 +155,11 @@ impl<'p> Planner<'p> {
         for (field, value) in members.iter().filter(|(field, _)| !kept.contains(&field.as_str())) {
             match field.as_str() {
                 "name" | "imagePullPolicy" | "args" => {}
-                "image" => self.image(place, value.as_str().unwrap_or_default(), text(wanted, "imagePullPolicy")),
+                "image" => self.image(
+                    place,
+                    value.as_str().unwrap_or_default(),
+                    text(wanted, "imagePullPolicy"),
+                ),
                 // The start wrapper runs the runner's.
                 "command" if is_runner => {}
                 "command" => self.command(place, wanted),
@@ -168,11 +172,20 @@ impl<'p> Planner<'p> {
                     let steps = place.steps(&[Step::Key(field)]);
                     let label = place.label(&format!(".{field}"));
                     let there = place.container.get(field);
-                    self.field(At { steps: &steps, label: &label }, there, value, container_field(field));
+                    self.field(
+                        At { steps: &steps, label: &label },
+                        there,
+                        value,
+                        container_field(field),
+                    );
                 }
             }
         }
-        if members.contains_key("args") && !members.contains_key("command") && !is_runner && !kept.contains(&"args") {
+        if members.contains_key("args")
+            && !members.contains_key("command")
+            && !is_runner
+            && !kept.contains(&"args")
+        {
             self.command(place, wanted);
         }
     }
@@ -211,10 +224,16 @@ impl<'p> Planner<'p> {
         if there.clone().next().is_none() {
             for field in ["command", "args"] {
                 if let Some(value) = wanted.get(field) {
-                    self.edits.set(&place.steps(&[Step::Key(field)]), value.clone(), Reason::Profile);
+                    self.edits.set(
+                        &place.steps(&[Step::Key(field)]),
+                        value.clone(),
+                        Reason::Profile,
+                    );
                 }
             }
-        } else if !(line.all(|word| there.next().is_some_and(|there| covers(there, word))) && there.next().is_none()) {
+        } else if !(line.all(|word| there.next().is_some_and(|there| covers(there, word)))
+            && there.next().is_none())
+        {
             self.kept(Code::CommandKept, place.label(".command"));
         }
     }
@@ -226,7 +245,11 @@ impl<'p> Planner<'p> {
                 continue;
             }
             match docker::env(place.container, name) {
-                None => self.edits.append(&place.steps(&[Step::Key("env")]), wanted.clone(), Reason::Profile),
+                None => self.edits.append(
+                    &place.steps(&[Step::Key("env")]),
+                    wanted.clone(),
+                    Reason::Profile,
+                ),
                 Some(there) if covers(there, wanted) => {}
                 Some(_) => self.kept(Code::EnvKept, place.label(&format!(".env[{name}]"))),
             }
@@ -247,20 +270,27 @@ impl<'p> Planner<'p> {
                 .find(|there| canonical(there.text("mountPath")) == canonical(path));
             let Some(there) = there else {
                 self.use_volume(name);
-                self.edits.append(&place.steps(&[Step::Key("volumeMounts")]), wanted.clone(), Reason::Profile);
+                self.edits.append(
+                    &place.steps(&[Step::Key("volumeMounts")]),
+                    wanted.clone(),
+                    Reason::Profile,
+                );
                 continue;
             };
-            let same = there.text("name") == name && there.text("subPath") == text(wanted, "subPath")
+            let same = there.text("name") == name
+                && there.text("subPath") == text(wanted, "subPath")
                 && there.text("subPathExpr") == text(wanted, "subPathExpr");
             if same {
                 self.use_volume(name);
                 continue;
             }
             let label = place.label(&format!(".volumeMounts[{path}]"));
-            let writable = volumes::find(self.spec, there.text("name")).is_none_or(volumes::is_writable)
+            let writable = volumes::find(self.spec, there.text("name"))
+                .is_none_or(volumes::is_writable)
                 && there.get("readOnly").and_then(Json::as_bool) != Some(true);
             if name.ends_with(PODINFO_VOLUME) && is_runner && !writable {
-                let message = "the pod mounts something read-only here, so jobs find no gha-* files";
+                let message =
+                    "the pod mounts something read-only here, so jobs find no gha-* files";
                 self.conflict(Code::PodinfoReadOnly, Winner::Author, label, message.to_owned());
             } else {
                 self.kept(Code::MountKept, label);
@@ -279,10 +309,15 @@ impl<'p> Planner<'p> {
             let name = name_of(wanted);
             let name_taken = !name.is_empty() && there.iter().any(|port| port.text("name") == name);
             if name_taken || self.host_port_taken(wanted) {
-                let number = wanted.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
+                let number =
+                    wanted.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
                 self.kept(Code::PortTaken, place.label(&format!(".ports[{number}]")));
             } else {
-                self.edits.append(&place.steps(&[Step::Key("ports")]), wanted.clone(), Reason::Profile);
+                self.edits.append(
+                    &place.steps(&[Step::Key("ports")]),
+                    wanted.clone(),
+                    Reason::Profile,
+                );
             }
         }
     }

@@ -19,13 +19,13 @@ pub(super) fn covers(there: &Json<'_>, wanted: &Value) -> bool {
         (Json::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| covers(a, b))
         }
-        (Json::Object(_), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            match there.get(key) {
+        (Json::Object(_), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| match there.get(key) {
                 None => wanted.is_null() || is_empty(wanted),
                 Some(there) if QUANTITIES.contains(&key.as_str()) => same_quantity(there, wanted),
                 Some(there) => covers(there, wanted),
-            }
-        }),
+            })
+        }
         _ => false,
     }
 }
@@ -84,8 +84,14 @@ mod tests {
 
     #[test]
     fn quantities_are_compared_by_value() {
-        assert!(covered(r#"{"emptyDir":{"sizeLimit":"1Gi"}}"#, &json!({"emptyDir": {"sizeLimit": "1024Mi"}})));
-        assert!(!covered(r#"{"emptyDir":{"sizeLimit":"2Gi"}}"#, &json!({"emptyDir": {"sizeLimit": "1Gi"}})));
+        assert!(covered(
+            r#"{"emptyDir":{"sizeLimit":"1Gi"}}"#,
+            &json!({"emptyDir": {"sizeLimit": "1024Mi"}})
+        ));
+        assert!(!covered(
+            r#"{"emptyDir":{"sizeLimit":"2Gi"}}"#,
+            &json!({"emptyDir": {"sizeLimit": "1Gi"}})
+        ));
     }
 
     #[test]

@@ -149,8 +149,11 @@ fn is_dind(container: &Json<'_>) -> bool {
 /// Whether the pod's container is the template's, seen again. Where the template has a command,
 /// that tells; others may have rewritten the image to a mirror in between.
 fn is_same_daemon(there: &Json<'_>, wanted: &Value) -> bool {
-    let fields: &[&str] =
-        if wanted.get("command").is_some() { &["name", "command"] } else { &["name", "image", "args"] };
+    let fields: &[&str] = if wanted.get("command").is_some() {
+        &["name", "command"]
+    } else {
+        &["name", "image", "args"]
+    };
     fields.iter().all(|&field| match (there.get(field), wanted.get(field)) {
         (None, None) => true,
         (Some(there), Some(wanted)) => covers(there, wanted),
@@ -240,7 +243,8 @@ impl<'p> Planner<'p> {
             let name = text(mount, "name");
             let actual = self.volume_names.actual(name);
             if actual != name
-                && let Some(place) = adapted.to_mut().pointer_mut(&format!("/volumeMounts/{index}/name"))
+                && let Some(place) =
+                    adapted.to_mut().pointer_mut(&format!("/volumeMounts/{index}/name"))
             {
                 *place = Value::String(actual.into_owned());
             }

@@ -150,10 +150,11 @@ impl<'p> Place<'p> {
 
     /// All containers of `list`.
     fn all(spec: &'p Json<'p>, list: &'static str) -> impl Iterator<Item = Self> {
-        spec.list(list)
-            .iter()
-            .enumerate()
-            .map(move |(index, container)| Self { list, index, container })
+        spec.list(list).iter().enumerate().map(move |(index, container)| Self {
+            list,
+            index,
+            container,
+        })
     }
 
     /// The steps to the field of this container.

@@ -6,11 +6,18 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Place, Planner, Reason, Winner, all_containers, container::members,
+    Code, Place, Planner, Reason, Winner, all_containers,
+    container::members,
     covers::{quantity, quantity_of},
-    field::At, merge::Merge,
+    field::At,
+    merge::Merge,
 };
-use crate::{patch::Step, pod::Json, profile::template::{RUNNER, name_of}, quantity::Quantity};
+use crate::{
+    patch::Step,
+    pod::Json,
+    profile::template::{RUNNER, name_of},
+    quantity::Quantity,
+};
 
 /// The prefix of AMD's extended resources (ROCm/k8s-device-plugin: `amd.com/gpu` and, with the
 /// mixed naming strategy, one for each kind of partition).
@@ -81,9 +88,7 @@ impl<'p> Planner<'p> {
         let want_limit = wanted_limit.and_then(quantity_of);
         let written_request = there.request.clone().filter(|_| !there.request_filled);
         let written_limit = there.limit.clone().filter(|_| !there.limit_filled);
-        let differs = |there: &Option<Quantity>, wanted: &Option<Quantity>| {
-            matches!((there, wanted), (Some(there), Some(wanted)) if there != wanted)
-        };
+        let differs = |there: &Option<Quantity>, wanted: &Option<Quantity>| matches!((there, wanted), (Some(there), Some(wanted)) if there != wanted);
         match (&written_request, &written_limit) {
             (None, None) => {
                 let (request, limit) =
@@ -92,7 +97,9 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "limits", resource, limit, Reason::Resources);
             }
             (Some(request), None) if is_exact(resource) => {
-                if differs(&written_request, &want_request) || differs(&written_request, &want_limit) {
+                if differs(&written_request, &want_request)
+                    || differs(&written_request, &want_limit)
+                {
                     self.resource_kept(place, "requests", resource);
                 }
                 let limit = Some(Value::from(request.to_string()));
@@ -118,7 +125,8 @@ impl<'p> Planner<'p> {
                 }
             }
             (request, Some(limit)) => {
-                if differs(request, &want_request) || want_request.is_some_and(|want| want > *limit) {
+                if differs(request, &want_request) || want_request.is_some_and(|want| want > *limit)
+                {
                     self.resource_kept(place, "requests", resource);
                 }
                 if differs(&written_limit, &want_limit) {
@@ -208,7 +216,9 @@ impl<'p> Planner<'p> {
                 continue;
             }
             for map in ["requests", "limits"] {
-                if let Some(Value::Object(map)) = container.to_mut().pointer_mut(&format!("/resources/{map}")) {
+                if let Some(Value::Object(map)) =
+                    container.to_mut().pointer_mut(&format!("/resources/{map}"))
+                {
                     map.remove(resource);
                 }
             }
@@ -230,7 +240,8 @@ impl<'p> Planner<'p> {
         let others = all_containers(self.spec)
             .filter(|place| !std::ptr::eq(place.container, container))
             .filter_map(|place| {
-                let get = |map| place.container.at(&["resources", map, resource]).and_then(quantity);
+                let get =
+                    |map| place.container.at(&["resources", map, resource]).and_then(quantity);
                 get("requests").or_else(|| get("limits"))
             });
         let sum = others
@@ -280,12 +291,12 @@ impl<'p> Planner<'p> {
         if !is_gpu || !self.is_runner(place) {
             return false;
         }
-        let own = self.own_gpus().find(|(other, name, _)| {
-            !self.is_runner(*other) || *name != resource
-        });
+        let own =
+            self.own_gpus().find(|(other, name, _)| !self.is_runner(*other) || *name != resource);
         let Some((other, name, _)) = own else { return false };
         let path = other.label(&format!(".resources[{name}]"));
-        let message = format!("the pod asks for GPUs itself, so {resource} is not added to the runner");
+        let message =
+            format!("the pod asks for GPUs itself, so {resource} is not added to the runner");
         self.conflict(Code::GpuKept, Winner::Author, path, message);
         true
     }
@@ -298,7 +309,11 @@ impl<'p> Planner<'p> {
                 let map = resources.and_then(|resources| resources.get(map));
                 map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
                     let amount = quantity(json)?;
-                    (name.starts_with(AMD) && !amount.is_zero()).then_some((place, name.as_ref(), amount))
+                    (name.starts_with(AMD) && !amount.is_zero()).then_some((
+                        place,
+                        name.as_ref(),
+                        amount,
+                    ))
                 })
             })
         })
@@ -331,7 +346,12 @@ impl<'p> Planner<'p> {
     }
 
     fn adjusted(&mut self, place: Place<'p>, rest: &str, message: &str) {
-        self.conflict(Code::ResourceAdjusted, Winner::Author, place.label(rest), message.to_owned());
+        self.conflict(
+            Code::ResourceAdjusted,
+            Winner::Author,
+            place.label(rest),
+            message.to_owned(),
+        );
     }
 }
 

@@ -28,7 +28,12 @@ impl<'p> Planner<'p> {
         for (field, why) in excluded {
             rest.remove(field);
             let message = format!("left out, because the pod says {why}");
-            self.conflict(Code::SecurityKept, Winner::Author, format!("{}.{field}", at.label), message);
+            self.conflict(
+                Code::SecurityKept,
+                Winner::Author,
+                format!("{}.{field}", at.label),
+                message,
+            );
         }
         self.field(at, there, &Value::Object(rest), container_field("securityContext"));
     }
@@ -51,9 +56,9 @@ impl<'p> Planner<'p> {
             ("shareProcessNamespace", Some(true)) => &[("hostPID", true)],
             _ => &[],
         };
-        let found = excluding.iter().find(|(other, value)| {
-            self.spec.get(other).and_then(Json::as_bool) == Some(*value)
-        });
+        let found = excluding
+            .iter()
+            .find(|(other, value)| self.spec.get(other).and_then(Json::as_bool) == Some(*value));
         if let Some((other, value)) = found {
             let message = format!("left out, because the pod says {other}: {value}");
             self.conflict(Code::SecurityKept, Winner::Author, format!("spec.{field}"), message);
@@ -76,7 +81,8 @@ impl<'p> Planner<'p> {
             });
             pods.or_else(|| templates.and_then(|context| context.get(field)?.as_i64()))
         };
-        let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true)
+        let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool())
+            == Some(true)
             || templates.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true);
         let other_user = number("runAsUser").is_some_and(|user| user != 0);
         let mut fields = Vec::new();
@@ -100,7 +106,8 @@ fn excluded(
 ) -> Vec<(&'static str, &'static str)> {
     let Some(there) = there else { return Vec::new() };
     let flag = |field: &str| there.get(field).and_then(Json::as_bool);
-    let wants = |field: &str, value: bool| wanted.get(field).and_then(Value::as_bool) == Some(value);
+    let wants =
+        |field: &str, value: bool| wanted.get(field).and_then(Value::as_bool) == Some(value);
     let has_admin = there
         .at(&["capabilities", "add"])
         .is_some_and(|add| add.items().iter().any(|cap| cap.as_str() == Some(SYS_ADMIN)));
@@ -133,7 +140,9 @@ fn excluded(
     if wants("runAsNonRoot", true) && is_root(user_there) {
         excluded.push(("runAsNonRoot", "runAsUser: 0"));
     }
-    if is_root(wanted.get("runAsUser").and_then(Value::as_i64)) && flag("runAsNonRoot") == Some(true) {
+    if is_root(wanted.get("runAsUser").and_then(Value::as_i64))
+        && flag("runAsNonRoot") == Some(true)
+    {
         excluded.push(("runAsUser", "runAsNonRoot: true"));
     }
     excluded

@@ -115,7 +115,8 @@ fn read(file: &File, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<Docume
             let prefix = [Segment::Key("spec".to_owned())];
             found.extend(schema::check_at(&file.name, spec, schema, &prefix));
         }
-        let spec = node.get("spec").map_or_else(|| Value::Object(Default::default()), Node::to_json);
+        let spec =
+            node.get("spec").map_or_else(|| Value::Object(Default::default()), Node::to_json);
         match name {
             Some(name) if found.is_empty() => {
                 documents.push(Document { file: file.name.clone(), node, name, spec });
@@ -178,8 +179,10 @@ fn profile(
                     let parts = path.iter().map(|part| {
                         part.parse().map_or_else(|_| Part::from(part.as_str()), Part::Index)
                     });
-                    let path: Vec<Part> =
-                        [Part::from("spec"), Part::from("match")].into_iter().chain(parts).collect();
+                    let path: Vec<Part> = [Part::from("spec"), Part::from("match")]
+                        .into_iter()
+                        .chain(parts)
+                        .collect();
                     report.add(&path, message);
                 }
             })
@@ -233,7 +236,8 @@ fn chain(
         let Some(found) = documents.get(base) else {
             if current.name == document.name {
                 let known = documents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                report.add(&path, format!("there is no valid profile {base:?}; there are: {known}"));
+                report
+                    .add(&path, format!("there is no valid profile {base:?}; there are: {known}"));
             }
             return None;
         };
@@ -247,11 +251,7 @@ fn chain(
 }
 
 /// Two profiles that can match one pod need different priorities.
-fn ties(
-    profiles: &[Profile],
-    documents: &BTreeMap<String, Document>,
-    problems: &mut Vec<Problem>,
-) {
+fn ties(profiles: &[Profile], documents: &BTreeMap<String, Document>, problems: &mut Vec<Problem>) {
     for (index, one) in profiles.iter().enumerate() {
         for other in profiles.iter().skip(index + 1) {
             if one.priority != other.priority {
@@ -272,7 +272,9 @@ fn ties(
             let (name, priority) = (&other.name, other.priority);
             report.add(
                 &path,
-                format!("{subject} also matched by profile {name:?} with the same priority {priority}"),
+                format!(
+                    "{subject} also matched by profile {name:?} with the same priority {priority}"
+                ),
             );
             problems.extend(report.into_problems());
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    expand::{WAIT_FOR_DOCKER_SECONDS, expand, is_started, GPU_RESOURCE},
+    expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
     layer::{self, Nulls},
     normal,
     spec::{KubernetesMode, RunnerProfileSpec},
@@ -116,7 +116,10 @@ impl Profile {
     ) -> &Template {
         let last = slots.len().saturating_sub(1);
         let index = usize::try_from(gpus).unwrap_or(last).min(last);
-        #[expect(clippy::indexing_slicing, reason = "there are MAX_GPUS + 1 slots, and last is one")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are MAX_GPUS + 1 slots, and last is one"
+        )]
         slots[index].get_or_init(|| Box::new(make()))
     }
 
@@ -172,13 +175,14 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
         .and_then(|runner| runner.pointer("/resources/limits")?.get(resource)?.as_str())
         .and_then(|count| count.parse().ok())
         .unwrap_or_default();
-    let start = spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
-        group_add: start.group_add.clone().or_else(|| spec.groups.clone()).unwrap_or_default(),
-        wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
-        docker_config: spec.dind.as_ref().is_some_and(|dind| {
-            dind.enabled != Some(false) && dind.registry_credentials.is_some()
-        }),
-    });
+    let start =
+        spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
+            group_add: start.group_add.clone().or_else(|| spec.groups.clone()).unwrap_or_default(),
+            wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
+            docker_config: spec.dind.as_ref().is_some_and(|dind| {
+                dind.enabled != Some(false) && dind.registry_credentials.is_some()
+            }),
+        });
     Template {
         metadata,
         spec: pod,
@@ -193,12 +197,7 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
 /// A digest over everything that goes into a pod, so that two pods with the same digest got the
 /// same.
 fn digest(spec: &RunnerProfileSpec) -> String {
-    let spec = RunnerProfileSpec {
-        extends: None,
-        matches: None,
-        priority: None,
-        ..spec.clone()
-    };
+    let spec = RunnerProfileSpec { extends: None, matches: None, priority: None, ..spec.clone() };
     let mut hash = Sha256::new();
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());

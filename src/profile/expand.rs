@@ -76,14 +76,19 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
             parts.runner.insert("image".into(), image.as_str().into());
             parts.runner.insert("imagePullPolicy".into(), policy.into());
         }
-        for (field, into) in [("requests", &mut parts.runner_requests), ("limits", &mut parts.runner_limits)] {
-            if let Some(Value::Object(amounts)) = runner.resources.as_ref().and_then(|all| all.get(field)) {
+        for (field, into) in
+            [("requests", &mut parts.runner_requests), ("limits", &mut parts.runner_limits)]
+        {
+            if let Some(Value::Object(amounts)) =
+                runner.resources.as_ref().and_then(|all| all.get(field))
+            {
                 into.extend(amounts.clone());
             }
         }
-        for (value, into) in
-            [(&runner.env, &mut parts.runner_env), (&runner.volume_mounts, &mut parts.runner_mounts)]
-        {
+        for (value, into) in [
+            (&runner.env, &mut parts.runner_env),
+            (&runner.volume_mounts, &mut parts.runner_mounts),
+        ] {
             if let Some(Value::Array(items)) = value {
                 into.extend(items.iter().cloned());
             }
@@ -127,7 +132,8 @@ impl Parts {
         set("env", self.runner_env);
         set("volumeMounts", self.runner_mounts);
         let mut resources = Map::new();
-        for (field, amounts) in [("requests", self.runner_requests), ("limits", self.runner_limits)] {
+        for (field, amounts) in [("requests", self.runner_requests), ("limits", self.runner_limits)]
+        {
             if !amounts.is_empty() {
                 resources.insert(field.into(), amounts.into());
             }
@@ -139,7 +145,8 @@ impl Parts {
             self.runner.insert("name".into(), RUNNER.into());
             self.pod.insert("containers".into(), json!([self.runner]));
         }
-        for (field, items) in [("volumes", self.volumes), ("initContainers", self.init_containers)] {
+        for (field, items) in [("volumes", self.volumes), ("initContainers", self.init_containers)]
+        {
             if !items.is_empty() {
                 self.pod.insert(field.into(), items.into());
             }
@@ -194,7 +201,8 @@ fn shared_mount(shared: &SharedVolume) -> Value {
         if shared.read_only == Some(true) {
             members.insert("readOnly".into(), true.into());
         }
-        for (field, path) in [("subPath", &shared.sub_path), ("subPathExpr", &shared.sub_path_expr)] {
+        for (field, path) in [("subPath", &shared.sub_path), ("subPathExpr", &shared.sub_path_expr)]
+        {
             if let Some(path) = path {
                 members.insert(field.into(), path.as_str().into());
             }

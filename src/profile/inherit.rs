@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn null_takes_an_inherited_short_form_away_and_stays_in_the_template() {
-        let parent = json!({"dind": {"mtu": 1400}, "template": {"spec": {"nodeSelector": {"a": "b"}}}});
+        let parent =
+            json!({"dind": {"mtu": 1400}, "template": {"spec": {"nodeSelector": {"a": "b"}}}});
         let child = json!({"dind": null, "template": {"spec": {"nodeSelector": {"a": null}}}});
         assert_eq!(
             inherit(&parent, &child),

@@ -22,7 +22,9 @@ pub(super) fn template(base: &mut Value, over: &Value, nulls: Nulls) {
 /// Lays `over` onto `base`, merged as `merge` says.
 pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) {
     match (merge, base, over) {
-        (Merge::Map(rule), Value::Object(base), Value::Object(over)) => map(base, over, rule, nulls),
+        (Merge::Map(rule), Value::Object(base), Value::Object(over)) => {
+            map(base, over, rule, nulls)
+        }
         (Merge::Set, Value::Array(base), Value::Array(over)) => {
             for item in over {
                 if !base.contains(item) {

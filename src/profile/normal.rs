@@ -22,7 +22,10 @@ pub(super) fn template(template: &mut Value) {
         }
     }
     for volume in items(spec.get_mut("volumes")) {
-        for path in ["/emptyDir/sizeLimit", "/ephemeral/volumeClaimTemplate/spec/resources/requests/storage"] {
+        for path in [
+            "/emptyDir/sizeLimit",
+            "/ephemeral/volumeClaimTemplate/spec/resources/requests/storage",
+        ] {
             if let Some(amount) = volume.pointer_mut(path) {
                 quote(amount);
             }

@@ -103,12 +103,11 @@ impl ProfileSet {
 
     /// Chooses the profile for `pod`. `runner` is the container that ARC watches.
     pub fn choose(&self, pod: &RunnerPod<'_>, runner: &Json<'_>) -> Result<Choice<'_>, Skip> {
-        let mut matching = self.profiles.iter().filter_map(|profile| {
-            match Self::verdict(profile, pod) {
+        let mut matching =
+            self.profiles.iter().filter_map(|profile| match Self::verdict(profile, pod) {
                 Verdict::Matches(gpus) => Some((profile, gpus)),
                 _ => None,
-            }
-        });
+            });
         let (profile, from_name, tie) = match pod.named_profile() {
             Some(name) => {
                 let profile = self.get(name).ok_or(Skip::UnknownProfile)?;

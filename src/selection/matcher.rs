@@ -80,9 +80,9 @@ impl Matcher {
         let organizations = names("organizations", organizations);
         let repositories = names("repositories", repositories);
         let enterprises = names("enterprises", enterprises);
-        let scale_sets = scale_sets.as_ref().map(|texts| {
-            patterns("scaleSets", texts, |text| Pattern::parse(text), &mut problems)
-        });
+        let scale_sets = scale_sets
+            .as_ref()
+            .map(|texts| patterns("scaleSets", texts, |text| Pattern::parse(text), &mut problems));
         let selector = requirements(selector.as_ref(), &mut problems);
         if problems.is_empty() {
             Ok(Self { scale_sets, namespaces, organizations, repositories, enterprises, selector })
@@ -101,11 +101,13 @@ impl Matcher {
         };
         let gpus = match &self.scale_sets {
             None => None,
-            Some(patterns) => patterns
-                .iter()
-                .find_map(|pattern| pod.scale_sets().find_map(|name| pattern.matches(name)))
-                .ok_or(Mismatch::ScaleSets)?
-                .gpus,
+            Some(patterns) => {
+                patterns
+                    .iter()
+                    .find_map(|pattern| pod.scale_sets().find_map(|name| pattern.matches(name)))
+                    .ok_or(Mismatch::ScaleSets)?
+                    .gpus
+            }
         };
         if !one_of(&self.namespaces, pod.namespace) {
             return Err(Mismatch::Namespaces);
@@ -179,7 +181,8 @@ fn requirements(selector: Option<&Value>, problems: &mut Vec<MatchProblem>) -> V
     if let Some(labels) = selector.get("matchLabels").and_then(Value::as_object) {
         for (key, value) in labels {
             let value = value.as_str().unwrap_or_default().to_owned();
-            requirements.push(Requirement { key: key.clone(), operator: Operator::In(vec![value]) });
+            requirements
+                .push(Requirement { key: key.clone(), operator: Operator::In(vec![value]) });
         }
     }
     let expressions = selector.get("matchExpressions").and_then(Value::as_array);
@@ -209,9 +212,8 @@ fn requirements(selector: Option<&Value>, problems: &mut Vec<MatchProblem>) -> V
             "Exists" => Operator::Exists,
             "DoesNotExist" => Operator::DoesNotExist,
             other => {
-                let message = format!(
-                    "{other:?} is no operator; use In, NotIn, Exists or DoesNotExist"
-                );
+                let message =
+                    format!("{other:?} is no operator; use In, NotIn, Exists or DoesNotExist");
                 problems.push((at("operator"), message));
                 continue;
             }
@@ -224,7 +226,8 @@ fn requirements(selector: Option<&Value>, problems: &mut Vec<MatchProblem>) -> V
 impl Requirement {
     fn holds(&self, pod: &RunnerPod<'_>) -> bool {
         let label = pod.label(&self.key);
-        let is_in = |values: &[String]| label.is_some_and(|label| values.iter().any(|v| v == label));
+        let is_in =
+            |values: &[String]| label.is_some_and(|label| values.iter().any(|v| v == label));
         match &self.operator {
             Operator::In(values) => is_in(values),
             Operator::NotIn(values) => !is_in(values),

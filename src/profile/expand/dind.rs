@@ -98,8 +98,7 @@ impl Parts {
         args.extend(mtu.map(|mtu| format!("--mtu={mtu}")));
         args.extend(each(extra_args));
 
-        let mut env =
-            vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
+        let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
         let uses_pod_name = |expression: &Option<String>| {
             expression.as_ref().is_some_and(|text| text.contains("$(POD_NAME)"))
         };
