@@ -1,11 +1,33 @@
 //! From the bytes of a review to the bytes of its answer.
 
-use super::review::{self, Unreadable};
+use super::{
+    response,
+    review::{self, Request, Unreadable},
+};
+use crate::{
+    patch::Operation,
+    plan::{Conflict, plan, runner_index},
+    pod::Json,
+    profile::{Choice, ProfileSet},
+    selection::{Requesters, RunnerPod, Skip},
+};
 
 /// Everything that an answer depends on beside the review. Compiled ahead, never changed: a new
 /// configuration is a new value, swapped in as a whole.
-#[derive(Debug, Default)]
-pub struct Rules {}
+#[derive(Debug)]
+pub struct Rules {
+    /// The profiles.
+    pub profiles: ProfileSet,
+    /// Who may have privileged containers added.
+    pub requesters: Requesters,
+}
+
+/// The built-in profile, and ARC's controller as requester.
+impl Default for Rules {
+    fn default() -> Self {
+        Self { profiles: ProfileSet::builtin(), requesters: Requesters::default() }
+    }
+}
 
 /// What was done with a pod.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -28,6 +50,10 @@ impl Outcome {
         }
     }
 }
+
+/// The reason of an outcome that is not a skip.
+const INJECTED: &str = "injected";
+const COMPLETE: &str = "complete";
 
 /// What there is to say about one answer in logs and metrics. Holds names only: no env value and
 /// no part of the pod's spec ever gets in here.
@@ -62,25 +88,101 @@ pub struct Answer {
     pub record: Record,
 }
 
+/// What was decided about one pod.
+#[derive(Debug)]
+pub enum Decision<'p> {
+    /// It is left alone.
+    Skip(Skip),
+    /// A profile was laid under it.
+    Planned {
+        /// The profile, and what the choice depended on.
+        choice: Choice<'p>,
+        /// The patch; empty when the pod already is as the profile wants it.
+        operations: Vec<Operation<'p>>,
+        /// Where author and profile differ.
+        conflicts: Vec<Conflict>,
+    },
+}
+
 /// Answers the AdmissionReview in `body`.
-pub fn answer(body: &[u8], _rules: &Rules) -> Result<Answer, Unreadable> {
+pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
     let request = review::read(body)?;
-    let body = format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{}","allowed":true}}}}"#,
-        request.uid
-    );
-    Ok(Answer {
-        body: body.into_bytes(),
-        record: Record {
-            uid: request.uid.into_owned(),
-            namespace: String::new(),
-            name: String::new(),
-            outcome: Outcome::Skipped,
-            reason: "not-a-runner",
-            profile: None,
-            operations: 0,
-            conflicts: Vec::new(),
-            dry_run: false,
-        },
-    })
+    let decision = decide(&request, rules);
+    let body = response::write(&request.uid, &decision);
+    Ok(Answer { body, record: record(&request, &decision) })
+}
+
+/// Decides about the object of a request.
+pub(crate) fn decide<'p>(request: &'p Request<'p>, rules: &'p Rules) -> Decision<'p> {
+    match choose(request, rules) {
+        Err(skip) => Decision::Skip(skip),
+        Ok((pod, runner, choice)) => {
+            let plan = plan(pod, runner, choice.selected());
+            let conflicts = plan.conflicts;
+            Decision::Planned { choice, operations: plan.edits.operations(pod), conflicts }
+        }
+    }
+}
+
+/// The pod, its runner container and its profile; or why it is left alone.
+pub(crate) fn choose<'p>(
+    request: &'p Request<'p>,
+    rules: &'p Rules,
+) -> Result<(&'p Json<'p>, usize, Choice<'p>), Skip> {
+    let kind = &request.kind;
+    if !(kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod") {
+        return Err(Skip::NotAPod);
+    }
+    if request.operation != "CREATE" || request.sub_resource.as_ref().is_some_and(|s| !s.is_empty())
+    {
+        return Err(Skip::NotACreate);
+    }
+    let pod = request.object.as_ref().ok_or(Skip::NotAPod)?;
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let user = &request.user_info.username;
+    let runner_pod = RunnerPod::of(pod, namespace, user, &rules.requesters)?;
+    let (index, runner) = runner_index(pod)
+        .and_then(|index| Some((index, pod.get("spec")?.list("containers").get(index)?)))
+        .ok_or(Skip::NoRunnerContainer)?;
+    let choice = rules.profiles.choose(&runner_pod, runner)?;
+    Ok((pod, index, choice))
+}
+
+fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
+    let (outcome, reason, profile, operations, conflicts) = match decision {
+        Decision::Skip(skip) => (Outcome::Skipped, skip.as_str(), None, 0, Vec::new()),
+        Decision::Planned { choice, operations, conflicts } => {
+            let (outcome, reason) = if operations.is_empty() {
+                (Outcome::Unchanged, COMPLETE)
+            } else {
+                (Outcome::Patched, INJECTED)
+            };
+            let conflicts = conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
+            (outcome, reason, Some(choice.profile.name.clone()), operations.len(), conflicts)
+        }
+    };
+    Record {
+        uid: request.uid.to_string(),
+        namespace: request.namespace.as_deref().unwrap_or_default().to_owned(),
+        name: display_name(request),
+        outcome,
+        reason,
+        profile,
+        operations,
+        conflicts,
+        dry_run: request.dry_run.unwrap_or_default(),
+    }
+}
+
+/// The name; for a pod whose name is still to be generated its prefix and a `*`.
+fn display_name(request: &Request<'_>) -> String {
+    if let Some(name) = request.name.as_deref().filter(|name| !name.is_empty()) {
+        return name.to_owned();
+    }
+    let metadata = request.object.as_ref().and_then(|pod| pod.get("metadata"));
+    let text = |key| metadata.map(|metadata| metadata.text(key)).unwrap_or_default();
+    match (text("name"), text("generateName")) {
+        ("", prefix) => format!("{prefix}*"),
+        (name, _) => name.to_owned(),
+    }
 }

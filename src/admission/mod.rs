@@ -5,7 +5,11 @@
 //! 422 as Failed for ever (actions-runner-controller, `ephemeralrunner_controller.go`).
 
 mod answer;
+mod response;
 mod review;
 
-pub use answer::{Answer, Outcome, Record, Rules, answer};
-pub use review::Unreadable;
+pub use answer::{Answer, Decision, Outcome, Record, Rules, answer};
+pub(crate) use answer::{choose, decide};
+pub(crate) use response::conflict_json;
+pub(crate) use review::read;
+pub use review::{Request, Unreadable};

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::pod::Json;
 
 /// The only version that the webhook registers for.
-const API_VERSION: &str = "admission.k8s.io/v1";
-const KIND: &str = "AdmissionReview";
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
 
 /// Why a body is not an `AdmissionReview` that can be answered. The caller gets an HTTP 400,
 /// which the API server turns into a retriable 500.
@@ -103,7 +103,7 @@ pub struct UserInfo<'a> {
 }
 
 /// Reads the request of a review.
-pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
     if kind != KIND || api_version != API_VERSION {
         return Err(Unreadable::WrongKind {

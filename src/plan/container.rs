@@ -15,7 +15,9 @@ use super::{
 use crate::{
     patch::Step,
     pod::Json,
-    profile::template::{DIND, INIT_EXTERNALS, PODINFO_VOLUME, RUNNER, name_of},
+    profile::template::{
+        DIND, DIND_VOLUMES, GID_VARIABLE, INIT_EXTERNALS, PODINFO_VOLUME, RUNNER, name_of,
+    },
 };
 
 /// The image that ARC's charts fill in; whatever its tag, nobody counts as having written it.
@@ -241,7 +243,9 @@ impl<'p> Planner<'p> {
     fn env(&mut self, place: Place<'p>, wanted: &[Value], is_runner: bool) {
         for wanted in wanted {
             let name = name_of(wanted);
-            if is_runner && !self.wants_runner_env(name) {
+            if (is_runner && !self.wants_runner_env(name))
+                || (self.is_own_dind(place) && name == GID_VARIABLE)
+            {
                 continue;
             }
             match docker::env(place.container, name) {
@@ -258,7 +262,9 @@ impl<'p> Planner<'p> {
 
     fn mounts(&mut self, place: Place<'p>, wanted: &[Value], is_runner: bool) {
         for wanted in wanted {
-            if is_runner && !self.wants_runner_mount(wanted) {
+            if (is_runner && !self.wants_runner_mount(wanted))
+                || (self.is_own_dind(place) && DIND_VOLUMES.contains(&text(wanted, "name")))
+            {
                 continue;
             }
             let path = text(wanted, "mountPath");

@@ -172,12 +172,14 @@ pub fn is_kubernetes_mode(runner: &Json<'_>) -> bool {
 }
 
 impl<'p> Planner<'p> {
+    /// Whether the container at `place` is a dind container that the author wrote.
+    pub(super) fn is_own_dind(&self, place: Place<'_>) -> bool {
+        matches!(self.docker, Docker::Own(own) if own.list == place.list && own.index == place.index)
+    }
+
     /// The fields of the template's container that do not go into the pod's container at `place`.
     pub(super) fn fields_kept(&self, place: Place<'_>) -> &'static [&'static str] {
-        match self.docker {
-            Docker::Own(own) if own.list == place.list && own.index == place.index => &IDENTITY,
-            _ => &[],
-        }
+        if self.is_own_dind(place) { &IDENTITY } else { &[] }
     }
 
     /// Whether Docker's daemon is in this pod, so that the start wrapper has something to wait for.

@@ -55,7 +55,7 @@ impl<'p> Plan<'p> {
 
 /// Lays the selected profile's template under `pod`. `runner` is the index of the container that
 /// ARC watches.
-pub fn plan<'p>(pod: &'p Json<'p>, runner: usize, selected: &'p Selected<'p>) -> Plan<'p> {
+pub fn plan<'p>(pod: &'p Json<'p>, runner: usize, selected: Selected<'p>) -> Plan<'p> {
     let mut planner = Planner::new(pod, runner, selected);
     planner.containers();
     planner.volumes();
@@ -73,7 +73,7 @@ struct Planner<'p> {
     runner: &'p Json<'p>,
     runner_index: usize,
     template: &'p Template,
-    selected: &'p Selected<'p>,
+    selected: Selected<'p>,
     /// Who provides Docker to this pod.
     docker: Docker<'p>,
     /// What the template's volumes are called in this pod.
@@ -89,7 +89,7 @@ struct Planner<'p> {
 static NULL: Json<'static> = Json::Null;
 
 impl<'p> Planner<'p> {
-    fn new(pod: &'p Json<'p>, runner_index: usize, selected: &'p Selected<'p>) -> Self {
+    fn new(pod: &'p Json<'p>, runner_index: usize, selected: Selected<'p>) -> Self {
         let spec = pod.get("spec").unwrap_or(&NULL);
         let runner = spec.list("containers").get(runner_index).unwrap_or(&NULL);
         let template = selected.template;

@@ -19,6 +19,8 @@ pub const DATA_VOLUME: &str = "docker-data";
 pub const WORK_VOLUME: &str = "work";
 /// The volume with the files that tell jobs their GPUs, as the seed names it.
 pub const PODINFO_VOLUME: &str = "podinfo";
+/// The variable that holds the socket's GID, as in ARC's chart.
+pub const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
 /// Volumes that mean nothing without the dind container that this profile adds.
 pub const DIND_VOLUMES: [&str; 3] = [SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME];
 

@@ -8,7 +8,8 @@ use crate::{
     profile::{
         spec::{DataRoot, Dind, SharedVolume},
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, INIT_EXTERNALS, SOCKET_VOLUME, WORK_VOLUME,
+            DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS, SOCKET_VOLUME,
+            WORK_VOLUME,
         },
     },
     scripts,
@@ -32,8 +33,6 @@ const WORK_PATH: &str = "/home/runner/_work";
 const EXTERNALS_PATH: &str = "/home/runner/externals";
 /// Where the init container sees the empty volume, as in ARC's chart.
 const EXTERNALS_TARGET: &str = "/home/runner/tmpDir";
-/// The variable that holds the socket's GID, as in ARC's chart.
-const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
 
 impl Parts {
     pub(super) fn dind(&mut self, dind: &Dind, shared: &[SharedVolume]) {

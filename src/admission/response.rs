@@ -1,0 +1,133 @@
+//! The answer on the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::answer::{Decision, Outcome};
+use crate::{patch::Operation, plan::Conflict};
+
+/// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
+/// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
+const WARNING_LENGTH: usize = 256;
+/// More than this many warnings help nobody; the last one says how many there were.
+const WARNINGS: usize = 12;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'r> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'r>,
+}
+
+/// `patch` and `patchType` come together or not at all; the API server refuses one alone.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'r> {
+    uid: &'r str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64")]
+    patch: Option<Vec<u8>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, String>,
+}
+
+#[expect(clippy::ref_option, reason = "the form that serialize_with asks for")]
+fn base64<S: Serializer>(patch: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = patch.as_deref().map(|patch| base64_simd::STANDARD.encode_to_string(patch));
+    text.serialize(serializer)
+}
+
+/// Writes the AdmissionReview that answers the request `uid`. It always allows.
+pub(super) fn write(uid: &str, decision: &Decision<'_>) -> Vec<u8> {
+    let mut annotations = BTreeMap::new();
+    let (patch, warnings) = match decision {
+        Decision::Skip(skip) => {
+            annotations.insert("outcome", Outcome::Skipped.as_str().to_owned());
+            annotations.insert("reason", skip.as_str().to_owned());
+            let warning =
+                skip.is_warned().then(|| sanitised(&format!("arc-rocm: {}", skip.sentence())));
+            (None, warning.into_iter().collect())
+        }
+        Decision::Planned { choice, operations, conflicts } => {
+            let outcome = if operations.is_empty() { Outcome::Unchanged } else { Outcome::Patched };
+            annotations.insert("outcome", outcome.as_str().to_owned());
+            annotations.insert("profile", choice.profile.name.clone());
+            if !conflicts.is_empty() {
+                let codes: Vec<&str> = conflicts.iter().map(|c| c.code.as_str()).collect();
+                annotations.insert("conflicts", codes.join(","));
+            }
+            let mut warnings = warnings(conflicts);
+            if let Some(tie) = choice.tie {
+                let text = format!(
+                    "arc-rocm: profile {} was used, but {} has the same priority and matches too",
+                    choice.profile.name, tie.name
+                );
+                warnings.push(sanitised(&text));
+            }
+            (patch(operations), warnings)
+        }
+    };
+    let review = Review {
+        api_version: super::review::API_VERSION,
+        kind: super::review::KIND,
+        response: Response {
+            uid,
+            allowed: true,
+            patch_type: patch.is_some().then_some("JSONPatch"),
+            patch,
+            warnings,
+            audit_annotations: annotations,
+        },
+    };
+    // Strings and numbers alone: there is nothing in it that could fail to serialise.
+    serde_json::to_vec(&review).unwrap_or_default()
+}
+
+fn patch(operations: &[Operation<'_>]) -> Option<Vec<u8>> {
+    if operations.is_empty() { None } else { serde_json::to_vec(operations).ok() }
+}
+
+/// One warning per conflict.
+fn warnings(conflicts: &[Conflict]) -> Vec<String> {
+    let mut warnings: Vec<String> = conflicts
+        .iter()
+        .take(WARNINGS)
+        .map(|conflict| sanitised(&format!("arc-rocm: {conflict}")))
+        .collect();
+    if conflicts.len() > WARNINGS {
+        warnings.push(format!("arc-rocm: and {} more", conflicts.len() - WARNINGS));
+    }
+    warnings
+}
+
+/// Printable ASCII of a bounded length: warnings travel as HTTP headers, and the API server drops
+/// those with control characters.
+fn sanitised(text: &str) -> String {
+    let mut clean: String = text
+        .chars()
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .take(WARNING_LENGTH)
+        .collect();
+    if text.len() > WARNING_LENGTH {
+        clean.truncate(WARNING_LENGTH - 3);
+        clean.push_str("...");
+    }
+    clean
+}
+
+/// For people and programs: one conflict as JSON.
+pub(crate) fn conflict_json(conflict: &Conflict) -> Value {
+    serde_json::json!({
+        "code": conflict.code.as_str(),
+        "winner": conflict.winner.as_str(),
+        "path": conflict.path,
+        "message": conflict.message,
+    })
+}

@@ -1,0 +1,4 @@
+//! The pure core on real input: captured reviews, generated pods.
+
+mod goldens;
+mod support;
