@@ -10,8 +10,13 @@
 //! the configuration ahead, [`pod`] is the read-only view that all of them share.
 
 pub mod admission;
+pub mod certs;
+pub mod cli;
 pub mod pod;
 pub mod profile;
+pub mod server;
+pub mod telemetry;
+pub mod tls;
 
 /// This build's version, as written into the status annotation and the metrics.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
