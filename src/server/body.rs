@@ -17,7 +17,7 @@ pub(super) struct Budget {
 }
 
 /// What was taken from a [`Budget`]; given back on drop.
-struct Lease<'a> {
+pub(super) struct Lease<'a> {
     budget: &'a Budget,
     bytes: usize,
 }
@@ -48,11 +48,12 @@ pub(super) async fn read<'a>(
     budget: &'a Budget,
 ) -> Result<Complete<'a>, Unread> {
     // Content-Length, if there was one.
-    let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
-    {
-        return Err(Unread::TooLarge);
-    }
+    let declared = body.size_hint().exact().map(usize::try_from);
+    let most = match declared {
+        None => limit,
+        Some(Ok(declared)) if declared <= limit => declared,
+        Some(_) => return Err(Unread::TooLarge),
+    };
     let Some(first) = piece(body).await? else { return Ok(Complete::OnePiece(Bytes::new())) };
     if first.len() > limit {
         return Err(Unread::TooLarge);
@@ -71,7 +72,7 @@ pub(super) async fn read<'a>(
         }
         if length > bytes.capacity() {
             // Doubling follows what was sent, not what was promised: memory has to be earned.
-            let capacity = (bytes.capacity() * 2).max(length).min(limit);
+            let capacity = (bytes.capacity() * 2).clamp(length, most.max(length));
             lease.grow(capacity)?;
             bytes.reserve_exact(capacity - bytes.len());
         }

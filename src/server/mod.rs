@@ -75,7 +75,7 @@ async fn run(
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
     let acceptor = accept::Acceptor::new(tls, Arc::clone(&service), closing.clone(), abort.clone());
-    connections.spawn(acceptor.run(listener, connections.clone()));
+    let accepting = tokio::spawn(acceptor.run(listener, connections.clone()));
     service.enter(Phase::Serving);
 
     shutdown.drain().await;
@@ -90,6 +90,8 @@ async fn run(
     }
 
     closing.cancel();
+    // With it the port closes.
+    let _ = accepting.await;
     connections.close();
     tokio::select! {
         () = connections.wait() => {}
