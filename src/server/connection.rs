@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -15,7 +15,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
 use tokio_rustls::server::TlsStream;
 
-use super::accept::{Acceptor, Place};
+use super::{
+    accept::{Acceptor, Place},
+    limits::Limits,
+};
 
 /// A connection that holds its place.
 pub(super) struct Connection {
@@ -51,9 +54,9 @@ impl Connection {
 
     async fn serve(self, stream: TlsStream<TcpStream>) {
         let Self { acceptor, peer, place } = self;
-        let seen = Arc::new(AtomicBool::new(false));
+        let requests = AtomicU64::new(0);
         let service = service_fn(|request| {
-            seen.store(true, Ordering::Relaxed);
+            requests.fetch_add(1, Ordering::Relaxed);
             let service = Arc::clone(&acceptor.service);
             let last = place.spare;
             async move { Ok::<_, Infallible>(service.respond(request, last).await) }
@@ -62,23 +65,14 @@ impl Connection {
         // A token of its own, because every wake-up of the connection looks at it, and looking
         // takes the token's lock.
         let closing = acceptor.closing.child_token();
-        let mut closing = pin!(closing.cancelled());
 
-        let deadline = acceptor.service.limits().first_request_deadline;
         let mut ended = tokio::select! {
             biased;
             ended = http.as_mut() => Some(ended),
-            () = closing.as_mut() => None,
-            () = time::sleep(deadline), if !seen.load(Ordering::Relaxed) => {
-                if !seen.load(Ordering::Relaxed) {
-                    tracing::debug!(%peer, "no request came");
-                    return;
-                }
-                tokio::select! {
-                    biased;
-                    ended = http.as_mut() => Some(ended),
-                    () = closing.as_mut() => None,
-                }
+            () = closing.cancelled() => None,
+            () = stuck(&requests, acceptor.service.limits()) => {
+                tracing::debug!(%peer, "no request comes");
+                return;
             }
         };
         if ended.is_none() {
@@ -92,5 +86,20 @@ impl Connection {
         if let Some(Err(error)) = ended {
             tracing::debug!(%peer, %error, "connection ended");
         }
+    }
+}
+
+/// Waits for a connection on which nothing happens: no first request, or a client that does not
+/// read its answers, for which hyper has no deadline.
+async fn stuck(requests: &AtomicU64, limits: &Limits) {
+    time::sleep(limits.first_request_deadline).await;
+    let mut seen = requests.load(Ordering::Relaxed);
+    let mut moving = seen > 0;
+    while moving {
+        // Whatever goes on is idle for less than that, or hyper had closed it.
+        time::sleep(limits.idle_timeout * 2).await;
+        let now = requests.load(Ordering::Relaxed);
+        moving = now > seen;
+        seen = now;
     }
 }

@@ -60,6 +60,7 @@ impl Bound {
     /// Serves until `shutdown` is asked for, and then for the grace period.
     pub fn spawn(self, tls: ServerConfig, service: Arc<Service>, shutdown: Shutdown) -> Running {
         let Self { listener, local_addr } = self;
+        service.enter(Phase::Serving);
         let task = tokio::spawn(run(listener, tls, service, shutdown));
         Running { local_addr, task }
     }
@@ -76,7 +77,6 @@ async fn run(
     let connections = TaskTracker::new();
     let acceptor = accept::Acceptor::new(tls, Arc::clone(&service), closing.clone(), abort.clone());
     let accepting = tokio::spawn(acceptor.run(listener, connections.clone()));
-    service.enter(Phase::Serving);
 
     shutdown.drain().await;
     service.enter(Phase::Draining);

@@ -92,6 +92,17 @@ fn an_idle_connection_is_closed_at_the_idle_timeout_and_not_before() {
 }
 
 #[test]
+fn a_client_that_reads_no_answers_is_closed() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let mut request = head("/nowhere", "application/json", 0);
+    request.extend_from_within(..);
+    // Until the answers fill every buffer on the way, and the requests do too.
+    while client.try_send(&request).is_ok() {}
+    eventually("closed", || server.metric("arc_rocm_connections") == 0);
+}
+
+#[test]
 fn a_slow_body_gets_408() {
     let server = Server::start(quick());
     let mut client = server.connect();
