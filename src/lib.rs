@@ -3,14 +3,16 @@
 //!
 //! One review goes through the modules in this order, and no module reaches back:
 //!
-//! [`admission`] (bytes, review) → [`selection`] (is it a runner, which profile) → [`plan`] (what
-//! to add, and why) → [`patch`] (JSON patch) → bytes.
+//! [`server`] (bytes over TLS) → [`admission`] (review) → [`selection`] (is it a runner, which
+//! profile) → [`plan`] (what to add, and why) → [`patch`] (JSON patch) → bytes.
 //!
 //! Everything between the two ends is pure: no I/O, no clock, no async. [`profile`] compiles
 //! the configuration ahead, [`pod`] is the read-only view that all of them share.
 
 pub mod admission;
 pub mod annotations;
+pub mod certs;
+pub mod cli;
 pub mod patch;
 pub mod plan;
 pub mod pod;
@@ -18,6 +20,9 @@ pub mod profile;
 pub mod quantity;
 pub mod scripts;
 pub mod selection;
+pub mod server;
+pub mod telemetry;
+pub mod tls;
 
 /// This build's version, as written into the status annotation and the metrics.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

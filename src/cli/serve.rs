@@ -1,0 +1,277 @@
+//! `arc-rocm serve`: the admission webhook.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use jiff::SignedDuration;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use super::{Misconfigured, certs::blame};
+use crate::{
+    admission::Rules,
+    certs::{self, Issued},
+    server::{self, Limits, PATH, Service, Shutdown, admin},
+    telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
+    tls::{self, Files, Identity, Pair},
+};
+
+/// Who may create a runner pod: the controller's service account under the names that its Helm
+/// chart gives it, in any namespace.
+const DEFAULT_REQUESTER: &str = "system:serviceaccount:*:*gha-rs-controller";
+
+/// Days that a certificate is valid which lives in memory only. Longer than any process.
+const MEMORY_DAYS: u32 = 3650;
+
+/// A review that is answered by any configuration.
+const TRY_REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"try","kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"default","operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"try"},"spec":{"containers":[]}}}}"#;
+
+/// How to serve.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// The certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// The configuration.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Where to listen, and when to stop.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Listening")]
+pub struct ListenArgs {
+    /// Address of the webhook, HTTPS
+    #[arg(long, env = "ARC_ROCM_BIND", default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
+    pub bind: SocketAddr,
+
+    /// Address of /livez, /readyz and /metrics, plain HTTP
+    #[arg(
+        long,
+        env = "ARC_ROCM_ADMIN_BIND",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
+    pub admin_bind: SocketAddr,
+
+    /// How long to go on serving after SIGTERM
+    #[arg(
+        long,
+        env = "ARC_ROCM_SHUTDOWN_GRACE",
+        default_value = "10s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub shutdown_grace: Duration,
+}
+
+/// The certificate: files, or one that is made at the start and lives in memory.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Certificate")]
+pub struct TlsArgs {
+    /// Certificate chain, PEM; replaced under way when the file changes
+    #[arg(long, env = "ARC_ROCM_TLS_CERT", requires = "tls_key", value_name = "PATH")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its private key, PEM
+    #[arg(long, env = "ARC_ROCM_TLS_KEY", requires = "tls_cert", value_name = "PATH")]
+    pub tls_key: Option<PathBuf>,
+
+    /// How often to look at the two files
+    #[arg(
+        long,
+        env = "ARC_ROCM_TLS_POLL",
+        default_value = "10s",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub tls_poll: Duration,
+
+    /// Without files: host name or IP address for the certificate
+    #[arg(
+        long = "tls-host",
+        env = "ARC_ROCM_TLS_HOST",
+        value_delimiter = ',',
+        conflicts_with = "tls_cert",
+        value_name = "NAME"
+    )]
+    pub tls_hosts: Vec<String>,
+
+    /// Without files: where to write the certificate authority, PEM
+    #[arg(long, env = "ARC_ROCM_CA_OUT", conflicts_with = "tls_cert", value_name = "PATH")]
+    pub ca_out: Option<PathBuf>,
+}
+
+/// What the answers depend on.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Rules")]
+pub struct RuleArgs {
+    /// Files or directories with runner profiles
+    #[arg(
+        long,
+        env = "ARC_ROCM_PROFILES",
+        num_args = 1..,
+        value_delimiter = ',',
+        value_name = "PATH"
+    )]
+    pub profiles: Vec<PathBuf>,
+
+    /// User who may create runner pods; `*` stands for any characters
+    #[arg(
+        long = "requester",
+        env = "ARC_ROCM_REQUESTER",
+        value_delimiter = ',',
+        default_value = DEFAULT_REQUESTER,
+        value_name = "PATTERN"
+    )]
+    pub requesters: Vec<String>,
+}
+
+/// A webhook at work.
+#[derive(Debug)]
+pub struct Serving {
+    /// For replacing rules and setting metrics.
+    pub service: Arc<Service>,
+    server: server::Running,
+    admin: admin::Running,
+    ca: Ca,
+}
+
+/// Who signed the certificate.
+#[derive(Debug)]
+enum Ca {
+    /// Whoever it was.
+    Foreign,
+    /// We did, and wrote our certificate there if we were asked to.
+    Own(Option<PathBuf>),
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Serves until `shutdown` is asked for and done with.
+    pub async fn run(self, rules: Rules, shutdown: Shutdown) -> anyhow::Result<()> {
+        let logs = self.log.init()?;
+        let metrics = Metrics::new(logs.dropped().clone());
+        let serving = self.start(rules, metrics, shutdown).await?;
+        serving.hint(logs.format());
+        serving.join().await
+    }
+
+    /// Starts to serve.
+    pub async fn start(
+        self,
+        rules: Rules,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Serving> {
+        let Self { listen, tls, rules: _, log: _ } = self;
+        let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
+        let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
+        let limits = Limits { shutdown_grace, ..Limits::default() };
+        let service = Arc::new(Service::new(rules, metrics, limits));
+
+        // The certificate before the port: nothing connects to a server that cannot answer.
+        let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
+        let (pair, ca) = if let Some(files) = &mut files {
+            let pair = files.changed().await.context(Misconfigured("no certificate".to_owned()))?;
+            (pair.context("the first read is always a change")?, Ca::Foreign)
+        } else {
+            (in_memory(bind, tls_hosts, ca_out.as_deref())?, Ca::Own(ca_out))
+        };
+        let not_after = |kind, seconds| service.metrics().not_after(kind, seconds);
+        not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
+        not_after(CertificateKind::Ca, pair.ca_not_after);
+        let identity = Arc::new(Identity::new(&pair));
+        let config = tls::server_config(Arc::clone(&identity))?;
+
+        let bound = server::bind(bind).await.with_context(|| cannot_listen(bind))?;
+        let admin = admin::bind(admin_bind).await.with_context(|| cannot_listen(admin_bind))?;
+        if let Some(files) = files {
+            tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
+        }
+        let admin = admin.spawn(Arc::clone(&service));
+        let server = bound.spawn(config, Arc::clone(&service), shutdown);
+        tracing::info!(
+            address = %server.local_addr(),
+            admin = %admin.local_addr(),
+            version = crate::VERSION,
+            "serving"
+        );
+        Ok(Serving { service, server, admin, ca })
+    }
+}
+
+fn cannot_listen(address: SocketAddr) -> Misconfigured {
+    Misconfigured(format!("cannot listen on {address}"))
+}
+
+/// Makes a certificate that is gone with the process, signed by an authority that is too.
+fn in_memory(
+    bind: SocketAddr,
+    mut hosts: Vec<String>,
+    ca_out: Option<&Path>,
+) -> anyhow::Result<Pair> {
+    if !bind.ip().is_unspecified() {
+        hosts.push(bind.ip().to_string());
+    }
+    let Issued { ca, certificate, key } = certs::issue(&hosts, MEMORY_DAYS).map_err(blame)?;
+    let mut pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes())?;
+    pair.ca_not_after = Some(tls::not_after(&CertificateDer::from_pem_slice(ca.as_bytes())?)?);
+    if let Some(path) = ca_out {
+        certs::write(path, ca.as_bytes(), 0o644)
+            .with_context(|| Misconfigured(format!("cannot write {}", path.display())))?;
+    }
+    Ok(pair)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    duration.try_into().map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Waits for the end.
+    pub async fn join(self) -> anyhow::Result<()> {
+        let Self { service: _, server, admin, ca: _ } = self;
+        server.join().await.context("the server failed")?;
+        // Up to here /readyz has said that we are draining, and /metrics how far.
+        drop(admin);
+        Ok(())
+    }
+
+    /// Says how to try it, if the certificate is our own and a cluster is thus unlikely.
+    fn hint(&self, format: LogFormat) {
+        let Ca::Own(ca) = &self.ca else { return };
+        let trust = ca.as_ref().map_or_else(
+            || "--insecure".to_owned(),
+            |path| format!("--cacert '{}'", path.display()),
+        );
+        let address = self.server.local_addr();
+        let url = match address.ip() {
+            ip if ip.is_unspecified() => format!("https://localhost:{}{PATH}", address.port()),
+            IpAddr::V4(_) | IpAddr::V6(_) => format!("https://{address}{PATH}"),
+        };
+        let command =
+            format!("curl {trust} -H 'Content-Type: application/json' -d '{TRY_REVIEW}' {url}");
+        match format {
+            LogFormat::Json => tracing::info!(command, "try it"),
+            LogFormat::Text => {
+                let _ = writeln!(std::io::stderr(), "\nTry it:\n\n  {command}\n");
+            }
+        }
+    }
+}

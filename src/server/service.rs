@@ -1,0 +1,280 @@
+//! One request to one answer.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+};
+
+use super::{
+    body::{self, Budget, Unread},
+    limits::{DISCARD_LIMIT, Limits},
+};
+use crate::{
+    admission::{self, Answer, Rules, Unreadable},
+    telemetry::{self, Metrics},
+};
+
+/// The only path there is.
+pub const PATH: &str = "/mutate";
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// Seconds. client-go tries again on a 5xx that carries Retry-After, and on nothing else.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// What answers a review: [`admission::answer`], unless a test says otherwise.
+pub type Answerer = fn(&[u8], &Rules) -> Result<Answer, Unreadable>;
+
+/// What all connections share.
+pub struct Service {
+    answerer: Answerer,
+    budget: Budget,
+    limits: Limits,
+    metrics: Metrics,
+    phase: AtomicU8,
+    rules: ArcSwap<Rules>,
+}
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not listening yet.
+    Starting = 0,
+    /// Serving, and meant to get requests.
+    Serving = 1,
+    /// Asked to stop; serves what comes, but wants no more.
+    Draining = 2,
+}
+
+/// An answer, and whether the connection may live on.
+pub(super) struct Reply {
+    pub(super) response: Response<Full<Bytes>>,
+    close: bool,
+}
+
+/// Why a request gets no review. Never 403 or 422: the API server passes those on, and ARC takes
+/// either for a verdict on the pod and fails the runner for ever.
+struct Refusal {
+    status: StatusCode,
+    reason: String,
+    extra: Option<(HeaderName, HeaderValue)>,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// A service that answers by `rules`.
+    pub fn new(rules: Rules, metrics: Metrics, limits: Limits) -> Self {
+        Self {
+            answerer: admission::answer,
+            budget: Budget::new(limits.buffered_bodies),
+            limits,
+            metrics,
+            phase: AtomicU8::new(Phase::Starting as u8),
+            rules: ArcSwap::from_pointee(rules),
+        }
+    }
+
+    /// The same with another answerer, such as one that panics.
+    #[must_use]
+    pub fn with_answerer(self, answerer: Answerer) -> Self {
+        Self { answerer, ..self }
+    }
+
+    /// Replaces the rules for all requests whose body is complete from now on.
+    pub fn replace_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// The metrics.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The limits.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where the server is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Draining,
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Answers a request. `last` asks for the connection to end with it.
+    pub(super) async fn respond(
+        &self,
+        request: Request<Incoming>,
+        last: bool,
+    ) -> Response<Full<Bytes>> {
+        let mut reply = self.reply(request).await;
+        // While draining each answer ends its connection, so that the API server's next review
+        // goes to another replica; a connection that is closed without a word costs it one.
+        if last || reply.close || self.phase() == Phase::Draining {
+            reply.response.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
+        reply.response
+    }
+
+    async fn reply(&self, request: Request<Incoming>) -> Reply {
+        let refusal = check(&request).err();
+        let mut body = request.into_body();
+        if let Some(refusal) = refusal {
+            return self.refuse(refusal, &mut body).await;
+        }
+        let read = body::read(&mut body, self.limits.body, &self.budget);
+        match tokio::time::timeout(self.limits.body_deadline, read).await {
+            Ok(Ok(complete)) => self.admit(&complete),
+            Ok(Err(Unread::TooLarge)) => {
+                let limit = self.limits.body;
+                let reason = format!("the body has more than {limit} bytes");
+                self.refuse(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason), &mut body).await
+            }
+            Ok(Err(Unread::NoRoom)) => {
+                self.metrics.requests_shed.inc();
+                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
+                self.refuse(refusal.with(header::RETRY_AFTER, RETRY_AFTER), &mut body).await
+            }
+            Ok(Err(Unread::Broken)) => {
+                let reason = "the body ends before its announced length";
+                self.refused(Refusal::new(StatusCode::BAD_REQUEST, reason)).closing()
+            }
+            Err(_elapsed) => {
+                let reason = "the body took too long";
+                self.refused(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)).closing()
+            }
+        }
+    }
+
+    /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
+    /// to another thread and back would.
+    fn admit(&self, body: &[u8]) -> Reply {
+        let start = Instant::now();
+        let rules = self.rules.load();
+        // The rules are never written to and the answerer keeps nothing between calls, so that
+        // there is nothing a panic could leave half-done.
+        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(body, &rules)));
+        let took = start.elapsed();
+        match answered {
+            Ok(Ok(Answer { body, record })) => {
+                telemetry::log_admission(&record, took);
+                self.metrics.admitted(record, took);
+                let mut response = Response::new(Full::new(Bytes::from(body)));
+                response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+                Reply { response, close: false }
+            }
+            Ok(Err(unreadable)) => {
+                self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
+            }
+            Err(_panic) => {
+                self.metrics.panics.inc();
+                self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+            }
+        }
+    }
+
+    /// Refuses a request, and keeps its connection if the rest of the body is not too much to
+    /// read past. Closing on bytes that are still coming would reset the connection, and the
+    /// client would never see the refusal.
+    async fn refuse(&self, refusal: Refusal, body: &mut Incoming) -> Reply {
+        let discard = body::discard(body, DISCARD_LIMIT);
+        let drained = tokio::time::timeout(self.limits.discard_deadline, discard).await;
+        let reply = self.refused(refusal);
+        if drained.unwrap_or(false) { reply } else { reply.closing() }
+    }
+
+    fn refused(&self, Refusal { status, reason, extra }: Refusal) -> Reply {
+        self.metrics.refused(status.as_u16());
+        // The reason is not logged: serde's messages quote what they do not like. Neither are a
+        // port scanner's requests, unless asked for.
+        match status {
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                tracing::debug!(status = status.as_u16(), "request refused");
+            }
+            _ => tracing::warn!(status = status.as_u16(), "request refused"),
+        }
+        let mut response = Response::new(Full::new(Bytes::from(reason)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, TEXT);
+        headers.extend(extra);
+        Reply { response, close: false }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("limits", &self.limits)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Looks at everything but the body.
+fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+    if request.uri().path() != PATH {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("only {PATH} is served here")));
+    }
+    if request.method() != Method::POST {
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST is served here");
+        return Err(refusal.with(header::ALLOW, HeaderValue::from_static("POST")));
+    }
+    if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        let reason = "the content type must be application/json";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    Ok(())
+}
+
+/// Whether a content type is JSON, whatever its parameters.
+fn is_json(value: &HeaderValue) -> bool {
+    let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+// === impl Reply ===
+
+impl Reply {
+    fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), extra: None }
+    }
+
+    fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { extra: Some((name, value)), ..self }
+    }
+}

@@ -1,0 +1,227 @@
+//! The metrics, as typed as they get: every label value is a fixed word, a status or the name of
+//! a configured profile, so that nothing a client sends can add a series.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+use crate::{VERSION, admission::Record};
+
+/// Upper bounds in seconds. An answer takes tens of microseconds; the last bounds are the webhook
+/// timeouts that people set.
+const DURATION_BUCKETS: [f64; 15] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 5.0,
+];
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    admissions: Family<Admission, Counter>,
+    conflicts: Family<Conflict, Counter>,
+    duration: Histogram,
+    refused: Family<Refused, Counter>,
+    not_after: Family<Certificate, Gauge>,
+    reloads: Family<Reload, Counter>,
+    /// Requests answered 503 for want of memory.
+    pub requests_shed: Counter,
+    /// Open connections, admin port excluded.
+    pub connections: Gauge,
+    /// Connections above the cap, which got one answer.
+    pub connections_over_cap: Counter,
+    /// Profiles in force.
+    pub profiles_loaded: Gauge,
+    /// Panics turned into a 500.
+    pub panics: Counter,
+}
+
+/// Which certificate a validity is of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CertificateKind {
+    /// The one that clients see.
+    Leaf,
+    /// The one that signed it, if it is known.
+    Ca,
+}
+
+/// How a reload of the certificate ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReloadResult {
+    /// The new pair is in use.
+    Replaced,
+    /// The new pair is unusable and the old one stays in use.
+    Rejected,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Admission {
+    outcome: &'static str,
+    profile: Option<String>,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Conflict {
+    conflict: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Refused {
+    status: u16,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Certificate {
+    certificate: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Reload {
+    result: &'static str,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// New metrics, all zero. `dropped` counts the log lines lost to a slow reader.
+    pub fn new(dropped: Counter) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("arc_rocm"),
+            admissions: Family::default(),
+            conflicts: Family::default(),
+            duration: Histogram::new(DURATION_BUCKETS),
+            refused: Family::default(),
+            not_after: Family::default(),
+            reloads: Family::default(),
+            requests_shed: Counter::default(),
+            connections: Gauge::default(),
+            connections_over_cap: Counter::default(),
+            profiles_loaded: Gauge::default(),
+            panics: Counter::default(),
+        };
+        // Exhaustive, so that no metric is left unregistered.
+        let Self {
+            registry,
+            admissions,
+            conflicts,
+            duration,
+            refused,
+            not_after,
+            reloads,
+            requests_shed,
+            connections,
+            connections_over_cap,
+            profiles_loaded,
+            panics,
+        } = &mut metrics;
+        registry.register("build", "This build", Info::new([("version", VERSION)]));
+        registry.register("admissions", "Reviews answered", admissions.clone());
+        registry.register("conflicts", "Settings left as the pod had them", conflicts.clone());
+        registry.register_with_unit(
+            "admission_duration",
+            "From a complete body to its answer",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register("requests_refused", "Requests that got no review", refused.clone());
+        registry.register(
+            "requests_shed",
+            "Requests answered 503 for want of memory",
+            requests_shed.clone(),
+        );
+        registry.register("connections", "Open connections", connections.clone());
+        registry.register(
+            "connections_over_cap",
+            "Connections above the cap, closed after one answer",
+            connections_over_cap.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_after_timestamp",
+            "End of a certificate's validity",
+            Unit::Seconds,
+            not_after.clone(),
+        );
+        registry.register("tls_reloads", "Changes of the certificate files", reloads.clone());
+        registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
+        registry.register("panics", "Panics turned into a 500", panics.clone());
+        registry.register("log_lines_dropped", "Log lines lost to a slow reader", dropped);
+        // A series that is there from the start at 0 is what an alert can rely on.
+        for result in [ReloadResult::Replaced, ReloadResult::Rejected] {
+            drop(reloads.get_or_create(&result.labels()));
+        }
+        metrics
+    }
+
+    /// Counts an answer. The record is taken apart for its profile's name.
+    pub fn admitted(&self, record: Record, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
+        for conflict in record.conflicts {
+            self.conflicts.get_or_create(&Conflict { conflict }).inc();
+        }
+        let labels = Admission {
+            outcome: record.outcome.as_str(),
+            profile: record.profile,
+            reason: record.reason,
+        };
+        self.admissions.get_or_create(&labels).inc();
+    }
+
+    /// Counts a request that was refused with this status.
+    pub fn refused(&self, status: u16) {
+        self.refused.get_or_create(&Refused { status }).inc();
+    }
+
+    /// Counts a change of the certificate files.
+    pub fn reloaded(&self, result: ReloadResult) {
+        self.reloads.get_or_create(&result.labels()).inc();
+    }
+
+    /// Sets a certificate's end of validity, in seconds since the epoch; `None` if there is none.
+    pub fn not_after(&self, kind: CertificateKind, seconds: Option<i64>) {
+        let labels = Certificate {
+            certificate: match kind {
+                CertificateKind::Leaf => "leaf",
+                CertificateKind::Ca => "ca",
+            },
+        };
+        match seconds {
+            Some(seconds) => {
+                self.not_after.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.not_after.remove(&labels);
+            }
+        }
+    }
+
+    /// All of them, as OpenMetrics text.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::with_capacity(4096);
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+// === impl ReloadResult ===
+
+impl ReloadResult {
+    const fn labels(self) -> Reload {
+        Reload {
+            result: match self {
+                Self::Replaced => "replaced",
+                Self::Rejected => "rejected",
+            },
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(Counter::default())
+    }
+}

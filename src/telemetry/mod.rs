@@ -1,0 +1,167 @@
+//! Logs and metrics.
+//!
+//! No pod spec, env value or user extra ever gets here: an [`admission::Record`](Record) has
+//! names only, and a panic is logged by its place, not by its message.
+
+mod metrics;
+mod writer;
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    panic,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use prometheus_client::metrics::counter::Counter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+pub use metrics::{CertificateKind, Metrics, ReloadResult};
+pub use writer::{Flush, Lines};
+
+use crate::admission::Record;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogArgs {
+    /// Format of the log lines [default: json, or text on a terminal]
+    #[arg(long, env = "ARC_ROCM_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+
+    /// Level, or a filter such as `info,arc_rocm::server=debug`
+    #[arg(long, env = "ARC_ROCM_LOG", default_value = "info", value_parser = parse_filter)]
+    pub log_level: String,
+}
+
+/// The logs at work. Dropped at the end of the process, it writes out what is queued.
+#[derive(Debug)]
+pub struct Logs {
+    dropped: Counter,
+    format: LogFormat,
+    _flush: Flush,
+}
+
+impl LogArgs {
+    /// Starts logging to stderr. Fails if the process already logs.
+    pub fn init(&self) -> Result<Logs, InitError> {
+        let Self { log_format, log_level } = self;
+        let format = log_format.unwrap_or_else(|| {
+            if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
+        });
+        let (lines, flush) = writer::spawn(io::stderr())?;
+        let dropped = lines.dropped().clone();
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_new(log_level)?)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(lines);
+        match format {
+            LogFormat::Json => {
+                builder.json().flatten_event(true).with_current_span(false).try_init()
+            }
+            LogFormat::Text => builder.try_init(),
+        }
+        .map_err(InitError::Twice)?;
+        panic::set_hook(Box::new(log_panic));
+        Ok(Logs { dropped, format, _flush: flush })
+    }
+}
+
+/// Why logging did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The thread that writes the lines could not be started.
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[from] io::Error),
+    /// The filter does not parse.
+    #[error("cannot read the log filter")]
+    Filter(#[from] ParseError),
+    /// Somebody was first.
+    #[error("the process already has a log")]
+    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Logs {
+    /// Counts the lines that were lost to a slow reader.
+    pub const fn dropped(&self) -> &Counter {
+        &self.dropped
+    }
+
+    /// How the lines look.
+    pub const fn format(&self) -> LogFormat {
+        self.format
+    }
+}
+
+/// Logs one answer.
+pub(crate) fn log_admission(record: &Record, took: Duration) {
+    tracing::info!(
+        target: "arc_rocm::admission",
+        uid = record.uid,
+        namespace = record.namespace,
+        name = record.name,
+        outcome = record.outcome.as_str(),
+        reason = record.reason,
+        profile = record.profile.as_deref(),
+        operations = record.operations,
+        conflicts = %Words(&record.conflicts),
+        dry_run = record.dry_run,
+        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "admission"
+    );
+}
+
+/// An error with all that caused it, on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Words with commas between them.
+struct Words<'a>(&'a [&'static str]);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(word)?;
+        }
+        Ok(())
+    }
+}
+
+/// A panic's message may quote what it fell over, which may be a pod's secret.
+fn log_panic(info: &panic::PanicHookInfo<'_>) {
+    let place = info.location();
+    tracing::error!(
+        file = place.map(panic::Location::file),
+        line = place.map(panic::Location::line),
+        "panicked"
+    );
+}
+
+fn parse_filter(text: &str) -> Result<String, ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
+}

@@ -1,0 +1,122 @@
+//! TLS: one provider, passed explicitly, and a certificate that can be swapped under way.
+
+mod reload;
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use x509_parser::parse_x509_certificate;
+
+pub use reload::{Files, ReadError};
+
+/// All that is ever offered in ALPN: what the API server pins for webhooks.
+const ALPN: &[u8] = b"http/1.1";
+
+/// A certificate chain with its key, checked to belong together.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    key: Arc<CertifiedKey>,
+    /// End of the leaf's validity, in seconds since the epoch.
+    pub leaf_not_after: i64,
+    /// The same of the last certificate after the leaf, if there is any.
+    pub ca_not_after: Option<i64>,
+}
+
+/// Why PEM text is not a usable pair.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairError {
+    /// The certificate's PEM is broken.
+    #[error("cannot read the certificate")]
+    Certificate(#[source] pem::Error),
+    /// There is no certificate at all.
+    #[error("there is no CERTIFICATE in the certificate file")]
+    NoCertificate,
+    /// The key's PEM is broken, or it is something else.
+    #[error("cannot read the private key")]
+    Key(#[source] pem::Error),
+    /// The certificate is PEM around something else.
+    #[error("the certificate is not X.509")]
+    NotX509,
+    /// They do not belong together, or the provider does not know the kind of key.
+    #[error("the certificate and the key are not usable together")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// The certificate that new handshakes get.
+pub struct Identity(ArcSwap<CertifiedKey>);
+
+/// The server's TLS configuration.
+pub fn server_config(identity: Arc<Identity>) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(identity);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // No resumption: the API server never resumes, so tickets would be work for nothing, and a
+    // client that does resume would not see a new certificate.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// Reads a pair from PEM text.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
+        let chain = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(PairError::Certificate)?;
+        let (leaf, others) = chain.split_first().ok_or(PairError::NoCertificate)?;
+        let leaf_not_after = not_after(leaf)?;
+        let ca_not_after = others.last().map(not_after).transpose()?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(PairError::Key)?;
+        let key = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
+        Ok(Self { key, leaf_not_after, ca_not_after })
+    }
+}
+
+/// The end of a certificate's validity, in seconds since the epoch.
+pub fn not_after(certificate: &CertificateDer<'_>) -> Result<i64, PairError> {
+    let (_, certificate) = parse_x509_certificate(certificate).map_err(|_| PairError::NotX509)?;
+    Ok(certificate.validity().not_after.timestamp())
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// An identity that starts with this pair.
+    pub fn new(pair: &Pair) -> Self {
+        Self(ArcSwap::new(Arc::clone(&pair.key)))
+    }
+
+    /// Gives this pair to all handshakes from now on.
+    pub fn replace(&self, pair: &Pair) {
+        self.0.store(Arc::clone(&pair.key));
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! Certificate files, and watching them.
+//!
+//! By polling, because the kubelet replaces a Secret's files by swapping a symlink above them,
+//! which a file watch does not survive (kubernetes#111947), and by comparing bytes, because the
+//! times of such files say nothing.
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{fs, time};
+
+use super::{Identity, Pair, PairError};
+use crate::{
+    server::Service,
+    telemetry::{CertificateKind, Chain, ReloadResult},
+};
+
+/// A certificate file and a key file.
+#[derive(Debug)]
+pub struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// What was read last, good or bad.
+    seen: Option<Contents>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Why there is no pair in the files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is in them is no pair.
+    #[error("{} and {} are no pair", certificate.display(), key.display())]
+    Pair {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why.
+        source: PairError,
+    },
+}
+
+// === impl Files ===
+
+impl Files {
+    /// Files that were not read yet.
+    pub const fn new(certificate: PathBuf, key: PathBuf) -> Self {
+        Self { certificate, key, seen: None }
+    }
+
+    /// Reads the pair if the files are not what they were at the last call, whether that was a
+    /// success or not.
+    pub async fn changed(&mut self) -> Result<Option<Pair>, ReadError> {
+        let contents =
+            Contents { certificate: read(&self.certificate).await?, key: read(&self.key).await? };
+        if self.seen.as_ref() == Some(&contents) {
+            return Ok(None);
+        }
+        let pair = Pair::from_pem(&contents.certificate, &contents.key);
+        self.seen = Some(contents);
+        pair.map(Some).map_err(|source| ReadError::Pair {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            source,
+        })
+    }
+
+    /// Looks at the files every `period`, for ever, and gives each new pair to `identity`.
+    pub async fn watch(mut self, period: Duration, identity: Arc<Identity>, service: Arc<Service>) {
+        let metrics = service.metrics();
+        let mut unreadable = false;
+        loop {
+            time::sleep(period).await;
+            match self.changed().await {
+                Ok(None) => unreadable = false,
+                Ok(Some(pair)) => {
+                    unreadable = false;
+                    identity.replace(&pair);
+                    metrics.reloaded(ReloadResult::Replaced);
+                    metrics.not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
+                    metrics.not_after(CertificateKind::Ca, pair.ca_not_after);
+                    tracing::info!(not_after = pair.leaf_not_after, "certificate replaced");
+                }
+                // A file that is gone stays gone for many polls, and one line is enough.
+                Err(ReadError::Io { .. }) if unreadable => {}
+                Err(error) => {
+                    unreadable = matches!(error, ReadError::Io { .. });
+                    metrics.reloaded(ReloadResult::Rejected);
+                    let error = Chain(&error);
+                    tracing::warn!(%error, "certificate not replaced, the old one stays in use");
+                }
+            }
+        }
+    }
+}
+
+async fn read(path: &PathBuf) -> Result<Vec<u8>, ReadError> {
+    fs::read(path).await.map_err(|source| ReadError::Io { path: path.clone(), source })
+}

@@ -1,0 +1,182 @@
+//! Requests and their statuses.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{
+    client::{Client, head},
+    server::{Server, eventually, fixture, fixtures, quick},
+};
+
+#[test]
+fn every_captured_review_is_answered_with_its_uid() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    for path in fixtures() {
+        let body = fs::read(&path).unwrap();
+        let response = client.review(&body);
+        assert_eq!(response.status, 200, "{}", path.display());
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert!(!response.closes());
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let answered: Value = serde_json::from_str(&response.body).unwrap();
+        assert_eq!(answered["response"]["uid"], asked["request"]["uid"]);
+        assert_eq!(answered["response"]["allowed"], true);
+    }
+}
+
+#[test]
+fn one_connection_serves_many_requests() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let body = fixture("plain");
+    for _ in 0..200 {
+        assert_eq!(client.review(&body).status, 200);
+    }
+    assert_eq!(server.metric("arc_rocm_connections"), 1);
+    assert_eq!(server.metric("arc_rocm_admission_duration_seconds_count"), 200);
+}
+
+#[test]
+fn a_chunked_review_is_answered() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    client.send(&chunked_head());
+    for piece in fixture("dind").chunks(1000) {
+        client.send(format!("{:x}\r\n", piece.len()).as_bytes());
+        client.send(piece);
+        client.send(b"\r\n");
+    }
+    client.send(b"0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn other_paths_methods_and_types_are_refused_and_the_connection_lives() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let body = fixture("plain");
+    let json = "application/json";
+    assert_eq!(client.post("/", json, &body).status, 404);
+    assert_eq!(client.post("/mutate/", json, &body).status, 404);
+    assert_eq!(client.post("/mutate", "text/plain", &body).status, 415);
+    assert_eq!(client.post("/mutate", "application/jsonp", &body).status, 415);
+    client.send(b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().status, 415);
+    for method in ["GET", "PUT", "DELETE", "OPTIONS"] {
+        client.send(format!("{method} /mutate HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        let response = client.response();
+        assert_eq!((response.status, response.header("allow")), (405, Some("POST")));
+    }
+    assert_eq!(client.post("/mutate", "Application/JSON ; charset=utf-8", &body).status, 200);
+    assert_eq!(server.metric(r#"arc_rocm_requests_refused_total{status="404"}"#), 2);
+    assert_eq!(server.metric(r#"arc_rocm_requests_refused_total{status="405"}"#), 4);
+    assert_eq!(server.metric(r#"arc_rocm_requests_refused_total{status="415"}"#), 3);
+}
+
+#[test]
+fn what_is_no_review_gets_400_and_a_reason() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let good = fixture("plain");
+    let review = |text: &str| format!(r#"{{"apiVersion":"admission.k8s.io/v1",{text}}}"#);
+    let bodies = [
+        Vec::new(),
+        b"null".to_vec(),
+        b"not json".to_vec(),
+        b"\xff\xfe".to_vec(),
+        good[..good.len() / 2].to_vec(),
+        review(r#""kind":"Pod""#).into_bytes(),
+        review(r#""kind":"AdmissionReview""#).into_bytes(),
+        review(r#""kind":"AdmissionReview","request":{}"#).into_bytes(),
+        review(r#""kind":"AdmissionReview","request":{"uid":""}"#).into_bytes(),
+    ];
+    for body in &bodies {
+        let response = client.review(body);
+        assert_eq!(response.status, 400, "{}", String::from_utf8_lossy(body));
+        assert!(!response.body.is_empty());
+    }
+    assert_eq!(client.review(&good).status, 200, "the connection lives");
+}
+
+#[test]
+fn a_body_that_ends_early_gets_400() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let body = fixture("plain");
+    client.send(&head("/mutate", "application/json", body.len()));
+    client.send(&body[..100]);
+    client.half_close();
+    let response = client.response();
+    assert_eq!((response.status, response.closes()), (400, true));
+}
+
+#[test]
+fn broken_http_is_refused_and_closed() {
+    let server = Server::start(quick());
+    for broken in [
+        "nonsense\r\n\r\n".to_owned(),
+        "POST /mutate HTTP/1.1\r\nContent-Length: x\r\n\r\n".to_owned(),
+        format!("POST /mutate HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65)),
+    ] {
+        let mut client = server.connect();
+        client.send(broken.as_bytes());
+        let status = client.response().status;
+        assert!([400, 431].contains(&status), "{status}");
+        client.until_closed();
+    }
+}
+
+#[test]
+fn a_panic_costs_one_answer_and_nothing_else() {
+    let server = Server::with_answerer(quick(), |body, rules| {
+        assert!(body.len() > 10, "short bodies are made to panic");
+        arc_rocm::admission::answer(body, rules)
+    });
+    let mut client = server.connect();
+    let response = client.review(b"{}");
+    assert_eq!((response.status, response.closes()), (500, false));
+    assert_eq!(client.review(&fixture("plain")).status, 200);
+    assert_eq!(server.metric("arc_rocm_panics_total"), 1);
+}
+
+#[test]
+fn the_admin_port_tells_life_readiness_and_metrics() {
+    let server = Server::start(quick());
+    assert_eq!(server.get("/livez").status, 200);
+    eventually("ready", || server.get("/readyz").status == 200);
+    assert_eq!(server.get("/mutate").status, 404);
+    server.connect().review(&fixture("plain"));
+    let metrics = server.get("/metrics");
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    for series in [
+        "arc_rocm_build_info{version=",
+        "arc_rocm_admissions_total{outcome=",
+        r#"arc_rocm_admission_duration_seconds_bucket{le="0.0001"}"#,
+        r#"arc_rocm_admission_duration_seconds_bucket{le="5.0"}"#,
+        "arc_rocm_requests_shed_total 0",
+        "arc_rocm_connections ",
+        "arc_rocm_connections_over_cap_total 0",
+        r#"arc_rocm_tls_reloads_total{result="replaced"} 0"#,
+        "arc_rocm_profiles_loaded 0",
+        "arc_rocm_panics_total 0",
+        "arc_rocm_log_lines_dropped_total 0",
+    ] {
+        assert!(metrics.body.contains(series), "no {series} in\n{}", metrics.body);
+    }
+    assert!(metrics.body.ends_with("# EOF\n"));
+}
+
+#[test]
+fn only_http_1_1_is_spoken() {
+    let server = Server::start(quick());
+    assert_eq!(server.connect().alpn(), Some(&b"http/1.1"[..]));
+    assert!(Client::try_connect(server.address, &server.ca, b"h2").is_err());
+}
+
+pub fn chunked_head() -> Vec<u8> {
+    b"POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+      Transfer-Encoding: chunked\r\n\r\n"
+        .to_vec()
+}

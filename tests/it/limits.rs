@@ -1,0 +1,182 @@
+//! What a client cannot do to the server.
+
+use std::time::Duration;
+
+use arc_rocm::server::{Limits, limits};
+
+use crate::{
+    client::{head, tcp, until_closed},
+    http::chunked_head,
+    server::{Server, eventually, fixture, quick},
+};
+
+/// A deadline struck, and no other one.
+fn assert_about(took: Duration, deadline: Duration) {
+    let slack = Duration::from_millis(40);
+    assert!(took + slack >= deadline, "{took:?} is before {deadline:?}");
+    assert!(took < deadline + Duration::from_millis(700), "{took:?} is long after {deadline:?}");
+}
+
+#[test]
+fn a_body_over_the_limit_by_its_length_gets_413() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    client.send(&head("/mutate", "application/json", limits::BODY_LIMIT + 1));
+    assert_eq!(client.response().status, 413);
+    assert_eq!(server.metric(r#"arc_rocm_requests_refused_total{status="413"}"#), 1);
+}
+
+#[test]
+fn a_body_over_the_limit_in_chunks_gets_413_and_the_connection_lives() {
+    let server = Server::start(Limits {
+        body_deadline: limits::BODY_DEADLINE,
+        discard_deadline: limits::BODY_DEADLINE,
+        ..quick()
+    });
+    let mut client = server.connect();
+    client.send(&chunked_head());
+    let piece = vec![b' '; 64 * 1024];
+    for _ in 0..=limits::BODY_LIMIT / piece.len() {
+        client.send(b"10000\r\n");
+        client.send(&piece);
+        client.send(b"\r\n");
+    }
+    client.send(b"0\r\n\r\n");
+    assert_eq!(client.response().status, 413);
+    assert_eq!(client.review(&fixture("plain")).status, 200);
+}
+
+#[test]
+fn a_body_of_exactly_the_limit_is_read() {
+    let server = Server::start(Limits { body_deadline: limits::BODY_DEADLINE, ..quick() });
+    let mut client = server.connect();
+    let mut body = fixture("plain");
+    body.resize(limits::BODY_LIMIT, b' ');
+    assert_eq!(client.review(&body).status, 200);
+}
+
+#[test]
+fn a_silent_tcp_client_is_closed_at_the_handshake_deadline() {
+    let server = Server::start(quick());
+    assert_about(until_closed(&mut tcp(server.address)), quick().handshake_deadline);
+}
+
+#[test]
+fn a_client_that_is_silent_after_the_handshake_is_closed() {
+    let server = Server::start(quick());
+    assert_about(server.connect().until_closed(), quick().first_request_deadline);
+}
+
+#[test]
+fn a_slow_first_head_is_closed() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    client.send(b"POST /mutate HTTP/1.1\r\n");
+    std::thread::sleep(Duration::from_millis(100));
+    client.send(b"Host: a\r\n");
+    let left = quick().first_request_deadline.saturating_sub(Duration::from_millis(100));
+    assert_about(client.until_closed(), left);
+}
+
+#[test]
+fn an_idle_connection_is_closed_at_the_idle_timeout_and_not_before() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let body = fixture("plain");
+    for _ in 0..2 {
+        // Past the first request's deadline, which an idle connection must outlive.
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(client.review(&body).status, 200);
+    }
+    assert_about(client.until_closed(), quick().idle_timeout);
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_closed() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let mut request = head("/nowhere", "application/json", 0);
+    request.extend_from_within(..);
+    // Until the answers fill every buffer on the way, and the requests do too.
+    while client.try_send(&request).is_ok() {}
+    eventually("closed", || server.metric("arc_rocm_connections") == 0);
+}
+
+#[test]
+fn a_slow_body_gets_408() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    client.send(&head("/mutate", "application/json", 100));
+    client.send(b"{");
+    let response = client.response();
+    assert_eq!((response.status, response.closes()), (408, true));
+    client.until_closed();
+}
+
+#[test]
+fn connections_above_the_cap_get_one_answer_each() {
+    let server = Server::start(Limits { max_connections: 2, spare_connections: 1, ..quick() });
+    let body = fixture("plain");
+    let mut regular = [server.connect(), server.connect()];
+    for client in &mut regular {
+        assert!(!client.review(&body).closes());
+    }
+    for _ in 0..3 {
+        let mut spare = server.connect();
+        let response = spare.review(&body);
+        assert_eq!((response.status, response.closes()), (200, true));
+        spare.until_closed();
+    }
+    assert_eq!(server.metric("arc_rocm_connections_over_cap_total"), 3);
+
+    let [mut client, gone] = regular;
+    drop(gone);
+    eventually("a free place", || server.metric("arc_rocm_connections") == 1);
+    assert!(!server.connect().review(&body).closes(), "a regular place again");
+    assert!(!client.review(&body).closes());
+}
+
+#[test]
+fn with_no_place_left_a_client_waits_for_one() {
+    let server = Server::start(Limits { max_connections: 1, spare_connections: 0, ..quick() });
+    let mut first = server.connect();
+    let start = std::time::Instant::now();
+    let mut waiting = tcp(server.address);
+    first.until_closed();
+    // Only now does its own handshake deadline start.
+    until_closed(&mut waiting);
+    assert_about(start.elapsed(), quick().first_request_deadline + quick().handshake_deadline);
+}
+
+#[test]
+fn without_memory_a_request_is_shed_with_retry_after_and_the_connection_lives() {
+    let server = Server::start(Limits {
+        buffered_bodies: 20_000,
+        body_deadline: limits::BODY_DEADLINE,
+        ..quick()
+    });
+    let body = vec![b' '; 19_000];
+    // One request holds nearly all there is.
+    let mut holder = server.connect();
+    holder.send(&head("/mutate", "application/json", body.len() + 1));
+    holder.send(&body);
+    std::thread::sleep(Duration::from_millis(100));
+
+    let mut client = server.connect();
+    let (start, end) = body.split_at(9_000);
+    client.send(&head("/mutate", "application/json", body.len()));
+    client.send(start);
+    std::thread::sleep(Duration::from_millis(20));
+    client.send(end);
+    let response = client.response();
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    assert!(!response.closes());
+    assert_eq!(server.metric("arc_rocm_requests_shed_total"), 1);
+    // A review that comes in one piece needs no memory of its own, and is answered even now.
+    assert_eq!(client.review(&fixture("impostor")).status, 200);
+
+    // The memory is given back.
+    holder.send(b" ");
+    assert_eq!(holder.response().status, 400);
+    assert_eq!(client.review(&body).status, 400);
+}

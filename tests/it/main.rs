@@ -1,0 +1,17 @@
+//! The server over real sockets, with a real TLS client.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy knows test functions, not their helpers"
+)]
+#![expect(unreachable_pub, reason = "nothing is public in a test binary")]
+
+mod client;
+mod drain;
+mod http;
+mod limits;
+mod process;
+mod server;
+mod tls;

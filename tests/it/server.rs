@@ -1,0 +1,140 @@
+//! The server under test.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_rocm::{
+    admission::Rules,
+    certs::{self, Issued},
+    server::{self, Answerer, Drained, Limits, Service, Shutdown, admin},
+    telemetry::Metrics,
+    tls::{self, Files, Identity, Pair},
+};
+use tokio::runtime::Runtime;
+
+use crate::client::{Client, Response, Tls};
+
+/// A server on ports of its own, in a runtime of its own.
+pub struct Server {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub ca: String,
+    pub identity: Arc<Identity>,
+    pub service: Arc<Service>,
+    pub shutdown: Shutdown,
+    running: Option<(server::Running, admin::Running)>,
+    runtime: Runtime,
+}
+
+/// Short deadlines, all of them different, so that a test sees which one struck.
+pub fn quick() -> Limits {
+    Limits {
+        handshake_deadline: Duration::from_millis(200),
+        first_request_deadline: Duration::from_millis(300),
+        idle_timeout: Duration::from_millis(500),
+        body_deadline: Duration::from_millis(250),
+        discard_deadline: Duration::from_millis(150),
+        shutdown_grace: Duration::from_millis(300),
+        hard_stop: Duration::from_millis(400),
+        ..Limits::default()
+    }
+}
+
+impl Server {
+    pub fn start(limits: Limits) -> Self {
+        Self::with_answerer(limits, arc_rocm::admission::answer)
+    }
+
+    pub fn with_answerer(limits: Limits, answerer: Answerer) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let Issued { ca, certificate, key } = certs::issue(&[], 1).unwrap();
+        let pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let identity = Arc::new(Identity::new(&pair));
+        let service = Service::new(Rules::default(), Metrics::default(), limits);
+        let service = Arc::new(service.with_answerer(answerer));
+        let config = tls::server_config(Arc::clone(&identity)).unwrap();
+        let shutdown = Shutdown::new();
+        let (server, admin) = runtime.block_on(async {
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            let bound = server::bind(any).await.unwrap();
+            let admin = admin::bind(any).await.unwrap().spawn(Arc::clone(&service));
+            (bound.spawn(config, Arc::clone(&service), shutdown.clone()), admin)
+        });
+        let (address, admin_address) = (server.local_addr(), admin.local_addr());
+        Self {
+            address,
+            admin: admin_address,
+            ca,
+            identity,
+            service,
+            shutdown,
+            running: Some((server, admin)),
+            runtime,
+        }
+    }
+
+    pub fn connect(&self) -> Client<Tls> {
+        Client::connect(self.address, &self.ca)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        Client::get(self.admin, path)
+    }
+
+    /// A metric's value; 0 if there is no such series.
+    pub fn metric(&self, series: &str) -> u64 {
+        let text = self.get("/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Starts to watch a certificate's files.
+    pub fn watch(&self, mut files: Files, period: Duration) {
+        let pair = self.runtime.block_on(files.changed()).unwrap().unwrap();
+        self.identity.replace(&pair);
+        let (identity, service) = (Arc::clone(&self.identity), Arc::clone(&self.service));
+        self.runtime.spawn(files.watch(period, identity, service));
+    }
+
+    /// Waits for the end of a server that was asked to stop.
+    pub fn join(&mut self) -> Drained {
+        let (server, _admin) = self.running.take().unwrap();
+        self.runtime.block_on(server.join()).unwrap()
+    }
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "never {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A captured review by name.
+pub fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("tests/fixtures/arc/{name}.review.json");
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// All captured reviews.
+pub fn fixtures() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc");
+    let mut all: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".review.json"))
+        .collect();
+    all.sort();
+    all
+}

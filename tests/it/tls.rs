@@ -1,0 +1,145 @@
+//! Certificates: issued, shown, replaced.
+
+use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+
+use arc_rocm::{
+    certs::{self, Issued},
+    tls::{self, Files, Pair},
+};
+use rustls::HandshakeKind;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::prelude::*;
+
+use crate::{
+    client::Client,
+    server::{Server, eventually, fixture, quick},
+};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Writes a Secret's files the way the kubelet does.
+fn mount(directory: &Path, version: &str, certificate: &str, key: &str) {
+    let data = directory.join(version);
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("tls.crt"), certificate).unwrap();
+    fs::write(data.join("tls.key"), key).unwrap();
+    let fresh = directory.join("..data_tmp");
+    symlink(version, &fresh).unwrap();
+    fs::rename(fresh, directory.join("..data")).unwrap();
+    for file in ["tls.crt", "tls.key"] {
+        let _ = symlink(Path::new("..data").join(file), directory.join(file));
+    }
+}
+
+fn files(directory: &Path) -> Files {
+    Files::new(directory.join("tls.crt"), directory.join("tls.key"))
+}
+
+fn issue() -> Issued {
+    certs::issue(&[], 1).unwrap()
+}
+
+#[test]
+fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
+    let server = Server::start(quick());
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (issue(), certs::issue(&[], 2).unwrap());
+    mount(directory.path(), "..1", &old.certificate, &old.key);
+    server.watch(files(directory.path()), POLL);
+    let body = fixture("plain");
+    let mut client = Client::connect(server.address, &old.ca);
+    let first = client.certificate();
+    assert_eq!(client.review(&body).status, 200);
+
+    mount(directory.path(), "..2", &new.certificate, &new.key);
+    let replaced = r#"arc_rocm_tls_reloads_total{result="replaced"}"#;
+    eventually("replaced", || server.metric(replaced) == 1);
+
+    let mut fresh = Client::connect(server.address, &new.ca);
+    assert_eq!(fresh.handshake_kind(), Some(HandshakeKind::Full));
+    assert_ne!(fresh.certificate(), first);
+    assert_eq!(fresh.review(&body).status, 200);
+    assert_eq!(client.review(&body).status, 200, "the old connection lives");
+    assert!(Client::try_connect(server.address, &old.ca, b"http/1.1").is_err());
+
+    let not_after = tls::not_after(&fresh.certificate()).unwrap();
+    let series = r#"arc_rocm_tls_certificate_not_after_timestamp_seconds{certificate="leaf"}"#;
+    assert_eq!(server.metric(series), u64::try_from(not_after).unwrap());
+    std::thread::sleep(5 * POLL);
+    assert_eq!(server.metric(replaced), 1, "the same bytes are no change");
+}
+
+#[test]
+fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
+    let server = Server::start(quick());
+    let directory = tempfile::tempdir().unwrap();
+    let (old, other) = (issue(), issue());
+    mount(directory.path(), "..1", &old.certificate, &old.key);
+    server.watch(files(directory.path()), POLL);
+    let rejected = r#"arc_rocm_tls_reloads_total{result="rejected"}"#;
+
+    mount(directory.path(), "..2", &other.certificate, &old.key);
+    eventually("rejected", || server.metric(rejected) == 1);
+    std::thread::sleep(5 * POLL);
+    assert_eq!(server.metric(rejected), 1);
+    Client::connect(server.address, &old.ca);
+
+    fs::remove_file(directory.path().join("..data")).unwrap();
+    eventually("rejected again", || server.metric(rejected) == 2);
+    std::thread::sleep(5 * POLL);
+    assert_eq!(server.metric(rejected), 2);
+    Client::connect(server.address, &old.ca);
+
+    mount(directory.path(), "..3", &other.certificate, &other.key);
+    eventually("replaced", || {
+        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
+    });
+    Client::connect(server.address, &other.ca);
+}
+
+#[test]
+fn what_is_no_pair_says_why() {
+    let (one, other) = (issue(), issue());
+    let why = |certificate: &str, key: &str| {
+        Pair::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err().to_string()
+    };
+    assert_eq!(why("", &one.key), "there is no CERTIFICATE in the certificate file");
+    assert_eq!(why(&one.certificate, ""), "cannot read the private key");
+    assert_eq!(
+        why(&one.certificate, &other.key),
+        "the certificate and the key are not usable together"
+    );
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert_eq!(why(garbage, &one.key), "the certificate is not X.509");
+}
+
+#[test]
+fn an_issued_certificate_is_a_server_certificate_and_nothing_more() {
+    let issued = certs::issue(&["ci.example".to_owned(), "192.0.2.7".to_owned()], 30).unwrap();
+    let ca = CertificateDer::from_pem_slice(issued.ca.as_bytes()).unwrap();
+    let leaf = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+    let (_, ca) = parse_x509_certificate(&ca).unwrap();
+    let (_, leaf) = parse_x509_certificate(&leaf).unwrap();
+
+    let basic = ca.basic_constraints().unwrap().unwrap().value;
+    assert_eq!((basic.ca, basic.path_len_constraint), (true, Some(0)));
+    assert!(!leaf.is_ca());
+    let usage = leaf.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && !usage.client_auth && !usage.any);
+    let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
+    for wanted in ["arc-rocm.arc-rocm.svc", "localhost", "ci.example"] {
+        assert!(names.contains(&GeneralName::DNSName(wanted)), "{wanted}");
+    }
+    for wanted in
+        [&[127, 0, 0, 1][..], &[192, 0, 2, 7], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]]
+    {
+        assert!(names.contains(&GeneralName::IPAddress(wanted)), "{wanted:?}");
+    }
+    assert!(leaf.iter_extensions().any(|extension| {
+        matches!(extension.parsed_extension(), ParsedExtension::AuthorityKeyIdentifier(_))
+    }));
+    let validity = leaf.validity();
+    let days = (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
+    assert_eq!(days, 30);
+    assert!(certs::issue(&["no spaces\u{e9}".to_owned()], 1).is_err());
+}
