@@ -1,13 +1,19 @@
 //! The command line.
 
 pub mod certs;
+pub mod explain;
+pub mod inject;
+mod input;
+mod output;
+pub mod profiles;
+pub mod rules;
 pub mod serve;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{admission::Rules, server::Shutdown};
+use crate::server::Shutdown;
 
 /// Makes GitHub Actions Runner Controller runners ROCm-ready
 #[derive(Debug, Parser)]
@@ -21,13 +27,34 @@ pub struct Cli {
 enum Command {
     /// Serve the admission webhook
     Serve(Box<serve::Args>),
+    /// Inject into pods without a cluster, and print what comes of it
+    Inject(inject::Args),
+    /// Say which profile a pod gets, what changes, and why
+    Explain(Box<explain::Args>),
+    /// List, show and check profiles
+    #[command(subcommand)]
+    Profiles(profiles::Command),
     /// Write a certificate authority and a server certificate
     Certs(certs::Args),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Marks an error as the user's to mend: a flag, a file, an address.
 #[derive(Debug)]
 pub(crate) struct Misconfigured(pub(crate) String);
+
+impl std::error::Error for Misconfigured {}
+
+impl Misconfigured {
+    /// An error that is nothing but this.
+    pub(crate) fn error(message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self(message.into()))
+    }
+}
 
 impl std::fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +62,9 @@ impl std::fmt::Display for Misconfigured {
     }
 }
 
-/// Usage or configuration. 0 is success, 1 is findings.
+/// There is something to look at. 0 is success.
+pub(crate) const FINDINGS: u8 = 1;
+/// Usage or configuration.
 const EXIT_USAGE: u8 = 2;
 /// Anything that is not the user's doing.
 const EXIT_INTERNAL: u8 = 3;
@@ -59,11 +88,17 @@ impl Command {
             Self::Serve(args) => {
                 // As many workers as there are cores, or as the container's CPU limit allows.
                 let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-                runtime.block_on(async {
-                    args.run(Rules::default(), Shutdown::on_signals()?).await
-                })?;
+                runtime.block_on(async { args.run(Shutdown::on_signals()?).await })?;
             }
+            Self::Inject(args) => return args.run(),
+            Self::Explain(args) => return args.run(),
+            Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
+            Self::Completions { shell } => output::write(|out| {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);
+                Ok(out.write_all(&script)?)
+            })?,
         }
         Ok(ExitCode::SUCCESS)
     }

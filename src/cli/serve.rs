@@ -12,7 +12,11 @@ use anyhow::Context;
 use jiff::SignedDuration;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use super::{Misconfigured, certs::blame};
+use super::{
+    Misconfigured,
+    certs::blame,
+    rules::{self, RuleArgs},
+};
 use crate::{
     admission::Rules,
     certs::{self, Issued},
@@ -20,10 +24,6 @@ use crate::{
     telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
     tls::{self, Files, Identity, Pair},
 };
-
-/// Who may create a runner pod: the controller's service account under the names that its Helm
-/// chart gives it, in any namespace.
-const DEFAULT_REQUESTER: &str = "system:serviceaccount:*:*gha-rs-controller";
 
 /// Days that a certificate is valid which lives in memory only. Longer than any process.
 const MEMORY_DAYS: u32 = 3650;
@@ -113,31 +113,6 @@ pub struct TlsArgs {
     pub ca_out: Option<PathBuf>,
 }
 
-/// What the answers depend on.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Rules")]
-pub struct RuleArgs {
-    /// Files or directories with runner profiles
-    #[arg(
-        long,
-        env = "ARC_ROCM_PROFILES",
-        num_args = 1..,
-        value_delimiter = ',',
-        value_name = "PATH"
-    )]
-    pub profiles: Vec<PathBuf>,
-
-    /// User who may create runner pods; `*` stands for any characters
-    #[arg(
-        long = "requester",
-        env = "ARC_ROCM_REQUESTER",
-        value_delimiter = ',',
-        default_value = DEFAULT_REQUESTER,
-        value_name = "PATTERN"
-    )]
-    pub requesters: Vec<String>,
-}
-
 /// A webhook at work.
 #[derive(Debug)]
 pub struct Serving {
@@ -161,7 +136,8 @@ enum Ca {
 
 impl Args {
     /// Serves until `shutdown` is asked for and done with.
-    pub async fn run(self, rules: Rules, shutdown: Shutdown) -> anyhow::Result<()> {
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let rules = self.rules.rules().map_err(rules::blame)?;
         let logs = self.log.init()?;
         let metrics = Metrics::new(logs.dropped().clone());
         let serving = self.start(rules, metrics, shutdown).await?;

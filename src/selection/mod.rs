@@ -6,6 +6,6 @@ mod runner_pod;
 mod skip;
 
 pub use matcher::{Matcher, Mismatch};
-pub use pattern::Pattern;
-pub use runner_pod::{Requesters, RunnerPod};
+pub use pattern::{Pattern, PatternError};
+pub use runner_pod::{DEFAULT_REQUESTER, Requesters, RunnerPod};
 pub use skip::Skip;

@@ -1,0 +1,331 @@
+//! `arc-rocm explain`: which profile wins and why, each change with its reason, each conflict
+//! with its winner.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use serde_json::{Value, json};
+
+use super::{
+    FINDINGS, Misconfigured,
+    input::{self, Kind, RequestArgs},
+    output,
+    profiles::Output,
+    rules::{self, RuleArgs},
+};
+use crate::{
+    admission::{Request, Rules, choose, conflict_json, read},
+    plan::{Conflict, Reason, plan},
+    pod::Json,
+    profile::{Choice, ProfileSet, Verdict},
+    scripts,
+    selection::RunnerPod,
+};
+
+/// Longer values are cut in the list of changes; `inject -o diff` has them whole.
+const VALUE_LENGTH: usize = 60;
+
+/// What to explain.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).multiple(false))]
+pub struct Args {
+    /// Pod or AdmissionReview, YAML or JSON; - is standard input
+    #[arg(long = "filename", short, value_name = "FILE", group = "subject")]
+    pub file: Option<PathBuf>,
+
+    /// A plain runner of this scale set, as ARC's chart makes it
+    #[arg(long, value_name = "NAME", group = "subject")]
+    pub scale_set: Option<String>,
+
+    /// With --scale-set: the GitHub organization
+    #[arg(long, value_name = "NAME", requires = "scale_set")]
+    pub organization: Option<String>,
+
+    /// With --scale-set: the GitHub repository
+    #[arg(long, value_name = "NAME", requires = "scale_set")]
+    pub repository: Option<String>,
+
+    /// What to print
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// Where pods come from.
+    #[command(flatten)]
+    pub request: RequestArgs,
+
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
+/// One change: the path as a JSON pointer, the value, why.
+type Change = (String, Value, Reason);
+
+impl Args {
+    /// Explains each pod.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { file, scale_set, organization, repository, output, request, rules } = self;
+        let rules = rules.rules().map_err(rules::blame)?;
+        let documents = match (file, scale_set) {
+            (Some(file), _) => input::documents(&file)?,
+            (None, scale_set) => vec![plain_runner(
+                &scale_set.unwrap_or_default(),
+                &request.namespace,
+                [("organization", organization), ("repository", repository)],
+            )],
+        };
+        let mut findings = false;
+        output::write(|out| {
+            for document in &documents {
+                let review = match input::kind(document) {
+                    Kind::Pod => request.review(document),
+                    Kind::Review => document.clone(),
+                    Kind::List | Kind::Other => {
+                        let message = "expected a Pod or an AdmissionReview".to_owned();
+                        return Err(Misconfigured::error(message));
+                    }
+                };
+                findings |= explain(out, output, &review, &rules)?;
+            }
+            Ok(())
+        })?;
+        Ok(if findings { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// A pod as ARC's controller makes it for a scale set with nothing but a name.
+fn plain_runner(scale_set: &str, namespace: &str, labels: [(&str, Option<String>); 2]) -> Value {
+    let name = format!("{scale_set}-xxxxx-runner-xxxxx");
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                "actions-ephemeral-runner": "True",
+                "actions.github.com/scale-set-name": scale_set.replace('_', "-"),
+                "actions.github.com/scale-set-namespace": namespace,
+                "app.kubernetes.io/component": "runner",
+            },
+            "annotations": {"actions.github.com/runner-scale-set-name": scale_set},
+            "ownerReferences": [{
+                "apiVersion": "actions.github.com/v1alpha1",
+                "kind": "EphemeralRunner",
+                "name": name,
+                "uid": "00000000-0000-0000-0000-000000000000",
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "runner",
+                "image": "ghcr.io/actions/actions-runner:latest",
+                "imagePullPolicy": "Always",
+                "command": ["/home/runner/run.sh"],
+                "resources": {},
+            }],
+        },
+    });
+    if let Some(Value::Object(all)) = pod.pointer_mut("/metadata/labels") {
+        for (label, value) in labels {
+            if let Some(value) = value {
+                all.insert(format!("actions.github.com/{label}"), value.into());
+            }
+        }
+    }
+    pod
+}
+
+/// Explains one review. Returns whether there are findings.
+fn explain(
+    out: &mut dyn Write,
+    output: Output,
+    review: &Value,
+    rules: &Rules,
+) -> anyhow::Result<bool> {
+    let body = serde_json::to_vec(review)?;
+    let request: Request<'_> =
+        read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
+    let verdicts = verdicts(&request, rules);
+    let chosen = choose(&request, rules);
+    let (pod, index, choice) = match chosen {
+        Ok(chosen) => chosen,
+        Err(skip) => {
+            match output {
+                Output::Text => {
+                    writeln!(out, "{}: left alone, because {}", name(&request), skip.sentence())?;
+                    others(out, &verdicts)?;
+                }
+                Output::Json => writeln!(
+                    out,
+                    "{:#}",
+                    json!({
+                        "pod": name(&request),
+                        "outcome": "skipped",
+                        "reason": skip.as_str(),
+                        "message": skip.sentence(),
+                        "others": others_json(&verdicts),
+                    })
+                )?,
+            }
+            return Ok(skip.is_warned());
+        }
+    };
+    let plan = plan(pod, index, choice.selected());
+    let mut changes: Vec<Change> = Vec::new();
+    plan.edits.each(|path, leaf| {
+        changes.push((path.to_owned(), leaf.value.clone().into_owned(), leaf.reason));
+    });
+    let verdicts: Vec<_> =
+        verdicts.into_iter().filter(|(name, _)| *name != choice.profile.name).collect();
+    match output {
+        Output::Text => {
+            text(out, &request, &choice, &verdicts, &changes, &plan.conflicts)?;
+        }
+        Output::Json => writeln!(
+            out,
+            "{:#}",
+            json!({
+                "pod": name(&request),
+                "outcome": if changes.is_empty() { "unchanged" } else { "patched" },
+                "profile": choice.profile.name,
+                "origin": choice.profile.origin,
+                "digest": choice.profile.digest,
+                "chosenBy": chosen_by(&request),
+                "gpus": choice.gpus,
+                "gpusFrom": choice.gpus_from.as_str(),
+                "tie": choice.tie.map(|tie| tie.name.as_str()),
+                "others": others_json(&verdicts),
+                "changes": changes.iter().map(|(path, value, reason)| json!({
+                    "path": path, "value": value, "reason": reason.as_str(),
+                })).collect::<Vec<_>>(),
+                "conflicts": plan.conflicts.iter().map(conflict_json).collect::<Vec<_>>(),
+            })
+        )?,
+    }
+    Ok(!plan.conflicts.is_empty() || choice.tie.is_some())
+}
+
+fn name<'r>(request: &'r Request<'_>) -> &'r str {
+    request.name.as_deref().unwrap_or("pod")
+}
+
+/// How each profile stands to the pod.
+fn verdicts<'r>(request: &'r Request<'r>, rules: &'r Rules) -> Vec<(&'r str, Verdict)> {
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let Some(pod) = &request.object else { return Vec::new() };
+    let user = &request.user_info.username;
+    let Ok(pod) = RunnerPod::of(pod, namespace, user, &rules.requesters) else {
+        return Vec::new();
+    };
+    let verdict = |profile| ProfileSet::verdict(profile, &pod);
+    rules.profiles.iter().map(|profile| (profile.name.as_str(), verdict(profile))).collect()
+}
+
+/// Why a profile lost, in a few words.
+fn why(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Matches(_) => "matches too, but comes later by priority and name".to_owned(),
+        Verdict::Mismatch(mismatch) => format!("{} does not match", mismatch.as_str()),
+        Verdict::OnlyByName => "has no match, a pod must name it".to_owned(),
+    }
+}
+
+fn others(out: &mut dyn Write, verdicts: &[(&str, Verdict)]) -> anyhow::Result<()> {
+    for (name, verdict) in verdicts {
+        writeln!(out, "  not {name}: {}", why(*verdict))?;
+    }
+    Ok(())
+}
+
+fn others_json(verdicts: &[(&str, Verdict)]) -> Vec<Value> {
+    verdicts.iter().map(|(name, v)| json!({"profile": name, "why": why(*v)})).collect()
+}
+
+/// What the profile was chosen by.
+fn chosen_by(request: &Request<'_>) -> &'static str {
+    let named = request.object.as_ref().is_some_and(|pod: &Json<'_>| {
+        pod.at(&["metadata", "annotations", crate::annotations::PROFILE]).is_some()
+    });
+    if named { "annotation arc-rocm.dev/profile" } else { "match" }
+}
+
+fn text(
+    out: &mut dyn Write,
+    request: &Request<'_>,
+    choice: &Choice<'_>,
+    verdicts: &[(&str, Verdict)],
+    changes: &[Change],
+    conflicts: &[Conflict],
+) -> anyhow::Result<()> {
+    let profile = choice.profile;
+    writeln!(
+        out,
+        "{}: profile {} ({}), chosen by {}, priority {}",
+        name(request),
+        profile.name,
+        profile.origin,
+        chosen_by(request),
+        profile.priority
+    )?;
+    others(out, verdicts)?;
+    if let Some(tie) = choice.tie {
+        writeln!(out, "  tie: {} has the same priority and matches too", tie.name)?;
+    }
+    writeln!(out, "  GPUs: {}, from {}", choice.gpus, choice.gpus_from.as_str())?;
+    for reason in Reason::ALL {
+        let of_reason: Vec<&Change> = changes.iter().filter(|(.., r)| r == reason).collect();
+        if of_reason.is_empty() {
+            continue;
+        }
+        writeln!(out, "{} {}", reason.as_str(), reason.meaning())?;
+        for (path, value, _) in of_reason {
+            writeln!(out, "  + {path} {}", short(value))?;
+        }
+    }
+    if changes.is_empty() {
+        writeln!(out, "nothing to do: the pod already is as the profile wants it")?;
+    }
+    for conflict in conflicts {
+        writeln!(
+            out,
+            "{} wins: {conflict} ({})",
+            conflict.winner.as_str(),
+            conflict.code.as_str()
+        )?;
+    }
+    Ok(())
+}
+
+/// A value on one line.
+fn short(value: &Value) -> String {
+    let mut value = value.clone();
+    name_scripts(&mut value);
+    let named = value.get("name").and_then(Value::as_str).map(str::to_owned);
+    let text = match named {
+        Some(name) => match value.get("mountPath").or_else(|| value.get("value")) {
+            Some(Value::String(path)) => format!("{name}: {path}"),
+            _ => name,
+        },
+        None => value.to_string(),
+    };
+    if text.chars().count() <= VALUE_LENGTH {
+        return text;
+    }
+    let mut cut: String = text.chars().take(VALUE_LENGTH - 3).collect();
+    cut.push_str("...");
+    cut
+}
+
+fn name_scripts(value: &mut Value) {
+    match value {
+        Value::String(text) if text == scripts::START || text == scripts::DIND => {
+            "(script)".clone_into(text);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_scripts),
+        Value::Object(members) => members.values_mut().for_each(name_scripts),
+        _ => {}
+    }
+}

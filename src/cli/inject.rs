@@ -1,0 +1,187 @@
+//! `arc-rocm inject`: what the webhook would do, without a cluster.
+
+use std::{
+    io::{IsTerminal as _, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{
+    FINDINGS, Misconfigured,
+    input::{self, Kind, RequestArgs},
+    output::{self, yaml},
+    rules::{self, RuleArgs},
+};
+use crate::{
+    admission::{Decision, Rules, answer, decide, read},
+    profile::Choice,
+    selection::Skip,
+};
+
+/// What to inject into, and how to show it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Pod, List or AdmissionReview, YAML or JSON; - is standard input
+    #[arg(long = "filename", short, value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// What to print; for an AdmissionReview, yaml and json print the answer
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// Where pods come from.
+    #[command(flatten)]
+    pub request: RequestArgs,
+
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Output {
+    /// The resulting objects, as YAML
+    #[default]
+    Yaml,
+    /// The resulting objects, as JSON
+    Json,
+    /// The JSON patch
+    Patch,
+    /// What changes, as a unified diff
+    Diff,
+}
+
+/// What came of one pod.
+struct Injected {
+    pod: Value,
+    patch: Value,
+}
+
+impl Args {
+    /// Reads, injects, prints.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { file, output, request, rules } = self;
+        let rules = rules.rules().map_err(rules::blame)?;
+        let mut findings = false;
+        let mut results = Vec::new();
+        for document in input::documents(&file)? {
+            match input::kind(&document) {
+                Kind::Pod => {
+                    let injected = inject(&request.review(&document), &rules, &mut findings)?;
+                    results.push((document, injected));
+                }
+                Kind::List => {
+                    let items = document.get("items").and_then(Value::as_array);
+                    for item in items.into_iter().flatten() {
+                        let injected = match input::kind(item) {
+                            Kind::Pod => inject(&request.review(item), &rules, &mut findings)?,
+                            _ => Injected { pod: item.clone(), patch: json!([]) },
+                        };
+                        results.push((item.clone(), injected));
+                    }
+                }
+                Kind::Review => {
+                    if matches!(output, Output::Yaml | Output::Json) {
+                        let answer = answer(&serde_json::to_vec(&document)?, &rules)
+                            .map_err(|error| Misconfigured::error(error.to_string()))?;
+                        let answer: Value = serde_json::from_slice(&answer.body)?;
+                        results.push((json!(null), Injected { pod: answer, patch: json!([]) }));
+                    } else {
+                        let pod = document.pointer("/request/object").cloned().unwrap_or_default();
+                        let injected = inject(&document, &rules, &mut findings)?;
+                        results.push((pod, injected));
+                    }
+                }
+                Kind::Other => {
+                    let kind = document.get("kind").and_then(Value::as_str).unwrap_or("no kind");
+                    let message =
+                        format!("expected a Pod, a List or an AdmissionReview, got {kind}");
+                    return Err(Misconfigured::error(message));
+                }
+            }
+        }
+        output::write(|out| print(out, output, &results))?;
+        Ok(if findings { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Decides about one review and applies the patch. Conflicts, and pods that look as if they were
+/// meant to be patched and are not, are told on standard error.
+fn inject(review: &Value, rules: &Rules, findings: &mut bool) -> anyhow::Result<Injected> {
+    let body = serde_json::to_vec(review)?;
+    let request = read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
+    let mut pod = review.pointer("/request/object").cloned().unwrap_or_default();
+    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod").to_owned();
+    let mut told = std::io::stderr();
+    match decide(&request, rules) {
+        Decision::Skip(skip) => {
+            *findings |= skip.is_warned();
+            let _ = writeln!(told, "{name}: left alone: {}", skip.sentence());
+            if skip == Skip::NoProfile {
+                let _ =
+                    writeln!(told, "{name}: arc-rocm explain says why each profile does not match");
+            }
+            Ok(Injected { pod, patch: json!([]) })
+        }
+        Decision::Planned { choice: Choice { profile, gpus, tie, .. }, operations, conflicts } => {
+            let _ = writeln!(told, "{name}: profile {}, {gpus} GPUs", profile.name);
+            for conflict in &conflicts {
+                let _ = writeln!(told, "{name}: warning: {conflict}");
+            }
+            if let Some(tie) = tie {
+                let _ = writeln!(
+                    told,
+                    "{name}: warning: profile {} matches too, with the same priority",
+                    tie.name
+                );
+            }
+            let patch = serde_json::to_value(&operations)?;
+            let operations: json_patch::Patch = serde_json::from_value(patch.clone())?;
+            json_patch::patch(&mut pod, &operations).context("the patch does not apply")?;
+            Ok(Injected { pod, patch })
+        }
+    }
+}
+
+fn print(out: &mut dyn Write, output: Output, results: &[(Value, Injected)]) -> anyhow::Result<()> {
+    let many = results.len() > 1;
+    for (index, (before, Injected { pod, patch })) in results.iter().enumerate() {
+        match output {
+            Output::Yaml => {
+                if index > 0 {
+                    writeln!(out, "---")?;
+                }
+                write!(out, "{}", yaml(pod)?)?;
+            }
+            Output::Json if many => {}
+            Output::Json => writeln!(out, "{pod:#}")?,
+            Output::Patch => writeln!(out, "{patch:#}")?,
+            Output::Diff => diff(out, before, pod)?,
+        }
+    }
+    if many && output == Output::Json {
+        let items: Vec<&Value> = results.iter().map(|(_, injected)| &injected.pod).collect();
+        writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
+    }
+    Ok(())
+}
+
+fn diff(out: &mut dyn Write, before: &Value, after: &Value) -> anyhow::Result<()> {
+    let name = after.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod");
+    let (before, after) = (yaml(before)?, yaml(after)?);
+    let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
+    let text = diff.unified_diff().header(&format!("a/{name}"), &format!("b/{name}")).to_string();
+    let colour = std::io::stdout().is_terminal();
+    for line in text.lines() {
+        match (colour, line.as_bytes().first()) {
+            (true, Some(b'+')) => writeln!(out, "\u{1b}[32m{line}\u{1b}[0m")?,
+            (true, Some(b'-')) => writeln!(out, "\u{1b}[31m{line}\u{1b}[0m")?,
+            _ => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}

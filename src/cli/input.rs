@@ -1,0 +1,87 @@
+//! What a user hands in: pods, lists and AdmissionReviews, as YAML or JSON.
+
+use std::{fs, io::Read as _, path::Path};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Misconfigured;
+use crate::profile::source::{self, Node};
+
+/// The account that a pod without a review is taken to be created by.
+pub(super) const ARC_CONTROLLER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
+
+/// Where a pod comes from, when it comes without an AdmissionReview.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RequestArgs {
+    /// Namespace of pods that name none
+    #[arg(long, short, default_value = "default", value_name = "NAMESPACE")]
+    pub namespace: String,
+
+    /// User who creates the pod
+    #[arg(long = "as", default_value = ARC_CONTROLLER, value_name = "USER")]
+    pub user: String,
+}
+
+/// The documents of a file; `-` is standard input.
+pub(super) fn documents(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let name = path.display().to_string();
+    let unreadable = || Misconfigured(format!("cannot read {name}"));
+    let text = if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).with_context(unreadable)?;
+        text
+    } else {
+        fs::read_to_string(path).with_context(unreadable)?
+    };
+    if text.trim_start().starts_with('{') {
+        // A review may be larger than what a person writes as YAML.
+        let values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+        return values.collect::<Result<_, _>>().with_context(unreadable);
+    }
+    match source::documents(&name, &text) {
+        Ok(nodes) => Ok(nodes.iter().map(Node::to_json).collect()),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Err(Misconfigured::error(lines.join("\n")))
+        }
+    }
+}
+
+/// What a document is.
+pub(super) enum Kind {
+    Pod,
+    List,
+    Review,
+    Other,
+}
+
+pub(super) fn kind(document: &Value) -> Kind {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    match (text("apiVersion"), text("kind")) {
+        ("v1", "Pod") => Kind::Pod,
+        ("v1", "List" | "PodList") => Kind::List,
+        (_, "AdmissionReview") => Kind::Review,
+        _ => Kind::Other,
+    }
+}
+
+impl RequestArgs {
+    /// The AdmissionReview by which the API server would ask about `pod`.
+    pub(super) fn review(&self, pod: &Value) -> Value {
+        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+        json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "offline",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "name": text("/metadata/name").unwrap_or_default(),
+                "namespace": text("/metadata/namespace").unwrap_or(&self.namespace),
+                "operation": "CREATE",
+                "userInfo": {"username": self.user},
+                "object": pod,
+            },
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! The rules that a command works with: profiles from files, and who counts as ARC's controller.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use super::Misconfigured;
+use crate::{
+    admission::Rules,
+    profile::{File, Problem, ProfileSet},
+    selection::{DEFAULT_REQUESTER, Requesters},
+};
+
+/// Endings of the files that are read from a directory.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Where the profiles are.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Rules")]
+pub struct ProfileArgs {
+    /// Files or directories with runner profiles; without, the built-in profile is used
+    #[arg(
+        long,
+        env = "ARC_ROCM_PROFILES",
+        num_args = 1..,
+        value_delimiter = ',',
+        value_name = "PATH"
+    )]
+    pub profiles: Vec<PathBuf>,
+}
+
+/// What the answers depend on.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Rules")]
+pub struct RuleArgs {
+    /// The profiles.
+    #[command(flatten)]
+    pub profiles: ProfileArgs,
+
+    /// User who may create runner pods; `*` stands for any characters
+    #[arg(
+        long = "requester",
+        env = "ARC_ROCM_REQUESTER",
+        value_delimiter = ',',
+        default_value = DEFAULT_REQUESTER,
+        value_name = "PATTERN"
+    )]
+    pub requesters: Vec<String>,
+}
+
+/// Why there are no rules.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The profiles have problems.
+    #[error("{}", lines(.0))]
+    Profiles(Vec<Problem>),
+    /// A pattern of `--requester`.
+    #[error("--requester: {0}")]
+    Requester(#[from] crate::selection::PatternError),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl ProfileArgs {
+    /// Reads the files: those of a directory by name, without those that begin with a dot, as
+    /// kubelet's `..data` does in a mounted ConfigMap.
+    pub fn read(&self) -> Result<Vec<File>, RulesError> {
+        let mut files = Vec::new();
+        for path in &self.profiles {
+            let error = |source| RulesError::Read { path: path.display().to_string(), source };
+            if path.is_dir() {
+                let entries = fs::read_dir(path).map_err(error)?;
+                let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>();
+                let mut paths: Vec<PathBuf> = paths.map_err(error)?;
+                paths.retain(|path| is_profile_file(path));
+                paths.sort();
+                for path in paths {
+                    files.push(read(&path)?);
+                }
+            } else {
+                files.push(read(path)?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// The compiled profiles.
+    pub fn compile(&self) -> Result<ProfileSet, RulesError> {
+        ProfileSet::compile(&self.read()?).map_err(RulesError::Profiles)
+    }
+}
+
+fn is_profile_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let ending = path.extension().is_some_and(|ending| ENDINGS.iter().any(|e| ending == *e));
+    !hidden && ending && path.is_file()
+}
+
+fn read(path: &Path) -> Result<File, RulesError> {
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(File { name, text }),
+        Err(source) => Err(RulesError::Read { path: name, source }),
+    }
+}
+
+impl RuleArgs {
+    /// The rules.
+    pub fn rules(&self) -> Result<Rules, RulesError> {
+        let Self { profiles, requesters } = self;
+        let requesters = Requesters::parse(requesters.iter().map(String::as_str))?;
+        Ok(Rules { profiles: profiles.compile()?, requesters })
+    }
+}
+
+/// An error of the rules is the user's to mend. Problems are printed as they are, one a line, so
+/// that editors can jump to them.
+pub(super) fn blame(error: RulesError) -> anyhow::Error {
+    if let RulesError::Profiles(problems) = &error {
+        let mut told = std::io::stderr();
+        for problem in problems {
+            let _ = writeln!(told, "{problem}");
+        }
+        let count = problems.len();
+        let plural = if count == 1 { "" } else { "s" };
+        return Misconfigured::error(format!("{count} problem{plural} in profiles"));
+    }
+    let message = error.to_string();
+    anyhow::Error::new(error).context(Misconfigured(message))
+}
