@@ -26,14 +26,9 @@ enum Command {
 }
 
 /// Marks an error as the user's to mend: a flag, a file, an address.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Misconfigured(pub(crate) String);
-
-impl std::fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Usage or configuration. 0 is success, 1 is findings.
 const EXIT_USAGE: u8 = 2;
