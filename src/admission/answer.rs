@@ -30,6 +30,11 @@ impl Rules {
     pub fn new(profiles: ProfileSet, requesters: Requesters) -> Self {
         Self { profiles, requesters, memo: Memo::default() }
     }
+
+    /// Whether `review` would be answered from memory. The answer is the same either way.
+    pub fn is_known(&self, review: &[u8]) -> bool {
+        self.memo.get(review).is_some()
+    }
 }
 
 /// The built-in profile, and ARC's controller as requester.
@@ -148,15 +153,15 @@ pub(crate) fn choose<'p>(
     rules: &'p Rules,
 ) -> Result<(&'p Json<'p>, usize, Choice<'p>), Skip> {
     let kind = &request.kind;
-    if !(kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod") {
+    if !(kind.group.is_empty() && &*kind.version == "v1" && &*kind.kind == "Pod") {
         return Err(Skip::NotAPod);
     }
-    if request.operation != "CREATE" || request.sub_resource.as_ref().is_some_and(|s| !s.is_empty())
+    if &*request.operation != "CREATE" || !request.sub_resource.is_empty()
     {
         return Err(Skip::NotACreate);
     }
     let pod = request.object.as_ref().ok_or(Skip::NotAPod)?;
-    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let namespace = &*request.namespace;
     let user = &request.user_info.username;
     let runner_pod = RunnerPod::of(pod, namespace, user, &rules.requesters)?;
     let (index, runner) = runner_index(pod)
@@ -181,7 +186,7 @@ fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
     };
     Record {
         uid: request.uid.to_string(),
-        namespace: request.namespace.as_deref().unwrap_or_default().to_owned(),
+        namespace: request.namespace.to_string(),
         name: display_name(request),
         outcome,
         reason,
@@ -194,8 +199,8 @@ fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
 
 /// The name; for a pod whose name is still to be generated its prefix and a `*`.
 fn display_name(request: &Request<'_>) -> String {
-    if let Some(name) = request.name.as_deref().filter(|name| !name.is_empty()) {
-        return name.to_owned();
+    if !request.name.is_empty() {
+        return request.name.to_string();
     }
     let metadata = request.object.as_ref().and_then(|pod| pod.get("metadata"));
     let text = |key| metadata.map(|metadata| metadata.text(key)).unwrap_or_default();

@@ -101,9 +101,9 @@ impl Entry {
         patch: &[u8],
     ) -> Option<Self> {
         let uid = range(review, &request.uid)?;
-        let name = range(review, request.name.as_deref()?)?;
+        let name = range(review, &request.name)?;
         let pod = request.object.as_ref()?;
-        let needle = format!(r#""uid":"{}""#, request.uid);
+        let needle = format!(r#""uid":"{}""#, &*request.uid);
         let start = find(&answer.body, needle.as_bytes())? + r#""uid":""#.len();
         let uid_in_answer = start..start + uid.len();
 
@@ -198,10 +198,7 @@ fn volatile<'r>(request: &'r Request<'_>, pod: &'r Json<'_>) -> impl Iterator<It
         let uids = uids.flat_map(|uid| text.match_indices(uid).map(|(_, uid)| uid));
         uids.chain(time(text)).collect()
     });
-    request
-        .name
-        .as_deref()
-        .into_iter()
+    std::iter::once(&*request.name)
         .chain(metadata.map(|metadata| metadata.text("name")))
         .chain(of_owners)
         .chain(registration)

@@ -3,11 +3,9 @@
 //! Our own types, because kube's response writes the patch as a list of numbers (kube#1781) and
 //! decodes the pod into a type that drops fields it does not know.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
-use crate::pod::Json;
+use crate::pod::{Json, Text};
 
 /// The only version that the webhook registers for.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -40,9 +38,9 @@ pub enum Unreadable {
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     #[serde(borrow, default)]
-    api_version: Cow<'a, str>,
+    api_version: Text<'a>,
     #[serde(borrow, default)]
-    kind: Cow<'a, str>,
+    kind: Text<'a>,
     #[serde(borrow, default)]
     request: Option<Request<'a>>,
 }
@@ -53,22 +51,22 @@ struct Envelope<'a> {
 pub struct Request<'a> {
     /// Identifies the request; the answer repeats it.
     #[serde(borrow, default)]
-    pub uid: Cow<'a, str>,
+    pub uid: Text<'a>,
     /// The kind of the object.
     #[serde(borrow, default)]
     pub kind: GroupVersionKind<'a>,
-    /// The subresource, such as `exec`; absent for the object itself.
+    /// The subresource, such as `exec`; empty for the object itself.
     #[serde(borrow, default)]
-    pub sub_resource: Option<Cow<'a, str>>,
-    /// The object's name; absent when it is to be generated.
+    pub sub_resource: Text<'a>,
+    /// The object's name; empty when it is to be generated.
     #[serde(borrow, default)]
-    pub name: Option<Cow<'a, str>>,
+    pub name: Text<'a>,
     /// The namespace; unlike the object's own field it is always there for a pod.
     #[serde(borrow, default)]
-    pub namespace: Option<Cow<'a, str>>,
+    pub namespace: Text<'a>,
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     #[serde(borrow, default)]
-    pub operation: Cow<'a, str>,
+    pub operation: Text<'a>,
     /// Who asks.
     #[serde(borrow, default)]
     pub user_info: UserInfo<'a>,
@@ -85,13 +83,13 @@ pub struct Request<'a> {
 pub struct GroupVersionKind<'a> {
     /// The API group, empty for core.
     #[serde(borrow, default)]
-    pub group: Cow<'a, str>,
+    pub group: Text<'a>,
     /// The version.
     #[serde(borrow, default)]
-    pub version: Cow<'a, str>,
+    pub version: Text<'a>,
     /// The kind.
     #[serde(borrow, default)]
-    pub kind: Cow<'a, str>,
+    pub kind: Text<'a>,
 }
 
 /// The authenticated user.
@@ -99,16 +97,16 @@ pub struct GroupVersionKind<'a> {
 pub struct UserInfo<'a> {
     /// The user's name, such as `system:serviceaccount:arc-systems:arc-gha-rs-controller`.
     #[serde(borrow, default)]
-    pub username: Cow<'a, str>,
+    pub username: Text<'a>,
 }
 
 /// Reads the request of a review.
 pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
-    if kind != KIND || api_version != API_VERSION {
+    if &*kind != KIND || &*api_version != API_VERSION {
         return Err(Unreadable::WrongKind {
-            kind: kind.into_owned(),
-            api_version: api_version.into_owned(),
+            kind: kind.to_string(),
+            api_version: api_version.to_string(),
         });
     }
     let request = request.ok_or(Unreadable::NoRequest)?;

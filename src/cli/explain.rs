@@ -209,12 +209,12 @@ fn explain(
 }
 
 fn name<'r>(request: &'r Request<'_>) -> &'r str {
-    request.name.as_deref().unwrap_or("pod")
+    if request.name.is_empty() { "pod" } else { &request.name }
 }
 
 /// How each profile stands to the pod.
 fn verdicts<'r>(request: &'r Request<'r>, rules: &'r Rules) -> Vec<(&'r str, Verdict)> {
-    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let namespace = &*request.namespace;
     let Some(pod) = &request.object else { return Vec::new() };
     let user = &request.user_info.username;
     let Ok(pod) = RunnerPod::of(pod, namespace, user, &rules.requesters) else {

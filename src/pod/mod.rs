@@ -2,4 +2,4 @@
 
 pub mod json;
 
-pub use json::Json;
+pub use json::{Json, Text};

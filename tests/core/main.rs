@@ -1,4 +1,5 @@
 //! The pure core on real input: captured reviews, generated pods.
 
 mod goldens;
+mod memo;
 mod support;
