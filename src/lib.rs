@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod pod;
 pub mod profile;
+pub mod scripts;
 
 /// This build's version, as written into the status annotation and the metrics.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,33 @@
+//! The two shell scripts that a patched pod carries in its own spec.
+//!
+//! Both are run as `["/bin/sh", "-c", SCRIPT, NAME, ARGUMENTS...]`: no image has to hold them, and
+//! a pod that was patched by an older build keeps the script it was patched with. They are POSIX
+//! sh, because `/bin/sh` is dash in the runner's image and busybox ash in `docker:dind`.
+
+/// Prepares a runner container, then becomes the runner.
+///
+/// Arguments: options, `--`, the runner's command. Without a command it ends with 1.
+///
+/// | option | meaning |
+/// |---|---|
+/// | `--gpus=N` | GPUs the container asked for; fewer usable render nodes end the script with 1 |
+/// | `--group-add=GID` | first words of `gha-render-devices`, may be given several times |
+/// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait |
+/// | `--podinfo=DIR` | where the `gha-*` files go, `/etc/podinfo` unless given |
+/// | `--root=DIR` | what stands before `/dev/dri` when looking for render nodes, for tests |
+///
+/// Any other option is reported and ignored. The script never ends with 7, which ARC would take
+/// for a deprecated runner; the command's own exit code is the container's.
+pub const START: &str = include_str!("start.sh");
+
+/// `$0` of [`START`].
+pub const START_NAME: &str = "arc-rocm-start";
+
+/// Runs dockerd in the dind sidecar and ends it in order on SIGTERM: containers, dockerd, data.
+///
+/// Arguments: dockerd's flags, passed on unchanged. The script itself reads `--host=unix://...`,
+/// `--data-root=`, `--exec-root=` and `--pidfile=`, each only in the form with `=`.
+pub const DIND: &str = include_str!("dind.sh");
+
+/// `$0` of [`DIND`].
+pub const DIND_NAME: &str = "arc-rocm-dind";

@@ -1,0 +1,19 @@
+//! Runs the two embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
+//!
+//! Needs dash, busybox, bash, shellcheck, setpriv and unshare; a missing one fails the tests.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic; clippy.toml's exceptions end at the functions that tests call"
+)]
+
+#[macro_use]
+mod world;
+
+mod consumers;
+mod dind;
+mod start;
+mod text;
