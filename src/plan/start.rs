@@ -10,9 +10,6 @@ use crate::{
     scripts,
 };
 
-/// `$0` of the start wrapper, by which it is known again.
-pub const START_NAME: &str = "arc-rocm-start";
-
 /// The command that ARC's charts fill in.
 const CHART_COMMAND: &str = "/home/runner/run.sh";
 
@@ -82,7 +79,7 @@ impl<'p> Planner<'p> {
         let Start { group_add, wait_for_docker, docker_config } = start;
         let wait = if self.has_docker() { *wait_for_docker } else { 0 };
         let mut command: Vec<Value> =
-            vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(START_NAME)];
+            vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(scripts::START_NAME)];
         command.push(format!("--gpus={}", self.runner_gpus()).into());
         command.extend(group_add.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
         command.push(format!("--wait-for-docker={wait}").into());
@@ -100,7 +97,7 @@ fn unwrapped<'j, 'p>(command: &'j [Json<'p>]) -> Option<&'j [Json<'p>]> {
     let [shell, flag, _script, name, rest @ ..] = command else { return None };
     let is_ours = shell.as_str() == Some("/bin/sh")
         && flag.as_str() == Some("-c")
-        && name.as_str() == Some(START_NAME);
+        && name.as_str() == Some(scripts::START_NAME);
     if !is_ours {
         return None;
     }

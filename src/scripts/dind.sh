@@ -18,15 +18,15 @@ for flag in "$@"; do
   esac
 done
 
-# True once process $1 is gone, false after $2 seconds or at the next signal.
+# True once process $1 is gone, false after $2 seconds or at a signal since `hurry=`.
 gone_within() {
-  hurry=
   end=$(($(date +%s) + $2))
   while kill -0 "$1" 2>/dev/null; do
     if [ -n "$hurry" ] || [ "$(date +%s)" -ge "$end" ]; then return 1; fi
     sleep 0.1 &
     wait "$!"
   done
+  return 0
 }
 
 stop_containers() {
@@ -44,23 +44,9 @@ clean() {
   rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?*
 }
 
-stop() {
-  dockerd=$! # the only background process so far
-  trap 'hurry=1' TERM INT # each further signal ends the current step
-  if kill -0 "$dockerd" 2>/dev/null; then
-    stop_containers >/dev/null &
-    gone_within "$!" "$STOP_SECONDS" || say "containers did not stop in time"
-    kill -TERM "$dockerd"
-    # No SIGKILL: the end of process 1 is one, and only an orderly end makes the data safe to delete.
-    gone_within "$dockerd" "$DAEMON_SECONDS" || { say "dockerd did not end in time, data root is kept"; exit 0; }
-  fi
-  case $data_root in /*)
-    clean "$data_root" &
-    gone_within "$!" "$CLEAN_SECONDS" || say "data root $data_root is not empty yet" ;;
-  esac
-  exit 0
-}
-trap stop TERM INT
+hurry=
+# A flag, not the work itself: in dash a second trap inside the first would spoil `$?` of any command.
+trap 'hurry=1' TERM INT
 
 # /var/run is a volume that outlives this container, and the process ids in it mean other processes now.
 rm -f "$pidfile" "$exec_root/containerd/containerd.pid"
@@ -70,8 +56,33 @@ if command -v dockerd-entrypoint.sh >/dev/null; then
 else
   dockerd "$@" &
 fi
-wait "$!"
-status=$?
-say "dockerd ended by itself with status $status"
-[ "$status" -ne 0 ] || status=1
-exit "$status"
+dockerd=$!
+
+# Not one long `wait`: a signal between the look at the flag and the `wait` would be lost.
+while [ -z "$hurry" ] && kill -0 "$dockerd" 2>/dev/null; do
+  sleep 1 &
+  wait "$!"
+done
+if [ -z "$hurry" ]; then
+  wait "$dockerd"
+  status=$?
+  say "dockerd ended by itself with status $status"
+  [ "$status" -ne 0 ] || status=1
+  exit "$status"
+fi
+
+if kill -0 "$dockerd" 2>/dev/null; then
+  hurry=
+  stop_containers >/dev/null &
+  gone_within "$!" "$STOP_SECONDS" || say "containers did not stop in time"
+  hurry=
+  kill -TERM "$dockerd"
+  # No SIGKILL: the end of process 1 is one, and only an orderly end makes the data safe to delete.
+  gone_within "$dockerd" "$DAEMON_SECONDS" || { say "dockerd did not end in time, data root is kept"; exit 0; }
+fi
+case $data_root in /*)
+  hurry=
+  clean "$data_root" &
+  gone_within "$!" "$CLEAN_SECONDS" || say "data root $data_root is not empty yet" ;;
+esac
+exit 0

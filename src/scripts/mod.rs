@@ -13,6 +13,7 @@
 /// | `--gpus=N` | GPUs the container asked for; fewer usable render nodes end the script with 1 |
 /// | `--group-add=GID` | first words of `gha-render-devices`, may be given several times |
 /// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait |
+/// | `--docker-config=FILE` | registry credentials, copied to the docker CLI's own file if it has none |
 /// | `--podinfo=DIR` | where the `gha-*` files go, `/etc/podinfo` unless given |
 /// | `--root=DIR` | what stands before `/dev/dri` when looking for render nodes, for tests |
 ///
@@ -31,3 +32,21 @@ pub const DIND: &str = include_str!("dind.sh");
 
 /// `$0` of [`DIND`].
 pub const DIND_NAME: &str = "arc-rocm-dind";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kubernetes replaces `$(NAME)` in a command by the variable NAME and `$$` by `$`
+    /// (`third_party/forked/golang/expansion`), before any shell sees it.
+    #[test]
+    fn kubernetes_own_expansion_leaves_the_scripts_alone() {
+        for script in [START, DIND] {
+            assert!(!script.contains("$$"));
+            for part in script.split("$(").skip(1) {
+                let name = part.split(')').next().unwrap();
+                assert!(name.contains(' '), "$({name}) could be a variable");
+            }
+        }
+    }
+}

@@ -8,8 +8,7 @@ die() { say "$*, the runner is not started"; exit 1; }
 trap 'kill "${!:-}" 2>/dev/null; exit 143' TERM INT
 interruptibly() { "$@" & wait "$!"; }
 
-unset IFS
-arc_gpus=0 arc_wait=0 arc_podinfo=/etc/podinfo arc_root='' arc_flags=''
+arc_gpus=0 arc_wait=0 arc_podinfo=/etc/podinfo arc_root='' arc_flags='' arc_login=''
 while [ $# -gt 0 ]; do
   arc_option=$1
   shift
@@ -19,6 +18,7 @@ while [ $# -gt 0 ]; do
     --group-add=*) arc_flags="$arc_flags --group-add ${arc_option#*=}" ;;
     --wait-for-docker=*) arc_wait=${arc_option#*=} ;;
     --podinfo=*) arc_podinfo=${arc_option#*=} ;;
+    --docker-config=*) arc_login=${arc_option#*=} ;;
     --root=*) arc_root=${arc_option#*=} ;; # holds dev/dri: for tests
     *) say "unknown option $arc_option, ignored" ;;
   esac
@@ -44,7 +44,7 @@ render_minors() {
 rm -f "$arc_podinfo/gha-render-devices"
 if [ "$arc_gpus" -gt 0 ]; then
   arc_found=0
-  for arc_minor in $(render_minors); do
+  for arc_minor in $( render_minors ); do # blanks: Kubernetes replaces $(NAME)
     arc_node=/dev/dri/renderD$arc_minor
     if (: <>"$arc_root$arc_node"); then
       arc_found=$((arc_found + 1)) arc_flags="$arc_flags --device $arc_node"
@@ -59,6 +59,13 @@ if [ "$arc_gpus" -gt 0 ]; then
 fi
 # A docker env-file that has to exist. No ROCR_VISIBLE_DEVICES: an empty value would hide every GPU.
 publish gha-gpu-isolation-settings ''
+
+# A copy, because jobs log in to more registries; one that the image brings stays.
+arc_config=${DOCKER_CONFIG:-${HOME:-/home/runner}/.docker}/config.json
+if [ -n "$arc_login" ] && [ ! -e "$arc_config" ]; then
+  (umask 077 && mkdir -p "${arc_config%/*}" && cat "$arc_login" >"$arc_config") ||
+    say "cannot copy $arc_login to $arc_config, docker is not logged in"
+fi
 
 if [ "$arc_wait" -gt 0 ] && ! command -v docker >/dev/null; then
   say "no docker in PATH, not waiting for it"
@@ -78,5 +85,5 @@ elif [ "$arc_wait" -gt 0 ]; then
   done
 fi
 
-trap - TERM INT
+# The trap ends here: a new program starts with the default for every signal that was trapped.
 exec "$@"

@@ -47,7 +47,7 @@ pub(crate) fn shlex_pairs(file: &Path) -> Vec<(String, String)> {
     pairs
 }
 
-/// TransformerEngine: `test -n`, then the number of GPUs by `grep -oE`.
+/// `TransformerEngine`: `test -n`, then the number of GPUs by `grep -oE`.
 pub(crate) fn grep_count(file: &Path) -> usize {
     let script = r#"devices=$(cat "$1") && test -n "$devices" &&
         printf '%s' "$devices" | grep -oE '/dev/dri/renderD[0-9]+' | wc -l"#;

@@ -127,29 +127,35 @@ fn sigterm_stops_containers_then_dockerd_then_deletes_its_data(shell: Shell) {
     assert!(end.took < Duration::from_secs(3), "{end:#?}");
 }
 
-fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
-    let world = world(shell);
-    world.program(
-        "dockerd-entrypoint.sh",
-        "note \"TINI_SUBREAPER=${TINI_SUBREAPER-}\"; exec \"$@\"",
-    );
+const ODD_FLAGS: [&str; 6] =
+    ["--group=123", "--label=two words", "--label=a\nb", "--label='\"$(id)\\", "*", ""];
+
+/// Starts a dockerd that writes its flags down, and ends it. Returns the first call.
+#[track_caller]
+fn flags_arrive(world: &World) -> String {
     let body = format!("for flag; do printf '<%s>' \"$flag\"; done >\"$WORLD/flags\"\n{DOCKERD}");
     world.program("dockerd", &body);
-    let odd = ["--group=123", "--label=two words", "--label=a\nb", "--label='\"$(id)\\", "*", ""];
-    let end = terminate(&world, dind(&world, &odd).start());
+    let end = terminate(world, dind(world, &ODD_FLAGS).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let calls = world.calls();
-    assert!(calls[0].starts_with("dockerd-entrypoint.sh dockerd --exec-root="), "{calls:?}");
-    assert!(calls.contains(&"TINI_SUBREAPER=1".to_owned()), "{calls:?}");
-    let flags = own_flags(&world).into_iter().chain(odd.map(str::to_owned));
-    assert_eq!(world.read("flags"), flags.map(|flag| format!("<{flag}>")).collect::<String>());
+    let mut flags = own_flags(world);
+    flags.extend(ODD_FLAGS.map(str::to_owned));
+    assert_eq!(world.read("flags"), format!("<{}>", flags.join("><")));
+    world.calls()[0].clone()
+}
+
+fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
+    let world = world(shell);
+    let body = "note \"TINI_SUBREAPER=${TINI_SUBREAPER-}\"; exec \"$@\"";
+    world.program("dockerd-entrypoint.sh", body);
+    let call = flags_arrive(&world);
+    assert!(call.starts_with("dockerd-entrypoint.sh dockerd --exec-root="), "{call}");
+    assert!(world.calls().contains(&"TINI_SUBREAPER=1".to_owned()), "{:?}", world.calls());
 }
 
 fn without_the_entrypoint_dockerd_is_started_directly(shell: Shell) {
     let world = world(shell);
-    let end = terminate(&world, dind(&world, &["--group=123"]).start());
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    assert_eq!(world.calls()[0], format!("dockerd {} --group=123", own_flags(&world).join(" ")));
+    let call = flags_arrive(&world);
+    assert!(call.starts_with("dockerd --exec-root="), "{call}");
 }
 
 fn without_containers_none_is_stopped(shell: Shell) {
@@ -271,6 +277,7 @@ fn a_second_sigterm_shortens_the_wait_for_dockerd(shell: Shell) {
     job.terminate();
     let end = job.end();
     assert_eq!(end.code, Some(0), "{end:#?}");
+    end.says("dockerd did not end in time, data root is kept");
     assert_kept(&world);
     assert!(end.took < Duration::from_secs(4), "{end:#?}");
 }

@@ -2,6 +2,14 @@
 //!
 //! Needs dash, busybox, bash, shellcheck, setpriv and unshare; a missing one fails the tests.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic; clippy.toml's exceptions end at the functions that tests call"
+)]
+
 #[macro_use]
 mod world;
 

@@ -10,13 +10,15 @@ use crate::{
 };
 
 /// All that the script needs of an image. `cat`, `env` and `sh` are for the commands below.
-const TOOLS: [&str; 13] = [
-    "chmod", "date", "id", "mv", "rm", "sleep", "sort", "stat", "tail", "timeout", "cat", "env",
+const TOOLS: [&str; 14] = [
+    "chmod", "date", "id", "mkdir", "mv", "rm", "sleep", "sort", "stat", "tail", "timeout", "cat", "env",
     "sh",
 ];
 
 const DEVICES: &str = "podinfo/gha-render-devices";
 const ISOLATION: &str = "podinfo/gha-gpu-isolation-settings";
+const READY_AT_SECOND_CALL: &str =
+    r#"[ -e "$WORLD/podinfo/ready" ] && exit; : >"$WORLD/podinfo/ready"; exit 1"#;
 const RAN: [&str; 3] = ["sh", "-c", "echo ran"];
 
 in_every_shell!(
@@ -51,6 +53,8 @@ in_every_shell!(
     an_unknown_option_is_reported_and_ignored,
     nonsense_numbers_and_a_missing_command_end_with_1,
     strict_shells_do_not_mind,
+    registry_credentials_are_copied_for_the_docker_cli_and_stay_writable,
+    credentials_that_the_image_brings_stay,
 );
 
 fn world(shell: Shell) -> World {
@@ -65,7 +69,7 @@ fn start<'a>(world: &'a World, options: &[&str], command: &[&str]) -> Script<'a>
     let mut args =
         vec![format!("--root={}", world.text("")), format!("--podinfo={}", world.text("podinfo"))];
     args.extend(options.iter().chain(&["--"]).chain(command).map(|&arg| arg.to_owned()));
-    world.script(START, START_NAME, &args).as_runner()
+    world.script(START, START_NAME, &args).by_runner()
 }
 
 fn render_nodes_are_listed_by_number(shell: Shell) {
@@ -224,6 +228,33 @@ fn an_unwritable_podinfo_is_reported_and_the_runner_starts(shell: Shell) {
     world.chmod("podinfo", 0o755);
 }
 
+fn registry_credentials_are_copied_for_the_docker_cli_and_stay_writable(shell: Shell) {
+    let world = world(shell);
+    world.write("secret.json", "{\"auths\":{}}\n");
+    let login = format!("--docker-config={}", world.text("secret.json"));
+    let end = start(&world, &[&login], &RAN).env("HOME", &world.text("home")).run();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
+    assert_eq!(world.read("home/.docker/config.json"), "{\"auths\":{}}\n");
+    assert_eq!(world.mode("home/.docker/config.json"), 0o600);
+    let elsewhere = world.text("elsewhere");
+    start(&world, &[&login], &RAN).env("DOCKER_CONFIG", &elsewhere).run();
+    assert_eq!(world.read("elsewhere/config.json"), "{\"auths\":{}}\n");
+}
+
+fn credentials_that_the_image_brings_stay(shell: Shell) {
+    let world = world(shell);
+    world.write("secret.json", "new");
+    world.write("config.json", "old");
+    let login = format!("--docker-config={}", world.text("secret.json"));
+    let folder = world.text("");
+    let end = start(&world, &[&login], &RAN).env("DOCKER_CONFIG", folder.trim_end_matches('/')).run();
+    assert_eq!((end.code, world.read("config.json").as_str()), (Some(0), "old"), "{end:#?}");
+    let missing = format!("--docker-config={}", world.text("no-such-file"));
+    let end = start(&world, &[&missing], &RAN).env("HOME", &world.text("home")).run();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
+    end.says("docker is not logged in");
+}
+
 fn the_exit_code_is_the_commands_own(shell: Shell) {
     let world = world(shell);
     for code in [0, 1, 7, 42] {
@@ -244,8 +275,7 @@ fn arguments_survive_unchanged(shell: Shell) {
     command.extend(odd);
     let end = start(&world, &["--gpus=0"], &command).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let expected: String = odd.iter().map(|word| format!("<{word}>")).collect();
-    assert_eq!(end.stdout, expected);
+    assert_eq!(end.stdout, format!("<{}>", odd.join("><")));
 }
 
 fn stdin_is_the_commands_own(shell: Shell) {
@@ -261,7 +291,8 @@ fn stdin_is_the_commands_own(shell: Shell) {
 fn the_environment_is_neither_read_nor_changed(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129"]);
-    world.program("docker", "");
+    world.program("docker", READY_AT_SECOND_CALL);
+    world.program("sleep", "");
     // Names that a careless script would use, and what shells themselves listen to.
     let vars = [
         ("gpus", "9"),
@@ -282,13 +313,13 @@ fn the_environment_is_neither_read_nor_changed(shell: Shell) {
         ("ENV", "/nowhere"),
         ("ROCR_VISIBLE_DEVICES", "0"),
     ];
-    let mut script = start(&world, &["--gpus=2", "--wait-for-docker=3"], &["env"]);
+    let mut script = start(&world, &["--gpus=2", "--wait-for-docker=30"], &["env"]);
     for (name, value) in vars {
         script = script.env(name, value);
     }
     let end = script.run();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    end.is_silent();
+    assert_eq!(end.stderr, "arc-rocm: waiting for docker (0 of 30 s)\n");
     assert_eq!(world.read(DEVICES), "--device /dev/dri/renderD128 --device /dev/dri/renderD129\n");
     for (name, value) in vars {
         // Shells make their own IFS and pass none on.
@@ -357,12 +388,9 @@ fn the_wait_for_docker_ends_with_dockers_last_words(shell: Shell) {
 fn the_last_attempt_may_still_succeed(shell: Shell) {
     let world = world(shell);
     world.program("date", "t=$(cat \"$WORLD/podinfo/t\" 2>/dev/null); echo $((t)); echo $((t + 60)) >\"$WORLD/podinfo/t\"");
-    world.program(
-        "docker",
-        "[ -e \"$WORLD/podinfo/ready\" ] && exit; : >\"$WORLD/podinfo/ready\"; exit 1",
-    );
-    let end = start(&world, &["--wait-for-docker=30"], &RAN).run();
-    assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
+    world.program("docker", &format!("cat >/dev/null; {READY_AT_SECOND_CALL}"));
+    let end = start(&world, &["--wait-for-docker=30"], &["cat"]).stdin("mine").run();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), "mine"), "{end:#?}");
     assert_eq!(world.calls().iter().filter(|call| *call == "docker info").count(), 2);
 }
 
@@ -377,8 +405,8 @@ fn a_docker_that_hangs_is_not_waited_for_longer_than_one_that_fails(shell: Shell
 
 fn a_long_wait_says_so_every_ten_seconds(shell: Shell) {
     let world = world(shell);
-    // A clock that goes 4 s with every look at it.
-    world.program("date", "t=$(cat \"$WORLD/podinfo/t\" 2>/dev/null); echo $((t)); echo $((t + 4)) >\"$WORLD/podinfo/t\"");
+    // A clock that goes 3 s with every look at it.
+    world.program("date", "t=$(cat \"$WORLD/podinfo/t\" 2>/dev/null); echo $((t)); echo $((t + 3)) >\"$WORLD/podinfo/t\"");
     world.program("sleep", "");
     world.program("docker", "exit 1");
     let end = start(&world, &["--wait-for-docker=30"], &RAN).run();
@@ -388,9 +416,9 @@ fn a_long_wait_says_so_every_ten_seconds(shell: Shell) {
         .lines()
         .filter_map(|line| line.strip_prefix("arc-rocm: waiting for docker "))
         .collect();
-    assert_eq!(waits, ["(4 of 30 s)", "(16 of 30 s)", "(28 of 30 s)"]);
-    end.says("docker is not ready after 32 s (no answer), the runner is not started");
-    assert_eq!(world.calls().iter().filter(|call| *call == "sleep 1").count(), 7);
+    assert_eq!(waits, ["(3 of 30 s)", "(15 of 30 s)", "(27 of 30 s)"]);
+    end.says("docker is not ready after 30 s (no answer), the runner is not started");
+    assert_eq!(world.calls().iter().filter(|call| *call == "sleep 1").count(), 9);
 }
 
 fn without_a_docker_program_nothing_is_waited_for(shell: Shell) {
@@ -414,8 +442,8 @@ fn no_wait_asks_nothing_of_docker(shell: Shell) {
 fn sigterm_between_two_attempts_ends_the_wait_at_once(shell: Shell) {
     let world = world(shell);
     world.program("docker", "exit 1");
-    world.program("sleep", "echo $$ >\"$WORLD/podinfo/pid\"; exec timeout 60 cat \"$WORLD/fifo\"");
-    make_fifo(&world);
+    let body = "echo $$ >\"$WORLD/podinfo/pid\"; exec \"$WORLD/tools/sleep\" 60";
+    world.program("sleep", body);
     sigterm_ends_the_wait(&world, "sleep 1");
 }
 
@@ -425,18 +453,13 @@ fn sigterm_during_a_hanging_attempt_ends_the_wait_at_once(shell: Shell) {
     sigterm_ends_the_wait(&world, "docker info");
 }
 
-/// A pipe that nobody writes to: reading it takes for ever, without the `sleep` that is replaced.
-fn make_fifo(world: &World) {
-    let status = std::process::Command::new("mkfifo").arg(world.path("fifo")).status();
-    assert!(status.unwrap().success());
-    world.chmod("fifo", 0o666);
-}
-
 #[track_caller]
 fn sigterm_ends_the_wait(world: &World, during: &str) {
     let job = start(world, &["--wait-for-docker=120"], &RAN).start();
     world.await_call(during);
     world.await_text("podinfo/pid", "\n");
+    // GNU timeout forgets its child for a moment after the fork.
+    std::thread::sleep(Duration::from_millis(200));
     let begin = std::time::Instant::now();
     job.terminate();
     let end = job.end();
@@ -498,16 +521,13 @@ fn nonsense_numbers_and_a_missing_command_end_with_1(shell: Shell) {
 fn strict_shells_do_not_mind(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129"]);
-    world.program(
-        "docker",
-        "[ -e \"$WORLD/podinfo/ready\" ] && exit; : >\"$WORLD/podinfo/ready\"; exit 1",
-    );
+    world.program("docker", READY_AT_SECOND_CALL);
     let strict = format!("set -eu\n{START}");
     let mut args =
         vec![format!("--root={}", world.text("")), format!("--podinfo={}", world.text("podinfo"))];
     args.extend(
         ["--gpus=1", "--wait-for-docker=3", "--", "sh", "-c", "echo ran"].map(str::to_owned),
     );
-    let end = world.script(&strict, START_NAME, &args).as_runner().run();
+    let end = world.script(&strict, START_NAME, &args).by_runner().run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
 }

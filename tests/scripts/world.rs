@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// uid and gid of the user `runner` in the actions-runner image.
 pub(crate) const RUNNER: u32 = 1001;
 
+/// gid of the render group on some nodes, which the runner is not in.
+const RENDER: u32 = 110;
+
 /// No step of any test takes this long, not even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -160,7 +163,7 @@ impl World {
         fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Lets `as_runner` write here; without root everything belongs to the one user there is.
+    /// Lets `by_runner` write here; without root everything belongs to the one user there is.
     pub(crate) fn give_to_runner(&self, path: &str) {
         if is_root() {
             chown(self.path(path), Some(RUNNER), Some(RUNNER)).unwrap();
@@ -180,6 +183,9 @@ impl World {
     pub(crate) fn closed_node(&self, name: &str) -> u32 {
         let node = format!("dev/dri/{name}");
         self.write(&node, "");
+        if is_root() {
+            chown(self.path(&node), None, Some(RENDER)).unwrap();
+        }
         self.chmod(&node, if is_root() { 0o660 } else { 0 });
         fs::metadata(self.path(&node)).unwrap().gid()
     }
@@ -225,11 +231,11 @@ impl World {
 
     /// `SHELL -c script name args...`
     pub(crate) fn script(&self, script: &str, name: &str, args: &[String]) -> Script<'_> {
-        let mut argv: Vec<String> =
+        let mut words: Vec<String> =
             self.shell.argv().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
-        argv.extend(["-c", script, name].map(str::to_owned));
-        argv.extend_from_slice(args);
-        Script { world: self, argv, env: Vec::new(), stdin: String::new() }
+        words.extend(["-c", script, name].map(str::to_owned));
+        words.extend_from_slice(args);
+        Script { world: self, argv: words, env: Vec::new(), stdin: String::new() }
     }
 }
 
@@ -262,7 +268,7 @@ impl<'a> Script<'a> {
     }
 
     /// Behind `setpriv` to the runner's user; without root, this user has to do.
-    pub(crate) fn as_runner(self) -> Self {
+    pub(crate) fn by_runner(self) -> Self {
         if !is_root() {
             return self;
         }

@@ -15,8 +15,6 @@ use crate::{
     scripts,
 };
 
-/// `$0` of dind's script, by which it is known in process lists.
-const DIND_NAME: &str = "arc-rocm-dind";
 /// The seed's image: a mirror of `docker:dind`.
 const IMAGE: &str = "ghcr.io/saienduri/dind:main";
 /// The GID of the `docker` group in GitHub's runner image.
@@ -112,7 +110,7 @@ impl Parts {
             "image": image,
             "imagePullPolicy": policy,
             "restartPolicy": "Always",
-            "command": ["/bin/sh", "-c", scripts::DIND, DIND_NAME],
+            "command": ["/bin/sh", "-c", scripts::DIND, scripts::DIND_NAME],
             "args": args,
             "env": env,
             "securityContext": {"privileged": true},
