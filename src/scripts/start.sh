@@ -44,7 +44,7 @@ render_minors() {
 rm -f "$arc_podinfo/gha-render-devices"
 if [ "$arc_gpus" -gt 0 ]; then
   arc_found=0
-  for arc_minor in $( render_minors ); do # blanks: Kubernetes replaces $(NAME)
+  for arc_minor in $( render_minors ); do # blanks, or Kubernetes takes it for a variable
     arc_node=/dev/dri/renderD$arc_minor
     if (: <>"$arc_root$arc_node"); then
       arc_found=$((arc_found + 1)) arc_flags="$arc_flags --device $arc_node"
@@ -64,7 +64,7 @@ publish gha-gpu-isolation-settings ''
 arc_config=${DOCKER_CONFIG:-${HOME:-/home/runner}/.docker}/config.json
 if [ -n "$arc_login" ] && [ ! -e "$arc_config" ]; then
   (umask 077 && mkdir -p "${arc_config%/*}" && cat "$arc_login" >"$arc_config") ||
-    say "cannot copy $arc_login to $arc_config, docker is not logged in"
+    { rm -f "$arc_config"; say "cannot copy $arc_login to $arc_config, docker is not logged in"; }
 fi
 
 if [ "$arc_wait" -gt 0 ] && ! command -v docker >/dev/null; then

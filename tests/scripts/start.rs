@@ -253,6 +253,7 @@ fn credentials_that_the_image_brings_stay(shell: Shell) {
     let end = start(&world, &[&missing], &RAN).env("HOME", &world.text("home")).run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
     end.says("docker is not logged in");
+    assert!(!world.exists("home/.docker/config.json"), "an empty file would break the docker CLI");
 }
 
 fn the_exit_code_is_the_commands_own(shell: Shell) {
