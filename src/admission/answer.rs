@@ -1,6 +1,7 @@
 //! From the bytes of a review to the bytes of its answer.
 
 use super::{
+    memo::Memo,
     response,
     review::{self, Request, Unreadable},
 };
@@ -20,12 +21,21 @@ pub struct Rules {
     pub profiles: ProfileSet,
     /// Who may have privileged containers added.
     pub requesters: Requesters,
+    /// What these rules have answered already.
+    memo: Memo,
+}
+
+impl Rules {
+    /// Rules with these profiles and requesters.
+    pub fn new(profiles: ProfileSet, requesters: Requesters) -> Self {
+        Self { profiles, requesters, memo: Memo::default() }
+    }
 }
 
 /// The built-in profile, and ARC's controller as requester.
 impl Default for Rules {
     fn default() -> Self {
-        Self { profiles: ProfileSet::builtin(), requesters: Requesters::default() }
+        Self::new(ProfileSet::builtin(), Requesters::default())
     }
 }
 
@@ -80,7 +90,7 @@ pub struct Record {
 }
 
 /// An answer ready to send.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// The AdmissionReview, as JSON.
     pub body: Vec<u8>,
@@ -106,10 +116,18 @@ pub enum Decision<'p> {
 
 /// Answers the AdmissionReview in `body`.
 pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
+    if let Some(answer) = rules.memo.get(body) {
+        return Ok(answer);
+    }
     let request = review::read(body)?;
     let decision = decide(&request, rules);
-    let body = response::write(&request.uid, &decision);
-    Ok(Answer { body, record: record(&request, &decision) })
+    let patch = response::patch(&decision);
+    let answer = Answer {
+        body: response::write(&request.uid, &decision, patch.as_deref()),
+        record: record(&request, &decision),
+    };
+    rules.memo.put(body, &request, &answer, patch.as_deref());
+    Ok(answer)
 }
 
 /// Decides about the object of a request.

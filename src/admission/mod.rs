@@ -5,6 +5,7 @@
 //! 422 as Failed for ever (actions-runner-controller, `ephemeralrunner_controller.go`).
 
 mod answer;
+mod memo;
 mod response;
 mod review;
 

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::answer::{Decision, Outcome};
-use crate::{patch::Operation, plan::Conflict};
+use crate::plan::Conflict;
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
@@ -31,7 +31,7 @@ struct Response<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64")]
-    patch: Option<Vec<u8>>,
+    patch: Option<&'r [u8]>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -39,21 +39,31 @@ struct Response<'r> {
 }
 
 #[expect(clippy::ref_option, reason = "the form that serialize_with asks for")]
-fn base64<S: Serializer>(patch: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = patch.as_deref().map(|patch| base64_simd::STANDARD.encode_to_string(patch));
+fn base64<S: Serializer>(patch: &Option<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = patch.map(|patch| base64_simd::STANDARD.encode_to_string(patch));
     text.serialize(serializer)
 }
 
+/// The JSON patch of a decision; none when there is nothing to change.
+pub(super) fn patch(decision: &Decision<'_>) -> Option<Vec<u8>> {
+    match decision {
+        Decision::Planned { operations, .. } if !operations.is_empty() => {
+            serde_json::to_vec(operations).ok()
+        }
+        _ => None,
+    }
+}
+
 /// Writes the AdmissionReview that answers the request `uid`. It always allows.
-pub(super) fn write(uid: &str, decision: &Decision<'_>) -> Vec<u8> {
+pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) -> Vec<u8> {
     let mut annotations = BTreeMap::new();
-    let (patch, warnings) = match decision {
+    let warnings = match decision {
         Decision::Skip(skip) => {
             annotations.insert("outcome", Outcome::Skipped.as_str().to_owned());
             annotations.insert("reason", skip.as_str().to_owned());
             let warning =
                 skip.is_warned().then(|| sanitised(&format!("arc-rocm: {}", skip.sentence())));
-            (None, warning.into_iter().collect())
+            warning.into_iter().collect()
         }
         Decision::Planned { choice, operations, conflicts } => {
             let outcome = if operations.is_empty() { Outcome::Unchanged } else { Outcome::Patched };
@@ -71,7 +81,7 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>) -> Vec<u8> {
                 );
                 warnings.push(sanitised(&text));
             }
-            (patch(operations), warnings)
+            warnings
         }
     };
     let review = Review {
@@ -88,10 +98,6 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>) -> Vec<u8> {
     };
     // Strings and numbers alone: there is nothing in it that could fail to serialise.
     serde_json::to_vec(&review).unwrap_or_default()
-}
-
-fn patch(operations: &[Operation<'_>]) -> Option<Vec<u8>> {
-    if operations.is_empty() { None } else { serde_json::to_vec(operations).ok() }
 }
 
 /// One warning per conflict.

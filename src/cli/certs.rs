@@ -41,7 +41,7 @@ impl Args {
                 if path.symlink_metadata().is_ok() {
                     let path = path.display();
                     let message = format!("{path} exists, use --force to overwrite it");
-                    return Err(anyhow::Error::msg(message.clone()).context(Misconfigured(message)));
+                    return Err(Misconfigured(message).into());
                 }
             }
         }
@@ -61,7 +61,6 @@ impl Args {
 /// A name or a number of days is the user's.
 pub(super) fn blame(error: IssueError) -> anyhow::Error {
     let usage = matches!(error, IssueError::Host { .. } | IssueError::Days(_));
-    let message = error.to_string();
     let error = anyhow::Error::new(error);
-    if usage { error.context(Misconfigured(message)) } else { error }
+    if usage { error.context(Misconfigured("no certificate".to_owned())) } else { error }
 }

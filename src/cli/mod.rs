@@ -47,21 +47,14 @@ enum Command {
 }
 
 /// Marks an error as the user's to mend: a flag, a file, an address.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Misconfigured(pub(crate) String);
-
-impl std::error::Error for Misconfigured {}
 
 impl Misconfigured {
     /// An error that is nothing but this.
     pub(crate) fn error(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
-    }
-}
-
-impl std::fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

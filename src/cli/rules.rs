@@ -121,7 +121,7 @@ impl RuleArgs {
     pub fn rules(&self) -> Result<Rules, RulesError> {
         let Self { profiles, requesters } = self;
         let requesters = Requesters::parse(requesters.iter().map(String::as_str))?;
-        Ok(Rules { profiles: profiles.compile()?, requesters })
+        Ok(Rules::new(profiles.compile()?, requesters))
     }
 }
 

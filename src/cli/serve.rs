@@ -93,7 +93,7 @@ pub struct TlsArgs {
         long,
         env = "ARC_ROCM_TLS_POLL",
         default_value = "10s",
-        value_parser = parse_duration,
+        value_parser = parse_period,
         value_name = "DURATION"
     )]
     pub tls_poll: Duration,
@@ -215,6 +215,14 @@ fn in_memory(
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     duration.try_into().map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// A duration that passes.
+fn parse_period(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("it must be more than nothing".to_owned()),
+        period => Ok(period),
+    }
 }
 
 // === impl Serving ===

@@ -188,7 +188,7 @@ pub fn runner_index(pod: &Json<'_>) -> Option<usize> {
 
 /// A mount path in the form in which two paths are the same directory: without a trailing slash,
 /// and below `/run`, where `/var/run` points in every distribution.
-fn canonical(path: &str) -> &str {
+pub(crate) fn canonical(path: &str) -> &str {
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
     match path.strip_prefix("/var") {
         Some(run) if run == "/run" || run.starts_with("/run/") => run,

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use schemars::{Schema, schema_for};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    Problem, Profile, ProfileSet, check, compiled,
+    Problem, Profile, ProfileSet, check,
     inherit::inherit,
-    report::{Part, Report},
+    report::{Finding, Part, Report},
     schema,
     set::BUILTIN,
     source::{self, Node, Segment},
@@ -71,6 +71,7 @@ impl ProfileSet {
             }
         }
         let mut profiles = Vec::new();
+        let mut failed: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
         for document in documents.values() {
             match profile(document, &documents) {
                 Ok(mut profile) => {
@@ -79,9 +80,12 @@ impl ProfileSet {
                     }
                     profiles.push(profile);
                 }
-                Err(more) => problems.extend(more),
+                Err(findings) => {
+                    failed.insert(&document.name, findings);
+                }
             }
         }
+        problems.extend(own_problems(&failed, &documents));
         ties(&profiles, &documents, &mut problems);
         if problems.is_empty() {
             Ok(Self::new(profiles))
@@ -115,8 +119,10 @@ fn read(file: &File, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<Docume
             let prefix = [Segment::Key("spec".to_owned())];
             found.extend(schema::check_at(&file.name, spec, schema, &prefix));
         }
-        let spec =
-            node.get("spec").map_or_else(|| Value::Object(Default::default()), Node::to_json);
+        let spec = match node.get("spec").map(Node::to_json) {
+            None | Some(Value::Null) => Value::Object(Map::default()),
+            Some(spec) => spec,
+        };
         match name {
             Some(name) if found.is_empty() => {
                 documents.push(Document { file: file.name.clone(), node, name, spec });
@@ -159,17 +165,20 @@ fn envelope(node: &Node, report: &mut Report<'_>) -> Option<String> {
 fn profile(
     document: &Document,
     documents: &BTreeMap<String, Document>,
-) -> Result<Profile, Vec<Problem>> {
-    let Document { file, node, name, spec: _ } = document;
+) -> Result<Profile, Vec<Finding>> {
+    let Document { file, node, name, spec: written } = document;
     let mut report = Report::new(file, node);
+    check::written(written, &mut report);
     let Some((merged, extends)) = chain(document, documents, &mut report) else {
-        return Err(report.into_problems());
+        return Err(report.into_findings());
     };
     let spec: RunnerProfileSpec = match serde_json::from_value(merged) {
         Ok(spec) => spec,
         Err(error) => {
-            report.add(&[Part::from("spec")], error.to_string());
-            return Err(report.into_problems());
+            if report.is_empty() {
+                report.add(&[Part::from("spec")], error.to_string());
+            }
+            return Err(report.into_findings());
         }
     };
     let matcher = spec.matches.as_ref().and_then(|matches| {
@@ -189,12 +198,7 @@ fn profile(
             .ok()
     });
     check::short_forms(&spec, &mut report);
-    check::written(&spec, &mut report);
-    if report.is_empty() {
-        for gpus in gpu_counts(&spec, matcher.as_ref()) {
-            check::template(&compiled::layered(&spec, gpus), &spec, &mut report);
-        }
-    }
+    check::templates(&spec, &gpu_counts(&spec), &mut report);
     if report.is_empty() {
         let origin = match file.as_str() {
             "built-in" => file.clone(),
@@ -202,19 +206,44 @@ fn profile(
         };
         Ok(Profile::new(name.clone(), origin, extends, matcher, spec))
     } else {
-        Err(report.into_problems())
+        Err(report.into_findings())
     }
 }
 
-/// The numbers of GPUs for which a template is checked. Amounts grow with the number in a
-/// straight line, so what holds at both ends holds between them.
-fn gpu_counts(spec: &RunnerProfileSpec, matcher: Option<&Matcher>) -> Vec<u32> {
+/// The problems of the profiles that `failed`, without those that a profile only inherits from
+/// one that has failed as well.
+fn own_problems(
+    failed: &BTreeMap<&str, Vec<Finding>>,
+    documents: &BTreeMap<String, Document>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, findings) in failed {
+        let mut inherited: Vec<&Finding> = Vec::new();
+        let mut bases = vec![*name];
+        let mut current = *name;
+        while let Some(base) = documents
+            .get(current)
+            .and_then(|document| document.spec.get("extends")?.as_str())
+            .filter(|base| !bases.contains(base))
+        {
+            inherited.extend(failed.get(base).into_iter().flatten());
+            bases.push(base);
+            current = base;
+        }
+        let own = findings.iter().filter(|one| inherited.iter().all(|other| !one.is_same(other)));
+        problems.extend(own.map(|finding| finding.problem.clone()));
+    }
+    problems
+}
+
+/// The numbers of GPUs for which a template is checked: the profile's own first, because a
+/// problem is shown with the first number that has it. A scale set's name or a pod's annotation
+/// may give any other. Amounts grow with the number in a straight line, so what holds at both
+/// ends holds between them.
+fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
     let count = spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default();
     let mut counts = vec![count];
-    if matcher.is_some_and(|matcher| matcher.scale_sets().iter().any(|pattern| pattern.has_gpus()))
-    {
-        counts.extend([1, MAX_GPUS]);
-    }
+    counts.extend([0, 1, MAX_GPUS].into_iter().filter(|other| *other != count));
     counts
 }
 
@@ -229,8 +258,18 @@ fn chain(
     let mut names = Vec::new();
     let mut current = document;
     while let Some(base) = current.spec.get("extends").and_then(Value::as_str) {
-        if base == document.name || names.iter().any(|name| name == base) {
-            report.add(&path, format!("{base:?} extends this profile in turn"));
+        if base == document.name {
+            let message = match names.last() {
+                Some(_) => {
+                    format!("{} extends this profile in turn", names.join(", which extends "))
+                }
+                None => "a profile cannot extend itself".to_owned(),
+            };
+            report.add(&path, message);
+            return None;
+        }
+        // A circle further down is reported where it is.
+        if names.iter().any(|name| name == base) {
             return None;
         }
         let Some(found) = documents.get(base) else {
@@ -280,3 +319,6 @@ fn ties(profiles: &[Profile], documents: &BTreeMap<String, Document>, problems: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

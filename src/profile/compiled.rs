@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
+    expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
     layer::{self, Nulls},
     normal,
     spec::{KubernetesMode, RunnerProfileSpec},
@@ -147,10 +147,47 @@ impl fmt::Debug for Profile {
 pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let mut template = expand(spec, gpus);
     if let Some(over) = &spec.template {
+        make_room(&mut template, over);
         layer::template(&mut template, over, Nulls::Delete);
+        follow_limits(&mut template, over);
     }
     normal::template(&mut template);
     template
+}
+
+/// Takes what the short forms put into `initContainers` out where `over` has a container of the
+/// same name among the ordinary ones, such as an ordinary dind container.
+fn make_room(template: &mut Value, over: &Value) {
+    let Some(Value::Array(containers)) = over.pointer("/spec/containers") else { return };
+    if let Some(Value::Array(short)) = template.pointer_mut("/spec/initContainers") {
+        short.retain(|one| containers.iter().all(|other| name_of(other) != name_of(one)));
+    }
+}
+
+/// Brings requests and limits of extended resources together, of which `over` gives only one.
+fn follow_limits(template: &mut Value, over: &Value) {
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        let Some(Value::Array(own)) = over.pointer(list) else { continue };
+        let containers = template.pointer_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let Some(own) = own.iter().find(|own| name_of(own) == name_of(container)) else {
+                continue;
+            };
+            let Some(Value::Object(resources)) = container.get_mut("resources") else { continue };
+            let (requests, limits) = (resources.remove("requests"), resources.remove("limits"));
+            let members = |value: Option<Value>| match value {
+                Some(Value::Object(members)) => members,
+                _ => Map::new(),
+            };
+            let (mut requests, mut limits) = (members(requests), members(limits));
+            expand::follow(own.get("resources"), &mut requests, &mut limits);
+            for (field, amounts) in [("requests", requests), ("limits", limits)] {
+                if !amounts.is_empty() {
+                    resources.insert(field.to_owned(), amounts.into());
+                }
+            }
+        }
+    }
 }
 
 fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {

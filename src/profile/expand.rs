@@ -4,11 +4,17 @@ mod dind;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use self::dind::DATA_ROOT;
+
 use super::{
+    layer::{Nulls, layer},
     spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
     template::{PODINFO_VOLUME, RUNNER},
 };
-use crate::{plan::default_pull_policy, quantity::Quantity};
+use crate::{
+    plan::{default_pull_policy, is_exact, merge::Merge},
+    quantity::Quantity,
+};
 
 /// The extended resource of ROCm's device plugin with its default naming strategy.
 pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
@@ -18,7 +24,7 @@ const PODINFO_PATH: &str = "/etc/podinfo";
 /// Where the Secret with registry credentials is mounted in the runner.
 const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
 /// Its volume.
-const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
+pub(super) const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
 /// As long as ARC's own chart lets a runner wait for Docker.
 pub(super) const WAIT_FOR_DOCKER_SECONDS: u32 = 120;
 
@@ -58,8 +64,15 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         parts.gpu(gpu, gpus);
     }
     let shared = shared_volumes.as_deref().unwrap_or_default();
-    if let Some(dind) = dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
-        parts.dind(dind, shared);
+    match dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
+        Some(dind) => parts.dind(dind, shared),
+        None if shared
+            .iter()
+            .any(|shared| dind::uses_pod_name(shared.sub_path_expr.as_deref())) =>
+        {
+            parts.runner_env.push(dind::pod_name());
+        }
+        None => {}
     }
     for shared in shared {
         parts.volumes.push(shared_volume(shared));
@@ -85,16 +98,40 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
                 into.extend(amounts.clone());
             }
         }
-        for (value, into) in [
-            (&runner.env, &mut parts.runner_env),
-            (&runner.volume_mounts, &mut parts.runner_mounts),
+        follow(runner.resources.as_ref(), &mut parts.runner_requests, &mut parts.runner_limits);
+        for (value, into, keys) in [
+            (&runner.env, &mut parts.runner_env, &["name"]),
+            (&runner.volume_mounts, &mut parts.runner_mounts, &["mountPath"]),
         ] {
-            if let Some(Value::Array(items)) = value {
-                into.extend(items.iter().cloned());
+            if let Some(value) = value {
+                let mut list = Value::Array(std::mem::take(into));
+                layer(&mut list, value, Merge::Keyed(keys), Nulls::Delete);
+                if let Value::Array(items) = list {
+                    *into = items;
+                }
             }
         }
     }
     parts.template()
+}
+
+/// Of an extended resource, `own` may give the limit alone, as Kubernetes' own examples do: a
+/// request that is there from a lower layer follows it. The same the other way round.
+pub(super) fn follow(
+    own: Option<&Value>,
+    requests: &mut Map<String, Value>,
+    limits: &mut Map<String, Value>,
+) {
+    let amount = |field: &str, name: &str| own?.get(field)?.get(name).filter(|it| !it.is_null());
+    for (field, other, follower) in
+        [("limits", "requests", requests), ("requests", "limits", limits)]
+    {
+        for (name, there) in follower.iter_mut().filter(|(name, _)| is_exact(name)) {
+            if let (Some(given), None) = (amount(field, name), amount(other, name)) {
+                *there = given.clone();
+            }
+        }
+    }
 }
 
 /// Whether the profile has a start wrapper.
@@ -112,6 +149,10 @@ impl Parts {
             }
         }
         for (amounts, times) in [(total, 1), (per_gpu, gpus)] {
+            // A limit of 0 is no limit, and a request of 0 is none either.
+            if times == 0 {
+                continue;
+            }
             for (name, amount) in amounts.as_ref().map(each).into_iter().flatten() {
                 let amount = times_of(amount, times);
                 if name == EPHEMERAL_STORAGE {

@@ -45,7 +45,8 @@ fn field_over(parent: &mut Map<String, Value>, field: &str, value: &Value) {
     }
 }
 
-fn merge(field: &str) -> Merge {
+/// The rule of a field of the spec, but for `template`.
+pub(super) fn merge(field: &str) -> Merge {
     match field {
         "gpu" => Merge::Map(|field| match field {
             "perGpu" | "total" => Merge::Map(|_| Merge::Atomic),

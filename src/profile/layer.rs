@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::plan::merge::{Merge, container_field, pod_field};
+use crate::plan::{
+    canonical,
+    merge::{Merge, container_field, pod_field},
+};
 
 /// What `null` in the upper layer does.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -23,7 +26,7 @@ pub(super) fn template(base: &mut Value, over: &Value, nulls: Nulls) {
 pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) {
     match (merge, base, over) {
         (Merge::Map(rule), Value::Object(base), Value::Object(over)) => {
-            map(base, over, rule, nulls)
+            map(base, over, rule, nulls);
         }
         (Merge::Set, Value::Array(base), Value::Array(over)) => {
             for item in over {
@@ -68,9 +71,10 @@ fn map(
 }
 
 /// Marks the lists of containers, whose items are layered field by field.
-const CONTAINER_KEYS: &[&str] = &["name", ""];
+pub(super) const CONTAINER_KEYS: &[&str] = &["name", ""];
 
-fn template_field(field: &str) -> Merge {
+/// The rule of a field of a PodTemplateSpec.
+pub(super) fn template_field(field: &str) -> Merge {
     match field {
         "metadata" => Merge::Map(|_| Merge::Map(|_| Merge::Atomic)),
         "spec" => Merge::Map(|field| match field {
@@ -82,7 +86,8 @@ fn template_field(field: &str) -> Merge {
     }
 }
 
-fn container(field: &str) -> Merge {
+/// The rule of a field of a container.
+pub(super) fn container(field: &str) -> Merge {
     match field {
         "resources" => resources(),
         field => container_field(field),
@@ -97,8 +102,10 @@ pub(super) fn resources() -> Merge {
     })
 }
 
-fn is_same(a: &Value, b: &Value, keys: &[&str]) -> bool {
+/// Whether two items of a keyed list are the same item.
+pub(super) fn is_same(a: &Value, b: &Value, keys: &[&str]) -> bool {
     let get = |item: &Value, key: &str| match (key, item.get(key)) {
+        ("mountPath", Some(Value::String(path))) => Some(canonical(path).into()),
         // The one key with a default (k8s.io/api core/v1, ContainerPort).
         ("protocol", None) => Some(Value::from("TCP")),
         (_, found) => found.cloned(),
@@ -146,6 +153,15 @@ mod tests {
             json!({"spec": {"nodeSelector": {"a": "b"},
                 "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}}),
         );
+    }
+
+    #[test]
+    fn two_spellings_of_a_mount_path_are_one_mount() {
+        let base = json!({"spec": {"containers": [{"name": "runner",
+            "volumeMounts": [{"name": "a", "mountPath": "/var/run"}]}]}});
+        let over = json!({"spec": {"containers": [{"name": "runner",
+            "volumeMounts": [{"name": "b", "mountPath": "/run/"}]}]}});
+        assert_eq!(layered(base, &over), over);
     }
 
     #[test]

@@ -31,9 +31,6 @@ pub(super) fn template(template: &mut Value) {
             }
         }
     }
-    for map in [spec.get_mut("overhead")] {
-        quote_all(map.and_then(Value::as_object_mut));
-    }
 }
 
 fn items(list: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
@@ -59,7 +56,8 @@ fn quote(amount: &mut Value) {
     }
 }
 
-fn drop_nulls(value: &mut Value) {
+/// Takes the members of objects that are null out.
+pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, member| !member.is_null());

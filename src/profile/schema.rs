@@ -27,8 +27,8 @@ const OVERLAY: &str = "io.k8s.api.core.v1.PodSpec";
 
 /// Everything in `root` that `schema` does not allow, in the order of the text.
 ///
-/// `null` is accepted everywhere: to Kubernetes it is an absent value, in a profile it deletes an
-/// inherited one. A required field that is `null` is there. `file` is how the user named the file.
+/// `null` is accepted wherever a field may be absent: to Kubernetes it is an absent value, in a
+/// profile it deletes an inherited one. `file` is how the user named the file.
 pub fn check(file: &str, root: &Node, schema: &Schema) -> Vec<Problem> {
     check_at(file, root, schema, &[])
 }
@@ -130,8 +130,10 @@ impl<'s> Checker<'s> {
             return;
         }
         for field in target.required() {
-            if !entries.iter().any(|entry| entry.key == field) {
+            let entry = entries.iter().find(|entry| entry.key == field);
+            if entry.is_none_or(|entry| entry.value.value == NodeValue::Null) {
                 self.path.push(Segment::Key(field.to_owned()));
+                let at = entry.map_or(at, |entry| entry.at);
                 self.problem(at, "this field is required".to_owned());
                 self.path.pop();
             }

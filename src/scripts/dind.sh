@@ -37,11 +37,11 @@ stop_containers() {
 # What is mounted inside (a volume bound to a model cache, say) would be deleted through the mount.
 clean() {
   root=$(cd "$1" 2>/dev/null && pwd -P) || return 0
-  case $root in / | *[!A-Za-z0-9._/-]*) say "not cleaning data root $1"; return ;; esac
+  case $root in / | //* | *[!A-Za-z0-9._/-]*) say "not cleaning data root $1"; return ;; esac
   while read -r _ _ _ _ mount _; do
     case $mount in "$root"/*) say "not cleaning $root: $mount is mounted"; return ;; esac
   done </proc/self/mountinfo
-  find "$root" -xdev -mindepth 1 -delete
+  rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?*
 }
 
 stop() {
@@ -54,10 +54,10 @@ stop() {
     # No SIGKILL: the end of process 1 is one, and only an orderly end makes the data safe to delete.
     gone_within "$dockerd" "$DAEMON_SECONDS" || { say "dockerd did not end in time, data root is kept"; exit 0; }
   fi
-  if [ -n "$data_root" ]; then
+  case $data_root in /*)
     clean "$data_root" &
-    gone_within "$!" "$CLEAN_SECONDS" || say "data root $data_root is not empty yet"
-  fi
+    gone_within "$!" "$CLEAN_SECONDS" || say "data root $data_root is not empty yet" ;;
+  esac
   exit 0
 }
 trap stop TERM INT

@@ -5,9 +5,8 @@ say() { printf 'arc-rocm: %s\n' "$*" >&2; }
 die() { say "$*, the runner is not started"; exit 1; }
 
 # As process 1 a shell ignores SIGTERM unless it traps it, and the trap runs at once only during `wait`.
-arc_child=
-trap 'kill $arc_child 2>/dev/null; exit 143' TERM INT
-interruptibly() { "$@" & arc_child=$!; wait "$arc_child"; }
+trap 'kill "${!:-}" 2>/dev/null; exit 143' TERM INT
+interruptibly() { "$@" & wait "$!"; }
 
 unset IFS
 arc_gpus=0 arc_wait=0 arc_podinfo=/etc/podinfo arc_root='' arc_flags=''

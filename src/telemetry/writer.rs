@@ -17,6 +17,10 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes that wait for the reader: some ten thousand lines.
 const CAPACITY: usize = 4 * 1024 * 1024;
 
+/// How long lines gather before they are written together. One write for each would cost more
+/// than the review that it tells of, in system calls and in threads woken.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How long the end of the process waits for the reader.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -137,8 +141,9 @@ impl Shared {
                 self.done.notify_all();
                 return;
             }
-            std::mem::swap(&mut queue.bytes, &mut batch);
             drop(queue);
+            thread::sleep(GATHER);
+            std::mem::swap(&mut self.lock().bytes, &mut batch);
             // There is no one to tell that the log cannot be written.
             let _ = out.write_all(&batch).and_then(|()| out.flush());
             batch.clear();

@@ -29,7 +29,7 @@ pub(crate) fn rules(text: &str) -> Rules {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", lines.join("\n"))
     });
-    Rules { profiles, requesters: Requesters::default() }
+    Rules::new(profiles, Requesters::default())
 }
 
 /// An answer, taken apart.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, client::Resumption,
-    crypto::aws_lc_rs,
+    ALL_VERSIONS, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+    SupportedProtocolVersion, client::Resumption, crypto::aws_lc_rs,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
@@ -68,11 +68,15 @@ pub fn until_closed(stream: &mut impl Read) -> Duration {
     start.elapsed()
 }
 
-fn config(ca: &str, alpn: &[u8]) -> Arc<ClientConfig> {
+fn config(
+    ca: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[u8],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -85,12 +89,17 @@ fn config(ca: &str, alpn: &[u8]) -> Arc<ClientConfig> {
 impl Client<Tls> {
     /// Connects and completes the handshake.
     pub fn connect(address: SocketAddr, ca: &str) -> Self {
-        Self::try_connect(address, ca, b"http/1.1").unwrap()
+        Self::try_connect(address, ca, ALL_VERSIONS, b"http/1.1").unwrap()
     }
 
-    pub fn try_connect(address: SocketAddr, ca: &str, alpn: &[u8]) -> io::Result<Self> {
+    pub fn try_connect(
+        address: SocketAddr,
+        ca: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[u8],
+    ) -> io::Result<Self> {
         let name = "localhost".try_into().unwrap();
-        let mut session = ClientConnection::new(config(ca, alpn), name).unwrap();
+        let mut session = ClientConnection::new(config(ca, versions, alpn), name).unwrap();
         let mut stream = tcp(address);
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustls::ALL_VERSIONS;
 use serde_json::Value;
 
 use crate::{
@@ -50,6 +51,24 @@ fn a_chunked_review_is_answered() {
     }
     client.send(b"0\r\n\r\n");
     assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let body = fixture("plain");
+    let asking = |length: usize| {
+        let head = String::from_utf8(head("/mutate", "application/json", length)).unwrap();
+        head.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n")
+    };
+    client.send(asking(body.len()).as_bytes());
+    assert_eq!(client.response().status, 100);
+    client.send(&body);
+    assert_eq!(client.response().status, 200);
+    client.send(asking(1_000_000_000).as_bytes());
+    let response = client.response();
+    assert_eq!((response.status, response.closes()), (413, true));
 }
 
 #[test]
@@ -172,7 +191,7 @@ fn the_admin_port_tells_life_readiness_and_metrics() {
 fn only_http_1_1_is_spoken() {
     let server = Server::start(quick());
     assert_eq!(server.connect().alpn(), Some(&b"http/1.1"[..]));
-    assert!(Client::try_connect(server.address, &server.ca, b"h2").is_err());
+    assert!(Client::try_connect(server.address, &server.ca, ALL_VERSIONS, b"h2").is_err());
 }
 
 pub fn chunked_head() -> Vec<u8> {

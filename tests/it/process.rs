@@ -135,6 +135,7 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     );
     fails(&["serve", "--bind", "nowhere"], "--bind");
     fails(&["serve", "--shutdown-grace", "soon"], "--shutdown-grace");
+    fails(&["serve", "--tls-poll", "0s"], "--tls-poll");
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
     fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a host name nor an IP address");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

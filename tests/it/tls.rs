@@ -6,7 +6,10 @@ use arc_rocm::{
     certs::{self, Issued},
     tls::{self, Files, Pair},
 };
-use rustls::HandshakeKind;
+use rustls::{
+    ALL_VERSIONS, HandshakeKind,
+    version::{TLS12, TLS13},
+};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::prelude::*;
 
@@ -60,7 +63,7 @@ fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
     assert_ne!(fresh.certificate(), first);
     assert_eq!(fresh.review(&body).status, 200);
     assert_eq!(client.review(&body).status, 200, "the old connection lives");
-    assert!(Client::try_connect(server.address, &old.ca, b"http/1.1").is_err());
+    assert!(Client::try_connect(server.address, &old.ca, ALL_VERSIONS, b"http/1.1").is_err());
 
     let not_after = tls::not_after(&fresh.certificate()).unwrap();
     let series = r#"arc_rocm_tls_certificate_not_after_timestamp_seconds{certificate="leaf"}"#;
@@ -95,6 +98,16 @@ fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
         server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
     });
     Client::connect(server.address, &other.ca);
+}
+
+#[test]
+fn tls_1_2_and_1_3_are_spoken() {
+    let server = Server::start(quick());
+    for version in [&TLS12, &TLS13] {
+        let mut client =
+            Client::try_connect(server.address, &server.ca, &[version], b"http/1.1").unwrap();
+        assert_eq!(client.review(&fixture("plain")).status, 200);
+    }
 }
 
 #[test]

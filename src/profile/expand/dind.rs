@@ -22,7 +22,7 @@ const IMAGE: &str = "ghcr.io/saienduri/dind:main";
 /// The GID of the `docker` group in GitHub's runner image.
 const GID: u32 = 123;
 /// The seed's data-root.
-const DATA_ROOT: &str = "/home/runner/docker-data";
+pub(in crate::profile) const DATA_ROOT: &str = "/home/runner/docker-data";
 /// Docker's own default, which the runner's `-v /var/run/docker.sock` mounts rely on.
 const SOCKET: &str = "unix:///var/run/docker.sock";
 /// Where the socket's volume is mounted, as in ARC's chart.
@@ -98,11 +98,8 @@ impl Parts {
         args.extend(each(extra_args));
 
         let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
-        let uses_pod_name = |expression: &Option<String>| {
-            expression.as_ref().is_some_and(|text| text.contains("$(POD_NAME)"))
-        };
-        if uses_pod_name(&data_root.sub_path_expr)
-            || shared.iter().any(|shared| uses_pod_name(&shared.sub_path_expr))
+        if uses_pod_name(data_root.sub_path_expr.as_deref())
+            || shared.iter().any(|shared| uses_pod_name(shared.sub_path_expr.as_deref()))
         {
             // A mount's subPathExpr takes its variables from its own container.
             env.push(pod_name());
@@ -143,7 +140,13 @@ impl Parts {
     }
 }
 
-fn pod_name() -> Value {
+/// Whether a `subPathExpr` needs the variable [`pod_name`].
+pub(super) fn uses_pod_name(expression: Option<&str>) -> bool {
+    expression.is_some_and(|text| text.contains("$(POD_NAME)"))
+}
+
+/// The pod's name as an environment variable.
+pub(super) fn pod_name() -> Value {
     json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
 }
 

@@ -1,0 +1,146 @@
+//! `cargo bench --bench serve`: requests per second and latency of `arc-rocm serve`, beside a bare
+//! server of the same stack (hyper, rustls) that answers the same bytes without looking.
+//!
+//! Both servers are processes of their own; the client runs here, on the same cores, and takes
+//! its share of them on either side. Rounds alternate, so a drift of the machine hits both.
+
+mod bare;
+mod client;
+mod report;
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use client::{Load, Target};
+use report::Figures;
+
+/// Time of one round against one server.
+const ROUND: Duration = Duration::from_secs(3);
+/// Rounds per server and number of connections; the median counts.
+const ROUNDS: usize = 5;
+/// Keep-alive connections.
+const CONNECTIONS: [usize; 2] = [1, 16];
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == "--bare") {
+        let file = |offset: usize| arguments.get(place + offset).map(String::as_str);
+        return bare::serve(file(1), file(2), file(3));
+    }
+    let seconds = env::var("ARC_ROCM_BENCH_ROUND_SECONDS").ok().and_then(|text| text.parse().ok());
+    measure(seconds.map_or(ROUND, Duration::from_secs))
+}
+
+fn measure(round: Duration) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let review = fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc/plain.review.json"),
+    )?;
+    let program = env!("CARGO_BIN_EXE_arc-rocm");
+    run(Command::new(program).args(["certs", "--out"]).arg(folder.path()))?;
+    let path = |name: &str| folder.path().join(name);
+    let ca = fs::read(path("ca.crt"))?;
+
+    let log = fs::File::create(path("log"))?;
+    let ours = Server::start(
+        Command::new(program)
+            .args(["serve", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"])
+            .args(["--log-format", "json", "--tls-cert"])
+            .arg(path("tls.crt"))
+            .arg("--tls-key")
+            .arg(path("tls.key")),
+        log,
+    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut target = Target::new(ours.address, &ca, &review)?;
+    let answer = runtime.block_on(target.answer())?;
+    fs::write(path("answer"), &answer)?;
+    let bare = Server::start(
+        Command::new(env::current_exe()?)
+            .arg("--bare")
+            .arg(path("tls.crt"))
+            .arg(path("tls.key"))
+            .arg(path("answer")),
+        fs::File::create(path("bare.log"))?,
+    )?;
+    println!("review {} bytes, answer {} bytes, rounds of {round:?}", review.len(), answer.len());
+    let idle = ours.resident_kilobytes()?;
+
+    for connections in CONNECTIONS {
+        let mut figures = [Figures::default(), Figures::default()];
+        for _ in 0..ROUNDS {
+            for (server, figures) in [&ours, &bare].into_iter().zip(&mut figures) {
+                target.address = server.address;
+                figures.add(runtime.block_on(Load { connections, round }.run(&target))?);
+            }
+        }
+        report::print(connections, &figures);
+    }
+    println!(
+        "resident: {} kB idle, {} kB after; bare server {} kB after",
+        idle,
+        ours.resident_kilobytes()?,
+        bare.resident_kilobytes()?
+    );
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    }
+}
+
+/// A server that is a process of its own and ends with this value.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it and waits for the address in its first lines on standard error, which then goes
+    /// on to `log`.
+    fn start(command: &mut Command, mut log: fs::File) -> Result<Self> {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?);
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            if lines.read_line(&mut line)? == 0 {
+                return Err("the server ended before it served".into());
+            }
+            let found = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split_once('"'));
+            if let Some((address, _)) = found {
+                break address.parse()?;
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut log));
+        Ok(Self { child, address })
+    }
+
+    fn resident_kilobytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,60 @@
+//! Labels and annotations.
+
+use super::{Checker, Field, names, not_a_name};
+
+/// The most bytes in all annotations of an object (apimachinery, `TotalAnnotationSizeLimitB`).
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+/// The label by which ARC knows its runner pods.
+const RUNNER_LABEL: &str = "actions-ephemeral-runner";
+
+impl Checker<'_> {
+    pub(super) fn metadata(&mut self, metadata: &Field<'_>) {
+        for (key, field) in metadata.members() {
+            match key {
+                "labels" => {
+                    for (key, label) in field.members() {
+                        self.key(key, &label);
+                        let value = label.value.as_str().unwrap_or_default();
+                        if !names::is_label_value(value) {
+                            self.add(label.path, not_a_name(value, names::LABEL_VALUE));
+                        }
+                    }
+                }
+                "annotations" => {
+                    let mut bytes = 0;
+                    for (key, annotation) in field.members() {
+                        // The API server looks at annotations' keys in lower case.
+                        self.key(&key.to_ascii_lowercase(), &annotation);
+                        bytes += key.len() + annotation.value.as_str().map_or(0, str::len);
+                    }
+                    if bytes > MAX_ANNOTATION_BYTES {
+                        let message = format!(
+                            "annotations are {bytes} bytes; the API server takes at most \
+                             {MAX_ANNOTATION_BYTES}"
+                        );
+                        self.add(field.path, message);
+                    }
+                }
+                _ => self.add(
+                    field.path,
+                    "ARC sets this field of its pods; write labels and annotations only",
+                ),
+            }
+        }
+    }
+
+    fn key(&mut self, key: &str, field: &Field<'_>) {
+        let why = if key.starts_with("arc-rocm.dev/") {
+            Some("is for scale sets and for arc-rocm itself, not for profiles")
+        } else if key == RUNNER_LABEL || key.starts_with("actions.github.com/") {
+            Some("belongs to ARC, which knows its pods by it")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.add(field.path.clone(), format!("{key} {why}"));
+        } else if !names::is_qualified(key) {
+            self.add(field.path.clone(), not_a_name(key, names::QUALIFIED));
+        }
+    }
+}

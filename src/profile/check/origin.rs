@@ -1,0 +1,80 @@
+//! Where a field of the whole template may come from: the short forms that write it.
+
+use crate::profile::{
+    expand::{DATA_ROOT, REGISTRY_CREDENTIALS_VOLUME},
+    report::Part,
+    spec::RunnerProfileSpec,
+    template::{DATA_VOLUME, DIND, RUNNER},
+};
+
+/// The short forms that may have written the field at `path` of the template, likeliest first.
+pub(super) fn short_forms(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+    let [_, _, _, Part::Key(list), item, rest @ ..] = path else { return Vec::new() };
+    let places = |rest: &[Part]| match (list.as_str(), item) {
+        ("containers", Part::Item(_, name)) if name == RUNNER => container("runner", rest, spec),
+        ("initContainers", Part::Item(_, name)) if name == DIND => container("dind", rest, spec),
+        ("volumes", Part::Item(_, name)) => volume(name, rest),
+        _ => Vec::new(),
+    };
+    let mut paths = places(rest);
+    // A request that was inherited is shown at the limit that it does not fit.
+    if let [Part::Key(resources), Part::Key(requests), name] = rest
+        && resources == "resources"
+        && requests == "requests"
+    {
+        let limit = [Part::from("resources"), Part::from("limits"), name.clone()];
+        let head = path.iter().take(path.len() - rest.len());
+        paths.push(head.cloned().chain(limit.iter().cloned()).collect());
+        paths.extend(places(&limit).into_iter().take(1));
+    }
+    paths
+}
+
+/// `spec`, `keys` and `rest`.
+fn below(keys: &[&str], rest: &[Part]) -> Vec<Part> {
+    let keys = keys.iter().copied().map(Part::from);
+    std::iter::once(Part::from("spec")).chain(keys).chain(rest.iter().cloned()).collect()
+}
+
+fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+    let mut paths = vec![below(&[form], rest)];
+    match rest {
+        [Part::Key(field), Part::Item(_, path), rest @ ..] if field == "volumeMounts" => {
+            let shared = Part::Item("mountPath", path.clone());
+            let shared: Vec<Part> = std::iter::once(shared).chain(rest.iter().cloned()).collect();
+            paths.push(below(&["sharedVolumes"], &shared));
+            let data_root = spec.dind.as_ref().and_then(|dind| dind.data_root.as_ref());
+            if data_root.is_some_and(|root| root.path.as_deref().unwrap_or(DATA_ROOT) == path) {
+                let field = match rest {
+                    [Part::Key(field)] if field == "subPathExpr" => "subPathExpr",
+                    _ => "path",
+                };
+                paths.push(below(&["dind", "dataRoot", field], &[]));
+            }
+        }
+        [Part::Key(field), _, Part::Key(resource), ..]
+            if field == "resources" && form == "runner" =>
+        {
+            paths.push(below(&["gpu", "perGpu", resource], &[]));
+            paths.push(below(&["gpu", "total", resource], &[]));
+            if resource.contains('/') {
+                paths.push(below(&["gpu", "resource"], &[]));
+            }
+        }
+        _ => {}
+    }
+    paths
+}
+
+fn volume(name: &str, rest: &[Part]) -> Vec<Vec<Part>> {
+    let shared = Part::Item("name", name.to_owned());
+    let shared: Vec<Part> = std::iter::once(shared).chain(rest.iter().cloned()).collect();
+    let mut paths = vec![below(&["sharedVolumes"], &shared)];
+    if name == DATA_VOLUME {
+        paths.push(below(&["dind", "dataRoot"], rest));
+    }
+    if name == REGISTRY_CREDENTIALS_VOLUME {
+        paths.push(below(&["dind", "registryCredentials", "secretName"], &[]));
+    }
+    paths
+}

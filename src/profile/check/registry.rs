@@ -1,0 +1,81 @@
+//! Registries as dockerd takes them (`github.com/docker/docker/registry`, `config.go`).
+
+use super::Part;
+use crate::profile::report::Report;
+
+/// Checks the URL of a mirror.
+pub(super) fn mirror(url: &str, path: &[Part], report: &mut Report<'_>) {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let message = match rest {
+        None => "must start with https:// or http://",
+        Some(rest) if rest.contains(['?', '#']) => "must have no query",
+        Some(rest) if rest.contains('@') => "must have no user; dockerd asks mirrors without one",
+        Some(rest) => match rest.strip_suffix('/').unwrap_or(rest) {
+            host if host.contains('/') => "must have no path: dockerd asks a mirror at its root",
+            host if is_host(host) => return,
+            _ => "has no valid host",
+        },
+    };
+    report.add(path, format!("{url:?} {message}"));
+}
+
+/// Checks a registry without TLS: a host, with a port or not, or a CIDR.
+pub(super) fn insecure(registry: &str, path: &[Part], report: &mut Report<'_>) {
+    let message = match registry.split_once('/') {
+        _ if registry.contains("://") => "must be without a scheme, such as registry.example:5000",
+        Some((address, bits)) if is_cidr(address, bits) => return,
+        Some(_) => "must be HOST, HOST:PORT or a CIDR, without a path",
+        None if is_host(registry) => return,
+        None => "must be HOST, HOST:PORT or a CIDR",
+    };
+    report.add(path, format!("{registry:?} {message}"));
+}
+
+/// Whether `text` is a host, with a port or not.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+            ("localhost", port.strip_prefix(':').or_else(|| (!port.is_empty()).then_some("")))
+        }
+        _ => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    !host.is_empty()
+        && !host.starts_with(['-', '.'])
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn is_cidr(address: &str, bits: &str) -> bool {
+    let most = match address.parse() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_cidrs_are_those_that_dockerd_takes() {
+        for host in ["a", "a.b:5000", "10.0.0.1", "[::1]:5000", "[::1]", "my_registry"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["", "a:", "a:0", "a:99999", "a b", "-a", "a:1:2", "[::1]x", "[x]:1"] {
+            assert!(!is_host(host), "{host}");
+        }
+        for (address, bits, wanted) in [
+            ("10.0.0.0", "8", true),
+            ("::1", "128", true),
+            ("10.0.0.0", "33", false),
+            ("a", "8", false),
+        ] {
+            assert_eq!(is_cidr(address, bits), wanted, "{address}/{bits}");
+        }
+    }
+}

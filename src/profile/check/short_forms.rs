@@ -1,0 +1,242 @@
+//! The short forms, as far as the template that they stand for does not show it.
+
+use serde_json::Value;
+
+use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
+use crate::{
+    plan::variables,
+    profile::{
+        expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
+        normal::text_of,
+        report::Report,
+        spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
+        template::{
+            DATA_VOLUME, DIND, EXTERNALS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME, WORK_VOLUME,
+            name_of,
+        },
+    },
+    quantity::Quantity,
+    selection::pattern::MAX_GPUS,
+};
+
+/// Volumes that short forms write, so that a shared one needs another name.
+const OWN_VOLUMES: [&str; 6] = [
+    WORK_VOLUME,
+    SOCKET_VOLUME,
+    EXTERNALS_VOLUME,
+    DATA_VOLUME,
+    PODINFO_VOLUME,
+    REGISTRY_CREDENTIALS_VOLUME,
+];
+/// Arguments of dockerd that the profile has fields for, or sets itself.
+const TAKEN_ARGS: [(&[&str], &str); 7] = [
+    (&["--host", "-H"], "is set: dockerd listens on the socket that the runner shares"),
+    (&["--group", "-G"], "is set by dind.gid; write that"),
+    (&["--data-root", "--graph"], "is set by dind.dataRoot.path; write that"),
+    (&["--mtu"], "is set by dind.mtu; write that"),
+    (&["--registry-mirror"], "is set by dind.registryMirrors; write that"),
+    (&["--insecure-registry"], "is set by dind.insecureRegistries; write that"),
+    (&["--pidfile", "-p"], "is left to dockerd, whose stale file the start script takes away"),
+];
+
+/// Checks the short forms.
+pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
+    let RunnerProfileSpec {
+        extends: _,
+        matches: _,
+        priority: _,
+        kubernetes_mode: _,
+        gpu,
+        groups,
+        runner,
+        dind,
+        start,
+        shared_volumes,
+        template: _,
+    } = spec;
+    if let Some(gpu) = gpu {
+        self::gpu(gpu, report);
+    }
+    ids(groups.as_deref(), &["groups"], report);
+    if let Some(Runner { image: None, image_pull_policy: Some(_), .. }) = runner {
+        needs_image("runner", report);
+    }
+    if let Some(dind) = dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
+        self::dind(dind, spec, report);
+    }
+    if let Some(Start { group_add, .. }) = start {
+        ids(group_add.as_deref(), &["start", "groupAdd"], report);
+    }
+    for shared in shared_volumes.iter().flatten() {
+        self::shared(shared, report);
+    }
+}
+
+/// `spec` and `keys`.
+fn path(keys: &[&str]) -> Vec<Part> {
+    std::iter::once("spec").chain(keys.iter().copied()).map(Part::from).collect()
+}
+
+fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
+    let Gpu { resource, count: _, per_gpu, total } = gpu;
+    if let Some(resource) = resource
+        .as_ref()
+        .filter(|resource| !is_extended(resource) || resource.contains("kubernetes.io/"))
+    {
+        let form = "a domain, '/' and a name, such as amd.com/gpu";
+        report.add(&path(&["gpu", "resource"]), not_a_name(resource, form));
+    }
+    for (field, amounts, times) in [("perGpu", per_gpu, MAX_GPUS), ("total", total, 1)] {
+        for (name, amount) in amounts.as_ref().map(each).into_iter().flatten() {
+            let path = path(&["gpu", field, name]);
+            // What is no quantity is reported where the template has it.
+            let Some(Ok(amount)) = text_of(amount).map(|text| text.parse::<Quantity>()) else {
+                continue;
+            };
+            if amount.is_zero() {
+                report.add(&path, "must be above 0; null takes an inherited amount away");
+            } else if amount.checked_times(times).is_none() {
+                report.add(&path, format!("{:?} is too large for {times} GPUs", amount.as_str()));
+            }
+        }
+    }
+    let names = |amounts: &Option<_>| {
+        amounts.as_ref().map(each).into_iter().flatten().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let per_gpu = names(per_gpu);
+    for name in names(total).into_iter().filter(|name| per_gpu.contains(name)) {
+        let message = format!("{name} is in gpu.perGpu as well; take one out");
+        report.add(&path(&["gpu", "total", name]), message);
+    }
+}
+
+fn ids(list: Option<&[i64]>, keys: &[&str], report: &mut Report<'_>) {
+    for (index, id) in list.unwrap_or_default().iter().enumerate() {
+        let mut path = path(keys);
+        path.push(Part::Index(index));
+        if !(0..=MAX_ID).contains(id) {
+            report.add(&path, format!("{id} is not between 0 and {MAX_ID}"));
+        } else if list.unwrap_or_default().iter().take(index).any(|other| other == id) {
+            report.add(&path, format!("{id} is in this list already; take one out"));
+        }
+    }
+}
+
+fn needs_image(form: &str, report: &mut Report<'_>) {
+    let message = format!("write {form}.image too: a pull policy goes with its image");
+    report.add(&path(&[form, "imagePullPolicy"]), message);
+}
+
+fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
+    let Dind {
+        enabled: _,
+        image,
+        image_pull_policy,
+        gid,
+        data_root,
+        registry_mirrors,
+        insecure_registries,
+        mtu: _,
+        resources: _,
+        extra_args,
+        registry_credentials,
+    } = dind;
+    if image.is_none() && image_pull_policy.is_some() {
+        needs_image("dind", report);
+    }
+    if let Some(gid) = gid.filter(|gid| i64::from(*gid) > MAX_ID) {
+        let message = format!("{gid} is not between 0 and {MAX_ID}");
+        report.add(&path(&["dind", "gid"]), message);
+    }
+    if let Some(data_root) = data_root {
+        self::data_root(data_root, spec, report);
+    }
+    for (field, list, check) in [
+        (
+            "registryMirrors",
+            registry_mirrors,
+            registry::mirror as fn(&str, &[Part], &mut Report<'_>),
+        ),
+        ("insecureRegistries", insecure_registries, registry::insecure),
+        ("extraArgs", extra_args, argument),
+    ] {
+        for (index, text) in list.iter().flatten().enumerate() {
+            let mut path = path(&["dind", field]);
+            path.push(Part::Index(index));
+            check(text, &path, report);
+        }
+    }
+    if registry_credentials.is_some() && !is_started(spec.start.as_ref()) {
+        let message = "needs the start wrapper, which copies them for the docker CLI; write \
+                       start: {enabled: true}";
+        report.add(&path(&["dind", "registryCredentials"]), message);
+    }
+}
+
+fn argument(argument: &str, path: &[Part], report: &mut Report<'_>) {
+    let flag = argument.split_once('=').map_or(argument, |(flag, _)| flag);
+    let is_flag = |name: &str| {
+        // `-Hunix://` is `-H unix://`.
+        flag == name
+            || (!name.starts_with("--") && !flag.starts_with("--") && flag.starts_with(name))
+    };
+    let taken = TAKEN_ARGS.iter().find(|(names, _)| names.iter().any(|name| is_flag(name)));
+    if let Some((_, why)) = taken {
+        report.add(path, format!("{flag} {why}"));
+    } else if !argument.starts_with('-') || argument.trim_matches('-').is_empty() {
+        report.add(path, format!("{argument:?} must be one argument: write --FLAG=VALUE"));
+    }
+}
+
+/// Two dockerds on one directory corrupt it, so what outlives the pod is divided by pods.
+fn data_root(data_root: &DataRoot, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
+    let DataRoot {
+        path: _,
+        empty_dir: _,
+        host_path,
+        persistent_volume_claim,
+        ephemeral: _,
+        sub_path_expr,
+    } = data_root;
+    let source = match (host_path, persistent_volume_claim) {
+        (Some(_), _) => "hostPath",
+        (None, Some(_)) => "persistentVolumeClaim",
+        (None, None) => return,
+    };
+    let expression = sub_path_expr.as_deref().unwrap_or_default();
+    if variables(expression).any(|name| differs_by_pod(name, spec.template.as_ref())) {
+        return;
+    }
+    let (at, message) = match sub_path_expr {
+        None => (source, "needs dataRoot.subPathExpr, such as $(POD_NAME)-docker"),
+        Some(_) => ("subPathExpr", "must differ from pod to pod: write $(POD_NAME)-docker"),
+    };
+    let why = "because two dockerds on one directory corrupt it";
+    report.add(&path(&["dind", "dataRoot", at]), format!("{message}, {why}"));
+}
+
+/// Whether dind's variable `name` has another value in each pod.
+fn differs_by_pod(name: &str, template: Option<&Value>) -> bool {
+    if name == "POD_NAME" {
+        return true;
+    }
+    let list = |field| template.and_then(|template| template.pointer(field)?.as_array());
+    let dind = list("/spec/initContainers").into_iter().flatten().find(|one| name_of(one) == DIND);
+    dind.and_then(|dind| dind.get("env")?.as_array())
+        .into_iter()
+        .flatten()
+        .filter(|variable| name_of(variable) == name)
+        .filter_map(|variable| variable.pointer("/valueFrom/fieldRef/fieldPath")?.as_str())
+        .any(|field| matches!(field, "metadata.name" | "metadata.uid"))
+}
+
+fn shared(shared: &SharedVolume, report: &mut Report<'_>) {
+    let name = shared.name.as_str();
+    if OWN_VOLUMES.contains(&name) {
+        let mut path = path(&["sharedVolumes"]);
+        path.extend([Part::Item("name", name.to_owned()), Part::from("name")]);
+        let message =
+            format!("{name:?} is the name of a volume that every runner has; choose another");
+        report.add(&path, message);
+    }
+}

@@ -1,0 +1,119 @@
+//! Where a pod may run, and metadata.
+
+use super::{In, refused};
+
+#[test]
+fn tolerations_say_one_thing() {
+    refused(
+        In::Pod,
+        &[
+            (
+                "tolerations: [{key: a, operator: Exists, value: b}]",
+                &[
+                    "5:44: spec.template.spec.tolerations[0].value: has no place beside operator Exists; write operator: Equal",
+                ],
+            ),
+            (
+                "tolerations: [{key: a, operator: In, effect: NoRun, tolerationSeconds: 1}]",
+                &[
+                    r#"5:26: spec.template.spec.tolerations[0].operator: "In" is not one of Equal, Exists"#,
+                    r#"5:40: spec.template.spec.tolerations[0].effect: "NoRun" is not one of NoSchedule, PreferNoSchedule, NoExecute"#,
+                    "5:55: spec.template.spec.tolerations[0].tolerationSeconds: only goes with effect: NoExecute",
+                ],
+            ),
+            (
+                "tolerations: [{effect: NoSchedule}]",
+                &[
+                    "5:17: spec.template.spec.tolerations[0]: without a key, operator must be Exists, which tolerates every taint",
+                ],
+            ),
+            (
+                r#"tolerations: [{key: "a b", value: "c d"}]"#,
+                &[
+                    r#"5:18: spec.template.spec.tolerations[0].key: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                    r#"5:30: spec.template.spec.tolerations[0].value: "c d" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"#,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn spreading_and_affinity_are_whole() {
+    refused(
+        In::Pod,
+        &[
+            (
+                r#"topologySpreadConstraints: [{maxSkew: 0, topologyKey: "a b", whenUnsatisfiable: Never, minDomains: 1, nodeTaintsPolicy: Some, matchLabelKeys: [a]}]"#,
+                &[
+                    "5:32: spec.template.spec.topologySpreadConstraints[0].maxSkew: 0 is below 1, the least",
+                    r#"5:44: spec.template.spec.topologySpreadConstraints[0].topologyKey: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                    r#"5:64: spec.template.spec.topologySpreadConstraints[0].whenUnsatisfiable: "Never" is not one of DoNotSchedule, ScheduleAnyway"#,
+                    "5:90: spec.template.spec.topologySpreadConstraints[0].minDomains: only goes with whenUnsatisfiable: DoNotSchedule",
+                    r#"5:105: spec.template.spec.topologySpreadConstraints[0].nodeTaintsPolicy: "Some" is not one of Honor, Ignore"#,
+                    "5:129: spec.template.spec.topologySpreadConstraints[0].matchLabelKeys: needs a labelSelector",
+                ],
+            ),
+            (
+                "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}}",
+                &[
+                    "5:29: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution: needs at least one of nodeSelectorTerms",
+                ],
+            ),
+            (
+                r#"affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: In}, {key: "b c", operator: Exists, values: [d]}, {key: e, operator: Gt, values: [f]}, {key: g, operator: Is}], matchFields: [{key: metadata.name, operator: In, values: []}]}]}}}"#,
+                &[
+                    "5:118: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]: operator In needs at least one of values",
+                    "5:142: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1]: operator Exists takes no values",
+                    r#"5:143: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].key: "b c" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                    "5:187: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[2]: operator Gt needs exactly one whole number in values",
+                    r#"5:233: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[3].operator: "Is" is not one of In, NotIn, Exists, DoesNotExist, Gt, Lt"#,
+                    "5:263: spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0]: needs exactly one of values",
+                ],
+            ),
+            (
+                r#"affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 0, podAffinityTerm: {topologyKey: "", namespaces: [A], labelSelector: {matchLabels: {"a b": "c d"}, matchExpressions: [{key: a, operator: Gt, values: ["1"]}]}}}]}}"#,
+                &[
+                    "5:79: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: 0 is below 1, the least",
+                    "5:108: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: must not be empty: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not",
+                    r#"5:125: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.namespaces: "A" is not valid here: write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends"#,
+                    r#"5:172: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels["a b"]: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                    r#"5:172: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels["a b"]: "c d" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"#,
+                    r#"5:215: spec.template.spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchExpressions[0].operator: "Gt" is not one of In, NotIn, Exists, DoesNotExist"#,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn labels_and_annotations_have_keys_and_values_that_the_api_server_takes() {
+    refused(
+        In::Template,
+        &[
+            (
+                r#"metadata: {labels: {"a b": c, d: "e f"}, annotations: {"-a": b}}"#,
+                &[
+                    r#"5:23: spec.template.metadata.labels["a b"]: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                    r#"5:33: spec.template.metadata.labels.d: "e f" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"#,
+                    r#"5:58: spec.template.metadata.annotations.-a: "-a" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                ],
+            ),
+            (
+                "metadata: {name: a, namespace: b}",
+                &[
+                    "5:14: spec.template.metadata.name: ARC sets this field of its pods; write labels and annotations only",
+                    "5:23: spec.template.metadata.namespace: ARC sets this field of its pods; write labels and annotations only",
+                ],
+            ),
+            (
+                r#"metadata: {labels: {actions-ephemeral-runner: "True", actions.github.com/a: b}, annotations: {arc-rocm.dev/gpus: "8"}}"#,
+                &[
+                    "5:23: spec.template.metadata.labels.actions-ephemeral-runner: actions-ephemeral-runner belongs to ARC, which knows its pods by it",
+                    r#"5:57: spec.template.metadata.labels["actions.github.com/a"]: actions.github.com/a belongs to ARC, which knows its pods by it"#,
+                    r#"5:97: spec.template.metadata.annotations["arc-rocm.dev/gpus"]: arc-rocm.dev/gpus is for scale sets and for arc-rocm itself, not for profiles"#,
+                ],
+            ),
+        ],
+    );
+}

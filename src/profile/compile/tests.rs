@@ -1,0 +1,274 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::profile::template::{RUNNER, name_of};
+
+/// Files `a.yaml`, `b.yaml` and so on.
+fn files(texts: &[&str]) -> Vec<File> {
+    texts
+        .iter()
+        .zip('a'..)
+        .map(|(text, name)| File { name: format!("{name}.yaml"), text: (*text).to_owned() })
+        .collect()
+}
+
+/// A file with one profile for each name and spec.
+fn profiles(profiles: &[(&str, &str)]) -> String {
+    profiles
+        .iter()
+        .map(|(name, spec)| {
+            format!(
+                "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
+                 metadata: {{name: {name}}}\nspec: {spec}\n"
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("---\n")
+}
+
+fn set(text: &str) -> ProfileSet {
+    ProfileSet::compile(&files(&[text])).unwrap()
+}
+
+fn refused(texts: &[&str]) -> Vec<String> {
+    let problems = ProfileSet::compile(&files(texts)).map(|_| ()).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The runner's resources in the profile `name`.
+fn resources(set: &ProfileSet, name: &str, gpus: u32) -> Value {
+    let template = set.get(name).unwrap().pod_template(gpus);
+    let containers = template["spec"]["containers"].as_array().unwrap();
+    containers.iter().find(|one| name_of(one) == RUNNER).unwrap()["resources"].clone()
+}
+
+#[test]
+fn a_profile_inherits_along_the_whole_chain() {
+    let text = profiles(&[
+        ("mi300", "{extends: base, gpu: {count: 8}}"),
+        ("base", "{extends: rocm, groups: [44], dind: {mtu: 1400}}"),
+    ]);
+    let set = set(&text);
+    let profile = set.get("mi300").unwrap();
+    assert_eq!(profile.extends, ["base", "rocm"]);
+    assert_eq!(profile.default_gpus(), 8);
+    assert_eq!(profile.origin, "a.yaml:1");
+    let template = profile.pod_template(8);
+    assert_eq!(template.pointer("/spec/securityContext/supplementalGroups"), Some(&json!([44])));
+    assert!(template.to_string().contains("--mtu=1400"));
+}
+
+#[test]
+fn a_profile_inherits_from_another_file_whatever_the_order() {
+    let child = profiles(&[("child", "{extends: parent}")]);
+    let parent = profiles(&[("parent", "{groups: [7]}")]);
+    for texts in [[&*child, &*parent], [&*parent, &*child]] {
+        let set = ProfileSet::compile(&files(&texts)).unwrap();
+        assert!(set.get("child").unwrap().pod_template(0).to_string().contains("[7]"));
+    }
+}
+
+#[test]
+fn the_builtin_profile_is_for_every_pod_only_while_it_is_alone() {
+    assert!(ProfileSet::builtin().get("rocm").unwrap().matcher.is_some());
+    assert!(set(&profiles(&[("a", "{}")])).get("rocm").unwrap().matcher.is_none());
+}
+
+#[test]
+fn a_circle_of_profiles_is_refused_where_it_is() {
+    let text = profiles(&[
+        ("a", "{extends: b}"),
+        ("b", "{extends: a}"),
+        ("outside", "{extends: a}"),
+        ("self", "{extends: self}"),
+    ]);
+    assert_eq!(
+        refused(&[&text]),
+        [
+            "a.yaml:4:8: spec.extends: b extends this profile in turn",
+            "a.yaml:9:8: spec.extends: a extends this profile in turn",
+            "a.yaml:19:8: spec.extends: a profile cannot extend itself",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_base_is_refused_with_those_there_are() {
+    let text = profiles(&[("a", "{extends: rcom}"), ("b", "{}")]);
+    assert_eq!(
+        refused(&[&text]),
+        ["a.yaml:4:8: spec.extends: there is no valid profile \"rcom\"; there are: a, b, rocm"]
+    );
+}
+
+#[test]
+fn a_name_is_given_once_over_all_files() {
+    let text = profiles(&[("same", "{}")]);
+    assert_eq!(
+        refused(&[&text, &text]),
+        ["b.yaml:3:12: metadata.name: a.yaml has a profile of this name too"]
+    );
+}
+
+#[test]
+fn the_builtin_profile_cannot_be_given_again() {
+    assert_eq!(
+        refused(&[&profiles(&[("rocm", "{}")])]),
+        ["a.yaml:3:12: metadata.name: rocm is the built-in profile; give yours another name"]
+    );
+}
+
+#[test]
+fn two_profiles_for_one_scale_set_need_different_priorities() {
+    let one = "{match: {scaleSets: [\"x-*\", \"azure-linux-scale*\"]}}";
+    let other = "{match: {scaleSets: [\"azure-*\"]}, priority: PRIORITY}";
+    let text = |priority| {
+        profiles(&[("cpu-builders", one), ("rocm-azure", &other.replace("PRIORITY", priority))])
+    };
+    assert_eq!(
+        refused(&[&text("0")]),
+        ["a.yaml:4:35: spec.match.scaleSets[1]: \"azure-linux-scale*\" also matched by profile \
+          \"rocm-azure\" with the same priority 0"]
+    );
+    set(&text("1"));
+}
+
+#[test]
+fn problems_of_all_files_come_at_once_and_in_order() {
+    let first = profiles(&[
+        ("one", "{gpu: {perGpu: {cpus: 1}}}"),
+        ("Two", "{groups: [-1], template: {spec: {nodeName: a}}}"),
+        ("three", "{groups: [-1], template: {spec: {nodeName: a}}, extends: none}"),
+        ("four", "{groups: [-1], match: {scaleSets: [\"\"]}, template: {spec: {nodeName: a}}}"),
+    ]);
+    let second = "kind: Pod\nmore: 1\n";
+    assert_eq!(
+        refused(&[&first, second]),
+        [
+            "a.yaml:4:23: spec.gpu.perGpu.cpus: unknown field, did you mean \"cpu\"?",
+            "a.yaml:8:12: metadata.name: \"Two\" is not a DNS subdomain, as names of objects are",
+            "a.yaml:14:55: spec.extends: there is no valid profile \"none\"; there are: four, rocm, three",
+            "a.yaml:19:17: spec.groups[0]: -1 is not between 0 and 2147483647",
+            "a.yaml:19:42: spec.match.scaleSets[0]: a pattern must not be empty: use `*` for any name",
+            "a.yaml:19:66: spec.template.spec.nodeName: would go past the scheduler; write nodeSelector {kubernetes.io/hostname: NAME}",
+            "b.yaml:1:1: apiVersion: expected arc-rocm.dev/v1alpha1",
+            "b.yaml:1:1: kind: expected RunnerProfile",
+            "b.yaml:1:1: metadata.name: a profile needs a name",
+            "b.yaml:2:1: more: unknown field",
+        ]
+    );
+}
+
+#[test]
+fn an_inherited_problem_is_reported_once_where_it_is_written() {
+    let text = profiles(&[
+        ("child", "{extends: parent, groups: [-2]}"),
+        ("grandchild", "{extends: child}"),
+        ("parent", "{template: {spec: {containers: [{name: more}]}}}"),
+    ]);
+    assert_eq!(
+        refused(&[&text]),
+        [
+            "a.yaml:4:34: spec.groups[0]: -2 is not between 0 and 2147483647",
+            "a.yaml:14:39: spec.template.spec.containers[0]: needs an image: no other layer of \
+             the profile gives it one",
+        ]
+    );
+}
+
+#[test]
+fn amounts_per_gpu_grow_with_the_number_in_the_name() {
+    let set = set(&profiles(&[(
+        "fleet",
+        "{extends: rocm, match: {scaleSets: [\"x-{gpus}\"]},\n  gpu: {perGpu: {cpu: \"10\", \
+         memory: 200000Mi, ephemeral-storage: 100G}}}",
+    )]));
+    assert_eq!(
+        resources(&set, "fleet", 4),
+        json!({
+            "requests": {"cpu": "40", "memory": "800000Mi", "ephemeral-storage": "400G",
+                "amd.com/gpu": "4"},
+            "limits": {"ephemeral-storage": "400G", "amd.com/gpu": "4"},
+        })
+    );
+}
+
+#[test]
+fn a_profile_for_builders_has_no_gpu_and_no_amount_per_gpu() {
+    let set = set(&profiles(&[(
+        "cpu-builders",
+        "{extends: rocm, gpu: {count: 0, perGpu: {ephemeral-storage: 10G}},\n  template: {spec: \
+         {containers: [{name: runner, resources: {requests: {cpu: 40}}}]}}}",
+    )]));
+    assert_eq!(
+        resources(&set, "cpu-builders", 0),
+        json!({"requests": {"cpu": "40", "memory": "450000Mi"}})
+    );
+    let profile = set.get("cpu-builders").unwrap();
+    assert_eq!(profile.template(profile.default_gpus()).gpu, None);
+}
+
+#[test]
+fn an_empty_spec_is_an_empty_profile() {
+    set("apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: a}\nspec:\n");
+}
+
+#[test]
+fn a_required_field_that_is_null_is_missing() {
+    assert_eq!(
+        refused(&[&profiles(&[(
+            "a",
+            "{sharedVolumes: [{name: ~, mountPath: /a, nfs: {server: ~, path: /}}]}"
+        )])]),
+        [
+            "a.yaml:4:25: spec.sharedVolumes[0].name: this field is required",
+            "a.yaml:4:55: spec.sharedVolumes[0].nfs.server: this field is required",
+        ]
+    );
+}
+
+#[test]
+fn a_limit_of_gpus_alone_is_the_request_as_well() {
+    let set = set(&profiles(&[
+        ("a", "{extends: rocm, runner: {resources: {limits: {amd.com/gpu: 4}}}}"),
+        (
+            "b",
+            "{extends: rocm,\n  template: {spec: {containers: [{name: runner, resources: {limits: \
+             {amd.com/gpu: 4}}}]}}}",
+        ),
+    ]));
+    for name in ["a", "b"] {
+        let resources = resources(&set, name, 2);
+        assert_eq!(resources["requests"]["amd.com/gpu"], "4", "{name}");
+        assert_eq!(resources["limits"]["amd.com/gpu"], "4", "{name}");
+        assert_eq!(set.get(name).unwrap().template(2).gpu.as_ref().unwrap().count, 4, "{name}");
+    }
+}
+
+#[test]
+fn a_short_form_of_the_runner_takes_the_place_of_what_others_stand_for() {
+    let set = set(&profiles(&[(
+        "a",
+        "{extends: rocm, runner: {env: [{name: POD_NAME, value: x}], volumeMounts: [{name: work, \
+         mountPath: /etc/podinfo}]}}",
+    )]));
+    let template = set.get("a").unwrap().pod_template(2);
+    let runner = &template["spec"]["containers"][0];
+    let of = |list: &str, key: &str, value: &str| {
+        let items = runner[list].as_array().unwrap().iter();
+        items.filter(|item| item[key] == value).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(of("env", "name", "POD_NAME"), [json!({"name": "POD_NAME", "value": "x"})]);
+    assert_eq!(of("volumeMounts", "mountPath", "/etc/podinfo")[0]["name"], "work");
+    assert_eq!(of("volumeMounts", "mountPath", "/etc/podinfo").len(), 1);
+}
+
+#[test]
+fn a_shared_volume_divided_by_pods_needs_no_dind_for_the_pods_name() {
+    let set = set(&profiles(&[(
+        "a",
+        "{sharedVolumes: [{name: a, mountPath: /a, subPathExpr: $(POD_NAME), emptyDir: {}}]}",
+    )]));
+    let template = set.get("a").unwrap().pod_template(0);
+    assert_eq!(template["spec"]["containers"][0]["env"][0]["name"], "POD_NAME");
+}

@@ -1,0 +1,370 @@
+//! `dind.sh`: the order in which it ends things, and what it never touches.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use arc_rocm::scripts::{DIND, DIND_NAME};
+
+use crate::world::{End, Job, Script, Shell, World, alive, can_unshare};
+
+/// All that the script needs of an image besides docker. `mount` is for a test.
+const TOOLS: [&str; 5] = ["date", "rm", "sleep", "xargs", "mount"];
+
+/// A dockerd that runs until SIGTERM, and notes whether its data is still there then.
+const DOCKERD: &str = r#"
+    trap 'note TERM with $(echo "$WORLD"/data/*); kill $!; exit 0' TERM
+    echo $$ >"$WORLD/dockerd.pid"
+    sleep 60 &
+    wait"#;
+
+/// A docker CLI for a daemon with two containers.
+const DOCKER: &str = r#"
+    note "DOCKER_HOST=${DOCKER_HOST-}"
+    [ "$1" != ps ] || printf 'c1\nc2\n'"#;
+
+in_every_shell!(
+    sigterm_stops_containers_then_dockerd_then_deletes_its_data,
+    flags_reach_dockerd_unchanged_through_the_images_entrypoint,
+    without_the_entrypoint_dockerd_is_started_directly,
+    without_containers_none_is_stopped,
+    the_socket_of_the_flags_is_the_one_that_docker_is_asked_on,
+    pid_files_of_an_earlier_container_are_removed,
+    a_dockerd_that_ends_by_itself_ends_the_container_with_its_status,
+    a_dockerd_that_ends_by_itself_with_0_still_is_a_failure,
+    sigterm_before_dockerd_is_up_ends_with_0_at_once,
+    a_docker_that_hangs_does_not_keep_dockerd_from_its_sigterm,
+    a_dockerd_that_does_not_end_keeps_its_data,
+    a_second_sigterm_shortens_the_stop_of_containers,
+    a_second_sigterm_shortens_the_wait_for_dockerd,
+    a_failing_docker_changes_nothing,
+    no_data_root_deletes_nothing,
+    a_data_root_that_is_the_root_deletes_nothing,
+    a_data_root_with_an_odd_name_is_kept,
+    links_in_the_data_root_are_deleted_not_followed,
+    a_mount_left_in_the_data_root_keeps_it,
+    process_1_ends_with_0_and_leaves_nothing,
+);
+
+fn world(shell: Shell) -> World {
+    let world = World::new(shell, &TOOLS);
+    for (file, content) in
+        [("data/overlay2/l/x", "x"), ("data/.h", "x"), ("data/..h", "x"), ("data/a b", "x")]
+    {
+        fs::create_dir_all(world.path(file).parent().unwrap()).unwrap();
+        world.write(file, content);
+    }
+    world.program("dockerd", DOCKERD);
+    world.program("docker", DOCKER);
+    world
+}
+
+/// Flags under which nothing outside of the world is touched.
+fn own_flags(world: &World) -> Vec<String> {
+    let exec_root = format!("--exec-root={}", world.text("exec"));
+    vec![exec_root, format!("--pidfile={}", world.text("docker.pid"))]
+}
+
+fn data_root(world: &World) -> String {
+    format!("--data-root={}", world.text("data"))
+}
+
+fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
+    changed(world, DIND, flags)
+}
+
+fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
+    let mut args = own_flags(world);
+    args.extend(flags.iter().map(|&flag| flag.to_owned()));
+    world.script(script, DIND_NAME, &args)
+}
+
+/// The script with 1 s for the step `name`.
+fn hasty(name: &str) -> String {
+    let (before, rest) = DIND.split_once(&format!("\n{name}=")).unwrap();
+    format!("{before}\n{name}=1 #{rest}")
+}
+
+fn terminate(world: &World, job: Job<'_>) -> End {
+    world.await_text("dockerd.pid", "\n");
+    job.terminate();
+    job.end()
+}
+
+/// The calls after dockerd's start.
+fn calls_of_the_end(world: &World) -> Vec<String> {
+    let calls = world.calls();
+    let start = calls.iter().position(|call| call.starts_with("dockerd ")).unwrap();
+    calls[start + 1..].to_vec()
+}
+
+#[track_caller]
+fn assert_kept(world: &World) {
+    let names = ["data/overlay2/l/x", "data/.h", "data/..h", "data/a b"];
+    assert!(names.iter().all(|name| world.exists(name)), "{:?}", world.calls());
+}
+
+fn sigterm_stops_containers_then_dockerd_then_deletes_its_data(shell: Shell) {
+    let world = world(shell);
+    let host = "unix:///run/somewhere.sock";
+    let host_flag = format!("--host={host}");
+    let end = terminate(&world, dind(&world, &[&host_flag, &data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.is_silent();
+    let data = world.text("data");
+    assert_eq!(
+        calls_of_the_end(&world),
+        [
+            "docker ps -q",
+            &format!("DOCKER_HOST={host}"),
+            "docker stop -t 10 c1 c2",
+            &format!("DOCKER_HOST={host}"),
+            &format!("TERM with {data}/a b {data}/overlay2"),
+        ]
+    );
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0, "the directory is a mount point");
+    assert!(end.took < Duration::from_secs(3), "{end:#?}");
+}
+
+fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
+    let world = world(shell);
+    world.program(
+        "dockerd-entrypoint.sh",
+        "note \"TINI_SUBREAPER=${TINI_SUBREAPER-}\"; exec \"$@\"",
+    );
+    let body = format!("for flag; do printf '<%s>' \"$flag\"; done >\"$WORLD/flags\"\n{DOCKERD}");
+    world.program("dockerd", &body);
+    let odd = ["--group=123", "--label=two words", "--label=a\nb", "--label='\"$(id)\\", "*", ""];
+    let end = terminate(&world, dind(&world, &odd).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    let calls = world.calls();
+    assert!(calls[0].starts_with("dockerd-entrypoint.sh dockerd --exec-root="), "{calls:?}");
+    assert!(calls.contains(&"TINI_SUBREAPER=1".to_owned()), "{calls:?}");
+    let flags = own_flags(&world).into_iter().chain(odd.map(str::to_owned));
+    assert_eq!(world.read("flags"), flags.map(|flag| format!("<{flag}>")).collect::<String>());
+}
+
+fn without_the_entrypoint_dockerd_is_started_directly(shell: Shell) {
+    let world = world(shell);
+    let end = terminate(&world, dind(&world, &["--group=123"]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.calls()[0], format!("dockerd {} --group=123", own_flags(&world).join(" ")));
+}
+
+fn without_containers_none_is_stopped(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "");
+    let end = terminate(&world, dind(&world, &[]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.is_silent();
+    assert_eq!(calls_of_the_end(&world)[0], "docker ps -q");
+    assert!(calls_of_the_end(&world)[1].starts_with("TERM with "));
+}
+
+fn the_socket_of_the_flags_is_the_one_that_docker_is_asked_on(shell: Shell) {
+    for (flags, env, asked) in [
+        (&[][..], "unix:///from-env", "unix:///from-env"),
+        (&["--host=tcp://0.0.0.0:2375", "--host=unix:///a", "--host=unix:///b"], "", "unix:///a"),
+        (&["--host=unix:///a"], "unix:///from-env", "unix:///a"),
+    ] {
+        let world = world(shell);
+        let end = terminate(&world, dind(&world, flags).env("DOCKER_HOST", env).start());
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        assert_eq!(calls_of_the_end(&world)[1], format!("DOCKER_HOST={asked}"));
+    }
+}
+
+fn pid_files_of_an_earlier_container_are_removed(shell: Shell) {
+    let world = world(shell);
+    fs::create_dir_all(world.path("exec/containerd")).unwrap();
+    world.write("docker.pid", "1");
+    world.write("exec/containerd/containerd.pid", "1");
+    let stale = r#"for pid in docker.pid exec/containerd/containerd.pid; do
+        [ ! -e "$WORLD/$pid" ] || note "stale $pid"
+    done"#;
+    world.program("dockerd", &format!("{stale}\n{DOCKERD}"));
+    let end = terminate(&world, dind(&world, &[]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert!(!world.calls().iter().any(|call| call.starts_with("stale")), "{:?}", world.calls());
+}
+
+fn a_dockerd_that_ends_by_itself_ends_the_container_with_its_status(shell: Shell) {
+    let world = world(shell);
+    world.program("dockerd", "echo 'failed to start daemon' >&2; exit 3");
+    let end = dind(&world, &[&data_root(&world)]).run();
+    assert_eq!(end.code, Some(3), "{end:#?}");
+    end.says("failed to start daemon");
+    end.says("arc-rocm-dind: dockerd ended by itself with status 3");
+    assert_kept(&world);
+}
+
+fn a_dockerd_that_ends_by_itself_with_0_still_is_a_failure(shell: Shell) {
+    let world = world(shell);
+    world.program("dockerd", "");
+    let end = dind(&world, &[&data_root(&world)]).run();
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    end.says("dockerd ended by itself with status 0");
+    assert_kept(&world);
+}
+
+fn sigterm_before_dockerd_is_up_ends_with_0_at_once(shell: Shell) {
+    let world = world(shell);
+    // The entrypoint still probes iptables, and has no trap; no socket answers.
+    world
+        .program("dockerd-entrypoint.sh", "echo $$ >\"$WORLD/dockerd.pid\"; sleep 60; exec \"$@\"");
+    world.program("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1");
+    let begin = Instant::now();
+    let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{end:#?}");
+    assert!(!alive(&world.read("dockerd.pid")));
+    assert!(!world.calls().iter().any(|call| call.starts_with("dockerd ")));
+}
+
+fn a_docker_that_hangs_does_not_keep_dockerd_from_its_sigterm(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "exec sleep 60");
+    let script = hasty("STOP_SECONDS");
+    let end = terminate(&world, changed(&world, &script, &[&data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.says("containers did not stop in time");
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+    assert!(end.took < Duration::from_secs(4), "{end:#?}");
+}
+
+fn a_dockerd_that_does_not_end_keeps_its_data(shell: Shell) {
+    let world = world(shell);
+    world.program("dockerd", "trap '' TERM; echo $$ >\"$WORLD/dockerd.pid\"; exec sleep 60");
+    let script = hasty("DAEMON_SECONDS");
+    let end = terminate(&world, changed(&world, &script, &[&data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.says("dockerd did not end in time, data root is kept");
+    assert_kept(&world);
+    assert!(end.took < Duration::from_secs(4), "{end:#?}");
+}
+
+fn a_second_sigterm_shortens_the_stop_of_containers(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "[ \"$1\" = ps ] && echo c1 && exit; exec sleep 60");
+    let job = dind(&world, &[&data_root(&world)]).start();
+    world.await_text("dockerd.pid", "\n");
+    job.terminate();
+    world.await_call("docker stop -t 10 c1");
+    job.terminate();
+    let end = job.end();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert!(world.calls().last().unwrap().starts_with("TERM with "), "{:?}", world.calls());
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+    assert!(end.took < Duration::from_secs(4), "{end:#?}");
+}
+
+fn a_second_sigterm_shortens_the_wait_for_dockerd(shell: Shell) {
+    let world = world(shell);
+    let body = "trap 'note got TERM' TERM; echo $$ >\"$WORLD/dockerd.pid\"
+        while :; do sleep 60 & wait $!; done";
+    world.program("dockerd", body);
+    let job = dind(&world, &[&data_root(&world)]).start();
+    world.await_text("dockerd.pid", "\n");
+    job.terminate();
+    world.await_call("got TERM");
+    job.terminate();
+    let end = job.end();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_kept(&world);
+    assert!(end.took < Duration::from_secs(4), "{end:#?}");
+}
+
+fn a_failing_docker_changes_nothing(shell: Shell) {
+    let world = world(shell);
+    fs::remove_file(world.path("programs/docker")).unwrap();
+    let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+}
+
+fn no_data_root_deletes_nothing(shell: Shell) {
+    let world = world(shell);
+    world.program("rm", "");
+    for flags in
+        [&[][..], &["--data-root="], &["--data-root=data"], &["--data-root", &world.text("data")]]
+    {
+        let end = terminate(&world, dind(&world, flags).start());
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        fs::remove_file(world.path("dockerd.pid")).unwrap();
+    }
+    assert!(!world.calls().iter().any(|call| call.starts_with("rm -rf")), "{:?}", world.calls());
+    assert_kept(&world);
+}
+
+fn a_data_root_that_is_the_root_deletes_nothing(shell: Shell) {
+    let world = world(shell);
+    // In place of the real one, should the script ever come that far: in bash `cd //; pwd -P`
+    // says `//`.
+    world.program("rm", "");
+    std::os::unix::fs::symlink("/", world.path("link")).unwrap();
+    for dir in ["/", "//", "/.", "/proc/..", &world.text("link"), &world.text("missing")] {
+        let end = terminate(&world, dind(&world, &[&format!("--data-root={dir}")]).start());
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        fs::remove_file(world.path("dockerd.pid")).unwrap();
+    }
+    assert!(!world.calls().iter().any(|call| call.starts_with("rm -rf")), "{:?}", world.calls());
+}
+
+/// Its mounts could not be told from the lines of mountinfo, which escapes such names.
+fn a_data_root_with_an_odd_name_is_kept(shell: Shell) {
+    let world = world(shell);
+    fs::rename(world.path("data"), world.path("my data")).unwrap();
+    let flag = format!("--data-root={}", world.text("my data"));
+    let end = terminate(&world, dind(&world, &[&flag]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.says("not cleaning data root");
+    assert!(world.exists("my data/overlay2/l/x"));
+}
+
+fn links_in_the_data_root_are_deleted_not_followed(shell: Shell) {
+    let world = world(shell);
+    fs::create_dir(world.path("models")).unwrap();
+    world.write("models/weights", "x");
+    std::os::unix::fs::symlink(world.path("models"), world.path("data/models")).unwrap();
+    let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+    assert!(world.exists("models/weights"));
+}
+
+fn a_mount_left_in_the_data_root_keeps_it(shell: Shell) {
+    let flags = ["--user", "--map-root-user", "--mount"];
+    if !can_unshare(&flags) {
+        return;
+    }
+    let world = world(shell);
+    fs::create_dir_all(world.path("models")).unwrap();
+    world.write("models/weights", "x");
+    fs::create_dir_all(world.path("data/volumes/models/_data")).unwrap();
+    let bind = r#"mount --bind "$WORLD/models" "$WORLD/data/volumes/models/_data""#;
+    world.program("dockerd", &format!("{bind}\n{DOCKERD}"));
+    let script = dind(&world, &[&data_root(&world)]);
+    let end = terminate(&world, script.behind(&[&["unshare"][..], &flags].concat()).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.says("data/volumes/models/_data is mounted");
+    assert!(world.exists("models/weights"));
+    assert_kept(&world);
+}
+
+fn process_1_ends_with_0_and_leaves_nothing(shell: Shell) {
+    let flags = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child=KILL"];
+    if !can_unshare(&flags) {
+        return;
+    }
+    let world = world(shell);
+    let script = dind(&world, &[&data_root(&world)]);
+    let job = script.behind(&[&["unshare"][..], &flags].concat()).start();
+    world.await_text("dockerd.pid", "\n");
+    job.terminate_child();
+    let end = job.end();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    end.is_silent();
+    assert!(world.calls().last().unwrap().starts_with("TERM with "), "{:?}", world.calls());
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+}

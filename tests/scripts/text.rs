@@ -1,0 +1,71 @@
+//! What can be said of the scripts without running them.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use arc_rocm::scripts::{DIND, DIND_NAME, START, START_NAME};
+
+use crate::world::{Shell, program};
+
+const SCRIPTS: [(&str, &str); 2] = [(START_NAME, START), (DIND_NAME, DIND)];
+
+#[test]
+fn shellcheck_has_nothing_to_say() {
+    for (name, script) in SCRIPTS {
+        let mut child = Command::new(program("shellcheck"))
+            // SC2317: shellcheck 0.9 does not see that a trap calls `stop`.
+            .args(["--norc", "--shell=sh", "--severity=style", "--exclude=SC2317", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let findings = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{name}:\n{findings}");
+    }
+}
+
+#[test]
+fn every_shell_can_parse_them() {
+    for (name, script) in SCRIPTS {
+        for shell in Shell::ALL {
+            let output = shell.command().args(["-n", "-c", script]).output().unwrap();
+            assert!(
+                output.status.success() && output.stderr.is_empty(),
+                "{name}, {shell:?}: {output:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn neither_says_exit_7() {
+    for (name, script) in SCRIPTS {
+        assert!(!script.contains("exit 7") && !script.contains("return 7"), "{name}");
+    }
+}
+
+#[test]
+fn both_are_small_ascii_and_end_with_a_newline() {
+    for (name, script) in SCRIPTS {
+        assert!(script.len() <= 3584, "{name} has {} bytes", script.len());
+        assert!(script.is_ascii() && script.ends_with('\n') && !script.contains('\t'), "{name}");
+    }
+}
+
+/// 30 s is Kubernetes' default; the margin is for what lies between the steps.
+#[test]
+fn the_steps_of_dind_together_stay_below_the_termination_grace() {
+    let seconds = |name: &str| -> u32 {
+        let (_, rest) = DIND.split_once(&format!("\n{name}=")).unwrap();
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        digits.parse().unwrap()
+    };
+    assert!(seconds("CONTAINER_SECONDS") < seconds("STOP_SECONDS"));
+    assert!(
+        seconds("STOP_SECONDS") + seconds("DAEMON_SECONDS") + seconds("CLEAN_SECONDS") <= 30 - 4
+    );
+}

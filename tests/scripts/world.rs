@@ -1,0 +1,385 @@
+//! A directory with devices, programs and files of its own, and scripts run in it.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File, Permissions},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
+        process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// uid and gid of the user `runner` in the actions-runner image.
+pub(crate) const RUNNER: u32 = 1001;
+
+/// No step of any test takes this long, not even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What may be `/bin/sh`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shell {
+    Dash,
+    Busybox,
+    Bash,
+    /// bash called by the name `sh`, as on the RHEL family.
+    BashPosix,
+}
+
+impl Shell {
+    pub(crate) const ALL: [Self; 4] = [Self::Dash, Self::Busybox, Self::Bash, Self::BashPosix];
+
+    pub(crate) fn command(self) -> Command {
+        let argv = self.argv();
+        let mut command = Command::new(argv[0].clone());
+        command.args(&argv[1..]);
+        command
+    }
+
+    fn argv(self) -> Vec<PathBuf> {
+        match self {
+            Self::Dash => vec![program("dash")],
+            Self::Busybox => vec![program("busybox"), "sh".into()],
+            Self::Bash => vec![program("bash")],
+            Self::BashPosix => vec![program("bash"), "--posix".into()],
+        }
+    }
+}
+
+/// Makes a module of four tests, one per shell, of each `fn(Shell)` named.
+macro_rules! in_every_shell {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            use crate::world::Shell;
+
+            #[test]
+            fn dash() {
+                super::$name(Shell::Dash);
+            }
+
+            #[test]
+            fn busybox() {
+                super::$name(Shell::Busybox);
+            }
+
+            #[test]
+            fn bash() {
+                super::$name(Shell::Bash);
+            }
+
+            #[test]
+            fn bash_posix() {
+                super::$name(Shell::BashPosix);
+            }
+        }
+    )*};
+}
+
+/// Where `name` is installed.
+pub(crate) fn program(name: &str) -> PathBuf {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "{name} is not installed: apt-get install dash busybox bash shellcheck util-linux"
+            )
+        })
+}
+
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Whether this machine lets the tests make namespaces; a container without that right does not.
+pub(crate) fn can_unshare(flags: &[&str]) -> bool {
+    let output = Command::new(program("unshare")).args(flags).arg(program("true")).output();
+    let able = output.is_ok_and(|output| output.status.success());
+    if !able {
+        eprintln!("NOT TESTED: unshare {flags:?} is not permitted here");
+    }
+    able
+}
+
+/// The directory. All that runs in it finds only the tools named at its making, and `program`s.
+pub(crate) struct World {
+    dir: TempDir,
+    shell: Shell,
+}
+
+impl World {
+    /// A world with `dev/dri`, `podinfo` and links to `tools`: busybox' own for busybox.
+    pub(crate) fn new(shell: Shell, tools: &[&str]) -> Self {
+        let world = Self { dir: TempDir::with_prefix("arc-rocm-").unwrap(), shell };
+        fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        for dir in ["dev/dri", "podinfo", "programs", "tools"] {
+            fs::create_dir_all(world.path(dir)).unwrap();
+        }
+        for tool in tools {
+            let target = match shell {
+                Shell::Busybox => program("busybox"),
+                _ => program(tool),
+            };
+            symlink(target, world.path("tools").join(tool)).unwrap();
+        }
+        world.write("calls", "");
+        world
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        self.path(path).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        fs::write(self.path(path), content).unwrap();
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap()
+    }
+
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.path(path).exists()
+    }
+
+    pub(crate) fn mode(&self, path: &str) -> u32 {
+        fs::metadata(self.path(path)).unwrap().permissions().mode() & 0o7777
+    }
+
+    pub(crate) fn chmod(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Lets `as_runner` write here; without root everything belongs to the one user there is.
+    pub(crate) fn give_to_runner(&self, path: &str) {
+        if is_root() {
+            chown(self.path(path), Some(RUNNER), Some(RUNNER)).unwrap();
+        }
+    }
+
+    /// Render nodes that everybody may open.
+    pub(crate) fn nodes(&self, names: &[&str]) {
+        for name in names {
+            let node = format!("dev/dri/{name}");
+            self.write(&node, "");
+            self.chmod(&node, 0o666);
+        }
+    }
+
+    /// A render node as udev makes it, of a group that the runner is not in. Returns its GID.
+    pub(crate) fn closed_node(&self, name: &str) -> u32 {
+        let node = format!("dev/dri/{name}");
+        self.write(&node, "");
+        self.chmod(&node, if is_root() { 0o660 } else { 0 });
+        fs::metadata(self.path(&node)).unwrap().gid()
+    }
+
+    /// Puts a program into PATH that notes its call, then does `body`.
+    ///
+    /// `$WORLD` is the directory, and `note` writes a line of its own.
+    pub(crate) fn program(&self, name: &str, body: &str) {
+        let mut text = format!("#!/bin/sh\nWORLD='{}'\n", self.dir.path().display());
+        text.push_str("note() { printf '%s\\n' \"$*\" >>\"$WORLD/calls\"; }\n");
+        writeln!(text, "note {name} \"$@\"\n{body}").unwrap();
+        self.write("program", &text);
+        // Not written here: while another test's thread forks, its child would hold the open
+        // file for a moment, and a file that is open for writing cannot be executed.
+        let status = Command::new(program("install"))
+            .args(["-m", "0755", "--"])
+            .args([self.path("program"), self.path("programs").join(name)])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// The calls so far.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.read("calls").lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn await_call(&self, line: &str) {
+        self.await_text("calls", line);
+    }
+
+    pub(crate) fn await_text(&self, path: &str, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !fs::read_to_string(self.path(path)).unwrap_or_default().contains(text) {
+            assert!(
+                Instant::now() < end,
+                "no {text:?} in {path}, but {:?}; stderr {:?}",
+                self.read(path),
+                self.read("stderr")
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// `SHELL -c script name args...`
+    pub(crate) fn script(&self, script: &str, name: &str, args: &[String]) -> Script<'_> {
+        let mut argv: Vec<String> =
+            self.shell.argv().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+        argv.extend(["-c", script, name].map(str::to_owned));
+        argv.extend_from_slice(args);
+        Script { world: self, argv, env: Vec::new(), stdin: String::new() }
+    }
+}
+
+/// A script about to be run.
+pub(crate) struct Script<'a> {
+    world: &'a World,
+    argv: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: String,
+}
+
+impl<'a> Script<'a> {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.stdin);
+        self
+    }
+
+    /// Puts a command that execs its arguments before the script.
+    pub(crate) fn behind(mut self, words: &[&str]) -> Self {
+        let mut argv = vec![program(words[0]).to_str().unwrap().to_owned()];
+        argv.extend(words[1..].iter().map(|&word| word.to_owned()));
+        argv.append(&mut self.argv);
+        self.argv = argv;
+        self
+    }
+
+    /// Behind `setpriv` to the runner's user; without root, this user has to do.
+    pub(crate) fn as_runner(self) -> Self {
+        if !is_root() {
+            return self;
+        }
+        let (uid, gid) = (format!("--reuid={RUNNER}"), format!("--regid={RUNNER}"));
+        self.behind(&["setpriv", &uid, &gid, "--clear-groups"])
+    }
+
+    pub(crate) fn run(self) -> End {
+        self.start().end()
+    }
+
+    pub(crate) fn start(self) -> Job<'a> {
+        let Self { world, argv, env, stdin } = self;
+        let output = |name: &str| File::create(world.path(name)).unwrap();
+        world.write("stdin", &stdin);
+        let path = format!("{}:{}", world.text("programs"), world.text("tools"));
+        let child = Command::new(&argv[0])
+            .args(&argv[1..])
+            .env_clear()
+            .env("PATH", path)
+            .envs(env)
+            .current_dir(world.dir.path())
+            .stdin(File::open(world.path("stdin")).unwrap())
+            // Files, since a pipe stays open for as long as any left-over process has it.
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Job { world, child, begin: Instant::now() }
+    }
+}
+
+/// A script that runs, in a process group of its own.
+pub(crate) struct Job<'a> {
+    world: &'a World,
+    child: Child,
+    begin: Instant,
+}
+
+impl Job<'_> {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn terminate(&self) {
+        kill("TERM", &self.pid().to_string());
+    }
+
+    /// SIGTERM to process 1 of the PID namespace that `unshare --fork` made.
+    pub(crate) fn terminate_child(&self) {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        kill("TERM", children.trim());
+    }
+
+    pub(crate) fn end(mut self) -> End {
+        let end = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < end, "still running; stderr {:?}", self.world.read("stderr"));
+            thread::sleep(Duration::from_millis(2));
+        };
+        End {
+            code: status.code(),
+            signal: status.signal(),
+            stdout: self.world.read("stdout"),
+            stderr: self.world.read("stderr"),
+            took: self.begin.elapsed(),
+        }
+    }
+}
+
+impl Drop for Job<'_> {
+    /// Ends what the script left behind, in this group alone. The script is reaped at most a
+    /// moment before, and numbers are given out in a circle: this one is nobody else's yet.
+    fn drop(&mut self) {
+        kill("KILL", &format!("-{}", self.pid()));
+        let _ = self.child.wait();
+    }
+}
+
+/// How a script ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) took: Duration,
+}
+
+impl End {
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn is_silent(&self) {
+        assert_eq!(self.stderr, "", "{self:#?}");
+    }
+}
+
+/// dash has `kill` built in, where an own program would be one more package.
+fn kill(signal: &str, target: &str) {
+    Command::new(program("dash"))
+        .args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", signal, target])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+}
+
+/// Whether a process, by the number the tests see, is alive and no zombie.
+pub(crate) fn alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
