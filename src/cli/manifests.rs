@@ -44,13 +44,13 @@ pub struct Args {
     )]
     pub timeout: u8,
 
-    /// How it runs in the cluster.
-    #[command(flatten)]
-    pub workload: WorkloadArgs,
-
     /// How to print it
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+
+    /// How it runs in the cluster.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
 }
 
 /// How the webhook runs in the cluster.
@@ -102,7 +102,7 @@ pub enum Output {
 impl Args {
     /// Prints the documents.
     pub fn run(self) -> anyhow::Result<()> {
-        let Self { ca, namespace, name, url, failure_policy, timeout, workload, output } = self;
+        let Self { ca, namespace, name, url, failure_policy, timeout, output, workload } = self;
         let WorkloadArgs { image, replicas, tls_secret, profiles_configmap, requesters } = workload;
         Requesters::parse(requesters.iter().map(String::as_str))
             .map_err(|error| Misconfigured::error(format!("--requester: {error}")))?;

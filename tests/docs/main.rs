@@ -8,6 +8,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use arc_rocm::{
@@ -42,10 +43,7 @@ fn pages() -> Vec<Page> {
     });
     paths.sort();
     let read = |path: &PathBuf| fs::read_to_string(root().join(path)).unwrap();
-    paths
-        .iter()
-        .map(|path| Page { name: path.display().to_string(), text: read(path) })
-        .collect()
+    paths.iter().map(|path| Page { name: path.display().to_string(), text: read(path) }).collect()
 }
 
 fn page(name: &str) -> String {
@@ -142,7 +140,8 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
 #[test]
 fn every_annotation_has_its_place() {
     let text = page("docs/annotations.md");
-    for name in [annotations::PROFILE, annotations::INJECT, annotations::GPUS, annotations::STATUS] {
+    for name in [annotations::PROFILE, annotations::INJECT, annotations::GPUS, annotations::STATUS]
+    {
         assert!(text.contains(&format!("\n## `{name}`\n")), "no heading for {name}");
     }
 }
@@ -197,8 +196,7 @@ fn links_between_pages_lead_somewhere() {
                 continue;
             }
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let path =
-                if path.is_empty() { root().join(&name) } else { folder.join(path) };
+            let path = if path.is_empty() { root().join(&name) } else { folder.join(path) };
             assert!(path.exists(), "{name}: {target} is not there");
             if !anchor.is_empty() {
                 let text = fs::read_to_string(&path).unwrap();
@@ -214,4 +212,46 @@ fn slug(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_command_has_its_place() {
+    let text = page("docs/cli.md");
+    let help = Command::new(env!("CARGO_BIN_EXE_arc-rocm")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let mut count = 0;
+    for line in commands.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().unwrap();
+        if line.starts_with("  ") && !line.starts_with("   ") && name != "help" {
+            assert!(text.contains(&format!("\n## `arc-rocm {name}`\n")), "no heading for {name}");
+            count += 1;
+        }
+    }
+    assert!(count >= 7, "{help}");
+}
+
+#[test]
+fn every_flag_of_manifests_is_listed() {
+    let text = page("docs/cli.md");
+    let program = env!("CARGO_BIN_EXE_arc-rocm");
+    let help = Command::new(program).args(["manifests", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in help.split_whitespace().filter(|word| word.starts_with("--")) {
+        let flag = flag.trim_end_matches([',', ';']);
+        let known = ["--help", "--output"].contains(&flag);
+        assert!(
+            known || text.contains(&format!("`{flag}`")) || text.contains(&format!("`{flag} ")),
+            "{flag}"
+        );
+    }
+}
+
+#[test]
+fn the_pages_stand_alone() {
+    for Page { name, text } in pages() {
+        for word in ["/work/", "../shared", "TODO", "FIXME"] {
+            assert!(!text.contains(word), "{name} says {word}");
+        }
+    }
 }
