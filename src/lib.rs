@@ -13,6 +13,7 @@ pub mod admission;
 pub mod annotations;
 pub mod certs;
 pub mod cli;
+pub mod manifests;
 pub mod patch;
 pub mod plan;
 pub mod pod;

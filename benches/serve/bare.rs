@@ -4,9 +4,7 @@ use std::{convert::Infallible, fs, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Request, Response, body::Incoming, header, server::conn::http1, service::service_fn,
-};
+use hyper::{Request, Response, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::{ServerConfig, crypto::aws_lc_rs::default_provider};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
@@ -16,11 +14,16 @@ use tokio_rustls::TlsAcceptor;
 use super::Result;
 
 /// Serves the bytes of the file `answer` until the process is ended.
-pub(super) fn serve(certificate: Option<&str>, key: Option<&str>, answer: Option<&str>) -> Result<()> {
+pub(super) fn serve(
+    certificate: Option<&str>,
+    key: Option<&str>,
+    answer: Option<&str>,
+) -> Result<()> {
     let (Some(certificate), Some(key), Some(answer)) = (certificate, key, answer) else {
         return Err("--bare CERTIFICATE KEY ANSWER".into());
     };
-    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<std::result::Result<_, _>>()?;
+    let chain =
+        CertificateDer::pem_file_iter(certificate)?.collect::<std::result::Result<_, _>>()?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -122,7 +122,8 @@ impl Server {
             if lines.read_line(&mut line)? == 0 {
                 return Err("the server ended before it served".into());
             }
-            let found = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split_once('"'));
+            let found =
+                line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split_once('"'));
             if let Some((address, _)) = found {
                 break address.parse()?;
             }

@@ -72,7 +72,9 @@ impl Memo {
         if review.len() > REVIEW_LENGTH {
             return;
         }
-        let Some(entry) = Entry::new(review, request, answer, patch.unwrap_or_default()) else { return };
+        let Some(entry) = Entry::new(review, request, answer, patch.unwrap_or_default()) else {
+            return;
+        };
         let entry = Arc::new(entry);
         self.entries.rcu(|entries| {
             let mut entries = Vec::clone(entries);
@@ -94,12 +96,7 @@ impl fmt::Debug for Memo {
 // === impl Entry ===
 
 impl Entry {
-    fn new(
-        review: &[u8],
-        request: &Request<'_>,
-        answer: &Answer,
-        patch: &[u8],
-    ) -> Option<Self> {
+    fn new(review: &[u8], request: &Request<'_>, answer: &Answer, patch: &[u8]) -> Option<Self> {
         let uid = range(review, &request.uid)?;
         let name = range(review, &request.name)?;
         let pod = request.object.as_ref()?;
@@ -152,7 +149,8 @@ impl Entry {
         for Hole { at, same_as } in &self.holes {
             let same = review.get(from..at.start) == self.review.get(from..at.start);
             let text = review.get(at.clone()).unwrap_or_default();
-            let repeats = same_as.as_ref().is_none_or(|other| review.get(other.clone()) == Some(text));
+            let repeats =
+                same_as.as_ref().is_none_or(|other| review.get(other.clone()) == Some(text));
             if !(same && repeats && text.iter().copied().all(is_plain)) {
                 return false;
             }
@@ -214,10 +212,7 @@ fn time(fields: &str) -> Option<&str> {
 
 /// Visits the token volume's name and its random end: with `None` for the volume itself, and then
 /// with the end of the name in each mount of it.
-fn token_volumes<'r>(
-    pod: &'r Json<'_>,
-    mut visit: impl FnMut(&'r str, &'r str, Option<&'r str>),
-) {
+fn token_volumes<'r>(pod: &'r Json<'_>, mut visit: impl FnMut(&'r str, &'r str, Option<&'r str>)) {
     let Some(spec) = pod.get("spec") else { return };
     for volume in spec.list("volumes") {
         let name = volume.text("name");

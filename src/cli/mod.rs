@@ -4,6 +4,7 @@ pub mod certs;
 pub mod explain;
 pub mod inject;
 mod input;
+pub mod manifests;
 mod output;
 pub mod profiles;
 pub mod rules;
@@ -36,6 +37,8 @@ enum Command {
     Profiles(profiles::Command),
     /// Write a certificate authority and a server certificate
     Certs(certs::Args),
+    /// Print what runs the webhook in a cluster and registers it there, for kubectl apply
+    Manifests(Box<manifests::Args>),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -87,6 +90,7 @@ impl Command {
             Self::Explain(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
+            Self::Manifests(args) => args.run()?,
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);

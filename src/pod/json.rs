@@ -6,9 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value, value::RawValue};
 
 /// The key under which the API server keeps field ownership: often a third of a pod's bytes and

@@ -5,7 +5,7 @@ use crate::{annotations, pod::Json};
 
 /// Set by ARC's controller, last and on runner pods only, in every version
 /// (actions-runner-controller `resourcebuilder.go`).
-const RUNNER_LABEL: &str = "actions-ephemeral-runner";
+pub(crate) const RUNNER_LABEL: &str = "actions-ephemeral-runner";
 /// The scale set's name as an object, in which `_` has become `-`.
 const SCALE_SET_LABEL: &str = "actions.github.com/scale-set-name";
 /// The scale set's name on GitHub.

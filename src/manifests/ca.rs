@@ -1,0 +1,81 @@
+//! The `caBundle`: what the API server trusts.
+
+use rustls_pki_types::{CertificateDer, pem, pem::PemObject};
+use x509_parser::parse_x509_certificate;
+
+/// Characters on a line of PEM.
+const WIDTH: usize = 64;
+
+/// Why a file cannot be a `caBundle`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// The PEM is broken.
+    #[error("cannot read the certificates")]
+    Pem(#[source] pem::Error),
+    /// There is no certificate at all.
+    #[error("there is no CERTIFICATE in it")]
+    Empty,
+    /// A certificate is PEM around something else.
+    #[error("certificate {0} is not X.509")]
+    NotX509(usize),
+}
+
+/// The certificates of a PEM text and nothing else of it: no comment, and above all no private
+/// key that somebody keeps in the same file. Two authorities side by side are what a rotation
+/// needs.
+pub fn bundle(text: &[u8]) -> Result<String, BundleError> {
+    let certificates = CertificateDer::pem_slice_iter(text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(BundleError::Pem)?;
+    if certificates.is_empty() {
+        return Err(BundleError::Empty);
+    }
+    let mut bundle = String::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        parse_x509_certificate(certificate).map_err(|_| BundleError::NotX509(index + 1))?;
+        bundle.push_str("-----BEGIN CERTIFICATE-----\n");
+        for (index, character) in
+            base64_simd::STANDARD.encode_to_string(certificate).chars().enumerate()
+        {
+            if index > 0 && index % WIDTH == 0 {
+                bundle.push('\n');
+            }
+            bundle.push(character);
+        }
+        bundle.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::{self, Issued};
+
+    #[test]
+    fn only_certificates_get_into_the_bundle() {
+        let Issued { ca, certificate, key } = certs::issue(&[], 1).unwrap();
+        let ca = ca.replace("\r\n", "\n");
+        assert_eq!(bundle(ca.as_bytes()).unwrap(), ca);
+        let mixed = format!("# a comment\n{key}{ca}{certificate}");
+        assert_eq!(
+            bundle(mixed.as_bytes()).unwrap(),
+            format!("{ca}{}", certificate.replace("\r\n", "\n"))
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let is = |text: &str| bundle(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(is(""), "there is no CERTIFICATE in it");
+        assert_eq!(is("hello"), "there is no CERTIFICATE in it");
+        let wrap = |text: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        assert_eq!(is(&wrap("aGVsbG8=")), "certificate 1 is not X.509");
+        assert_eq!(is(&wrap("!")), "cannot read the certificates");
+        let cut = certs::issue(&[], 1).unwrap().ca;
+        assert_eq!(is(cut.split_at(cut.len() - 30).0), "cannot read the certificates");
+    }
+}

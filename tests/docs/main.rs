@@ -1,0 +1,257 @@
+//! The documentation against the code: examples compile, tables are complete, links lead somewhere.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy knows test functions, not their helpers"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use arc_rocm::{
+    admission::Outcome,
+    annotations,
+    plan::{Code, Reason},
+    profile::{File, ProfileSet, spec_schema},
+    selection::Skip,
+    telemetry::Metrics,
+};
+use serde_json::Value;
+
+/// A page of the documentation.
+struct Page {
+    /// Its path from the repository's root.
+    name: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README.md, if there is one yet, and all of docs.
+fn pages() -> Vec<Page> {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| PathBuf::from("docs").join(entry.unwrap().file_name()));
+    let more = ["README.md", "deploy/README.md", "certs/README.md"].map(PathBuf::from);
+    let mut paths: Vec<PathBuf> = more.into_iter().chain(docs).collect();
+    paths.retain(|path| {
+        path.extension().is_some_and(|ending| ending == "md") && root().join(path).is_file()
+    });
+    paths.sort();
+    let read = |path: &PathBuf| fs::read_to_string(root().join(path)).unwrap();
+    paths.iter().map(|path| Page { name: path.display().to_string(), text: read(path) }).collect()
+}
+
+fn page(name: &str) -> String {
+    pages().into_iter().find(|page| page.name == name).unwrap().text
+}
+
+impl Page {
+    /// The YAML blocks that hold runner profiles, each moved down to its line of the page, so
+    /// that a problem's place is one in the page.
+    fn profiles(&self) -> Vec<File> {
+        let mut files = Vec::new();
+        let mut block: Option<String> = None;
+        for (index, line) in self.text.lines().enumerate() {
+            match &mut block {
+                None if line == "```yaml" => block = Some("\n".repeat(index + 1)),
+                None => {}
+                Some(text) if line == "```" => {
+                    if text.contains("kind: RunnerProfile\n") {
+                        files.push(File { name: self.name.clone(), text: text.clone() });
+                    }
+                    block = None;
+                }
+                Some(text) => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+        assert!(block.is_none(), "{}: a block of code without an end", self.name);
+        files
+    }
+}
+
+/// The row of a table whose first cell is this word.
+fn row<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    text.lines().find(|line| line.starts_with(&format!("| `{word}` |")))
+}
+
+#[test]
+fn every_profile_in_the_documentation_compiles() {
+    let mut count = 0;
+    let mut told = Vec::new();
+    for page in pages() {
+        let files = page.profiles();
+        count += files.len();
+        if let Err(problems) = ProfileSet::compile(&files) {
+            told.extend(problems.iter().map(ToString::to_string));
+        }
+    }
+    assert!(told.is_empty(), "\n{}", told.join("\n"));
+    assert!(count >= 10, "only {count} profiles were found");
+}
+
+#[test]
+fn a_problem_in_an_example_is_reported_at_its_line_of_the_page() {
+    let text = "# Page\n\n```yaml\napiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
+                metadata: {name: x}\nspec: {gpus: 2}\n```\n";
+    let page = Page { name: "docs/x.md".to_owned(), text: text.to_owned() };
+    let problems = ProfileSet::compile(&page.profiles()).unwrap_err();
+    assert!(problems[0].to_string().starts_with("docs/x.md:7:"), "{}", problems[0]);
+}
+
+#[test]
+fn every_conflict_is_explained_in_its_own_words() {
+    let text = page("docs/rules.md");
+    for code in Code::ALL {
+        let row = row(&text, code.as_str()).unwrap_or_else(|| panic!("no row for {code:?}"));
+        assert!(row.contains(code.meaning()), "{code:?} means: {}\n{row}", code.meaning());
+    }
+}
+
+#[test]
+fn every_reason_of_a_change_is_explained_in_its_own_words() {
+    let text = page("docs/rules.md");
+    for reason in Reason::ALL {
+        let row = row(&text, reason.as_str()).unwrap_or_else(|| panic!("no row for {reason:?}"));
+        assert!(row.contains(reason.meaning()), "{reason:?} means: {}\n{row}", reason.meaning());
+    }
+}
+
+#[test]
+fn every_reason_to_leave_a_pod_alone_is_explained() {
+    let text = page("docs/admission.md");
+    for skip in Skip::ALL {
+        let row = row(&text, skip.as_str()).unwrap_or_else(|| panic!("no row for {skip:?}"));
+        let warned = row.trim_end_matches(" |").rsplit("| ").next().unwrap() == "yes";
+        assert_eq!(warned, skip.is_warned(), "{row}");
+    }
+    for outcome in [Outcome::Patched, Outcome::Unchanged, Outcome::Skipped] {
+        assert!(text.contains(&format!("`{}`", outcome.as_str())));
+    }
+}
+
+#[test]
+fn every_annotation_has_its_place() {
+    let text = page("docs/annotations.md");
+    for name in [annotations::PROFILE, annotations::INJECT, annotations::GPUS, annotations::STATUS]
+    {
+        assert!(text.contains(&format!("\n## `{name}`\n")), "no heading for {name}");
+    }
+}
+
+#[test]
+fn every_metric_is_listed() {
+    let text = page("docs/admission.md");
+    let metrics = Metrics::default().encode().unwrap();
+    let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut count = 0;
+    for family in families {
+        let (name, kind) = family.split_once(' ').unwrap();
+        let name = match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        };
+        assert!(row(&text, &name).is_some(), "no row for {name}");
+        count += 1;
+    }
+    assert!(count > 5);
+}
+
+#[test]
+fn every_field_of_a_profile_is_listed() {
+    let text = page("docs/profiles.md");
+    let schema = serde_json::to_value(spec_schema()).unwrap();
+    let own = schema["$defs"].as_object().unwrap().iter();
+    let own = own.filter(|(name, _)| !name.starts_with("io.k8s.")).map(|(_, schema)| schema);
+    let mut count = 0;
+    for schema in own.chain([&schema]) {
+        let fields = schema.get("properties").and_then(Value::as_object);
+        for field in fields.into_iter().flat_map(|fields| fields.keys()) {
+            let listed = text.lines().any(|line| {
+                let cell = line.strip_prefix("| `").and_then(|line| line.split_once("` |"));
+                cell.is_some_and(|(path, _)| path.rsplit('.').next() == Some(field))
+            });
+            assert!(listed, "no row for {field}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "only {count} fields");
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for Page { name, text } in pages() {
+        let folder = root().join(&name).parent().unwrap().to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = target.0;
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if path.is_empty() { root().join(&name) } else { folder.join(path) };
+            assert!(path.exists(), "{name}: {target} is not there");
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&path).unwrap();
+                let found = text.lines().filter(|l| l.starts_with('#')).any(|l| slug(l) == anchor);
+                assert!(found, "{name}: {target} has no such heading");
+            }
+        }
+    }
+}
+
+/// The anchor that GitHub makes of a heading.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_command_has_its_place() {
+    let text = page("docs/cli.md");
+    let help = Command::new(env!("CARGO_BIN_EXE_arc-rocm")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let mut count = 0;
+    for line in commands.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().unwrap();
+        if line.starts_with("  ") && !line.starts_with("   ") && name != "help" {
+            assert!(text.contains(&format!("\n## `arc-rocm {name}`\n")), "no heading for {name}");
+            count += 1;
+        }
+    }
+    assert!(count >= 7, "{help}");
+}
+
+#[test]
+fn every_flag_of_manifests_is_listed() {
+    let text = page("docs/cli.md");
+    let program = env!("CARGO_BIN_EXE_arc-rocm");
+    let help = Command::new(program).args(["manifests", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in help.split_whitespace().filter(|word| word.starts_with("--")) {
+        let flag = flag.trim_end_matches([',', ';']);
+        let known = ["--help", "--output"].contains(&flag);
+        assert!(
+            known || text.contains(&format!("`{flag}`")) || text.contains(&format!("`{flag} ")),
+            "{flag}"
+        );
+    }
+}
+
+#[test]
+fn the_pages_stand_alone() {
+    for Page { name, text } in pages() {
+        for word in ["/work/", "../shared", "TODO", "FIXME"] {
+            assert!(!text.contains(word), "{name} says {word}");
+        }
+    }
+}

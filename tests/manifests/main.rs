@@ -1,0 +1,263 @@
+//! What `arc-rocm manifests` prints: all of it for people to read, and that it fits together.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy knows test functions, not their helpers"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Output, Stdio},
+};
+
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::MutatingWebhookConfiguration,
+        apps::v1::Deployment,
+        core::v1::{Namespace, Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+        rbac::v1::{Role, RoleBinding},
+    },
+    serde::{Serialize, de::DeserializeOwned},
+};
+use serde_json::{Value, json};
+
+const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ca.crt");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
+        .arg("manifests")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn manifests(arguments: &[&str]) -> String {
+    let output = run(&[&["--ca", CA], arguments].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert_eq!(told, "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn of<'d>(documents: &'d [Value], kind: &str) -> &'d Value {
+    documents.iter().find(|document| document["kind"] == kind).unwrap()
+}
+
+/// The text without our version, which changes with every release.
+fn stable(text: &str) -> String {
+    text.replace(&format!(":{}", arc_rocm::VERSION), ":VERSION")
+}
+
+#[test]
+fn everything_that_is_needed_in_a_cluster() {
+    insta::assert_snapshot!(stable(&manifests(&[])));
+}
+
+#[test]
+fn with_a_url_the_registration_alone() {
+    let arguments = ["--url", "https://ci.example:8443/mutate", "--failure-policy", "Ignore"];
+    insta::assert_snapshot!(manifests(&arguments));
+}
+
+#[test]
+fn the_same_arguments_give_the_same_bytes() {
+    assert_eq!(manifests(&[]), manifests(&[]));
+    assert_eq!(manifests(&["-o", "json"]), manifests(&["-o", "json"]));
+}
+
+#[test]
+fn the_list_has_the_documents() {
+    let list: Value = serde_json::from_str(&manifests(&["-o", "json"])).unwrap();
+    assert_eq!(list["kind"], "List");
+    assert_eq!(list["items"], json!(documents(&manifests(&[]))));
+}
+
+/// Through the type and back: what is lost is a field that the API server would not know.
+fn same<T: DeserializeOwned + Serialize>(document: &Value) {
+    let typed: T = serde_json::from_value(document.clone()).unwrap();
+    assert_eq!(&serde_json::to_value(&typed).unwrap(), document);
+}
+
+#[test]
+fn no_field_is_lost_on_the_way_through_kubernetes_types() {
+    let documents = documents(&manifests(&["--requester", "system:serviceaccount:arc:yes"]));
+    for document in &documents {
+        match document["kind"].as_str().unwrap() {
+            "Namespace" => same::<Namespace>(document),
+            "ServiceAccount" => same::<ServiceAccount>(document),
+            "Role" => same::<Role>(document),
+            "RoleBinding" => same::<RoleBinding>(document),
+            "Deployment" => same::<Deployment>(document),
+            "Service" => same::<Service>(document),
+            "PodDisruptionBudget" => same::<PodDisruptionBudget>(document),
+            "MutatingWebhookConfiguration" => same::<MutatingWebhookConfiguration>(document),
+            other => panic!("{other} is not covered"),
+        }
+    }
+    assert_eq!(documents.len(), 8);
+}
+
+#[test]
+fn names_and_selectors_fit_together() {
+    let arguments = ["--name", "rocm-two", "--namespace", "infra", "--tls-secret", "pair"];
+    let documents = documents(&manifests(&arguments));
+    let deployment = of(&documents, "Deployment");
+    let pod = &deployment["spec"]["template"];
+    let labels = &pod["metadata"]["labels"];
+    assert_eq!(labels["app.kubernetes.io/instance"], "rocm-two");
+    let service = of(&documents, "Service");
+    let budget = of(&documents, "PodDisruptionBudget");
+    let spread = &pod["spec"]["topologySpreadConstraints"][0]["labelSelector"];
+    for selector in [
+        &service["spec"]["selector"],
+        &deployment["spec"]["selector"]["matchLabels"],
+        &budget["spec"]["selector"]["matchLabels"],
+        &spread["matchLabels"],
+    ] {
+        assert_eq!(selector, labels);
+    }
+
+    let container = &pod["spec"]["containers"][0];
+    let ports: BTreeSet<&str> = container["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["name"].as_str().unwrap())
+        .collect();
+    for port in [
+        &service["spec"]["ports"][0]["targetPort"],
+        &container["readinessProbe"]["httpGet"]["port"],
+        &container["livenessProbe"]["httpGet"]["port"],
+    ] {
+        assert!(ports.contains(port.as_str().unwrap()), "{port}");
+    }
+    let names = |list: &Value| -> BTreeSet<String> {
+        list.as_array().unwrap().iter().map(|item| item["name"].to_string()).collect()
+    };
+    let volumes = &pod["spec"]["volumes"];
+    assert_eq!(names(&container["volumeMounts"]), names(volumes));
+    assert_eq!(volumes[0]["secret"]["secretName"], "pair");
+
+    let webhook = &of(&documents, "MutatingWebhookConfiguration")["webhooks"][0];
+    let target = &webhook["clientConfig"]["service"];
+    assert_eq!(target["name"], service["metadata"]["name"]);
+    assert_eq!(target["port"], service["spec"]["ports"][0]["port"]);
+    let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(excluded, &json!(["infra", "kube-system"]));
+    let account = &of(&documents, "ServiceAccount")["metadata"]["name"];
+    assert_eq!(&pod["spec"]["serviceAccountName"], account);
+    assert_eq!(&of(&documents, "RoleBinding")["subjects"][0]["name"], account);
+    for document in &documents {
+        let metadata = &document["metadata"];
+        match document["kind"].as_str().unwrap() {
+            "Namespace" => assert_eq!(metadata["name"], "infra"),
+            "MutatingWebhookConfiguration" => assert_eq!(metadata["name"], "rocm-two"),
+            _ => assert_eq!(
+                (&metadata["name"], &metadata["namespace"]),
+                (&json!("rocm-two"), &json!("infra"))
+            ),
+        }
+    }
+}
+
+/// The labels decide who is called for, and the captured pods are what there is to be called for.
+#[test]
+fn the_selector_takes_the_runners_that_arc_makes() {
+    let documents = documents(&manifests(&[]));
+    let selector = &of(&documents, "MutatingWebhookConfiguration")["webhooks"][0]["objectSelector"];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/arc");
+    for (name, is_runner) in [
+        ("plain", true),
+        ("experimental-plain", true),
+        ("dind", true),
+        ("listener", false),
+        ("workflow", false),
+    ] {
+        let text = fs::read_to_string(format!("{folder}/{name}.pod.json")).unwrap();
+        let pod: Value = serde_json::from_str(&text).unwrap();
+        let labels = pod["metadata"]["labels"].as_object().unwrap();
+        let wanted = selector["matchLabels"].as_object().unwrap();
+        let has_all = wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
+        assert_eq!(has_all, is_runner, "{name}");
+        assert!(!labels.contains_key("arc-rocm.dev/inject"));
+    }
+    assert_eq!(
+        selector["matchExpressions"],
+        json!([{"key": "arc-rocm.dev/inject", "operator": "NotIn", "values": ["false"]}])
+    );
+}
+
+#[test]
+fn the_process_understands_its_arguments_and_has_time_to_drain() {
+    let documents = documents(&manifests(&["--requester", "a,b", "--requester", "c"]));
+    let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
+    let args: Vec<&str> = spec["containers"][0]["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a.as_str().unwrap())
+        .collect();
+    assert!(args.ends_with(&["--requester=a", "--requester=b", "--requester=c"]), "{args:?}");
+    // It gets as far as the certificate, which is not there.
+    let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
+        .args(&args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("/etc/arc-rocm/"), "{told}");
+    let needed = arc_rocm::server::limits::SHUTDOWN_GRACE + arc_rocm::server::limits::HARD_STOP;
+    assert!(spec["terminationGracePeriodSeconds"].as_u64().unwrap() > needed.as_secs());
+}
+
+#[test]
+fn a_key_beside_the_certificate_is_not_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let issued = arc_rocm::certs::issue(&[], 1).unwrap();
+    let path = directory.path().join("both.pem");
+    fs::write(&path, format!("{}{}", issued.key, issued.ca)).unwrap();
+    let output = run(&["--ca", path.to_str().unwrap(), "-o", "json"]);
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let items = list["items"].as_array().unwrap();
+    let bundle =
+        &of(items, "MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]["caBundle"];
+    let bundle = base64_of(bundle.as_str().unwrap());
+    assert_eq!(bundle, issued.ca.replace("\r\n", "\n"));
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
+}
+
+#[test]
+fn what_cannot_work_exits_with_2_and_says_why() {
+    let fails = |arguments: &[&str], wanted: &str| {
+        let output = run(arguments);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(wanted), "{arguments:?}: {told}");
+        assert!(output.stdout.is_empty());
+    };
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    fails(&[], "--ca");
+    fails(&["--ca", "/nowhere/ca.crt"], "/nowhere/ca.crt");
+    fails(&["--ca", manifest], "there is no CERTIFICATE in it");
+    fails(&["--ca", CA, "--url", "http://ci.example/mutate"], "https://");
+    fails(&["--ca", CA, "--url", "https://ci.example/mutate?x=1"], "no query");
+    fails(&["--ca", CA, "--url", "https://ci.example"], "/mutate");
+    fails(&["--ca", CA, "--url", "https://ci.example/mutate", "--replicas", "3"], "--replicas");
+    fails(&["--ca", CA, "--timeout", "31"], "1..=30");
+    fails(&["--ca", CA, "--replicas", "0"], "--replicas");
+    fails(&["--ca", CA, "--name", "Arc.Rocm"], "lower-case");
+    fails(&["--ca", CA, "--requester", "a{gpus}"], "--requester");
+}
