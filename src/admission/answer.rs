@@ -156,8 +156,7 @@ pub(crate) fn choose<'p>(
     if !(kind.group.is_empty() && &*kind.version == "v1" && &*kind.kind == "Pod") {
         return Err(Skip::NotAPod);
     }
-    if &*request.operation != "CREATE" || !request.sub_resource.is_empty()
-    {
+    if &*request.operation != "CREATE" || !request.sub_resource.is_empty() {
         return Err(Skip::NotACreate);
     }
     let pod = request.object.as_ref().ok_or(Skip::NotAPod)?;

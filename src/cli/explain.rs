@@ -275,15 +275,16 @@ fn text(
         writeln!(out, "  tie: {} has the same priority and matches too", tie.name)?;
     }
     writeln!(out, "  GPUs: {}, from {}", choice.gpus, choice.gpus_from.as_str())?;
-    for reason in Reason::ALL {
-        let of_reason: Vec<&Change> = changes.iter().filter(|(.., r)| r == reason).collect();
-        if of_reason.is_empty() {
-            continue;
+    let mut lines: Vec<(String, Reason, Vec<String>)> = Vec::new();
+    for (path, value, reason) in changes {
+        let (parent, shown) = grouped(request.object.as_ref(), path, value);
+        match lines.iter_mut().find(|(other, r, _)| *other == parent && r == reason) {
+            Some((.., all)) => all.push(shown),
+            None => lines.push((parent, *reason, vec![shown])),
         }
-        writeln!(out, "{} {}", reason.as_str(), reason.meaning())?;
-        for (path, value, _) in of_reason {
-            writeln!(out, "  + {path} {}", short(value))?;
-        }
+    }
+    for (parent, reason, shown) in lines {
+        writeln!(out, "  + {parent}: {} ({})", shown.join(", "), reason.as_str())?;
     }
     if changes.is_empty() {
         writeln!(out, "nothing to do: the pod already is as the profile wants it")?;
@@ -299,14 +300,47 @@ fn text(
     Ok(())
 }
 
+/// The place that a change belongs to, with words instead of a pointer, and what it adds there.
+fn grouped(pod: Option<&Json<'_>>, path: &str, value: &Value) -> (String, String) {
+    let tokens: Vec<String> =
+        path.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
+    let tokens = with_names(pod, tokens);
+    let is_item = tokens.last().is_some_and(|t| t == "-" || t.parse::<usize>().is_ok());
+    let (last, parents) = match tokens.split_last() {
+        Some((last, parents)) => (last.as_str(), parents),
+        None => ("", &[][..]),
+    };
+    let parent = parents.join(".");
+    if is_item {
+        (parent, short(value))
+    } else if value.is_object() || value.is_array() {
+        (tokens.join("."), short(value))
+    } else {
+        (parent, format!("{last}={}", short(value).trim_matches('"')))
+    }
+}
+
+/// `spec`, `containers`, `0` as `spec`, `containers[runner]`.
+fn with_names(pod: Option<&Json<'_>>, mut tokens: Vec<String>) -> Vec<String> {
+    let [_, list, index, _, ..] = tokens.as_slice() else { return tokens };
+    let found = index.parse::<usize>().ok().and_then(|index| {
+        pod?.get("spec")?.list(list).get(index).map(|container| container.text("name"))
+    });
+    if let Some(name) = found {
+        let named = format!("{list}[{name}]");
+        tokens.splice(1..3, [named]);
+    }
+    tokens
+}
+
 /// A value on one line.
 fn short(value: &Value) -> String {
     let mut value = value.clone();
     name_scripts(&mut value);
     let named = value.get("name").and_then(Value::as_str).map(str::to_owned);
     let text = match named {
-        Some(name) => match value.get("mountPath").or_else(|| value.get("value")) {
-            Some(Value::String(path)) => format!("{name}: {path}"),
+        Some(name) => match value.get("mountPath") {
+            Some(Value::String(path)) => format!("{path} ({name})"),
             _ => name,
         },
         None => value.to_string(),

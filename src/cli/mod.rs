@@ -7,6 +7,7 @@ mod input;
 pub mod manifests;
 mod output;
 pub mod profiles;
+mod reload;
 pub mod rules;
 pub mod serve;
 

@@ -119,9 +119,14 @@ fn read(path: &Path) -> Result<File, RulesError> {
 impl RuleArgs {
     /// The rules.
     pub fn rules(&self) -> Result<Rules, RulesError> {
-        let Self { profiles, requesters } = self;
-        let requesters = Requesters::parse(requesters.iter().map(String::as_str))?;
-        Ok(Rules::new(profiles.compile()?, requesters))
+        self.compile(&self.profiles.read()?)
+    }
+
+    /// The rules with the profiles of `files`.
+    pub fn compile(&self, files: &[File]) -> Result<Rules, RulesError> {
+        let requesters = Requesters::parse(self.requesters.iter().map(String::as_str))?;
+        let profiles = ProfileSet::compile(files).map_err(RulesError::Profiles)?;
+        Ok(Rules::new(profiles, requesters))
     }
 }
 

@@ -15,10 +15,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::{
     Misconfigured,
     certs::blame,
+    reload::{self, Watched},
     rules::{self, RuleArgs},
 };
 use crate::{
-    admission::Rules,
     certs::{self, Issued},
     server::{self, Limits, PATH, Service, Shutdown, admin},
     telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
@@ -43,6 +43,15 @@ pub struct Args {
     /// The configuration.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// How often to look at the profile files
+    #[arg(
+        long,
+        env = "ARC_ROCM_PROFILES_POLL",
+        default_value = "10s",
+        value_parser = parse_period,
+        value_name = "DURATION"
+    )]
+    pub profiles_poll: Duration,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -137,22 +146,18 @@ enum Ca {
 impl Args {
     /// Serves until `shutdown` is asked for and done with.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let rules = self.rules.rules().map_err(rules::blame)?;
         let logs = self.log.init()?;
         let metrics = Metrics::new(logs.dropped().clone());
-        let serving = self.start(rules, metrics, shutdown).await?;
+        let serving = self.start(metrics, shutdown).await?;
         serving.hint(logs.format());
         serving.join().await
     }
 
     /// Starts to serve.
-    pub async fn start(
-        self,
-        rules: Rules,
-        metrics: Metrics,
-        shutdown: Shutdown,
-    ) -> anyhow::Result<Serving> {
-        let Self { listen, tls, rules: _, log: _ } = self;
+    pub async fn start(self, metrics: Metrics, shutdown: Shutdown) -> anyhow::Result<Serving> {
+        let Self { listen, tls, rules, profiles_poll, log: _ } = self;
+        let (profiles, rules) = Watched::new(rules).map_err(rules::blame)?;
+        metrics.profiles_loaded.set(reload::loaded(&rules));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
         let limits = Limits { shutdown_grace, ..Limits::default() };
@@ -177,6 +182,7 @@ impl Args {
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
         }
+        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service)));
         let admin = admin.spawn(Arc::clone(&service));
         let server = bound.spawn(config, Arc::clone(&service), shutdown);
         tracing::info!(

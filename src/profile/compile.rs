@@ -21,7 +21,7 @@ use crate::selection::{Matcher, pattern::MAX_GPUS};
 pub const BUILTIN_TEXT: &str = include_str!("builtin.yaml");
 
 /// A file's text, under the name that its problems are shown with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct File {
     /// The name.
     pub name: String,

@@ -63,11 +63,11 @@ enum Operator {
 }
 
 /// What is wrong with a `match`: the path below it, as keys and indices, and why.
-pub type MatchProblem = (Vec<String>, String);
+pub(crate) type MatchProblem = (Vec<String>, String);
 
 impl Matcher {
     /// Compiles a `match`; all problems at once.
-    pub fn compile(matches: &Match) -> Result<Self, Vec<MatchProblem>> {
+    pub(crate) fn compile(matches: &Match) -> Result<Self, Vec<MatchProblem>> {
         let Match { scale_sets, namespaces, organizations, repositories, enterprises, selector } =
             matches;
         let mut problems = Vec::new();

@@ -28,6 +28,7 @@ pub struct Metrics {
     refused: Family<Refused, Counter>,
     not_after: Family<Certificate, Gauge>,
     reloads: Family<Reload, Counter>,
+    profile_reloads: Family<Reload, Counter>,
     /// Requests answered 503 for want of memory.
     pub requests_shed: Counter,
     /// Open connections, admin port excluded.
@@ -49,12 +50,12 @@ pub enum CertificateKind {
     Ca,
 }
 
-/// How a reload of the certificate ended.
+/// How a reload of files ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReloadResult {
-    /// The new pair is in use.
+    /// The new content is in use.
     Replaced,
-    /// The new pair is unusable and the old one stays in use.
+    /// The new content is unusable and the old one stays in use.
     Rejected,
 }
 
@@ -98,6 +99,7 @@ impl Metrics {
             refused: Family::default(),
             not_after: Family::default(),
             reloads: Family::default(),
+            profile_reloads: Family::default(),
             requests_shed: Counter::default(),
             connections: Gauge::default(),
             connections_over_cap: Counter::default(),
@@ -113,6 +115,7 @@ impl Metrics {
             refused,
             not_after,
             reloads,
+            profile_reloads,
             requests_shed,
             connections,
             connections_over_cap,
@@ -147,12 +150,18 @@ impl Metrics {
             not_after.clone(),
         );
         registry.register("tls_reloads", "Changes of the certificate files", reloads.clone());
+        registry.register(
+            "profile_reloads",
+            "Changes of the profile files",
+            profile_reloads.clone(),
+        );
         registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
         registry.register("panics", "Panics turned into a 500", panics.clone());
         registry.register("log_lines_dropped", "Log lines lost to a slow reader", dropped);
         // A series that is there from the start at 0 is what an alert can rely on.
         for result in [ReloadResult::Replaced, ReloadResult::Rejected] {
             drop(reloads.get_or_create(&result.labels()));
+            drop(profile_reloads.get_or_create(&result.labels()));
         }
         metrics
     }
@@ -179,6 +188,11 @@ impl Metrics {
     /// Counts a change of the certificate files.
     pub fn reloaded(&self, result: ReloadResult) {
         self.reloads.get_or_create(&result.labels()).inc();
+    }
+
+    /// Counts a change of the profile files.
+    pub fn profiles_reloaded(&self, result: ReloadResult) {
+        self.profile_reloads.get_or_create(&result.labels()).inc();
     }
 
     /// Sets a certificate's end of validity, in seconds since the epoch; `None` if there is none.

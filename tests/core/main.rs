@@ -2,4 +2,5 @@
 
 mod goldens;
 mod memo;
+mod names;
 mod support;

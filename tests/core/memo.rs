@@ -104,7 +104,8 @@ fn a_mount_that_names_another_volume_is_another_review() {
 fn memory_is_bounded_and_the_oldest_goes_first() {
     let rules = Rules::default();
     let review = String::from_utf8(captured("plain")).unwrap();
-    let of_set = |number: usize| review.replace("linux.rocm.gpu.gfx942.2", &format!("set-{number}"));
+    let of_set =
+        |number: usize| review.replace("linux.rocm.gpu.gfx942.2", &format!("set-{number}"));
     for number in 0..100 {
         answer(of_set(number).as_bytes(), &rules).unwrap();
     }

@@ -13,5 +13,6 @@ mod drain;
 mod http;
 mod limits;
 mod process;
+mod same;
 mod server;
 mod tls;

@@ -142,3 +142,54 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     let address = taken.local_addr().unwrap().to_string();
     fails(&["serve", "--bind", &address], "cannot listen on 127.0.0.1:");
 }
+
+#[test]
+fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.crt");
+    let profiles = directory.path().join("profiles");
+    fs::create_dir(&profiles).unwrap();
+    let write = |count: &str| {
+        let text = format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
+             spec: {{extends: rocm, match: {{}}, gpu: {{count: {count}}}}}\n"
+        );
+        fs::write(profiles.join("fleet.yaml"), text).unwrap();
+    };
+    write("1");
+    let arguments = [
+        "--profiles",
+        profiles.to_str().unwrap(),
+        "--profiles-poll",
+        "20ms",
+        "--shutdown-grace",
+        "0s",
+        "--ca-out",
+        ca.to_str().unwrap(),
+    ];
+    let mut serving = serve(&arguments);
+    let ca = fs::read_to_string(&ca).unwrap();
+    let mut gives = |gpus: u32| {
+        let mut client = Client::connect(serving.address, &ca);
+        let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
+        let patch = base64_of(&answer["response"]["patch"]);
+        patch.contains(&format!("--gpus={gpus}\""))
+    };
+    assert!(gives(1));
+    write("4");
+    crate::server::eventually("four GPUs", || gives(4));
+    write("many");
+    let rejected = serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
+    assert_eq!(rejected["message"], "profiles not replaced, the old ones stay");
+    assert!(rejected["problem"].as_str().unwrap().contains("fleet.yaml:4:"), "{rejected}");
+    assert!(gives(4));
+    write("2");
+    crate::server::eventually("two GPUs", || gives(2));
+    signal(&serving.child, "TERM");
+    assert_eq!(exit(serving.child).code(), Some(0));
+}
+
+fn base64_of(text: &Value) -> String {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    String::from_utf8(BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap()).unwrap()
+}

@@ -11,8 +11,8 @@ use crate::{
 
 /// All that the script needs of an image. `cat`, `env` and `sh` are for the commands below.
 const TOOLS: [&str; 14] = [
-    "chmod", "date", "id", "mkdir", "mv", "rm", "sleep", "sort", "stat", "tail", "timeout", "cat", "env",
-    "sh",
+    "chmod", "date", "id", "mkdir", "mv", "rm", "sleep", "sort", "stat", "tail", "timeout", "cat",
+    "env", "sh",
 ];
 
 const DEVICES: &str = "podinfo/gha-render-devices";
@@ -247,7 +247,8 @@ fn credentials_that_the_image_brings_stay(shell: Shell) {
     world.write("config.json", "old");
     let login = format!("--docker-config={}", world.text("secret.json"));
     let folder = world.text("");
-    let end = start(&world, &[&login], &RAN).env("DOCKER_CONFIG", folder.trim_end_matches('/')).run();
+    let end =
+        start(&world, &[&login], &RAN).env("DOCKER_CONFIG", folder.trim_end_matches('/')).run();
     assert_eq!((end.code, world.read("config.json").as_str()), (Some(0), "old"), "{end:#?}");
     let missing = format!("--docker-config={}", world.text("no-such-file"));
     let end = start(&world, &[&missing], &RAN).env("HOME", &world.text("home")).run();
