@@ -67,6 +67,7 @@ impl Args {
         let Self { file, output, request, rules } = self;
         let rules = rules.rules().map_err(rules::blame)?;
         let mut findings = false;
+        let mut is_list = false;
         let mut results = Vec::new();
         for document in input::documents(&file)? {
             match input::kind(&document) {
@@ -75,6 +76,7 @@ impl Args {
                     results.push((document, injected));
                 }
                 Kind::List => {
+                    is_list = true;
                     let items = document.get("items").and_then(Value::as_array);
                     for item in items.into_iter().flatten() {
                         let injected = match input::kind(item) {
@@ -104,7 +106,8 @@ impl Args {
                 }
             }
         }
-        output::write(|out| print(out, output, &results))?;
+        let is_list = is_list || results.len() > 1;
+        output::write(|out| print(out, output, is_list, &results))?;
         Ok(if findings { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
     }
 }
@@ -147,8 +150,12 @@ fn inject(review: &Value, rules: &Rules, findings: &mut bool) -> anyhow::Result<
     }
 }
 
-fn print(out: &mut dyn Write, output: Output, results: &[(Value, Injected)]) -> anyhow::Result<()> {
-    let many = results.len() > 1;
+fn print(
+    out: &mut dyn Write,
+    output: Output,
+    is_list: bool,
+    results: &[(Value, Injected)],
+) -> anyhow::Result<()> {
     for (index, (before, Injected { pod, patch })) in results.iter().enumerate() {
         match output {
             Output::Yaml => {
@@ -157,13 +164,13 @@ fn print(out: &mut dyn Write, output: Output, results: &[(Value, Injected)]) -> 
                 }
                 write!(out, "{}", yaml(pod)?)?;
             }
-            Output::Json if many => {}
+            Output::Json if is_list => {}
             Output::Json => writeln!(out, "{pod:#}")?,
             Output::Patch => writeln!(out, "{patch:#}")?,
             Output::Diff => diff(out, before, pod)?,
         }
     }
-    if many && output == Output::Json {
+    if is_list && output == Output::Json {
         let items: Vec<&Value> = results.iter().map(|(_, injected)| &injected.pod).collect();
         writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
     }
