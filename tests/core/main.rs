@@ -1,4 +1,7 @@
 //! The pure core on real input: captured reviews, generated pods.
 
+mod generate;
 mod goldens;
+mod properties;
 mod support;
+mod validity;
