@@ -15,7 +15,7 @@ use super::{
 use crate::{
     patch::Step,
     pod::Json,
-    profile::template::{RUNNER, name_of},
+    profile::template::{Gpu, RUNNER, name_of},
     quantity::Quantity,
 };
 
@@ -110,11 +110,13 @@ impl<'p> Planner<'p> {
                     self.resource_kept(place, "requests", resource);
                 }
                 match (wanted_limit, want_limit) {
-                    (Some(value), Some(limit))
-                        if limit >= *request && self.limit_fits(resource, &limit) =>
-                    {
-                        let value = Some(value.clone());
-                        self.set_resource(place, "limits", resource, value, Reason::Resources);
+                    (Some(value), Some(limit)) if limit >= *request => {
+                        if self.limit_fits(resource, &limit) {
+                            let value = Some(value.clone());
+                            self.set_resource(place, "limits", resource, value, Reason::Resources);
+                        } else {
+                            self.limit_left_out(place, resource);
+                        }
                     }
                     (Some(_), _) => self.adjusted(
                         place,
@@ -161,11 +163,7 @@ impl<'p> Planner<'p> {
             return (None, None);
         }
         if want_limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
-            self.adjusted(
-                place,
-                &format!(".resources.limits[{resource}]"),
-                "the profile's limit is left out, because it is above spec.resources",
-            );
+            self.limit_left_out(place, resource);
             limit = None;
         }
         self.requested.add(resource, &asked);
@@ -287,12 +285,13 @@ impl<'p> Planner<'p> {
     /// Whether the pod asks for AMD GPUs in its own way, so that the profile's are left out: on
     /// another container, or under another name.
     fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {
-        let is_gpu = self.template.gpu.as_ref().is_some_and(|gpu| gpu.resource == resource);
+        let is_gpu = is_resource(self.template.gpu.as_ref(), resource);
         if !is_gpu || !self.is_runner(place) {
             return false;
         }
-        let own =
-            self.own_gpus().find(|(other, name, _)| !self.is_runner(*other) || *name != resource);
+        let own = self.own_gpus().find(|(other, name, amount)| {
+            !amount.is_zero() && (!self.is_runner(*other) || *name != resource)
+        });
         let Some((other, name, _)) = own else { return false };
         let path = other.label(&format!(".resources[{name}]"));
         let message =
@@ -301,19 +300,17 @@ impl<'p> Planner<'p> {
         true
     }
 
-    /// Each AMD resource that the pod asks for, with its container.
+    /// Each GPU resource that the pod speaks of, with its container.
     fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
-        all_containers(self.spec).flat_map(|place| {
+        let gpu = self.template.gpu.as_ref();
+        let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
+        all_containers(self.spec).flat_map(move |place| {
             let resources = place.container.get("resources");
             ["limits", "requests"].into_iter().flat_map(move |map| {
                 let map = resources.and_then(|resources| resources.get(map));
                 map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
                     let amount = quantity(json)?;
-                    (name.starts_with(AMD) && !amount.is_zero()).then_some((
-                        place,
-                        name.as_ref(),
-                        amount,
-                    ))
+                    is_gpu(name).then_some((place, name.as_ref(), amount))
                 })
             })
         })
@@ -322,19 +319,22 @@ impl<'p> Planner<'p> {
     /// The number of GPUs that the runner ends up with, which the start wrapper checks.
     pub(super) fn runner_gpus(&self) -> u64 {
         let mut own: Vec<(&str, u64)> = Vec::new();
+        let gpu = self.template.gpu.as_ref();
         let mut elsewhere = false;
         for (place, name, amount) in self.own_gpus() {
-            if !self.is_runner(place) {
-                elsewhere = true;
-            } else if !own.iter().any(|(other, _)| *other == name) {
+            let is_runner = self.is_runner(place);
+            elsewhere |= !amount.is_zero() && !(is_runner && is_resource(gpu, name));
+            if is_runner && !own.iter().any(|(other, _)| *other == name) {
                 own.push((name, amount.whole().unwrap_or_default()));
             }
         }
-        if own.is_empty() && !elsewhere {
-            self.template.gpu.as_ref().map_or(0, |gpu| u64::from(gpu.count))
-        } else {
-            own.iter().map(|(_, amount)| amount).sum()
+        if let Some(gpu) = gpu
+            && !elsewhere
+            && !own.iter().any(|(name, _)| *name == gpu.resource)
+        {
+            return u64::from(gpu.count);
         }
+        own.iter().map(|(_, amount)| amount).sum()
     }
 
     fn is_runner(&self, place: Place<'_>) -> bool {
@@ -343,6 +343,14 @@ impl<'p> Planner<'p> {
 
     fn resource_kept(&mut self, place: Place<'p>, map: &str, resource: &str) {
         self.kept(Code::ResourceKept, place.label(&format!(".resources.{map}[{resource}]")));
+    }
+
+    fn limit_left_out(&mut self, place: Place<'p>, resource: &str) {
+        self.adjusted(
+            place,
+            &format!(".resources.limits[{resource}]"),
+            "the profile's limit is left out, because it is above spec.resources",
+        );
     }
 
     fn adjusted(&mut self, place: Place<'p>, rest: &str, message: &str) {
@@ -372,6 +380,11 @@ impl Requested {
     fn get(&self, resource: &str) -> Option<&Quantity> {
         self.0.iter().find(|(other, _)| other == resource).map(|(_, sum)| sum)
     }
+}
+
+/// Whether `resource` is that of the profile's GPUs.
+fn is_resource(gpu: Option<&Gpu>, resource: &str) -> bool {
+    gpu.is_some_and(|gpu| gpu.resource == resource)
 }
 
 /// The resources of either map, each once.

@@ -60,6 +60,8 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let shared = shared_volumes.as_deref().unwrap_or_default();
     if let Some(dind) = dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
         parts.dind(dind, shared);
+    } else if shared.iter().any(|shared| dind::uses_pod_name(&shared.sub_path_expr)) {
+        parts.runner_env.push(dind::pod_name());
     }
     for shared in shared {
         parts.volumes.push(shared_volume(shared));

@@ -38,8 +38,11 @@ pub(crate) fn steps(
     table: &'static [(&'static str, Change)],
     most: usize,
 ) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..table.len(), any::<u64>())
-        .prop_map(|(index, seed)| Step { name: table[index].0, change: table[index].1, seed });
+    let step = (0..table.len(), any::<u64>()).prop_map(|(index, seed)| Step {
+        name: table[index].0,
+        change: table[index].1,
+        seed,
+    });
     prop::collection::vec(step, 0..=most)
 }
 

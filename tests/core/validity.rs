@@ -119,7 +119,9 @@ fn one_container(spec: &Value, list: &str, container: &Value, found: &mut Findin
     for probe in ["startupProbe", "livenessProbe", "readinessProbe", "lifecycle"] {
         let Some(value) = container.get(probe).filter(|value| !value.is_null()) else { continue };
         found.check(list == "containers" || is_sidecar, || {
-            format!("{name}: {probe} may not be set for init containers without restartPolicy=Always")
+            format!(
+                "{name}: {probe} may not be set for init containers without restartPolicy=Always"
+            )
         });
         if probe != "lifecycle" {
             let handlers = given(value, &HANDLERS).count();
@@ -145,9 +147,8 @@ fn one_container(spec: &Value, list: &str, container: &Value, found: &mut Findin
 
 fn mounts(spec: &Value, container: &Value, found: &mut Findings) {
     let name = text(container, "name");
-    let volume = |wanted: &str| {
-        items(&spec["volumes"]).iter().find(|volume| text(volume, "name") == wanted)
-    };
+    let volume =
+        |wanted: &str| items(&spec["volumes"]).iter().find(|volume| text(volume, "name") == wanted);
     let mounts = items(&container["volumeMounts"]);
     let devices = items(&container["volumeDevices"]);
     let paths = mounts.iter().map(|mount| text(mount, "mountPath"));

@@ -98,9 +98,6 @@ impl Parts {
         args.extend(each(extra_args));
 
         let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
-        let uses_pod_name = |expression: &Option<String>| {
-            expression.as_ref().is_some_and(|text| text.contains("$(POD_NAME)"))
-        };
         if uses_pod_name(&data_root.sub_path_expr)
             || shared.iter().any(|shared| uses_pod_name(&shared.sub_path_expr))
         {
@@ -143,7 +140,13 @@ impl Parts {
     }
 }
 
-fn pod_name() -> Value {
+/// Whether a mount's `subPathExpr` needs [`pod_name`].
+#[expect(clippy::ref_option, reason = "the form that the specs have")]
+pub(super) fn uses_pod_name(expression: &Option<String>) -> bool {
+    expression.as_ref().is_some_and(|text| text.contains("$(POD_NAME)"))
+}
+
+pub(super) fn pod_name() -> Value {
     json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
 }
 

@@ -79,7 +79,10 @@ fn remove_container(pod: &mut Value, dice: &mut Dice) {
 
 fn label(pod: &mut Value, _: &mut Dice) {
     object(&mut pod["metadata"], "labels")["example.com/seen"] = "yes".into();
-    object(&mut pod["metadata"], "annotations").as_object_mut().unwrap().remove("arc-rocm.dev/status");
+    object(&mut pod["metadata"], "annotations")
+        .as_object_mut()
+        .unwrap()
+        .remove("arc-rocm.dev/status");
 }
 
 fn reverse(pod: &mut Value, dice: &mut Dice) {

@@ -68,8 +68,7 @@ pub(super) fn pod_security(pod: &mut Value, dice: &mut Dice) {
             }
         }
         _ => {
-            context["sysctls"] =
-                json!([{"name": dice.pick(&["net.core.somaxconn", "kernel.shm_rmid_forced"]),
+            context["sysctls"] = json!([{"name": dice.pick(&["net.core.somaxconn", "kernel.shm_rmid_forced"]),
                         "value": "1"}]);
         }
     }
@@ -95,8 +94,10 @@ pub(super) fn scheduling(pod: &mut Value, dice: &mut Dice) {
     let spec = &mut pod["spec"];
     match dice.below(7) {
         0 => object(spec, "nodeSelector")["pytorch"] = dice.pick(&["yes", "no", ""]).into(),
-        1 => object(spec, "nodeSelector")[dice.pick(&KEYS)] =
-            dice.pick(&["Always", "", "File"]).into(),
+        1 => {
+            object(spec, "nodeSelector")[dice.pick(&KEYS)] =
+                dice.pick(&["Always", "", "File"]).into()
+        }
         2 => list(spec, "tolerations").push(dice.pick(&[
             json!({"key": "amd.com/gpu", "operator": "Exists"}),
             json!({"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"}),
@@ -145,7 +146,6 @@ pub(super) fn pod_defaults(pod: &mut Value, dice: &mut Dice) {
         ("automountServiceAccountToken", json!(false)),
         ("activeDeadlineSeconds", json!(3600)),
         ("runtimeClassName", json!("kata")),
-        ("preemptionPolicy", json!("Never")),
         ("os", json!({"name": "linux"})),
     ]);
     if field == "serviceAccountName" {
@@ -303,10 +303,13 @@ pub(super) fn device(pod: &mut Value, dice: &mut Dice) {
     let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
     let volumes = list(&mut pod["spec"], "volumes");
     if !volumes.iter().any(|volume| volume["name"] == "block") {
-        volumes.push(if dice.chance(80) { claim } else { json!({"name": "block", "emptyDir": {}}) });
+        volumes.push(if dice.chance(80) {
+            claim
+        } else {
+            json!({"name": "block", "emptyDir": {}})
+        });
     }
     if dice.chance(50) {
         runner(pod)["volumeDevices"] = json!([{"name": "block", "devicePath": "/dev/own"}]);
     }
 }
-

@@ -31,7 +31,9 @@ impl Whole<'_> {
                 }
                 Ok(())
             }
-            (Value::Array(before), Value::Array(after)) => self.list(before, after, path),
+            (Value::Array(before), Value::Array(after)) if !path.ends_with("/args") => {
+                self.list(before, after, path)
+            }
             _ => Err(format!("{path}: {before} became {after}")),
         }
     }
@@ -109,10 +111,9 @@ impl Whole<'_> {
         let note = &self.before["metadata"]["annotations"]["kubernetes.io/limit-ranger"];
         let note = note.as_str().unwrap_or_default();
         [("requests", "request"), ("limits", "limit")].iter().any(|(map, kind)| {
-            path.strip_prefix(&format!("/spec/containers/runner/resources/{map}/"))
-                .is_some_and(|resource| {
-                    note.contains(&format!("{resource} {kind} for container runner"))
-                })
+            path.strip_prefix(&format!("/spec/containers/runner/resources/{map}/")).is_some_and(
+                |resource| note.contains(&format!("{resource} {kind} for container runner")),
+            )
         })
     }
 }
@@ -141,7 +142,7 @@ fn default_policy(image: &str) -> &'static str {
 fn same_command(before: &Value, after: &Value) -> Result<(), String> {
     let words = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (words(&before["command"]), words(&after["command"]));
-    let is_chart = old == [CHART_COMMAND] && words(&before["args"]).is_empty();
+    let is_chart = (old.is_empty() || old == [CHART_COMMAND]) && words(&before["args"]).is_empty();
     let is_wrapped = new.get(2).is_some_and(|script| script == scripts::START);
     let inner = match new.iter().position(|word| word == "--").filter(|_| is_wrapped) {
         Some(end) => &new[end + 1..],

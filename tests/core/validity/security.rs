@@ -34,9 +34,11 @@ fn one(pod: &Value, container: &Value, found: &mut Findings) {
             format!("{name}: allowPrivilegeEscalation false with privileged")
         });
         let admin = items(&own["capabilities"]["add"]).iter().any(|cap| cap == "CAP_SYS_ADMIN");
-        found.check(!admin, || format!("{name}: allowPrivilegeEscalation false with CAP_SYS_ADMIN"));
+        found
+            .check(!admin, || format!("{name}: allowPrivilegeEscalation false with CAP_SYS_ADMIN"));
     }
-    let effective = |field: &'static str| if own[field].is_null() { &pod[field] } else { &own[field] };
+    let effective =
+        |field: &'static str| if own[field].is_null() { &pod[field] } else { &own[field] };
     let is_root = *effective("runAsUser") == 0;
     let non_root = *effective("runAsNonRoot") == true;
     found.check(!(is_root && non_root), || format!("{name}: runAsNonRoot with user 0"));
