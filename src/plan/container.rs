@@ -5,17 +5,12 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Docker, Place, Planner, Reason, Winner, canonical,
-    covers::covers,
-    docker,
-    field::At,
-    merge::{container_field, same_item},
-    text, volumes,
+    Code, Docker, Place, Planner, Reason, Winner, covers::covers, docker, field::At,
+    merge::container_field, text,
 };
 use crate::{
     patch::Step,
-    pod::Json,
-    profile::template::{DIND, GID_VARIABLE, INIT_EXTERNALS, PODINFO_VOLUME, RUNNER, name_of},
+    profile::template::{DIND, GID_VARIABLE, INIT_EXTERNALS, RUNNER, name_of},
 };
 
 /// The image that ARC's charts fill in; whatever its tag, nobody counts as having written it.
@@ -60,6 +55,7 @@ impl<'p> Planner<'p> {
         for wanted in template.containers.iter().filter(|wanted| name_of(wanted) != RUNNER) {
             self.container("containers", wanted, None);
         }
+        self.complete_limits();
     }
 
     /// Puts one container in, or merges it with the one of its name. `before` is the index at

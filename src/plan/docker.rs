@@ -225,7 +225,11 @@ impl<'p> Planner<'p> {
             return true;
         }
         match self.docker {
-            Docker::Ours => true,
+            // An empty volume would hide the runner's externals where nothing can copy them.
+            Docker::Ours => {
+                self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
+                    || Place::find(self.spec, "containers", INIT_EXTERNALS).is_none()
+            }
             Docker::Own(own) => {
                 self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
                     && own.container.list("volumeMounts").iter().any(|there| {

@@ -52,7 +52,15 @@ impl<'p> Planner<'p> {
         let is_unwritten = |there: &Json<'_>| is_default(Owner::Pod, field, there);
         let steps = [Step::Key("spec"), Step::Key(field)];
         let label = format!("spec.{field}");
-        self.field(At { steps: &steps, label: &label }, there, wanted, pod_field(field));
+        let at = At { steps: &steps, label: &label };
+        if field == "resources" {
+            let wanted = self.fit_pod_resources(wanted);
+            if !wanted.as_object().is_some_and(Map::is_empty) {
+                self.field(at, there, &wanted, pod_field(field));
+            }
+            return;
+        }
+        self.field(at, there, wanted, pod_field(field));
         match field {
             "priorityClassName" if there.is_none_or(is_unwritten) => self.recompute_priority(),
             // The old name of the same field; the API server refuses a pod in which they differ.

@@ -1,8 +1,6 @@
 //! Requests and limits: the author's hold, the profile's fill the gaps, and what comes out is
 //! always something that the API server accepts.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,7 +13,7 @@ use super::{
 use crate::{
     patch::Step,
     pod::Json,
-    profile::template::{Gpu, RUNNER, name_of},
+    profile::template::{Gpu, RUNNER},
     quantity::Quantity,
 };
 
@@ -27,10 +25,6 @@ const AMD: &str = "amd.com/";
 /// (`plugin/pkg/admission/limitranger`): `LimitRanger plugin set: cpu, memory request for
 /// container runner; cpu limit for container runner`.
 const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
-
-/// What containers that we add or fill in ask for, by resource.
-#[derive(Default)]
-pub(super) struct Requested(Vec<(String, Quantity)>);
 
 /// One resource of one container.
 #[derive(Clone, Debug, Default)]
@@ -47,11 +41,6 @@ struct Pair {
 pub(crate) fn is_exact(resource: &str) -> bool {
     resource.starts_with("hugepages-")
         || (resource.contains('/') && !resource.contains("kubernetes.io/"))
-}
-
-/// Whether a pod-level request or limit can hold for this resource (KEP-2837).
-fn is_pod_level(resource: &str) -> bool {
-    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
 }
 
 impl<'p> Planner<'p> {
@@ -96,14 +85,13 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "requests", resource, request, Reason::Resources);
                 self.set_resource(place, "limits", resource, limit, Reason::Resources);
             }
-            (Some(request), None) if is_exact(resource) => {
+            // Its limit comes with `complete_limits`.
+            (Some(_), None) if is_exact(resource) => {
                 if differs(&written_request, &want_request)
                     || differs(&written_request, &want_limit)
                 {
                     self.resource_kept(place, "requests", resource);
                 }
-                let limit = Some(Value::from(request.to_string()));
-                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
             }
             (Some(request), None) => {
                 if differs(&written_request, &want_request) {
@@ -195,62 +183,33 @@ impl<'p> Planner<'p> {
         if there.is_some() && there == quantity_of(&value) {
             return;
         }
+        if let Some(amount) = quantity_of(&value) {
+            self.requested.set(place, map, resource, amount);
+        }
         let steps = place.steps(&[Step::Key("resources"), Step::Key(map), Step::Key(resource)]);
         self.edits.set(&steps, value, reason);
     }
 
-    /// Takes what does not fit into the pod's own resources out of a new container.
-    pub(super) fn fit_resources(&mut self, container: &mut Cow<'_, Value>) {
-        let Some(wanted) = container.get("resources").cloned() else { return };
-        let requests = members(wanted.get("requests"));
-        let limits = members(wanted.get("limits"));
-        for resource in names(requests, limits) {
-            let get = |map: Option<&Map<String, Value>>| map?.get(resource).and_then(quantity_of);
-            let Some(asked) = get(requests).or_else(|| get(limits)) else { continue };
-            let fits = self.request_fits(&Json::Null, resource, &asked)
-                && get(limits).is_none_or(|limit| self.limit_fits(resource, &limit));
-            if fits {
-                self.requested.add(resource, &asked);
-                continue;
-            }
-            for map in ["requests", "limits"] {
-                if let Some(Value::Object(map)) =
-                    container.to_mut().pointer_mut(&format!("/resources/{map}"))
-                {
-                    map.remove(resource);
+    /// A request of an extended resource without its limit makes the pod invalid, and a runner
+    /// with an invalid pod is lost for ever.
+    pub(super) fn complete_limits(&mut self) {
+        for place in all_containers(self.spec) {
+            let requests = place.container.at(&["resources", "requests"]).map(Json::members);
+            for (resource, request) in requests.unwrap_or_default() {
+                let limit = place.container.at(&["resources", "limits", resource]);
+                let Some(request) = quantity(request) else { continue };
+                if limit.is_some() || !is_exact(resource) {
+                    continue;
                 }
+                self.adjusted(
+                    place,
+                    &format!(".resources.limits[{resource}]"),
+                    "an extended resource needs a limit equal to its request, so it was added",
+                );
+                let limit = Some(Value::from(request.to_string()));
+                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
             }
-            let path = format!("spec[{}].resources[{resource}]", name_of(container));
-            let message = "the profile's request is left out, because it is above spec.resources";
-            self.conflict(Code::ResourceAdjusted, Winner::Author, path, message.to_owned());
         }
-    }
-
-    /// Whether the pod-level request, if the author set one, has room for one more container that
-    /// asks for `asked`.
-    fn request_fits(&self, container: &Json<'_>, resource: &str, asked: &Quantity) -> bool {
-        let pod = self.spec.get("resources");
-        let level = |map| pod.and_then(|pod| pod.at(&[map, resource])).and_then(quantity);
-        let Some(cap) = level("requests").or_else(|| level("limits")) else { return true };
-        if !is_pod_level(resource) {
-            return true;
-        }
-        let others = all_containers(self.spec)
-            .filter(|place| !std::ptr::eq(place.container, container))
-            .filter_map(|place| {
-                let get =
-                    |map| place.container.at(&["resources", map, resource]).and_then(quantity);
-                get("requests").or_else(|| get("limits"))
-            });
-        let sum = others
-            .chain(self.requested.get(resource).cloned())
-            .try_fold(asked.clone(), |sum, next| sum.checked_add(&next));
-        sum.is_some_and(|sum| sum <= cap)
-    }
-
-    fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
-        let cap = self.spec.at(&["resources", "limits", resource]).and_then(quantity);
-        !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
     }
 
     /// What the container says of a resource.
@@ -363,32 +322,13 @@ impl<'p> Planner<'p> {
     }
 }
 
-// === impl Requested ===
-
-impl Requested {
-    fn add(&mut self, resource: &str, amount: &Quantity) {
-        match self.0.iter_mut().find(|(other, _)| other == resource) {
-            Some((_, sum)) => {
-                if let Some(more) = sum.checked_add(amount) {
-                    *sum = more;
-                }
-            }
-            None => self.0.push((resource.to_owned(), amount.clone())),
-        }
-    }
-
-    fn get(&self, resource: &str) -> Option<&Quantity> {
-        self.0.iter().find(|(other, _)| other == resource).map(|(_, sum)| sum)
-    }
-}
-
 /// Whether `resource` is that of the profile's GPUs.
 fn is_resource(gpu: Option<&Gpu>, resource: &str) -> bool {
     gpu.is_some_and(|gpu| gpu.resource == resource)
 }
 
 /// The resources of either map, each once.
-fn names<'v>(
+pub(super) fn names<'v>(
     requests: Option<&'v Map<String, Value>>,
     limits: Option<&'v Map<String, Value>>,
 ) -> impl Iterator<Item = &'v str> {

@@ -2,6 +2,7 @@
 
 mod generate;
 mod goldens;
+mod invalid_pods;
 mod properties;
 mod support;
 mod validity;

@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// What a mount or device is told when its volume is nowhere: the one rule that the plan repairs.
-pub(crate) const NO_VOLUME: &str = "no such volume";
+const NO_VOLUME: &str = "no such volume";
+
+/// The ends of what a pod is told that the plan repairs.
+pub(crate) const REPAIRED: [&str; 2] = [NO_VOLUME, "must equal limit None"];
 
 /// The volume sources of a pod.
 const SOURCES: [&str; 19] = [

@@ -226,6 +226,8 @@ fn pod_field(spec: &mut Value, dice: &mut Dice) {
             "labelSelector": {}}]),
         ),
         ("preemptionPolicy", json!("Never")),
+        ("resources", json!({"requests": {"cpu": "60"}, "limits": {"memory": "1000Gi"}})),
+        ("resources", json!({"limits": {"cpu": "128", "memory": "9000Gi"}})),
     ]);
     let pod = template(spec);
     if field == "dnsPolicy" {
