@@ -9,7 +9,7 @@ use super::{
     Code, Place, Planner, Winner, all_containers,
     container::members,
     covers::{quantity, quantity_of},
-    resources::{is_exact, names},
+    resources::{is_exact, is_huge, names},
 };
 use crate::{pod::Json, profile::template::name_of, quantity::Quantity};
 
@@ -26,7 +26,7 @@ pub(super) struct Requested<'p> {
 
 /// Whether a pod-level request or limit can hold for this resource (KEP-2837).
 fn is_pod_level(resource: &str) -> bool {
-    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
+    matches!(resource, "cpu" | "memory") || is_huge(resource)
 }
 
 impl<'p> Planner<'p> {
@@ -35,15 +35,22 @@ impl<'p> Planner<'p> {
         let Some(wanted) = container.get("resources").cloned() else { return };
         let requests = members(wanted.get("requests"));
         let limits = members(wanted.get("limits"));
-        for resource in names(requests, limits) {
-            let get = |map: Option<&Map<String, Value>>| map?.get(resource).and_then(quantity_of);
-            let Some(asked) = get(requests).or_else(|| get(limits)) else { continue };
+        let get =
+            |map: Option<&Map<String, Value>>, resource| map?.get(resource).and_then(quantity_of);
+        let (huge, others): (Vec<_>, Vec<_>) =
+            names(requests, limits).partition(|resource| is_huge(resource));
+        let mut has_memory = false;
+        for resource in others.into_iter().chain(huge) {
+            let (request, limit) = (get(requests, resource), get(limits, resource));
+            let Some(asked) = request.or_else(|| limit.clone()) else { continue };
+            let path = format!("spec[{}].resources[{resource}]", name_of(container));
             let fits = self.request_fits(&Json::Null, resource, &asked)
-                && get(limits).is_none_or(|limit| self.limit_fits(resource, &limit));
-            if fits {
+                && limit.as_ref().is_none_or(|limit| self.limit_fits(resource, limit));
+            if fits && (has_memory || !is_huge(resource)) {
+                has_memory |= matches!(resource, "cpu" | "memory");
                 self.requested.add(resource, &asked);
                 self.requested.new.push(("requests", resource.to_owned(), asked));
-                if let Some(limit) = get(limits) {
+                if let Some(limit) = limit {
                     self.requested.new.push(("limits", resource.to_owned(), limit));
                 }
                 continue;
@@ -55,10 +62,31 @@ impl<'p> Planner<'p> {
                     map.remove(resource);
                 }
             }
-            let path = format!("spec[{}].resources[{resource}]", name_of(container));
-            let message = "the profile's request is left out, because it is above spec.resources";
-            self.conflict(Code::ResourceAdjusted, Winner::Author, path, message.to_owned());
+            if fits {
+                self.huge_pages_left_out(path);
+            } else {
+                let message =
+                    "the profile's request is left out, because it is above spec.resources";
+                self.conflict(Code::ResourceAdjusted, Winner::Author, path, message.to_owned());
+            }
         }
+    }
+
+    /// Whether the container at `place` ends up with CPU or memory of its own.
+    pub(super) fn asks_for_memory(&self, place: Place<'p>) -> bool {
+        ["cpu", "memory"].iter().any(|&resource| {
+            ["requests", "limits"]
+                .iter()
+                .any(|map| place.container.at(&["resources", map, resource]).is_some())
+                || self.requested.set.iter().any(|(container, _, name, _)| {
+                    std::ptr::eq(*container, place.container) && name == resource
+                })
+        })
+    }
+
+    pub(super) fn huge_pages_left_out(&mut self, path: String) {
+        let message = "left out, because huge pages need CPU or memory beside them".to_owned();
+        self.conflict(Code::ResourceAdjusted, Winner::Author, path, message);
     }
 
     /// Whether the pod-level request, if the author set one, has room for one more container that

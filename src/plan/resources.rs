@@ -36,11 +36,15 @@ struct Pair {
     limit_filled: bool,
 }
 
+/// Whether the resource is huge pages, which a container gets only beside CPU or memory.
+pub(super) fn is_huge(resource: &str) -> bool {
+    resource.starts_with("hugepages-")
+}
+
 /// Whether requests and limits of this resource must be equal, and one needs the other:
 /// extended resources and huge pages (`pkg/apis/core/v1/helper`, `IsOvercommitAllowed`).
 pub(crate) fn is_exact(resource: &str) -> bool {
-    resource.starts_with("hugepages-")
-        || (resource.contains('/') && !resource.contains("kubernetes.io/"))
+    is_huge(resource) || (resource.contains('/') && !resource.contains("kubernetes.io/"))
 }
 
 impl<'p> Planner<'p> {
@@ -48,8 +52,14 @@ impl<'p> Planner<'p> {
     pub(super) fn resources(&mut self, place: Place<'p>, wanted: &Value) {
         let limits = members(wanted.get("limits"));
         let requests = members(wanted.get("requests"));
-        for resource in names(requests, limits) {
+        let (huge, others): (Vec<_>, Vec<_>) =
+            names(requests, limits).partition(|resource| is_huge(resource));
+        for resource in others.into_iter().chain(huge) {
             if self.gpus_are_elsewhere(place, resource) {
+                continue;
+            }
+            if is_huge(resource) && !self.asks_for_memory(place) {
+                self.huge_pages_left_out(place.label(&format!(".resources[{resource}]")));
                 continue;
             }
             let wanted_request = requests.and_then(|map| map.get(resource));
