@@ -107,6 +107,7 @@ impl<'p> Planner<'p> {
                 self.use_volume(text(mount, "name"));
             }
         }
+        self.fit_user(&mut new);
         self.fit_resources(&mut new);
         self.fit_ports(&mut new);
         self.fit_resize_policy(&mut new);

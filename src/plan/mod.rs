@@ -18,6 +18,7 @@ mod mounts;
 mod resources;
 mod security;
 mod start;
+mod users;
 mod volumes;
 
 pub use conflict::{Code, Conflict, Reason, Winner};

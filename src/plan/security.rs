@@ -20,12 +20,21 @@ impl<'p> Planner<'p> {
         let there = place.container.get("securityContext");
         let steps = place.steps(&[Step::Key("securityContext")]);
         let label = place.label(".securityContext");
-        self.security(At { steps: &steps, label: &label }, there, wanted);
+        let user = self.container_user_excluded(there, wanted);
+        self.security(At { steps: &steps, label: &label }, there, wanted, user);
     }
 
-    fn security(&mut self, at: At<'_>, there: Option<&Json<'_>>, wanted: &Value) {
+    /// `more` is a field that something else than what is `there` excludes.
+    fn security(
+        &mut self,
+        at: At<'_>,
+        there: Option<&Json<'_>>,
+        wanted: &Value,
+        more: Option<(&'static str, &'static str)>,
+    ) {
         let Value::Object(members) = wanted else { return };
-        let excluded = excluded(there, members);
+        let mut excluded = excluded(there, members);
+        excluded.extend(more);
         if excluded.is_empty() {
             return self.field(at, there, wanted, container_field("securityContext"));
         }
@@ -44,7 +53,8 @@ impl<'p> Planner<'p> {
             let steps = [Step::Key("spec"), Step::Key(field)];
             let at = At { steps: &steps, label: "spec.securityContext" };
             let wanted = self.fit_sysctls(wanted);
-            self.security(at, self.spec.get(field), &wanted);
+            let user = self.pod_user_excluded(&wanted);
+            self.security(at, self.spec.get(field), &wanted, user);
             return true;
         }
         if self.spec.get(field).is_some_and(|there| covers(there, wanted)) {
@@ -93,41 +103,9 @@ impl<'p> Planner<'p> {
         Cow::Owned(wanted)
     }
 
-    fn security_kept(&mut self, path: String, why: &str) {
+    pub(super) fn security_kept(&mut self, path: String, why: &str) {
         let message = format!("left out, because the pod says {why}");
         self.conflict(Code::SecurityKept, Winner::Author, path, message);
-    }
-
-    /// What a dind container needs beside its own security context to be root: the pod's
-    /// `runAsUser`, `runAsGroup` and `runAsNonRoot` hold for each container that says nothing.
-    pub(super) fn root_fields(&self, dind: &Value) -> Vec<(&'static str, Value)> {
-        let own = dind.get("securityContext");
-        let says = |field: &str| own.is_some_and(|own| own.get(field).is_some());
-        let pods = self.spec.get("securityContext");
-        let templates = self.template.spec.get("securityContext");
-        let number = |field: &str| {
-            let pods = pods.and_then(|context| context.get(field));
-            let pods = pods.and_then(|json| match json {
-                Json::Number(number) => number.as_i64(),
-                _ => None,
-            });
-            pods.or_else(|| templates.and_then(|context| context.get(field)?.as_i64()))
-        };
-        let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool())
-            == Some(true)
-            || templates.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true);
-        let other_user = number("runAsUser").is_some_and(|user| user != 0);
-        let mut fields = Vec::new();
-        if (non_root || other_user) && !says("runAsUser") {
-            fields.push(("runAsUser", Value::from(0)));
-        }
-        if non_root && !says("runAsNonRoot") {
-            fields.push(("runAsNonRoot", Value::from(false)));
-        }
-        if number("runAsGroup").is_some_and(|group| group != 0) && !says("runAsGroup") {
-            fields.push(("runAsGroup", Value::from(0)));
-        }
-        fields
     }
 }
 

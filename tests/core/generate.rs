@@ -3,6 +3,7 @@
 //! A case is a base and a list of small changes, each a function with a seed of its own: proptest
 //! shrinks a failure to the few changes that matter.
 
+pub(crate) mod api_server;
 pub(crate) mod foreign;
 pub(crate) mod pods;
 pub(crate) mod profiles;

@@ -3,6 +3,7 @@
 //! `ARC_ROCM_PROPTEST_CASES` sets the number of cases; 256 without.
 
 mod kept;
+mod reach;
 
 use arc_rocm::admission::{Outcome, Rules, answer};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -10,7 +11,7 @@ use proptest::{prelude::*, test_runner::Config};
 use serde_json::{Value, json};
 
 use crate::{
-    generate::{SECRET, apply, foreign, pods, profiles, steps},
+    generate::{SECRET, api_server, apply, foreign, pods, profiles, steps},
     support::{Answered, ask, review, with_pod},
     validity,
 };
@@ -121,10 +122,7 @@ proptest! {
         let discreet = assert_discreet(&review, &rules);
         prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err()));
 
-        let was_valid = validity::problems(before)
-            .iter()
-            .all(|problem| validity::REPAIRED.iter().any(|end| problem.ends_with(end)));
-        if was_valid {
+        if is_repairable(&validity::problems(before)) {
             let mut problems = validity::problems(&answered.pod);
             problems.extend(validity::priority_problem(before, &answered.pod));
             prop_assert!(problems.is_empty(), "{}", show(&format!("{problems:#?}")));
@@ -133,6 +131,15 @@ proptest! {
         let again = with_pod(&review, answered.pod.clone());
         let second = ask(&again, &rules);
         prop_assert!(second.operations().is_empty(), "second pass: {:#}\n{}", second.patch, show(""));
+
+        let defaulted = with_pod(&review, api_server::again(&answered.pod));
+        let reinvoked = ask(&defaulted, &rules);
+        prop_assert!(
+            reinvoked.operations().is_empty(),
+            "as the API server gives it back: {:#}\n{}",
+            reinvoked.patch,
+            show("")
+        );
 
         let touched = with_pod(&review, apply(answered.pod.clone(), &foreign));
         let repaired = ask(&touched, &rules);
@@ -190,6 +197,13 @@ proptest! {
         let discreet = assert_discreet(&review, builtin());
         prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err(), &review, &answered));
     }
+}
+
+/// Whether a pod is valid but for what the plan repairs.
+fn is_repairable(problems: &[String]) -> bool {
+    let is_repaired =
+        |problem: &String| validity::REPAIRED.iter().any(|end| problem.ends_with(end));
+    problems.iter().all(is_repaired)
 }
 
 fn builtin() -> &'static Rules {

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Change, Dice, SECRET, each_object, list, object, some_container};
+use super::{
+    Change, Dice, SECRET,
+    api_server::{defaults, mount_token},
+    each_object, list, object, some_container,
+};
 
 pub(crate) const TABLE: &[(&str, Change)] = &[
     ("strip_restart_policy", strip_restart_policy),
@@ -14,7 +18,7 @@ pub(crate) const TABLE: &[(&str, Change)] = &[
     ("remove_container", remove_container),
     ("label", label),
     ("reverse", reverse),
-    ("api_server", api_server),
+    ("defaults", defaults),
     ("mount_token", mount_token),
     ("change_env", change_env),
     ("harden", harden),
@@ -88,68 +92,6 @@ fn label(pod: &mut Value, _: &mut Dice) {
 fn reverse(pod: &mut Value, dice: &mut Dice) {
     let field = dice.pick(&["containers", "initContainers", "volumes"]);
     list(&mut pod["spec"], field).reverse();
-}
-
-/// What the API server fills in after a webhook: defaults, and a limit as the request.
-fn api_server(pod: &mut Value, _: &mut Dice) {
-    for field in ["containers", "initContainers"] {
-        for container in list(&mut pod["spec"], field) {
-            let defaults = [
-                ("resources", json!({})),
-                ("terminationMessagePath", "/dev/termination-log".into()),
-                ("terminationMessagePolicy", "File".into()),
-                ("imagePullPolicy", "IfNotPresent".into()),
-            ];
-            for (field, default) in defaults {
-                if container[field].is_null() {
-                    container[field] = default;
-                }
-            }
-            let limits = container["resources"]["limits"].as_object().cloned();
-            for (resource, limit) in limits.into_iter().flatten() {
-                let requests = object(&mut container["resources"], "requests");
-                if requests[&resource].is_null() {
-                    requests[&resource] = limit;
-                }
-            }
-            each_object(container, &mut |object| {
-                if object["containerPort"].is_number() && object["protocol"].is_null() {
-                    object["protocol"] = "TCP".into();
-                }
-                if let Some(reference) = object["fieldRef"].as_object_mut() {
-                    reference.entry("apiVersion").or_insert("v1".into());
-                }
-                object.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-            });
-        }
-    }
-    for volume in list(&mut pod["spec"], "volumes") {
-        for source in ["configMap", "secret", "downwardAPI", "projected"] {
-            if let Some(source) = volume[source].as_object_mut() {
-                source.entry("defaultMode").or_insert(420.into());
-            }
-        }
-        volume.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    }
-    pod["spec"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    if pod["spec"].get("priority").is_none() {
-        pod["spec"]["priority"] = 1000.into();
-    }
-}
-
-/// The ServiceAccount plugin runs again and mounts its token into new containers.
-fn mount_token(pod: &mut Value, _: &mut Dice) {
-    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
-    for container in list(&mut pod["spec"], "initContainers") {
-        let mounts = list(container, "volumeMounts");
-        if !mounts.iter().any(|mount| mount["mountPath"] == path) {
-            mounts.push(json!({"name": "token", "mountPath": path, "readOnly": true}));
-        }
-    }
-    let volumes = list(&mut pod["spec"], "volumes");
-    if !volumes.iter().any(|volume| volume["name"] == "token") {
-        volumes.push(json!({"name": "token", "projected": {"sources": [], "defaultMode": 420}}));
-    }
 }
 
 fn change_env(pod: &mut Value, dice: &mut Dice) {

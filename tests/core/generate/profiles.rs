@@ -251,6 +251,7 @@ fn pod_security(spec: &mut Value, dice: &mut Dice) {
     let (field, value) = dice.pick(&[
         ("fsGroup", json!(1001)),
         ("runAsUser", json!(1001)),
+        ("runAsUser", json!(0)),
         ("runAsNonRoot", json!(true)),
         ("supplementalGroups", json!([44])),
         ("sysctls", json!([{"name": "net.core.somaxconn", "value": "4096"}])),
@@ -294,6 +295,8 @@ fn another_container(spec: &mut Value, dice: &mut Dice) {
                 json!({"privileged": true}),
                 json!({"runAsUser": 1001, "allowPrivilegeEscalation": false}),
                 json!({"capabilities": {"add": ["CAP_SYS_ADMIN"]}}),
+                json!({"runAsUser": 0}),
+                json!({"runAsNonRoot": true}),
             ]);
         }
         4 => {
@@ -327,6 +330,7 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
                 json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}),
                 json!({"capabilities": {"add": ["CAP_SYS_ADMIN"]}}),
                 json!({"runAsUser": 1001, "runAsNonRoot": true}),
+                json!({"runAsUser": 0}),
             ]);
         }
         2 => runner["envFrom"] = json!([{"configMapRef": {"name": "rocm"}}]),

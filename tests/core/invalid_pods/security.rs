@@ -34,6 +34,35 @@ fn dind_alone_is_root_in_a_pod_of_another_user() {
 }
 
 #[test]
+fn no_user_that_the_kubelet_would_not_start() {
+    let root = json!({"runAsUser": 0});
+    let non_root = json!({"runAsNonRoot": true});
+    for (profiles, authors, field, why) in [
+        (&non_root, &root, "runAsNonRoot", "runAsUser: 0"),
+        (&root, &non_root, "runAsUser", "runAsNonRoot: true"),
+    ] {
+        let over_pod = over_template(&json!({"securityContext": profiles}));
+        let answered = answer_runner(&over_pod, json!({"securityContext": authors}));
+        assert_eq!(answered.pod["spec"]["securityContext"].get(field), None);
+        assert!(answered.warnings().contains(&format!(
+            "arc-rocm: spec.securityContext.{field}: left out, because the pod says {why} of a \
+             container"
+        )));
+
+        let over_runner = over_template(&json!({"containers":
+            [{"name": "runner", "securityContext": profiles}]}));
+        let answered = answer(&over_runner, |pod| {
+            pod["spec"]["securityContext"] = authors.clone();
+        });
+        assert_eq!(runner(&answered)["securityContext"].get(field), None);
+        assert!(answered.warnings().contains(&format!(
+            "arc-rocm: spec.containers[runner].securityContext.{field}: left out, because the pod \
+             says spec.securityContext.{why}"
+        )));
+    }
+}
+
+#[test]
 fn a_runner_that_is_not_to_escalate_does_not_become_privileged() {
     let rules = over_template(&json!({"containers":
         [{"name": "runner", "securityContext": {"privileged": true}}]}));

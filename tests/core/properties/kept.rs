@@ -4,6 +4,8 @@
 use arc_rocm::scripts;
 use serde_json::Value;
 
+use crate::generate::api_server::default_policy;
+
 const CHART_COMMAND: &str = "/home/runner/run.sh";
 
 /// Compares the pod that came with the pod that results.
@@ -130,12 +132,6 @@ fn is_empty(value: &Value) -> bool {
 fn is_chart_image(image: &str) -> bool {
     let tag = image.strip_prefix("ghcr.io/actions/actions-runner");
     tag.is_some_and(|tag| tag.is_empty() || (tag.starts_with(':') && !tag.contains('@')))
-}
-
-fn default_policy(image: &str) -> &'static str {
-    let tag = image.rsplit('/').next().unwrap_or_default();
-    let is_latest = !tag.contains([':', '@']) || tag.ends_with(":latest");
-    if is_latest { "Always" } else { "IfNotPresent" }
 }
 
 /// The runner's command line ends with the one that it had; the chart's alone may be another.
