@@ -158,10 +158,10 @@ impl<'p> Planner<'p> {
             let message = "left out, because the containers ask for more".to_owned();
             self.conflict(Code::ResourceAdjusted, Winner::Author, path, message);
         }
-        if fitted.as_object().is_some_and(|all| all.values().any(is_empty)) {
-            if let Value::Object(maps) = fitted.to_mut() {
-                maps.retain(|_, map| !is_empty(map));
-            }
+        if fitted.as_object().is_some_and(|all| all.values().any(is_empty))
+            && let Value::Object(maps) = fitted.to_mut()
+        {
+            maps.retain(|_, map| !is_empty(map));
         }
         fitted
     }

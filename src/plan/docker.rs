@@ -127,7 +127,7 @@ fn obstacle(
         let path = mount.text("mountPath");
         let label = || runner_label(&format!(".volumeMounts[{path}]"));
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
-        if parent == Some(canonical(socket_dir)) && path.ends_with(".sock") {
+        if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
             return Some((label(), "the pod mounts a Docker socket of its own".into()));
         }
         let read_only = mount.get("readOnly").and_then(Json::as_bool) == Some(true)
@@ -200,13 +200,12 @@ impl<'p> Planner<'p> {
     /// Whether the template's init container or container `name` goes into this pod.
     pub(super) fn wants_container(&self, name: &str) -> bool {
         match self.docker {
-            Docker::Ours => true,
+            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
+            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
             Docker::Own(_) if name == INIT_EXTERNALS => {
                 Place::find(self.spec, "initContainers", name).is_some()
             }
-            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
-            Docker::Own(_) => true,
-            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
+            Docker::Ours | Docker::Own(_) => true,
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) enum Merge {
     /// As a whole: a scalar, a union such as a probe, or a list without keys.
     Atomic,
     /// Key by key; the function gives each key's own rule.
-    Map(fn(&str) -> Merge),
+    Map(fn(&str) -> Self),
     /// A list whose items have no identity but themselves.
     Set,
     /// The same, of which the API server takes no more than so many.

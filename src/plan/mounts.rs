@@ -102,6 +102,6 @@ fn is_device_path(place: Place<'_>, path: &str) -> bool {
 fn is_privileged(place: Place<'_>, wanted: &Value) -> bool {
     let there = |field| place.container.at(&["securityContext", field]).and_then(Json::as_bool);
     let wants = wanted.pointer("/securityContext/privileged").and_then(Value::as_bool);
-    there("privileged").or(wants.filter(|_| there("allowPrivilegeEscalation") != Some(false)))
-        == Some(true)
+    let may = || wants.filter(|_| there("allowPrivilegeEscalation") != Some(false));
+    there("privileged").or_else(may) == Some(true)
 }

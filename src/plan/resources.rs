@@ -255,11 +255,11 @@ impl<'p> Planner<'p> {
     /// another container, or under another name.
     fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {
         let is_gpu = is_resource(self.template.gpu.as_ref(), resource);
-        if !is_gpu || !self.is_runner(place) {
+        if !is_gpu || !is_runner(place) {
             return false;
         }
         let own = self.own_gpus().find(|(other, name, amount)| {
-            !amount.is_zero() && (!self.is_runner(*other) || *name != resource)
+            !amount.is_zero() && (!is_runner(*other) || *name != resource)
         });
         let Some((other, name, _)) = own else { return false };
         let path = other.label(&format!(".resources[{name}]"));
@@ -291,9 +291,9 @@ impl<'p> Planner<'p> {
         let gpu = self.template.gpu.as_ref();
         let mut elsewhere = false;
         for (place, name, amount) in self.own_gpus() {
-            let is_runner = self.is_runner(place);
-            elsewhere |= !amount.is_zero() && !(is_runner && is_resource(gpu, name));
-            if is_runner && !own.iter().any(|(other, _)| *other == name) {
+            let on_runner = is_runner(place);
+            elsewhere |= !amount.is_zero() && (!on_runner || !is_resource(gpu, name));
+            if on_runner && !own.iter().any(|(other, _)| *other == name) {
                 own.push((name, amount.whole().unwrap_or_default()));
             }
         }
@@ -304,10 +304,6 @@ impl<'p> Planner<'p> {
             return u64::from(gpu.count);
         }
         own.iter().map(|(_, amount)| amount).sum()
-    }
-
-    fn is_runner(&self, place: Place<'_>) -> bool {
-        place.list == "containers" && place.container.text("name") == RUNNER
     }
 
     fn resource_kept(&mut self, place: Place<'p>, map: &str, resource: &str) {
@@ -330,6 +326,10 @@ impl<'p> Planner<'p> {
             message.to_owned(),
         );
     }
+}
+
+fn is_runner(place: Place<'_>) -> bool {
+    place.list == "containers" && place.container.text("name") == RUNNER
 }
 
 /// Whether `resource` is that of the profile's GPUs.

@@ -12,7 +12,7 @@ use crate::{pod::Json, profile::template::name_of};
 const USER: &str = "runAsUser";
 const NON_ROOT: &str = "runAsNonRoot";
 
-impl<'p> Planner<'p> {
+impl Planner<'_> {
     /// The field of a container's wanted security context that the pod's own excludes, and why.
     pub(super) fn container_user_excluded(
         &self,

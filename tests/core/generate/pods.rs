@@ -325,7 +325,7 @@ fn own_dind(pod: &mut Value, dice: &mut Dice) {
 /// As ARC's chart does for `githubServerTLS`.
 fn shared_ca(pod: &mut Value, dice: &mut Dice) {
     let path = dice.pick(&["/usr/local/share/ca-certificates/ca.crt", "/var/run", "/certs"]);
-    let file = if path.ends_with(".crt") { path.to_owned() } else { format!("{path}/ca.crt") };
+    let file = if path.contains("crt") { path.to_owned() } else { format!("{path}/ca.crt") };
     let runner = runner(pod);
     list(runner, "env").insert(0, json!({"name": "NODE_EXTRA_CA_CERTS", "value": file}));
     let mounts = list(runner, "volumeMounts");

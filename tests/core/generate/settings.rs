@@ -95,8 +95,8 @@ pub(super) fn scheduling(pod: &mut Value, dice: &mut Dice) {
     match dice.below(7) {
         0 => object(spec, "nodeSelector")["pytorch"] = dice.pick(&["yes", "no", ""]).into(),
         1 => {
-            object(spec, "nodeSelector")[dice.pick(&KEYS)] =
-                dice.pick(&["Always", "", "File"]).into()
+            let key = dice.pick(&KEYS);
+            object(spec, "nodeSelector")[key] = dice.pick(&["Always", "", "File"]).into();
         }
         2 => list(spec, "tolerations").push(dice.pick(&[
             json!({"key": "amd.com/gpu", "operator": "Exists"}),
