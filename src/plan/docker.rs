@@ -12,8 +12,8 @@ use super::{
 use crate::{
     pod::Json,
     profile::template::{
-        DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
-        name_of,
+        DATA_VOLUME, DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME,
+        Template, name_of,
     },
 };
 
@@ -130,9 +130,7 @@ fn obstacle(
         if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
             return Some((label(), "the pod mounts a Docker socket of its own".into()));
         }
-        let read_only = mount.get("readOnly").and_then(Json::as_bool) == Some(true)
-            || volumes::find(spec, mount.text("name")).is_some_and(|v| !volumes::is_writable(v));
-        if canonical(path) == canonical(socket_dir) && read_only {
+        if canonical(path) == canonical(socket_dir) && !volumes::is_writable_mount(spec, mount) {
             let why = "what the pod mounts here cannot hold Docker's socket";
             return Some((label(), why.into()));
         }
@@ -299,7 +297,9 @@ impl<'p> Planner<'p> {
             let differs = ["name", "subPath", "subPathExpr"]
                 .iter()
                 .any(|field| there.text(field) != text(mount, field));
-            if differs {
+            // dockerd keeps its data elsewhere rather than where it cannot write.
+            let is_data = self.volume_names.of(text(mount, "name")) == Some(DATA_VOLUME);
+            if differs && (!is_data || volumes::is_writable_mount(self.spec, there)) {
                 self.copy_mount(dind, there, Some(index));
             }
         }

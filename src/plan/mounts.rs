@@ -50,9 +50,7 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let label = place.label(&format!(".volumeMounts[{path}]"));
-            let writable = volumes::find(self.spec, there.text("name"))
-                .is_none_or(volumes::is_writable)
-                && there.get("readOnly").and_then(Json::as_bool) != Some(true);
+            let writable = volumes::is_writable_mount(self.spec, there);
             if self.volume_names.of(name) == Some(PODINFO_VOLUME) && is_runner && !writable {
                 let message =
                     "the pod mounts something read-only here, so jobs find no gha-* files";

@@ -103,13 +103,19 @@ pub(super) fn find<'p>(spec: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
 }
 
 /// Whether files can be written to a volume of the pod.
-pub(super) fn is_writable(volume: &Json<'_>) -> bool {
+fn is_writable(volume: &Json<'_>) -> bool {
     READ_ONLY.iter().all(|source| volume.get(source).is_none())
         // Claims, NFS, CSI and others say it of themselves.
         && volume
             .members()
             .iter()
             .all(|(_, source)| source.get("readOnly").and_then(Json::as_bool) != Some(true))
+}
+
+/// Whether files can be written through a mount of the pod.
+pub(super) fn is_writable_mount(spec: &Json<'_>, mount: &Json<'_>) -> bool {
+    mount.get("readOnly").and_then(Json::as_bool) != Some(true)
+        && find(spec, mount.text("name")).is_none_or(is_writable)
 }
 
 fn writable_value(volume: &Value) -> bool {

@@ -154,18 +154,19 @@ pub(super) fn pod_defaults(pod: &mut Value, dice: &mut Dice) {
     pod["spec"][field] = value;
 }
 
-/// What the LimitRanger filled in before us, with its note.
+/// What the LimitRanger filled in before us, with its note. A LimitRange's default limit is its
+/// default request too, so a limit never comes alone.
 pub(super) fn limit_ranger(pod: &mut Value, dice: &mut Dice) {
     let resource = dice.pick(&["cpu", "memory"]);
     let (request, limit) = match resource {
         "cpu" => dice.pick(&[("500m", "1"), ("1", "64")]),
         _ => dice.pick(&[("128Mi", "512Mi"), ("1Gi", "1Ti")]),
     };
-    let what = dice.below(3);
+    let both = dice.chance(60);
     let resources = object(runner(pod), "resources");
     let mut notes = Vec::new();
     for (kind, field, amount, wanted) in
-        [("request", "requests", request, what != 1), ("limit", "limits", limit, what != 0)]
+        [("request", "requests", request, true), ("limit", "limits", limit, both)]
     {
         let map = object(resources, field);
         if wanted && map.get(resource).is_none() {

@@ -110,6 +110,21 @@ fn a_read_only_work_directory_is_kept_too() {
 }
 
 #[test]
+fn dockerd_keeps_its_data_where_it_can_write() {
+    let volume = json!({"name": "files", "configMap": {"name": "x"}});
+    let path = "/home/runner/docker-data";
+    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+    assert_eq!(mounted(runner(&answered), path), "files");
+    assert_eq!(mounted(dind(&answered), path), "docker-data");
+    assert_eq!(count(&answered, "docker-data"), 1);
+
+    let volume = json!({"name": "nvme", "hostPath": {"path": "/mnt/nvme"}});
+    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+    assert_eq!(mounted(dind(&answered), path), "nvme");
+    assert_eq!(count(&answered, "docker-data"), 0);
+}
+
+#[test]
 fn what_the_author_mounts_where_the_socket_goes_is_mounted_in_dind_too() {
     let volume = json!({"name": "run", "emptyDir": {}});
     for path in ["/var/run", "/run", "/var/run/"] {

@@ -22,11 +22,12 @@ pub(super) fn check(spec: &Value, found: &mut Findings) {
         });
     }
     for (_, container) in containers(spec) {
-        one(pod, container, found);
+        one(spec, container, found);
     }
 }
 
-fn one(pod: &Value, container: &Value, found: &mut Findings) {
+fn one(spec: &Value, container: &Value, found: &mut Findings) {
+    let pod = &spec["securityContext"];
     let name = text(container, "name");
     let own = &container["securityContext"];
     if own["allowPrivilegeEscalation"] == false {
@@ -47,5 +48,31 @@ fn one(pod: &Value, container: &Value, found: &mut Findings) {
         found.check(user.is_null() || is_root, || format!("{name}: dockerd as user {user}"));
         found.check(!non_root, || format!("{name}: dockerd with runAsNonRoot"));
         found.check(own["privileged"] == true, || format!("{name}: dockerd without privileged"));
+        daemon_writes(spec, container, found);
+    }
+}
+
+/// dockerd needs to write its data and its socket.
+fn daemon_writes(spec: &Value, container: &Value, found: &mut Findings) {
+    let args = items(&container["args"]).iter().filter_map(Value::as_str);
+    let data_root = args.filter_map(|word| word.strip_prefix("--data-root=")).next();
+    for path in [Some("/var/run"), data_root].into_iter().flatten() {
+        let is_there = |mount: &&Value| {
+            let there = text(mount, "mountPath").trim_end_matches('/');
+            there == path || (path == "/var/run" && there == "/run")
+        };
+        let Some(mount) = items(&container["volumeMounts"]).iter().find(is_there) else {
+            found.0.push(format!("dockerd: nothing is mounted at {path}"));
+            continue;
+        };
+        let volume = items(&spec["volumes"]).iter().find(|volume| volume["name"] == mount["name"]);
+        let is_read_only = mount["readOnly"] == true
+            || volume.is_some_and(|volume| {
+                ["configMap", "secret", "downwardAPI", "projected", "image"]
+                    .iter()
+                    .any(|source| !volume[*source].is_null())
+                    || volume["persistentVolumeClaim"]["readOnly"] == true
+            });
+        found.check(!is_read_only, || format!("dockerd cannot write to {path}"));
     }
 }
