@@ -7,11 +7,8 @@ use crate::{
     patch::Step,
     pod::Json,
     profile::template::{RUNNER, Start},
-    scripts,
+    scripts::{self, START_NAME},
 };
-
-/// `$0` of the start wrapper, by which it is known again.
-pub const START_NAME: &str = "arc-rocm-start";
 
 /// The command that ARC's charts fill in.
 const CHART_COMMAND: &str = "/home/runner/run.sh";

@@ -118,7 +118,7 @@ impl Case {
 }
 
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
-    (prop::sample::select(&BASES[..]), steps(TABLE, 14))
+    (prop::sample::select(&BASES[..]), steps(TABLE, 16))
         .prop_map(|(base, steps)| Case { base, steps })
 }
 

@@ -154,7 +154,7 @@ pub(super) fn pod_defaults(pod: &mut Value, dice: &mut Dice) {
     pod["spec"][field] = value;
 }
 
-/// What the LimitRanger filled in before us, with its note. A LimitRange's default limit is its
+/// What the LimitRanger filled in before us, with its note. Its default limit is its
 /// default request too, so a limit never comes alone.
 pub(super) fn limit_ranger(pod: &mut Value, dice: &mut Dice) {
     let resource = dice.pick(&["cpu", "memory"]);

@@ -54,8 +54,8 @@ fn one(spec: &Value, container: &Value, found: &mut Findings) {
 
 /// dockerd needs to write its data and its socket.
 fn daemon_writes(spec: &Value, container: &Value, found: &mut Findings) {
-    let args = items(&container["args"]).iter().filter_map(Value::as_str);
-    let data_root = args.filter_map(|word| word.strip_prefix("--data-root=")).next();
+    let mut args = items(&container["args"]).iter().filter_map(Value::as_str);
+    let data_root = args.find_map(|word| word.strip_prefix("--data-root="));
     for path in [Some("/var/run"), data_root].into_iter().flatten() {
         let is_there = |mount: &&Value| {
             let there = text(mount, "mountPath").trim_end_matches('/');
