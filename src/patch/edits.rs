@@ -49,7 +49,7 @@ pub struct Edits<'p, R> {
 #[derive(Clone, Debug)]
 enum Node<'p, R> {
     /// Additions below an object.
-    Object(Vec<(String, Node<'p, R>)>),
+    Object(Vec<(String, Self)>),
     /// Additions to a list.
     List(List<'p, R>),
     /// A value.
@@ -201,7 +201,7 @@ impl<'p, R> Node<'p, R> {
             Self::Set(leaf) => visit(path, leaf),
             Self::Object(members) => {
                 for (key, node) in members {
-                    below(path, &pointer_token(key), |path| node.each(path, visit));
+                    below(path, pointer_token(key), |path| node.each(path, visit));
                 }
             }
             Self::List(List { inside, before, append }) => {
@@ -228,7 +228,7 @@ impl<'p, R> Node<'p, R> {
             (Self::Object(members), Some(json @ Json::Object(_))) => {
                 for (key, node) in members {
                     let there = json.get(&key);
-                    below(path, &pointer_token(&key), |path| node.emit(path, there, operations));
+                    below(path, pointer_token(&key), |path| node.emit(path, there, operations));
                 }
             }
             (Self::List(list), Some(Json::Array(items))) if !items.is_empty() => {

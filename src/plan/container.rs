@@ -5,19 +5,12 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Docker, Place, Planner, Reason, Winner, canonical,
-    covers::covers,
-    docker,
-    field::At,
-    merge::{container_field, same_item},
-    text, volumes,
+    Code, Docker, Place, Planner, Reason, Winner, covers::covers, docker, field::At,
+    merge::container_field, text,
 };
 use crate::{
     patch::Step,
-    pod::Json,
-    profile::template::{
-        DIND, DIND_VOLUMES, GID_VARIABLE, INIT_EXTERNALS, PODINFO_VOLUME, RUNNER, name_of,
-    },
+    profile::template::{DIND, GID_VARIABLE, INIT_EXTERNALS, RUNNER, name_of},
 };
 
 /// The image that ARC's charts fill in; whatever its tag, nobody counts as having written it.
@@ -40,6 +33,11 @@ pub(crate) fn default_pull_policy(image: &str) -> &'static str {
     }
 }
 
+/// Whether an image's pull policy is the one that the API server fills in.
+fn is_unwritten(image: &str, policy: &str) -> bool {
+    policy.is_empty() || policy == default_pull_policy(image)
+}
+
 impl<'p> Planner<'p> {
     pub(super) fn containers(&mut self) {
         let template = self.template;
@@ -57,6 +55,7 @@ impl<'p> Planner<'p> {
         for wanted in template.containers.iter().filter(|wanted| name_of(wanted) != RUNNER) {
             self.container("containers", wanted, None);
         }
+        self.complete_limits();
     }
 
     /// Puts one container in, or merges it with the one of its name. `before` is the index at
@@ -103,11 +102,15 @@ impl<'p> Planner<'p> {
     fn insert(&mut self, list: &'static str, wanted: &'p Value, before: Option<usize>) {
         let name = name_of(wanted);
         let mut new = self.adapted_with_image(wanted);
-        for mount in super::list(&new, "volumeMounts") {
-            self.use_volume(text(mount, "name"));
+        for field in ["volumeMounts", "volumeDevices"] {
+            for mount in super::list(&new, field) {
+                self.use_volume(text(mount, "name"));
+            }
         }
+        self.fit_user(&mut new);
         self.fit_resources(&mut new);
         self.fit_ports(&mut new);
+        self.fit_resize_policy(&mut new);
         let reason = match name {
             DIND => Reason::Dind,
             INIT_EXTERNALS => Reason::Externals,
@@ -138,14 +141,17 @@ impl<'p> Planner<'p> {
     /// The image and pull policy that the runner ends up with.
     fn runner_image(&self) -> (&'p str, &'p str) {
         let there = self.runner.text("image");
-        match self.template.container(RUNNER) {
-            Some(wanted)
-                if !text(wanted, "image").is_empty()
-                    && (there.is_empty() || is_chart_image(there)) =>
-            {
-                (text(wanted, "image"), text(wanted, "imagePullPolicy"))
-            }
-            _ => (there, self.runner.text("imagePullPolicy")),
+        let policy_there = self.runner.text("imagePullPolicy");
+        let Some(wanted) = self.template.container(RUNNER) else { return (there, policy_there) };
+        let (image, policy) = (text(wanted, "image"), text(wanted, "imagePullPolicy"));
+        if image.is_empty() {
+            (there, policy_there)
+        } else if there.is_empty() || is_chart_image(there) {
+            (image, policy)
+        } else if there == image && !policy.is_empty() && is_unwritten(there, policy_there) {
+            (there, policy)
+        } else {
+            (there, policy_there)
         }
     }
 
@@ -166,7 +172,12 @@ impl<'p> Planner<'p> {
                 "command" if is_runner => {}
                 "command" => self.command(place, wanted),
                 "env" => self.env(place, super::list(wanted, "env"), is_runner),
-                "volumeMounts" => self.mounts(place, super::list(wanted, field), is_runner),
+                "volumeMounts" => self.mounts(place, wanted, is_runner),
+                "volumeDevices" => self.devices(place, super::list(wanted, field)),
+                "resizePolicy" => self.resize_policy(place, value),
+                // Refused for an init container that the author does not restart.
+                "startupProbe" | "livenessProbe" | "readinessProbe" | "lifecycle"
+                    if !is_restarted(place, wanted) => {}
                 "ports" => self.ports(place, super::list(wanted, field)),
                 "resources" => self.resources(place, value),
                 "securityContext" => self.container_security(place, value),
@@ -205,9 +216,8 @@ impl<'p> Planner<'p> {
                 set("imagePullPolicy", policy, Reason::Default);
             }
         } else if there == image {
-            let unwritten = policy_there.is_empty() || policy_there == default_pull_policy(there);
             if !policy.is_empty() && policy != policy_there {
-                if unwritten {
+                if is_unwritten(there, policy_there) {
                     set("imagePullPolicy", policy, Reason::Default);
                 } else {
                     self.kept(Code::ImageKept, place.label(".imagePullPolicy"));
@@ -259,99 +269,15 @@ impl<'p> Planner<'p> {
             }
         }
     }
+}
 
-    fn mounts(&mut self, place: Place<'p>, wanted: &[Value], is_runner: bool) {
-        for wanted in wanted {
-            if (is_runner && !self.wants_runner_mount(wanted))
-                || (self.is_own_dind(place) && DIND_VOLUMES.contains(&text(wanted, "name")))
-            {
-                continue;
-            }
-            let path = text(wanted, "mountPath");
-            let name = text(wanted, "name");
-            let there = place
-                .container
-                .list("volumeMounts")
-                .iter()
-                .find(|there| canonical(there.text("mountPath")) == canonical(path));
-            let Some(there) = there else {
-                self.use_volume(name);
-                self.edits.append(
-                    &place.steps(&[Step::Key("volumeMounts")]),
-                    wanted.clone(),
-                    Reason::Profile,
-                );
-                continue;
-            };
-            let same = there.text("name") == name
-                && there.text("subPath") == text(wanted, "subPath")
-                && there.text("subPathExpr") == text(wanted, "subPathExpr");
-            if same {
-                self.use_volume(name);
-                continue;
-            }
-            let label = place.label(&format!(".volumeMounts[{path}]"));
-            let writable = volumes::find(self.spec, there.text("name"))
-                .is_none_or(volumes::is_writable)
-                && there.get("readOnly").and_then(Json::as_bool) != Some(true);
-            if name.ends_with(PODINFO_VOLUME) && is_runner && !writable {
-                let message =
-                    "the pod mounts something read-only here, so jobs find no gha-* files";
-                self.conflict(Code::PodinfoReadOnly, Winner::Author, label, message.to_owned());
-            } else {
-                self.kept(Code::MountKept, label);
-            }
-        }
-    }
-
-    /// Ports by number and protocol; a port whose name or host port is taken stays out, because
-    /// the API server wants both to be unique.
-    fn ports(&mut self, place: Place<'p>, wanted: &[Value]) {
-        for wanted in wanted {
-            let there = place.container.list("ports");
-            if there.iter().any(|port| same_item(port, wanted, &["containerPort", "protocol"])) {
-                continue;
-            }
-            let name = name_of(wanted);
-            let name_taken = !name.is_empty() && there.iter().any(|port| port.text("name") == name);
-            if name_taken || self.host_port_taken(wanted) {
-                let number =
-                    wanted.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
-                self.kept(Code::PortTaken, place.label(&format!(".ports[{number}]")));
-            } else {
-                self.edits.append(
-                    &place.steps(&[Step::Key("ports")]),
-                    wanted.clone(),
-                    Reason::Profile,
-                );
-            }
-        }
-    }
-
-    fn host_port_taken(&self, wanted: &Value) -> bool {
-        let Some(host_port) = wanted.get("hostPort").filter(|port| port.as_i64() != Some(0)) else {
-            return false;
-        };
-        super::all_containers(self.spec).any(|place| {
-            place.container.list("ports").iter().any(|port| {
-                port.get("hostPort").is_some_and(|there| covers(there, host_port))
-                    && same_item(port, wanted, &["protocol"])
-            })
-        })
-    }
-
-    /// Takes host ports that the pod already uses out of a new container.
-    fn fit_ports(&mut self, container: &mut Cow<'_, Value>) {
-        if !super::list(container, "ports").iter().any(|port| self.host_port_taken(port)) {
-            return;
-        }
-        let name = name_of(container).to_owned();
-        let Value::Object(members) = container.to_mut() else { return };
-        if let Some(Value::Array(ports)) = members.get_mut("ports") {
-            ports.retain(|port| !self.host_port_taken(port));
-        }
-        self.kept(Code::PortTaken, format!("spec[{name}].ports"));
-    }
+/// Whether a container may have probes: all but init containers that run once.
+fn is_restarted(place: Place<'_>, wanted: &Value) -> bool {
+    let policy = match place.container.get("restartPolicy") {
+        Some(there) => there.as_str().unwrap_or_default(),
+        None => text(wanted, "restartPolicy"),
+    };
+    place.list == "containers" || policy == "Always"
 }
 
 /// The members of a template's object; none when it is not one.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     pod::Json,
-    profile::template::{DIND, DIND_VOLUMES, EXTERNALS_VOLUME, SOCKET_VOLUME, Template, name_of},
+    profile::template::{
+        DATA_VOLUME, DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME,
+        Template, name_of,
+    },
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
@@ -65,17 +68,22 @@ impl<'p> Docker<'p> {
             conflicts.push(Conflict { code, winner: Winner::Author, path, message });
         };
         let wanted = template.dind();
-        if let Some(own) = all_containers(spec).find(|place| is_dind(place.container)) {
-            if wanted.is_some_and(|wanted| is_same_daemon(own.container, wanted)) {
-                return Self::Ours;
+        let is_ours =
+            |wanted| all_containers(spec).any(|place| is_same_daemon(place.container, wanted));
+        if wanted.is_some_and(is_ours) {
+            return Self::Ours;
+        }
+        // The externals are copied from the runner's image, whatever that is called.
+        let is_own = |place: &Place<'_>| {
+            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name"))
+                && is_dind(place.container)
+        };
+        if let Some(own) = all_containers(spec).find(is_own) {
+            if wanted.is_some() {
+                let message = "the pod has its own Docker-in-Docker, which is kept as it is";
+                note(Code::DindKept, own.label(""), message);
             }
-            if own.container.text("name") != "runner" {
-                if wanted.is_some() {
-                    let message = "the pod has its own Docker-in-Docker, which is kept as it is";
-                    note(Code::DindKept, own.label(""), message);
-                }
-                return Self::Own(own);
-            }
+            return Self::Own(own);
         }
         let Some(wanted) = wanted else { return Self::Elsewhere };
         if let Some((path, why)) = obstacle(spec, runner, wanted, template) {
@@ -94,11 +102,12 @@ fn obstacle(
     template: &Template,
 ) -> Option<(String, String)> {
     let runner_label = |rest: &str| format!("spec.containers[runner]{rest}");
-    if is_dind(runner) {
+    let profiles = template.container(RUNNER).map(|wanted| text(wanted, "image"));
+    if is_dind(runner) && profiles != Some(runner.text("image")) {
         return Some((runner_label(""), "the runner container runs its own dockerd".into()));
     }
     let wanted_host = template
-        .container("runner")
+        .container(RUNNER)
         .and_then(|runner| list(runner, "env").iter().find(|env| text(env, "name") == DOCKER_HOST));
     if let Some(host) = env(runner, DOCKER_HOST)
         && wanted_host.is_none_or(|wanted| !covers(host, wanted))
@@ -118,12 +127,10 @@ fn obstacle(
         let path = mount.text("mountPath");
         let label = || runner_label(&format!(".volumeMounts[{path}]"));
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
-        if parent == Some(canonical(socket_dir)) && path.ends_with(".sock") {
+        if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
             return Some((label(), "the pod mounts a Docker socket of its own".into()));
         }
-        let read_only = mount.get("readOnly").and_then(Json::as_bool) == Some(true)
-            || volumes::find(spec, mount.text("name")).is_some_and(|v| !volumes::is_writable(v));
-        if canonical(path) == canonical(socket_dir) && read_only {
+        if canonical(path) == canonical(socket_dir) && !volumes::is_writable_mount(spec, mount) {
             let why = "what the pod mounts here cannot hold Docker's socket";
             return Some((label(), why.into()));
         }
@@ -143,7 +150,7 @@ fn is_dind(container: &Json<'_>) -> bool {
             .filter_map(Json::as_str)
             // Our own wrapper's text speaks of dockerd too; it is on the runner.
             .any(|word| word.split_ascii_whitespace().any(|word| word == "dockerd"))
-            && container.text("name") != "runner"
+            && container.text("name") != RUNNER
 }
 
 /// Whether the pod's container is the template's, seen again. Where the template has a command,
@@ -163,7 +170,8 @@ fn is_same_daemon(there: &Json<'_>, wanted: &Value) -> bool {
 
 /// The pod container's environment variable `name`.
 pub(super) fn env<'p>(container: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
-    container.list("env").iter().find(|env| env.text("name") == name)
+    // Of two of one name the last one counts.
+    container.list("env").iter().rev().find(|env| env.text("name") == name)
 }
 
 /// Whether a runner container is one of ARC's kubernetes modes, whose jobs run in other pods.
@@ -189,16 +197,20 @@ impl<'p> Planner<'p> {
 
     /// Whether the template's init container or container `name` goes into this pod.
     pub(super) fn wants_container(&self, name: &str) -> bool {
-        use crate::profile::template::INIT_EXTERNALS;
         match self.docker {
-            Docker::Ours => true,
+            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
+            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
             Docker::Own(_) if name == INIT_EXTERNALS => {
                 Place::find(self.spec, "initContainers", name).is_some()
             }
-            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
-            Docker::Own(_) => true,
-            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
+            Docker::Ours | Docker::Own(_) => true,
         }
+    }
+
+    /// Whether the template's mount, by its volume's name here, is of what belongs to dind alone.
+    pub(super) fn is_dinds(&self, mount: &Value) -> bool {
+        let name = self.volume_names.of(text(mount, "name"));
+        name.is_some_and(|name| DIND_VOLUMES.contains(&name))
     }
 
     /// Whether the runner gets the template's mount. What belongs to dind alone goes in only
@@ -206,13 +218,17 @@ impl<'p> Planner<'p> {
     /// it without node.
     pub(super) fn wants_runner_mount(&self, mount: &Value) -> bool {
         let name = text(mount, "name");
-        if !DIND_VOLUMES.contains(&name) {
+        if !self.is_dinds(mount) {
             return true;
         }
         match self.docker {
-            Docker::Ours => true,
+            // An empty volume would hide the runner's externals where nothing can copy them.
+            Docker::Ours => {
+                self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
+                    || Place::find(self.spec, "containers", INIT_EXTERNALS).is_none()
+            }
             Docker::Own(own) => {
-                name != EXTERNALS_VOLUME
+                self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
                     && own.container.list("volumeMounts").iter().any(|there| {
                         there.text("name") == name
                             && canonical(there.text("mountPath"))
@@ -241,14 +257,16 @@ impl<'p> Planner<'p> {
     /// dind what it must share with the runner.
     pub(super) fn adapted(&self, wanted: &'p Value) -> Cow<'p, Value> {
         let mut adapted = Cow::Borrowed(wanted);
-        for (index, mount) in list(wanted, "volumeMounts").iter().enumerate() {
-            let name = text(mount, "name");
-            let actual = self.volume_names.actual(name);
-            if actual != name
-                && let Some(place) =
-                    adapted.to_mut().pointer_mut(&format!("/volumeMounts/{index}/name"))
-            {
-                *place = Value::String(actual.into_owned());
+        for field in ["volumeMounts", "volumeDevices"] {
+            for (index, mount) in list(wanted, field).iter().enumerate() {
+                let name = text(mount, "name");
+                let actual = self.volume_names.actual(name);
+                if actual != name
+                    && let Some(place) =
+                        adapted.to_mut().pointer_mut(&format!("/{field}/{index}/name"))
+                {
+                    *place = Value::String(actual.into_owned());
+                }
             }
         }
         if name_of(wanted) == DIND && matches!(self.docker, Docker::Ours) {
@@ -263,7 +281,7 @@ impl<'p> Planner<'p> {
     /// Paths that runner and dind share must be the same directory: `docker run -v PATH:PATH` is
     /// resolved by dockerd. Where the author mounts something of their own, dind mounts it too.
     fn share_mounts(&self, dind: &mut Cow<'_, Value>) {
-        let Some(runner) = self.template.container("runner") else { return };
+        let Some(runner) = self.template.container(RUNNER) else { return };
         let shared = list(runner, "volumeMounts");
         let mounts = list(dind, "volumeMounts").len();
         for index in 0..mounts {
@@ -279,7 +297,9 @@ impl<'p> Planner<'p> {
             let differs = ["name", "subPath", "subPathExpr"]
                 .iter()
                 .any(|field| there.text(field) != text(mount, field));
-            if differs {
+            // dockerd keeps its data elsewhere rather than where it cannot write.
+            let is_data = self.volume_names.of(text(mount, "name")) == Some(DATA_VOLUME);
+            if differs && (!is_data || volumes::is_writable_mount(self.spec, there)) {
                 self.copy_mount(dind, there, Some(index));
             }
         }
@@ -298,7 +318,7 @@ impl<'p> Planner<'p> {
         }
         for name in variables(there.text("subPathExpr")) {
             let own = env(self.runner, name).map(Json::to_value);
-            let templates = self.template.container("runner").and_then(|runner| {
+            let templates = self.template.container(RUNNER).and_then(|runner| {
                 list(runner, "env").iter().find(|env| text(env, "name") == name).cloned()
             });
             if let Some(variable) = own.or(templates) {

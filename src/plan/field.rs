@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Code, Planner, Reason,
     covers::covers,
-    merge::{Merge, is_default, pod_field, same_item, set_has},
+    merge::{Merge, Owner, is_default, pod_field, same_item, set_has},
 };
 use crate::{patch::Step, pod::Json};
 
@@ -30,24 +30,40 @@ impl At<'_> {
     }
 }
 
-impl Planner<'_> {
+/// What the Priority admission plugin computes from the class.
+const PRIORITY: [&str; 2] = ["priority", "preemptionPolicy"];
+
+impl<'p> Planner<'p> {
     /// One field of `spec`.
-    pub(super) fn pod_field(&mut self, field: &str, wanted: &Value) {
+    pub(super) fn pod_field(&mut self, field: &str, wanted: &'p Value) {
         let there = self.spec.get(field);
         if self.pod_field_excluded(field, wanted) {
             return;
         }
+        let class = self.spec.text("priorityClassName");
+        if PRIORITY.contains(&field)
+            && there.is_some()
+            && class.is_empty()
+            && self.template.spec.contains_key("priorityClassName")
+        {
+            // Goes in with the class.
+            return;
+        }
+        let is_unwritten = |there: &Json<'_>| is_default(Owner::Pod, field, there);
         let steps = [Step::Key("spec"), Step::Key(field)];
         let label = format!("spec.{field}");
-        self.field(At { steps: &steps, label: &label }, there, wanted, pod_field(field));
+        let at = At { steps: &steps, label: &label };
+        self.field(at, there, wanted, pod_field(field));
         match field {
-            "priorityClassName" if there.is_none() => self.recompute_priority(),
+            "priorityClassName" if there.is_none_or(is_unwritten) => self.recompute_priority(),
             // The old name of the same field; the API server refuses a pod in which they differ.
             "serviceAccountName"
-                if there.is_none_or(|there| is_default(field, there) && !covers(there, wanted)) =>
+                if there.is_none_or(|there| is_unwritten(there) && !covers(there, wanted)) =>
             {
                 let steps = [Step::Key("spec"), Step::Key("serviceAccount")];
-                self.edits.set(&steps, wanted.clone(), Reason::Profile);
+                if !self.spec.get("serviceAccount").is_some_and(|there| covers(there, wanted)) {
+                    self.edits.set(&steps, wanted.clone(), Reason::Profile);
+                }
             }
             _ => {}
         }
@@ -55,12 +71,13 @@ impl Planner<'_> {
 
     /// The Priority admission plugin ran before us and wrote the default class' values; with
     /// another class it refuses them with 403 (`plugin/pkg/admission/priority`), and ARC never
-    /// tries again. Null makes it compute them anew.
+    /// tries again. Null makes it compute them anew; so does the value of the profile's class.
     fn recompute_priority(&mut self) {
-        for field in ["priority", "preemptionPolicy"] {
-            if self.spec.get(field).is_some() && !self.template.spec.contains_key(field) {
+        for field in PRIORITY {
+            let value = self.template.spec.get(field).unwrap_or(&Value::Null);
+            if self.spec.get(field).is_some_and(|there| !covers(there, value)) {
                 let steps = [Step::Key("spec"), Step::Key(field)];
-                self.edits.set(&steps, Value::Null, Reason::Priority);
+                self.edits.set(&steps, value.clone(), Reason::Priority);
             }
         }
     }
@@ -75,9 +92,17 @@ impl Planner<'_> {
     ) {
         match (merge, wanted) {
             (Merge::Map(rule), Value::Object(wanted)) => self.map(at, there, wanted, rule),
-            (Merge::Set, Value::Array(wanted)) => {
+            (Merge::Set | Merge::AtMost(_), Value::Array(wanted)) => {
                 let items = there.map(Json::items).unwrap_or_default();
+                let mut room = match merge {
+                    Merge::AtMost(most) => most.saturating_sub(items.len()),
+                    _ => usize::MAX,
+                };
                 for wanted in wanted.iter().filter(|wanted| !set_has(items, wanted)) {
+                    if room == 0 {
+                        return self.kept(Code::FieldKept, at.label);
+                    }
+                    room -= 1;
                     self.append(at, wanted);
                 }
             }
@@ -114,14 +139,15 @@ impl Planner<'_> {
 
     /// A value that is merged as a whole.
     fn whole(&mut self, at: At<'_>, there: Option<&Json<'_>>, wanted: &Value) {
-        let name = match at.steps.last() {
-            Some(Step::Key(key)) => key,
-            _ => "",
+        let (owner, name) = match at.steps {
+            [_, Step::Key(field)] => (Owner::Pod, *field),
+            [_, _, Step::Index(_), Step::Key(field)] => (Owner::Container, *field),
+            _ => (Owner::Other, ""),
         };
         match there {
             None => self.set(at, wanted, Reason::Profile),
             Some(there) if covers(there, wanted) => {}
-            Some(there) if is_default(name, there) => self.set(at, wanted, Reason::Default),
+            Some(there) if is_default(owner, name, there) => self.set(at, wanted, Reason::Default),
             Some(_) => self.kept(Code::FieldKept, at.label),
         }
     }

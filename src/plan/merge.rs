@@ -12,9 +12,11 @@ pub(crate) enum Merge {
     /// As a whole: a scalar, a union such as a probe, or a list without keys.
     Atomic,
     /// Key by key; the function gives each key's own rule.
-    Map(fn(&str) -> Merge),
+    Map(fn(&str) -> Self),
     /// A list whose items have no identity but themselves.
     Set,
+    /// The same, of which the API server takes no more than so many.
+    AtMost(usize),
     /// A list whose items are the same when these fields are.
     Keyed(&'static [&'static str]),
 }
@@ -25,7 +27,9 @@ pub(crate) fn pod_field(field: &str) -> Merge {
         "nodeSelector" | "affinity" | "overhead" => Merge::Map(|_| Merge::Atomic),
         "securityContext" => Merge::Map(security_field),
         "dnsConfig" => Merge::Map(|field| match field {
-            "nameservers" | "searches" => Merge::Set,
+            // `MaxDNSNameservers` and `MaxDNSSearchPaths`.
+            "nameservers" => Merge::AtMost(3),
+            "searches" => Merge::AtMost(32),
             "options" => Merge::Keyed(&["name"]),
             _ => Merge::Atomic,
         }),
@@ -81,24 +85,39 @@ pub(crate) fn set_has(items: &[Json<'_>], wanted: &Value) -> bool {
     })
 }
 
+/// Whose field it is: a name means something else in each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Owner {
+    /// `spec`
+    Pod,
+    /// A container.
+    Container,
+    /// Something below them, such as a node selector, in which every text has a meaning.
+    Other,
+}
+
 /// Whether the API server (or ARC's chart, for the service account) fills in `there` by itself,
 /// so that nobody can be said to have written it. Sources: `k8s.io/kubernetes`
 /// `pkg/apis/core/v1/defaults.go`; ARC's chart `templates/_helpers.tpl`.
-pub(super) fn is_default(field: &str, there: &Json<'_>) -> bool {
-    match (field, there) {
-        ("restartPolicy", Json::String(text)) => text == "Always",
-        ("dnsPolicy", Json::String(text)) => text == "ClusterFirst",
-        ("schedulerName", Json::String(text)) => text == "default-scheduler",
-        ("terminationMessagePath", Json::String(text)) => text == "/dev/termination-log",
-        ("terminationMessagePolicy", Json::String(text)) => text == "File",
-        ("serviceAccountName" | "serviceAccount", Json::String(text)) => {
+pub(super) fn is_default(owner: Owner, field: &str, there: &Json<'_>) -> bool {
+    match (owner, field, there) {
+        (Owner::Pod, "restartPolicy", Json::String(text)) => text == "Always",
+        (Owner::Pod, "dnsPolicy", Json::String(text)) => text == "ClusterFirst",
+        (Owner::Pod, "schedulerName", Json::String(text)) => text == "default-scheduler",
+        (Owner::Pod, "serviceAccountName" | "serviceAccount", Json::String(text)) => {
             text.ends_with("-no-permission") || text == "default"
         }
-        ("terminationGracePeriodSeconds", Json::Number(seconds)) => seconds.as_i64() == Some(30),
-        ("enableServiceLinks", Json::Bool(flag)) => *flag,
-        (_, Json::String(text)) => text.is_empty(),
-        (_, Json::Array(items)) => items.is_empty(),
-        (_, Json::Object(members)) => members.is_empty(),
+        (Owner::Pod, "terminationGracePeriodSeconds", Json::Number(seconds)) => {
+            seconds.as_i64() == Some(30)
+        }
+        (Owner::Pod, "enableServiceLinks", Json::Bool(flag)) => *flag,
+        (Owner::Container, "terminationMessagePath", Json::String(text)) => {
+            text == "/dev/termination-log"
+        }
+        (Owner::Container, "terminationMessagePolicy", Json::String(text)) => text == "File",
+        (Owner::Pod | Owner::Container, _, Json::String(text)) => text.is_empty(),
+        (_, _, Json::Array(items)) => items.is_empty(),
+        (_, _, Json::Object(members)) => members.is_empty(),
         _ => false,
     }
 }

@@ -5,16 +5,20 @@
 //! template wants with what the pod has, so a second pass over its own result finds nothing to
 //! do, and a pass after another webhook's change finds just that.
 
+mod budget;
 mod conflict;
 mod container;
 mod covers;
 mod docker;
 mod field;
+mod fit;
 pub(crate) mod merge;
 mod metadata;
+mod mounts;
 mod resources;
 mod security;
 mod start;
+mod users;
 mod volumes;
 
 pub use conflict::{Code, Conflict, Reason, Winner};
@@ -33,8 +37,8 @@ use crate::{
         template::{RUNNER, Template},
     },
 };
+use budget::Requested;
 use docker::Docker;
-use resources::Requested;
 use volumes::VolumeNames;
 
 /// What is to be done with one pod.
@@ -81,7 +85,7 @@ struct Planner<'p> {
     /// Volumes of the template that something mounts.
     volumes_used: Vec<&'p str>,
     /// What our containers ask for, so that pod-level resources are not exceeded.
-    requested: Requested,
+    requested: Requested<'p>,
     edits: Edits<'p, Reason>,
     conflicts: Vec<Conflict>,
 }

@@ -1,8 +1,6 @@
 //! Requests and limits: the author's hold, the profile's fill the gaps, and what comes out is
 //! always something that the API server accepts.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,7 +13,7 @@ use super::{
 use crate::{
     patch::Step,
     pod::Json,
-    profile::template::{RUNNER, name_of},
+    profile::template::{Gpu, RUNNER},
     quantity::Quantity,
 };
 
@@ -28,10 +26,6 @@ const AMD: &str = "amd.com/";
 /// container runner; cpu limit for container runner`.
 const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
-/// What containers that we add or fill in ask for, by resource.
-#[derive(Default)]
-pub(super) struct Requested(Vec<(String, Quantity)>);
-
 /// One resource of one container.
 #[derive(Clone, Debug, Default)]
 struct Pair {
@@ -42,16 +36,15 @@ struct Pair {
     limit_filled: bool,
 }
 
+/// Whether the resource is huge pages, which a container gets only beside CPU or memory.
+pub(super) fn is_huge(resource: &str) -> bool {
+    resource.starts_with("hugepages-")
+}
+
 /// Whether requests and limits of this resource must be equal, and one needs the other:
 /// extended resources and huge pages (`pkg/apis/core/v1/helper`, `IsOvercommitAllowed`).
 pub(crate) fn is_exact(resource: &str) -> bool {
-    resource.starts_with("hugepages-")
-        || (resource.contains('/') && !resource.contains("kubernetes.io/"))
-}
-
-/// Whether a pod-level request or limit can hold for this resource (KEP-2837).
-fn is_pod_level(resource: &str) -> bool {
-    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
+    is_huge(resource) || (resource.contains('/') && !resource.contains("kubernetes.io/"))
 }
 
 impl<'p> Planner<'p> {
@@ -59,8 +52,14 @@ impl<'p> Planner<'p> {
     pub(super) fn resources(&mut self, place: Place<'p>, wanted: &Value) {
         let limits = members(wanted.get("limits"));
         let requests = members(wanted.get("requests"));
-        for resource in names(requests, limits) {
+        let (huge, others): (Vec<_>, Vec<_>) =
+            names(requests, limits).partition(|resource| is_huge(resource));
+        for resource in others.into_iter().chain(huge) {
             if self.gpus_are_elsewhere(place, resource) {
+                continue;
+            }
+            if is_huge(resource) && !self.asks_for_memory(place) {
+                self.huge_pages_left_out(place.label(&format!(".resources[{resource}]")));
                 continue;
             }
             let wanted_request = requests.and_then(|map| map.get(resource));
@@ -96,25 +95,26 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "requests", resource, request, Reason::Resources);
                 self.set_resource(place, "limits", resource, limit, Reason::Resources);
             }
-            (Some(request), None) if is_exact(resource) => {
+            // Its limit comes with `complete_limits`.
+            (Some(_), None) if is_exact(resource) => {
                 if differs(&written_request, &want_request)
                     || differs(&written_request, &want_limit)
                 {
                     self.resource_kept(place, "requests", resource);
                 }
-                let limit = Some(Value::from(request.to_string()));
-                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
             }
             (Some(request), None) => {
                 if differs(&written_request, &want_request) {
                     self.resource_kept(place, "requests", resource);
                 }
                 match (wanted_limit, want_limit) {
-                    (Some(value), Some(limit))
-                        if limit >= *request && self.limit_fits(resource, &limit) =>
-                    {
-                        let value = Some(value.clone());
-                        self.set_resource(place, "limits", resource, value, Reason::Resources);
+                    (Some(value), Some(limit)) if limit >= *request => {
+                        if self.limit_fits(resource, &limit) {
+                            let value = Some(value.clone());
+                            self.set_resource(place, "limits", resource, value, Reason::Resources);
+                        } else {
+                            self.limit_left_out(place, resource);
+                        }
                     }
                     (Some(_), _) => self.adjusted(
                         place,
@@ -161,11 +161,7 @@ impl<'p> Planner<'p> {
             return (None, None);
         }
         if want_limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
-            self.adjusted(
-                place,
-                &format!(".resources.limits[{resource}]"),
-                "the profile's limit is left out, because it is above spec.resources",
-            );
+            self.limit_left_out(place, resource);
             limit = None;
         }
         self.requested.add(resource, &asked);
@@ -197,62 +193,31 @@ impl<'p> Planner<'p> {
         if there.is_some() && there == quantity_of(&value) {
             return;
         }
+        self.requested.set(place, resource);
         let steps = place.steps(&[Step::Key("resources"), Step::Key(map), Step::Key(resource)]);
         self.edits.set(&steps, value, reason);
     }
 
-    /// Takes what does not fit into the pod's own resources out of a new container.
-    pub(super) fn fit_resources(&mut self, container: &mut Cow<'_, Value>) {
-        let Some(wanted) = container.get("resources").cloned() else { return };
-        let requests = members(wanted.get("requests"));
-        let limits = members(wanted.get("limits"));
-        for resource in names(requests, limits) {
-            let get = |map: Option<&Map<String, Value>>| map?.get(resource).and_then(quantity_of);
-            let Some(asked) = get(requests).or_else(|| get(limits)) else { continue };
-            let fits = self.request_fits(&Json::Null, resource, &asked)
-                && get(limits).is_none_or(|limit| self.limit_fits(resource, &limit));
-            if fits {
-                self.requested.add(resource, &asked);
-                continue;
-            }
-            for map in ["requests", "limits"] {
-                if let Some(Value::Object(map)) =
-                    container.to_mut().pointer_mut(&format!("/resources/{map}"))
-                {
-                    map.remove(resource);
+    /// A request of an extended resource without its limit makes the pod invalid, and a runner
+    /// with an invalid pod is lost for ever.
+    pub(super) fn complete_limits(&mut self) {
+        for place in all_containers(self.spec) {
+            let requests = place.container.at(&["resources", "requests"]).map(Json::members);
+            for (resource, request) in requests.unwrap_or_default() {
+                let limit = place.container.at(&["resources", "limits", resource]);
+                let Some(request) = quantity(request) else { continue };
+                if limit.is_some() || !is_exact(resource) {
+                    continue;
                 }
+                self.adjusted(
+                    place,
+                    &format!(".resources.limits[{resource}]"),
+                    "an extended resource needs a limit equal to its request, so it was added",
+                );
+                let limit = Some(Value::from(request.to_string()));
+                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
             }
-            let path = format!("spec[{}].resources[{resource}]", name_of(container));
-            let message = "the profile's request is left out, because it is above spec.resources";
-            self.conflict(Code::ResourceAdjusted, Winner::Author, path, message.to_owned());
         }
-    }
-
-    /// Whether the pod-level request, if the author set one, has room for one more container that
-    /// asks for `asked`.
-    fn request_fits(&self, container: &Json<'_>, resource: &str, asked: &Quantity) -> bool {
-        let pod = self.spec.get("resources");
-        let level = |map| pod.and_then(|pod| pod.at(&[map, resource])).and_then(quantity);
-        let Some(cap) = level("requests").or_else(|| level("limits")) else { return true };
-        if !is_pod_level(resource) {
-            return true;
-        }
-        let others = all_containers(self.spec)
-            .filter(|place| !std::ptr::eq(place.container, container))
-            .filter_map(|place| {
-                let get =
-                    |map| place.container.at(&["resources", map, resource]).and_then(quantity);
-                get("requests").or_else(|| get("limits"))
-            });
-        let sum = others
-            .chain(self.requested.get(resource).cloned())
-            .try_fold(asked.clone(), |sum, next| sum.checked_add(&next));
-        sum.is_some_and(|sum| sum <= cap)
-    }
-
-    fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
-        let cap = self.spec.at(&["resources", "limits", resource]).and_then(quantity);
-        !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
     }
 
     /// What the container says of a resource.
@@ -287,12 +252,13 @@ impl<'p> Planner<'p> {
     /// Whether the pod asks for AMD GPUs in its own way, so that the profile's are left out: on
     /// another container, or under another name.
     fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {
-        let is_gpu = self.template.gpu.as_ref().is_some_and(|gpu| gpu.resource == resource);
-        if !is_gpu || !self.is_runner(place) {
+        let is_gpu = is_resource(self.template.gpu.as_ref(), resource);
+        if !is_gpu || !is_runner(place) {
             return false;
         }
-        let own =
-            self.own_gpus().find(|(other, name, _)| !self.is_runner(*other) || *name != resource);
+        let own = self.own_gpus().find(|(other, name, amount)| {
+            !amount.is_zero() && (!is_runner(*other) || *name != resource)
+        });
         let Some((other, name, _)) = own else { return false };
         let path = other.label(&format!(".resources[{name}]"));
         let message =
@@ -301,19 +267,17 @@ impl<'p> Planner<'p> {
         true
     }
 
-    /// Each AMD resource that the pod asks for, with its container.
+    /// Each GPU resource that the pod speaks of, with its container.
     fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
-        all_containers(self.spec).flat_map(|place| {
+        let gpu = self.template.gpu.as_ref();
+        let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
+        all_containers(self.spec).flat_map(move |place| {
             let resources = place.container.get("resources");
             ["limits", "requests"].into_iter().flat_map(move |map| {
                 let map = resources.and_then(|resources| resources.get(map));
                 map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
                     let amount = quantity(json)?;
-                    (name.starts_with(AMD) && !amount.is_zero()).then_some((
-                        place,
-                        name.as_ref(),
-                        amount,
-                    ))
+                    is_gpu(name).then_some((place, name.as_ref(), amount))
                 })
             })
         })
@@ -322,27 +286,34 @@ impl<'p> Planner<'p> {
     /// The number of GPUs that the runner ends up with, which the start wrapper checks.
     pub(super) fn runner_gpus(&self) -> u64 {
         let mut own: Vec<(&str, u64)> = Vec::new();
+        let gpu = self.template.gpu.as_ref();
         let mut elsewhere = false;
         for (place, name, amount) in self.own_gpus() {
-            if !self.is_runner(place) {
-                elsewhere = true;
-            } else if !own.iter().any(|(other, _)| *other == name) {
+            let on_runner = is_runner(place);
+            elsewhere |= !amount.is_zero() && (!on_runner || !is_resource(gpu, name));
+            if on_runner && !own.iter().any(|(other, _)| *other == name) {
                 own.push((name, amount.whole().unwrap_or_default()));
             }
         }
-        if own.is_empty() && !elsewhere {
-            self.template.gpu.as_ref().map_or(0, |gpu| u64::from(gpu.count))
-        } else {
-            own.iter().map(|(_, amount)| amount).sum()
+        if let Some(gpu) = gpu
+            && !elsewhere
+            && !own.iter().any(|(name, _)| *name == gpu.resource)
+        {
+            return u64::from(gpu.count);
         }
-    }
-
-    fn is_runner(&self, place: Place<'_>) -> bool {
-        place.list == "containers" && place.container.text("name") == RUNNER
+        own.iter().map(|(_, amount)| amount).sum()
     }
 
     fn resource_kept(&mut self, place: Place<'p>, map: &str, resource: &str) {
         self.kept(Code::ResourceKept, place.label(&format!(".resources.{map}[{resource}]")));
+    }
+
+    fn limit_left_out(&mut self, place: Place<'p>, resource: &str) {
+        self.adjusted(
+            place,
+            &format!(".resources.limits[{resource}]"),
+            "the profile's limit is left out, because it is above spec.resources",
+        );
     }
 
     fn adjusted(&mut self, place: Place<'p>, rest: &str, message: &str) {
@@ -355,27 +326,17 @@ impl<'p> Planner<'p> {
     }
 }
 
-// === impl Requested ===
+fn is_runner(place: Place<'_>) -> bool {
+    place.list == "containers" && place.container.text("name") == RUNNER
+}
 
-impl Requested {
-    fn add(&mut self, resource: &str, amount: &Quantity) {
-        match self.0.iter_mut().find(|(other, _)| other == resource) {
-            Some((_, sum)) => {
-                if let Some(more) = sum.checked_add(amount) {
-                    *sum = more;
-                }
-            }
-            None => self.0.push((resource.to_owned(), amount.clone())),
-        }
-    }
-
-    fn get(&self, resource: &str) -> Option<&Quantity> {
-        self.0.iter().find(|(other, _)| other == resource).map(|(_, sum)| sum)
-    }
+/// Whether `resource` is that of the profile's GPUs.
+fn is_resource(gpu: Option<&Gpu>, resource: &str) -> bool {
+    gpu.is_some_and(|gpu| gpu.resource == resource)
 }
 
 /// The resources of either map, each once.
-fn names<'v>(
+pub(super) fn names<'v>(
     requests: Option<&'v Map<String, Value>>,
     limits: Option<&'v Map<String, Value>>,
 ) -> impl Iterator<Item = &'v str> {

@@ -1,8 +1,13 @@
 //! Security settings that exclude each other.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{Code, Place, Planner, Winner, field::At, merge::container_field};
+use super::{
+    Code, Place, Planner, Winner, covers::covers, field::At, fit::of_network, list,
+    merge::container_field, text,
+};
 use crate::{patch::Step, pod::Json};
 
 /// The capability that the API server counts as privilege escalation
@@ -15,43 +20,62 @@ impl<'p> Planner<'p> {
         let there = place.container.get("securityContext");
         let steps = place.steps(&[Step::Key("securityContext")]);
         let label = place.label(".securityContext");
-        self.security(At { steps: &steps, label: &label }, there, wanted);
+        let user = self.container_user_excluded(there, wanted);
+        self.security(At { steps: &steps, label: &label }, there, wanted, user);
     }
 
-    fn security(&mut self, at: At<'_>, there: Option<&Json<'_>>, wanted: &Value) {
+    /// `more` is a field that something else than what is `there` excludes.
+    fn security(
+        &mut self,
+        at: At<'_>,
+        there: Option<&Json<'_>>,
+        wanted: &Value,
+        more: Option<(&'static str, &'static str)>,
+    ) {
         let Value::Object(members) = wanted else { return };
-        let excluded = excluded(there, members);
+        let mut excluded = excluded(there, members);
+        excluded.extend(more);
         if excluded.is_empty() {
             return self.field(at, there, wanted, container_field("securityContext"));
         }
         let mut rest = members.clone();
         for (field, why) in excluded {
             rest.remove(field);
-            let message = format!("left out, because the pod says {why}");
-            self.conflict(
-                Code::SecurityKept,
-                Winner::Author,
-                format!("{}.{field}", at.label),
-                message,
-            );
+            self.security_kept(format!("{}.{field}", at.label), why);
         }
         self.field(at, there, &Value::Object(rest), container_field("securityContext"));
     }
 
     /// Whether the pod's own settings exclude the template's field of `spec`. Takes over the
     /// pod's security context, which needs the same care as a container's.
-    pub(super) fn pod_field_excluded(&mut self, field: &str, wanted: &Value) -> bool {
+    pub(super) fn pod_field_excluded(&mut self, field: &str, wanted: &'p Value) -> bool {
         if field == "securityContext" {
             let steps = [Step::Key("spec"), Step::Key(field)];
             let at = At { steps: &steps, label: "spec.securityContext" };
-            self.security(at, self.spec.get(field), wanted);
+            let wanted = self.fit_sysctls(wanted);
+            let user = self.pod_user_excluded(&wanted);
+            self.security(at, self.spec.get(field), &wanted, user);
+            return true;
+        }
+        if self.spec.get(field).is_some_and(|there| covers(there, wanted)) {
+            return false;
+        }
+        let why = match (field, wanted.as_bool(), wanted.as_str()) {
+            ("hostNetwork", Some(true), _) => self.host_network_obstacle(),
+            ("restartPolicy", _, Some("Never")) if self.resizes_by_restart() => {
+                Some("resizePolicy RestartContainer")
+            }
+            _ => None,
+        };
+        if let Some(why) = why {
+            self.security_kept(format!("spec.{field}"), why);
             return true;
         }
         let excluding: &[(&str, bool)] = match (field, wanted.as_bool()) {
             ("hostUsers", Some(false)) => {
                 &[("hostNetwork", true), ("hostPID", true), ("hostIPC", true)]
             }
-            ("hostNetwork" | "hostIPC", Some(true)) => &[("hostUsers", false)],
+            ("hostIPC", Some(true)) => &[("hostUsers", false)],
             ("hostPID", Some(true)) => &[("hostUsers", false), ("shareProcessNamespace", true)],
             ("shareProcessNamespace", Some(true)) => &[("hostPID", true)],
             _ => &[],
@@ -60,42 +84,28 @@ impl<'p> Planner<'p> {
             .iter()
             .find(|(other, value)| self.spec.get(other).and_then(Json::as_bool) == Some(*value));
         if let Some((other, value)) = found {
-            let message = format!("left out, because the pod says {other}: {value}");
-            self.conflict(Code::SecurityKept, Winner::Author, format!("spec.{field}"), message);
+            self.security_kept(format!("spec.{field}"), &format!("{other}: {value}"));
         }
         found.is_some()
     }
 
-    /// What a dind container needs beside its own security context to be root: the pod's
-    /// `runAsUser`, `runAsGroup` and `runAsNonRoot` hold for each container that says nothing.
-    pub(super) fn root_fields(&self, dind: &Value) -> Vec<(&'static str, Value)> {
-        let own = dind.get("securityContext");
-        let says = |field: &str| own.is_some_and(|own| own.get(field).is_some());
-        let pods = self.spec.get("securityContext");
-        let templates = self.template.spec.get("securityContext");
-        let number = |field: &str| {
-            let pods = pods.and_then(|context| context.get(field));
-            let pods = pods.and_then(|json| match json {
-                Json::Number(number) => number.as_i64(),
-                _ => None,
-            });
-            pods.or_else(|| templates.and_then(|context| context.get(field)?.as_i64()))
-        };
-        let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool())
-            == Some(true)
-            || templates.and_then(|context| context.get("runAsNonRoot")?.as_bool()) == Some(true);
-        let other_user = number("runAsUser").is_some_and(|user| user != 0);
-        let mut fields = Vec::new();
-        if (non_root || other_user) && !says("runAsUser") {
-            fields.push(("runAsUser", Value::from(0)));
+    /// The pod's security context without sysctls of a network that is the host's.
+    fn fit_sysctls(&mut self, wanted: &'p Value) -> Cow<'p, Value> {
+        let is_refused = |sysctl: &Value| of_network(text(sysctl, "name"));
+        if !(self.is_on_host_network() && list(wanted, "sysctls").iter().any(is_refused)) {
+            return Cow::Borrowed(wanted);
         }
-        if non_root && !says("runAsNonRoot") {
-            fields.push(("runAsNonRoot", Value::from(false)));
+        self.security_kept("spec.securityContext.sysctls".to_owned(), "hostNetwork: true");
+        let mut wanted = wanted.clone();
+        if let Some(Value::Array(sysctls)) = wanted.get_mut("sysctls") {
+            sysctls.retain(|sysctl| !is_refused(sysctl));
         }
-        if number("runAsGroup").is_some_and(|group| group != 0) && !says("runAsGroup") {
-            fields.push(("runAsGroup", Value::from(0)));
-        }
-        fields
+        Cow::Owned(wanted)
+    }
+
+    pub(super) fn security_kept(&mut self, path: String, why: &str) {
+        let message = format!("left out, because the pod says {why}");
+        self.conflict(Code::SecurityKept, Winner::Author, path, message);
     }
 }
 

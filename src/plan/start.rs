@@ -7,7 +7,7 @@ use crate::{
     patch::Step,
     pod::Json,
     profile::template::{RUNNER, Start},
-    scripts,
+    scripts::{self, START_NAME},
 };
 
 /// The command that ARC's charts fill in.
@@ -79,7 +79,7 @@ impl<'p> Planner<'p> {
         let Start { group_add, wait_for_docker, docker_config } = start;
         let wait = if self.has_docker() { *wait_for_docker } else { 0 };
         let mut command: Vec<Value> =
-            vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(scripts::START_NAME)];
+            vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(START_NAME)];
         command.push(format!("--gpus={}", self.runner_gpus()).into());
         command.extend(group_add.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
         command.push(format!("--wait-for-docker={wait}").into());
@@ -97,7 +97,7 @@ fn unwrapped<'j, 'p>(command: &'j [Json<'p>]) -> Option<&'j [Json<'p>]> {
     let [shell, flag, _script, name, rest @ ..] = command else { return None };
     let is_ours = shell.as_str() == Some("/bin/sh")
         && flag.as_str() == Some("-c")
-        && name.as_str() == Some(scripts::START_NAME);
+        && name.as_str() == Some(START_NAME);
     if !is_ours {
         return None;
     }

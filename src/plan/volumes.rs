@@ -42,7 +42,15 @@ impl<'p> VolumeNames<'p> {
             .iter()
             .map(|wanted| {
                 let name = name_of(wanted);
-                (name, VolumeName::of(find(spec, name), wanted))
+                let of = VolumeName::of(find(spec, name), wanted);
+                (
+                    name,
+                    if of == VolumeName::Kept && is_device(template, name) {
+                        VolumeName::Renamed
+                    } else {
+                        of
+                    },
+                )
             })
             .collect();
         Self { names }
@@ -56,9 +64,14 @@ impl<'p> VolumeNames<'p> {
     /// The name that mounts of the template's volume `name` use in this pod.
     pub(super) fn actual<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match self.get(name) {
-            VolumeName::Renamed => Cow::Owned(format!("{RENAMED}{name}")),
+            VolumeName::Renamed => Cow::Owned(renamed(name)),
             VolumeName::New | VolumeName::Same | VolumeName::Kept => Cow::Borrowed(name),
         }
+    }
+
+    /// The template's volume that goes by `actual` in this pod.
+    pub(super) fn of(&self, actual: &str) -> Option<&'p str> {
+        self.names.iter().map(|(name, _)| *name).find(|name| self.actual(name) == actual)
     }
 }
 
@@ -73,18 +86,41 @@ impl VolumeName {
     }
 }
 
+/// The other name of a template's volume. Profiles leave room for the prefix.
+fn renamed(name: &str) -> String {
+    format!("{RENAMED}{name}")
+}
+
 /// The pod's volume `name`.
 pub(super) fn find<'p>(spec: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
     spec.list("volumes").iter().find(|volume| volume.text("name") == name)
 }
 
 /// Whether files can be written to a volume of the pod.
-pub(super) fn is_writable(volume: &Json<'_>) -> bool {
+fn is_writable(volume: &Json<'_>) -> bool {
     READ_ONLY.iter().all(|source| volume.get(source).is_none())
+        // Claims, NFS, CSI and others say it of themselves.
+        && volume
+            .members()
+            .iter()
+            .all(|(_, source)| source.get("readOnly").and_then(Json::as_bool) != Some(true))
+}
+
+/// Whether files can be written through a mount of the pod.
+pub(super) fn is_writable_mount(spec: &Json<'_>, mount: &Json<'_>) -> bool {
+    mount.get("readOnly").and_then(Json::as_bool) != Some(true)
+        && find(spec, mount.text("name")).is_none_or(is_writable)
 }
 
 fn writable_value(volume: &Value) -> bool {
     READ_ONLY.iter().all(|source| volume.get(source).is_none_or(Value::is_null))
+}
+
+/// Whether the template's volume is used as a block device, which only a claim can be.
+fn is_device(template: &Template, name: &str) -> bool {
+    template.init_containers.iter().chain(&template.containers).any(|container| {
+        list(container, "volumeDevices").iter().any(|device| text(device, "name") == name)
+    })
 }
 
 impl<'p> Planner<'p> {
@@ -104,17 +140,18 @@ impl<'p> Planner<'p> {
             match self.volume_names.get(name) {
                 VolumeName::New => {
                     self.add_volume(Cow::Borrowed(wanted), Reason::Profile);
-                    added.push(name);
+                    added.push(name.to_owned());
                 }
                 VolumeName::Same => {}
                 VolumeName::Kept => self.kept(Code::VolumeKept, format!("spec.volumes[{name}]")),
-                VolumeName::Renamed => self.renamed(name, wanted),
+                VolumeName::Renamed => added.push(self.renamed(name, wanted)),
             }
         }
         self.missing_volumes(&added);
     }
 
-    fn renamed(&mut self, name: &str, wanted: &Value) {
+    /// Adds the template's volume under its other name, which is returned.
+    fn renamed(&mut self, name: &str, wanted: &Value) -> String {
         let actual = self.volume_names.actual(name).into_owned();
         self.conflict(
             Code::VolumeRenamed,
@@ -125,22 +162,23 @@ impl<'p> Planner<'p> {
         if find(self.spec, &actual).is_none() {
             let mut volume = wanted.clone();
             if let Value::Object(members) = &mut volume {
-                members.insert("name".into(), actual.into());
+                members.insert("name".into(), actual.as_str().into());
             }
             self.add_volume(Cow::Owned(volume), Reason::Profile);
         }
+        actual
     }
 
     /// A mount without its volume makes the pod invalid, and a runner with an invalid pod is lost
     /// for ever.
-    fn missing_volumes(&mut self, added: &[&str]) {
+    fn missing_volumes(&mut self, added: &[String]) {
         let mut missing: Vec<&str> = Vec::new();
         for place in all_containers(self.spec) {
             for mount in place.container.list("volumeMounts") {
                 let name = mount.text("name");
                 if !name.is_empty()
                     && find(self.spec, name).is_none()
-                    && !added.contains(&name)
+                    && !added.iter().any(|other| other == name)
                     && !missing.contains(&name)
                 {
                     missing.push(name);
@@ -171,9 +209,9 @@ impl<'p> Planner<'p> {
         self.edits.append(&[Step::Key("spec"), Step::Key("volumes")], volume, reason);
     }
 
-    /// Notes that the template's volume `name` is mounted.
+    /// Notes that the template's volume that goes by `name` in this pod is mounted.
     pub(super) fn use_volume(&mut self, name: &str) {
-        let own = self.template.volumes.iter().map(name_of).find(|other| *other == name);
+        let own = self.volume_names.of(name);
         if let Some(own) = own.filter(|own| !self.volumes_used.contains(own)) {
             self.volumes_used.push(own);
         }
@@ -184,6 +222,5 @@ impl<'p> Planner<'p> {
 fn is_mounted(template: &Template, name: &str) -> bool {
     template.init_containers.iter().chain(&template.containers).any(|container| {
         list(container, "volumeMounts").iter().any(|mount| text(mount, "name") == name)
-            || list(container, "volumeDevices").iter().any(|device| text(device, "name") == name)
-    })
+    }) || is_device(template, name)
 }

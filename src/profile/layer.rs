@@ -28,7 +28,7 @@ pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) 
         (Merge::Map(rule), Value::Object(base), Value::Object(over)) => {
             map(base, over, rule, nulls);
         }
-        (Merge::Set, Value::Array(base), Value::Array(over)) => {
+        (Merge::Set | Merge::AtMost(_), Value::Array(base), Value::Array(over)) => {
             for item in over {
                 if !base.contains(item) {
                     base.push(item.clone());

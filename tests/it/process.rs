@@ -169,7 +169,7 @@ fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
     ];
     let mut serving = serve(&arguments);
     let ca = fs::read_to_string(&ca).unwrap();
-    let mut gives = |gpus: u32| {
+    let gives = |gpus: u32| {
         let mut client = Client::connect(serving.address, &ca);
         let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
         let patch = base64_of(&answer["response"]["patch"]);

@@ -1,0 +1,118 @@
+//! What the API server itself does to a pod between two calls of a webhook: it decodes it, fills in
+//! defaults, and lets its own plugins run again.
+
+use serde_json::{Map, Value, json};
+
+use super::{Dice, each_object, list, object};
+
+/// The pull policy of an image without one.
+pub(crate) fn default_policy(image: &str) -> &'static str {
+    let tag = image.rsplit('/').next().unwrap_or_default();
+    let is_latest = !tag.contains([':', '@']) || tag.ends_with(":latest");
+    if is_latest { "Always" } else { "IfNotPresent" }
+}
+
+/// Defaults, a limit as the request, and nothing of what is null or empty.
+pub(super) fn defaults(pod: &mut Value, _: &mut Dice) {
+    for field in ["containers", "initContainers"] {
+        for one in list(&mut pod["spec"], field) {
+            container(one);
+        }
+    }
+    for volume in list(&mut pod["spec"], "volumes") {
+        for source in ["configMap", "secret", "downwardAPI", "projected"] {
+            if let Some(source) = volume[source].as_object_mut() {
+                source.entry("defaultMode").or_insert(420.into());
+            }
+        }
+        if let Some(host_path) = volume["hostPath"].as_object_mut() {
+            host_path.entry("type").or_insert("".into());
+        }
+        without_empty(volume.as_object_mut().unwrap());
+    }
+    let spec = pod["spec"].as_object_mut().unwrap();
+    without_empty(spec);
+    for (field, default) in [
+        ("restartPolicy", json!("Always")),
+        ("terminationGracePeriodSeconds", json!(30)),
+        ("dnsPolicy", json!("ClusterFirst")),
+        ("securityContext", json!({})),
+        ("schedulerName", json!("default-scheduler")),
+        ("priority", json!(1000)),
+        ("preemptionPolicy", json!("PreemptLowerPriority")),
+        ("enableServiceLinks", json!(true)),
+    ] {
+        spec.entry(field).or_insert(default);
+    }
+}
+
+fn container(container: &mut Value) {
+    let policy = default_policy(container["image"].as_str().unwrap_or_default());
+    for (field, default) in [
+        ("resources", json!({})),
+        ("terminationMessagePath", "/dev/termination-log".into()),
+        ("terminationMessagePolicy", "File".into()),
+        ("imagePullPolicy", policy.into()),
+    ] {
+        if container[field].is_null() {
+            container[field] = default;
+        }
+    }
+    let limits = container["resources"]["limits"].as_object().cloned();
+    for (resource, limit) in limits.into_iter().flatten() {
+        let requests = object(&mut container["resources"], "requests");
+        if requests[&resource].is_null() {
+            requests[&resource] = limit;
+        }
+    }
+    each_object(container, &mut |object| {
+        if object["containerPort"].is_number() && object["protocol"].is_null() {
+            object["protocol"] = "TCP".into();
+        }
+        if let Some(reference) = object["fieldRef"].as_object_mut() {
+            reference.entry("apiVersion").or_insert("v1".into());
+        }
+        if object["periodSeconds"].is_number() || object["exec"].is_object() {
+            for (field, default) in [("successThreshold", 1), ("timeoutSeconds", 1)] {
+                if object[field].is_null() {
+                    object[field] = default.into();
+                }
+            }
+        }
+        let is_env = object["name"].is_string() && object["value"] == "";
+        let is_mount = object["mountPath"].is_string() && object["readOnly"] == false;
+        let members = object.as_object_mut().unwrap();
+        members.retain(|key, value| {
+            !(value.is_null() || (is_env && key == "value") || (is_mount && key == "readOnly"))
+        });
+    });
+    without_empty(container.as_object_mut().unwrap());
+}
+
+/// Lists without items and null are not encoded.
+fn without_empty(members: &mut Map<String, Value>) {
+    members.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|v| !v.is_empty()));
+}
+
+/// The ServiceAccount plugin mounts its token into new containers.
+pub(super) fn mount_token(pod: &mut Value, _: &mut Dice) {
+    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
+    for container in list(&mut pod["spec"], "initContainers") {
+        let mounts = list(container, "volumeMounts");
+        if !mounts.iter().any(|mount| mount["mountPath"] == path) {
+            mounts.push(json!({"name": "token", "mountPath": path, "readOnly": true}));
+        }
+    }
+    let volumes = list(&mut pod["spec"], "volumes");
+    if !volumes.iter().any(|volume| volume["name"] == "token") {
+        volumes.push(json!({"name": "token", "projected": {"sources": [], "defaultMode": 420}}));
+    }
+}
+
+/// The pod as a webhook sees it when it is called again.
+pub(crate) fn again(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    defaults(&mut pod, &mut Dice(0));
+    mount_token(&mut pod, &mut Dice(0));
+    pod
+}

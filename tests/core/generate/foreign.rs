@@ -1,0 +1,120 @@
+//! What other webhooks do to a pod that we have patched, before we see it again.
+
+use serde_json::{Value, json};
+
+use super::{
+    Change, Dice, SECRET,
+    api_server::{defaults, mount_token},
+    each_object, list, object, some_container,
+};
+
+pub(crate) const TABLE: &[(&str, Change)] = &[
+    ("strip_restart_policy", strip_restart_policy),
+    ("strip_unknown", strip_unknown),
+    ("insert_container", insert_container),
+    ("mirror_images", mirror_images),
+    ("remove_item", remove_item),
+    ("remove_item", remove_item),
+    ("remove_container", remove_container),
+    ("label", label),
+    ("reverse", reverse),
+    ("defaults", defaults),
+    ("mount_token", mount_token),
+    ("change_env", change_env),
+    ("harden", harden),
+    ("drop_field", drop_field),
+];
+
+/// As webhooks built on old Kubernetes types do.
+fn strip_restart_policy(pod: &mut Value, _: &mut Dice) {
+    for container in list(&mut pod["spec"], "initContainers") {
+        container.as_object_mut().unwrap().remove("restartPolicy");
+    }
+}
+
+fn strip_unknown(pod: &mut Value, _: &mut Dice) {
+    each_object(pod, &mut |object| {
+        object.as_object_mut().unwrap().retain(|key, _| !key.starts_with("future"));
+    });
+}
+
+fn insert_container(pod: &mut Value, dice: &mut Dice) {
+    let field = dice.pick(&["containers", "initContainers"]);
+    let (name, image) = dice.pick(&[("istio-proxy", "istio/proxyv2:1"), ("agent", "agent-dind:1")]);
+    let containers = list(&mut pod["spec"], field);
+    if !containers.iter().any(|container| container["name"] == name) {
+        let new = json!({"name": name, "image": image,
+            "resources": {"requests": {"cpu": "100m"}}});
+        let at = dice.below(containers.len() + 1);
+        containers.insert(at, new);
+    }
+}
+
+fn mirror_images(pod: &mut Value, _: &mut Dice) {
+    for field in ["containers", "initContainers"] {
+        for container in list(&mut pod["spec"], field) {
+            if let Some(image) = container["image"].as_str() {
+                let image = image.strip_prefix("mirror.example.com/").unwrap_or(image);
+                container["image"] = format!("mirror.example.com/{image}").into();
+            }
+        }
+    }
+}
+
+/// Takes one volume, mount, variable or toleration out, whoever added it.
+fn remove_item(pod: &mut Value, dice: &mut Dice) {
+    let field = dice.pick(&["volumes", "volumeMounts", "env", "tolerations", "args", "ports"]);
+    let owner = match field {
+        "volumes" | "tolerations" => Some(&mut pod["spec"]),
+        _ => some_container(pod, dice),
+    };
+    let Some(items) = owner.and_then(|owner| owner[field].as_array_mut()) else { return };
+    if !items.is_empty() {
+        items.remove(dice.below(items.len()));
+    }
+}
+
+fn remove_container(pod: &mut Value, dice: &mut Dice) {
+    let containers = list(&mut pod["spec"], "initContainers");
+    if !containers.is_empty() {
+        containers.remove(dice.below(containers.len()));
+    }
+}
+
+fn label(pod: &mut Value, _: &mut Dice) {
+    object(&mut pod["metadata"], "labels")["example.com/seen"] = "yes".into();
+    object(&mut pod["metadata"], "annotations")
+        .as_object_mut()
+        .unwrap()
+        .remove("arc-rocm.dev/status");
+}
+
+fn reverse(pod: &mut Value, dice: &mut Dice) {
+    let field = dice.pick(&["containers", "initContainers", "volumes"]);
+    list(&mut pod["spec"], field).reverse();
+}
+
+fn change_env(pod: &mut Value, dice: &mut Dice) {
+    let name = dice.pick(&["DOCKER_HOST", "HTTP_PROXY", "POD_NAME", "NODE_EXTRA_CA_CERTS"]);
+    let Some(container) = some_container(pod, dice) else { return };
+    let env = list(container, "env");
+    env.retain(|variable| variable["name"] != name);
+    env.insert(0, json!({"name": name, "value": format!("{SECRET}foreign")}));
+}
+
+fn harden(pod: &mut Value, dice: &mut Dice) {
+    let Some(container) = some_container(pod, dice) else { return };
+    let context = object(container, "securityContext");
+    if context["privileged"] != true {
+        context["allowPrivilegeEscalation"] = false.into();
+    }
+}
+
+fn drop_field(pod: &mut Value, dice: &mut Dice) {
+    let field = dice.pick(&["command", "startupProbe", "securityContext", "resources", "image"]);
+    if field == "image" {
+        pod["spec"].as_object_mut().unwrap().remove("nodeSelector");
+    } else if let Some(container) = some_container(pod, dice) {
+        container.as_object_mut().unwrap().remove(field);
+    }
+}

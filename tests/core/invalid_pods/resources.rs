@@ -1,0 +1,241 @@
+//! Requests, limits, GPUs.
+
+use serde_json::json;
+
+use super::{answer, answer_runner, assert_warned, dind, merge, named, over, runner};
+use arc_rocm::admission::Rules;
+
+const RUNNER: &str = "arc-rocm: spec.containers[runner]";
+
+#[test]
+fn a_request_above_the_authors_limit_stays_out() {
+    let answered = answer_runner(
+        &Rules::default(),
+        json!({"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}),
+    );
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["memory"], "8Gi");
+    assert_eq!(resources["limits"]["memory"], "8Gi");
+    assert_eq!(resources["requests"]["cpu"], "40000m", "another resource is not concerned");
+    assert_warned(
+        &answered,
+        &[&format!(
+            "{RUNNER}.resources.requests[memory]: the pod's own value is kept, profile rocm differs"
+        )],
+    );
+}
+
+#[test]
+fn an_authors_limit_alone_is_also_the_request() {
+    let answered =
+        answer_runner(&Rules::default(), json!({"resources": {"limits": {"memory": "8Gi"}}}));
+    assert_eq!(runner(&answered)["resources"]["requests"].get("memory"), None);
+}
+
+#[test]
+fn a_limit_below_the_authors_request_stays_out() {
+    let rules = over(&json!({"runner": {"resources": {"limits": {"cpu": "48"}}}}));
+    let answered = answer_runner(&rules, json!({"resources": {"requests": {"cpu": "64"}}}));
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["cpu"], "64");
+    assert_eq!(resources["limits"].get("cpu"), None);
+    assert_warned(
+        &answered,
+        &[
+            &format!(
+                "{RUNNER}.resources.requests[cpu]: the pod's own value is kept, profile test differs"
+            ),
+            &format!(
+                "{RUNNER}.resources.limits[cpu]: the profile's limit is left out, because the \
+                 pod's own request is above it"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_request_above_the_pods_own_stays_out() {
+    let answered = answer(&Rules::default(), |pod| {
+        pod["spec"]["resources"] = json!({"requests": {"cpu": "8"}, "limits": {"cpu": "8"}});
+    });
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"].get("cpu"), None);
+    assert_eq!(resources["requests"]["memory"], "450000Mi");
+    assert_warned(
+        &answered,
+        &[&format!(
+            "{RUNNER}.resources.requests[cpu]: the profile's request is left out, because it is \
+             above spec.resources"
+        )],
+    );
+}
+
+#[test]
+fn a_limit_above_the_pods_own_stays_out() {
+    let rules = over(&json!({"runner": {"resources": {"limits": {"cpu": "96"}}}}));
+    let answered = answer(&rules, |pod| {
+        pod["spec"]["resources"] = json!({"requests": {"cpu": "64"}, "limits": {"cpu": "64"}});
+    });
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["cpu"], "40000m");
+    assert_eq!(resources["limits"].get("cpu"), None);
+    assert_warned(
+        &answered,
+        &[&format!(
+            "{RUNNER}.resources.limits[cpu]: the profile's limit is left out, because it is above \
+             spec.resources"
+        )],
+    );
+}
+
+#[test]
+fn the_sum_of_all_requests_stays_within_the_pods_own() {
+    let rules = over(&json!({"dind": {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}}));
+    let answered = answer(&rules, |pod| {
+        pod["spec"]["resources"] = json!({"requests": {"cpu": "42"}});
+    });
+    assert_eq!(runner(&answered)["resources"]["requests"]["cpu"], "40000m");
+    assert_eq!(dind(&answered)["resources"]["requests"], json!({"memory": "1Gi"}));
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec[dind].resources[cpu]: the profile's request is left out, because it is \
+           above spec.resources"],
+    );
+}
+
+#[test]
+fn an_authors_gpu_request_alone_gets_its_limit() {
+    let answered =
+        answer_runner(&Rules::default(), json!({"resources": {"requests": {"amd.com/gpu": "4"}}}));
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["amd.com/gpu"], "4");
+    assert_eq!(resources["limits"]["amd.com/gpu"], "4");
+    assert_eq!(runner(&answered)["command"][4], "--gpus=4");
+    assert_warned(
+        &answered,
+        &[
+            &format!(
+                "{RUNNER}.resources.requests[amd.com/gpu]: the pod's own value is kept, profile \
+                 rocm differs"
+            ),
+            &format!(
+                "{RUNNER}.resources.limits[amd.com/gpu]: an extended resource needs a limit equal \
+                 to its request, so it was added"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn so_does_any_other_extended_resource() {
+    let answered = answer(&Rules::default(), |pod| {
+        let new = json!({"name": "net", "image": "net:1",
+            "resources": {"requests": {"example.com/nic": "1"}}});
+        merge(&mut pod["spec"]["containers"], json!([new]));
+    });
+    let net = named(&answered.pod["spec"]["containers"], "net");
+    assert_eq!(net["resources"]["limits"], json!({"example.com/nic": "1"}));
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2");
+}
+
+#[test]
+fn an_authors_gpu_limit_alone_is_kept() {
+    let answered =
+        answer_runner(&Rules::default(), json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["limits"]["amd.com/gpu"], "4");
+    assert_eq!(resources["requests"].get("amd.com/gpu"), None, "the API server fills it in");
+    assert_eq!(runner(&answered)["command"][4], "--gpus=4");
+    assert_warned(
+        &answered,
+        &[&format!(
+            "{RUNNER}.resources.limits[amd.com/gpu]: the pod's own value is kept, profile rocm \
+             differs"
+        )],
+    );
+}
+
+#[test]
+fn a_runner_that_says_no_gpus_does_not_wait_for_them() {
+    let none = json!({"amd.com/gpu": "0"});
+    let answered =
+        answer_runner(&Rules::default(), json!({"resources": {"limits": none, "requests": none}}));
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "0");
+    assert_eq!(runner(&answered)["command"][4], "--gpus=0");
+}
+
+#[test]
+fn gpus_of_another_container_stay_there() {
+    let gpus = json!({"amd.com/gpu": "2"});
+    let answered = answer(&Rules::default(), |pod| {
+        let new = json!({"name": "bench", "image": "bench:1",
+            "resources": {"requests": gpus, "limits": gpus}});
+        merge(&mut pod["spec"]["containers"], json!([new]));
+    });
+    assert_eq!(runner(&answered)["resources"]["limits"].get("amd.com/gpu"), None);
+    assert_eq!(runner(&answered)["command"][4], "--gpus=0");
+    let bench = named(&answered.pod["spec"]["containers"], "bench");
+    assert_eq!(bench["resources"]["limits"], json!({"amd.com/gpu": "2"}));
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.containers[bench].resources[amd.com/gpu]: the pod asks for GPUs itself, \
+           so amd.com/gpu is not added to the runner",
+        ],
+    );
+}
+
+#[test]
+fn gpus_under_another_name_stay_under_it() {
+    let parts = json!({"amd.com/cpx_nps4": "8"});
+    let answered = answer_runner(
+        &Rules::default(),
+        json!({"resources": {"requests": parts, "limits": parts}}),
+    );
+    assert_eq!(runner(&answered)["resources"]["limits"].get("amd.com/gpu"), None);
+    assert_eq!(runner(&answered)["command"][4], "--gpus=8");
+    assert_warned(
+        &answered,
+        &[&format!(
+            "{RUNNER}.resources[amd.com/cpx_nps4]: the pod asks for GPUs itself, so amd.com/gpu \
+             is not added to the runner"
+        )],
+    );
+}
+
+#[test]
+fn what_the_limit_ranger_filled_in_gives_way() {
+    let answered = answer(&Rules::default(), |pod| {
+        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
+            "LimitRanger plugin set: cpu, memory request for container runner; cpu limit for \
+             container runner"
+                .into();
+        pod["spec"]["containers"][0]["resources"] = json!({
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": "1"},
+        });
+    });
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["cpu"], "40000m");
+    assert_eq!(resources["limits"]["cpu"], "40000m", "its limit of 1 would be below the request");
+    assert_eq!(resources["requests"]["memory"], "450000Mi");
+    assert_eq!(resources["limits"].get("memory"), None);
+    assert_warned(&answered, &[]);
+}
+
+#[test]
+fn what_the_author_wrote_beside_the_limit_rangers_values_stays() {
+    let answered = answer(&Rules::default(), |pod| {
+        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
+            "LimitRanger plugin set: cpu request for container runner; cpu limit for container \
+             other"
+                .into();
+        pod["spec"]["containers"][0]["resources"] = json!({
+            "requests": {"cpu": "100m"},
+            "limits": {"cpu": "1"},
+        });
+    });
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["limits"]["cpu"], "1");
+    assert_eq!(resources["requests"]["cpu"], "100m");
+}

@@ -1,0 +1,189 @@
+//! Users, privileges, user namespaces.
+
+use arc_rocm::admission::Rules;
+use serde_json::{Value, json};
+
+use super::{answer, answer_runner, assert_warned, dind, over_template, runner};
+
+#[test]
+fn dind_alone_is_root_in_a_pod_of_another_user() {
+    for (context, own) in [
+        (json!({"runAsUser": 1001}), json!({"privileged": true, "runAsUser": 0})),
+        (
+            json!({"runAsNonRoot": true}),
+            json!({"privileged": true, "runAsUser": 0, "runAsNonRoot": false}),
+        ),
+        (
+            json!({"runAsNonRoot": true, "runAsUser": 1001, "runAsGroup": 1001}),
+            json!({"privileged": true, "runAsUser": 0, "runAsNonRoot": false, "runAsGroup": 0}),
+        ),
+    ] {
+        let answered = answer(&Rules::default(), |pod| {
+            pod["spec"]["securityContext"] = context.clone();
+        });
+        assert_eq!(dind(&answered)["securityContext"], own);
+        let pods = &answered.pod["spec"]["securityContext"];
+        for (field, value) in context.as_object().unwrap() {
+            assert_eq!(&pods[field], value);
+        }
+        assert_warned(
+            &answered,
+            &["arc-rocm: spec.securityContext: dockerd must be root, so dind alone runs as user 0"],
+        );
+    }
+}
+
+#[test]
+fn no_user_that_the_kubelet_would_not_start() {
+    let root = json!({"runAsUser": 0});
+    let non_root = json!({"runAsNonRoot": true});
+    for (profiles, authors, field, why) in [
+        (&non_root, &root, "runAsNonRoot", "runAsUser: 0"),
+        (&root, &non_root, "runAsUser", "runAsNonRoot: true"),
+    ] {
+        let over_pod = over_template(&json!({"securityContext": profiles}));
+        let answered = answer_runner(&over_pod, json!({"securityContext": authors}));
+        assert_eq!(answered.pod["spec"]["securityContext"].get(field), None);
+        assert!(answered.warnings().contains(&format!(
+            "arc-rocm: spec.securityContext.{field}: left out, because the pod says {why} of a \
+             container"
+        )));
+
+        let over_runner = over_template(&json!({"containers":
+            [{"name": "runner", "securityContext": profiles}]}));
+        let answered = answer(&over_runner, |pod| {
+            pod["spec"]["securityContext"] = authors.clone();
+        });
+        assert_eq!(runner(&answered)["securityContext"].get(field), None);
+        assert!(answered.warnings().contains(&format!(
+            "arc-rocm: spec.containers[runner].securityContext.{field}: left out, because the pod \
+             says spec.securityContext.{why}"
+        )));
+    }
+}
+
+#[test]
+fn a_runner_that_is_not_to_escalate_does_not_become_privileged() {
+    let rules = over_template(&json!({"containers":
+        [{"name": "runner", "securityContext": {"privileged": true}}]}));
+    let answered =
+        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+    assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.containers[runner].securityContext.privileged: left out, because the \
+           pod says allowPrivilegeEscalation: false"],
+    );
+}
+
+#[test]
+fn a_runner_that_is_not_to_escalate_gets_no_cap_sys_admin() {
+    let rules = over_template(&json!({"containers": [{"name": "runner",
+        "securityContext": {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}}]}));
+    let answered =
+        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+    assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.containers[runner].securityContext.capabilities: left out, because the \
+           pod says allowPrivilegeEscalation: false"],
+    );
+}
+
+#[test]
+fn a_privileged_runner_is_not_kept_from_escalating() {
+    let rules = over_template(&json!({"containers":
+        [{"name": "runner", "securityContext": {"allowPrivilegeEscalation": false}}]}));
+    let answered = answer_runner(&rules, json!({"securityContext": {"privileged": true}}));
+    assert_eq!(runner(&answered)["securityContext"], json!({"privileged": true}));
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.containers[runner].securityContext.allowPrivilegeEscalation: left out, \
+           because the pod says privileged: true"],
+    );
+}
+
+#[test]
+fn no_dind_in_a_user_namespace() {
+    let answered = answer(&Rules::default(), |pod| pod["spec"]["hostUsers"] = false.into());
+    assert_eq!(answered.pod["spec"].get("initContainers"), None);
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2", "GPUs stay");
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.hostUsers: dockerd cannot run in a user namespace (hostUsers false), so \
+           no Docker-in-Docker is added",
+        ],
+    );
+}
+
+#[test]
+fn no_host_namespaces_in_a_pod_with_its_own_users() {
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        let answered = answer(&over_template(&json!({field: true})), |pod| {
+            pod["spec"]["hostUsers"] = false.into();
+        });
+        assert_eq!(answered.pod["spec"].get(field), None);
+        assert_eq!(
+            answered.warnings()[1],
+            format!("arc-rocm: spec.{field}: left out, because the pod says hostUsers: false")
+        );
+    }
+}
+
+#[test]
+fn no_shared_process_namespace_beside_the_hosts() {
+    for (profiles, authors) in
+        [("hostPID", "shareProcessNamespace"), ("shareProcessNamespace", "hostPID")]
+    {
+        let answered = answer(&over_template(&json!({profiles: true})), |pod| {
+            pod["spec"][authors] = true.into();
+        });
+        assert_eq!(answered.pod["spec"].get(profiles), None);
+        assert_warned(
+            &answered,
+            &[&format!(
+                "arc-rocm: spec.{profiles}: left out, because the pod says {authors}: true"
+            )],
+        );
+    }
+}
+
+#[test]
+fn no_sysctls_of_the_network_on_the_hosts() {
+    let sysctls = json!([{"name": "net.core.somaxconn", "value": "4096"},
+        {"name": "kernel.shm_rmid_forced", "value": "1"}]);
+    let answered =
+        answer(&over_template(&json!({"securityContext": {"sysctls": sysctls}})), |pod| {
+            pod["spec"]["hostNetwork"] = true.into();
+        });
+    assert_eq!(
+        answered.pod["spec"]["securityContext"]["sysctls"],
+        json!([{"name": "kernel.shm_rmid_forced", "value": "1"}])
+    );
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.securityContext.sysctls: left out, because the pod says hostNetwork: \
+           true"],
+    );
+}
+
+#[test]
+fn bidirectional_mounts_are_for_privileged_containers() {
+    let mount = json!({"name": "mnt", "mountPath": "/mnt", "mountPropagation": "Bidirectional"});
+    let rules = over_template(&json!({
+        "volumes": [{"name": "mnt", "hostPath": {"path": "/mnt"}}],
+        "containers": [{"name": "runner", "volumeMounts": [mount],
+            "securityContext": {"privileged": true}}],
+    }));
+    let with = answer(&rules, |_| {});
+    assert_eq!(super::mounted(runner(&with), "/mnt"), "mnt");
+    let without =
+        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+    assert_eq!(super::mounted(runner(&without), "/mnt"), &Value::Null);
+    assert!(without.warnings().contains(
+        &"arc-rocm: spec.containers[runner].volumeMounts[/mnt]: left out, because Bidirectional \
+          needs a privileged container"
+            .to_owned()
+    ));
+}

@@ -1,0 +1,235 @@
+//! Volumes and mounts.
+
+use arc_rocm::admission::Rules;
+use serde_json::{Value, json};
+
+use super::{answer, assert_warned, dind, merge, mounted, named, over, over_template, runner};
+use crate::support::Answered;
+
+const KEPT: &str = "the pod's own value is kept, profile rocm differs";
+
+/// The plain runner with a volume of the author's, mounted at `path` when it is given.
+fn with_volume(rules: &Rules, volume: &Value, path: Option<&str>, more: Value) -> Answered {
+    answer(rules, |pod| {
+        merge(&mut pod["spec"]["volumes"], json!([volume]));
+        if let Some(path) = path {
+            let mut mount = json!({"name": volume["name"], "mountPath": path});
+            merge(&mut mount, more);
+            merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
+        }
+    })
+}
+
+fn count(answered: &Answered, name: &str) -> usize {
+    let volumes = answered.pod["spec"]["volumes"].as_array().unwrap();
+    volumes.iter().filter(|volume| volume["name"] == name).count()
+}
+
+#[test]
+fn an_authors_volume_of_our_name_that_serves_is_used() {
+    let volume = json!({"name": "work", "hostPath": {"path": "/scratch", "type": ""}});
+    let answered = with_volume(&Rules::default(), &volume, None, json!({}));
+    assert_eq!(count(&answered, "work"), 1);
+    assert_eq!(named(&answered.pod["spec"]["volumes"], "work"), &volume);
+    assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "work");
+    assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "work");
+    assert_warned(&answered, &[&format!("arc-rocm: spec.volumes[work]: {KEPT}")]);
+}
+
+#[test]
+fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_another() {
+    for source in [
+        json!({"configMap": {"name": "x"}}),
+        json!({"downwardAPI": {"items": []}}),
+        json!({"secret": {"secretName": "x"}}),
+        json!({"persistentVolumeClaim": {"claimName": "x", "readOnly": true}}),
+    ] {
+        for (name, path) in [
+            ("work", "/home/runner/_work"),
+            ("dind-sock", "/var/run"),
+            ("dind-externals", "/home/runner/externals"),
+            ("docker-data", "/home/runner/docker-data"),
+        ] {
+            let mut volume = source.clone();
+            volume["name"] = name.into();
+            let answered = with_volume(&Rules::default(), &volume, None, json!({}));
+            let ours = format!("arc-rocm-{name}");
+            assert_eq!(named(&answered.pod["spec"]["volumes"], name), &volume);
+            assert_eq!(
+                named(&answered.pod["spec"]["volumes"], &ours),
+                &json!({"name": ours, "emptyDir": {}})
+            );
+            assert_eq!(mounted(runner(&answered), path), &ours);
+            assert_eq!(mounted(dind(&answered), path), &ours);
+            assert_warned(
+                &answered,
+                &[&format!(
+                    "arc-rocm: spec.volumes[{name}]: the pod's own volume cannot serve here, so \
+                     the profile's is named {ours}"
+                )],
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_author_mounts_at_the_work_directory_is_mounted_in_dind_too() {
+    let volume = json!({"name": "scratch", "emptyDir": {}});
+    for path in ["/home/runner/_work", "/home/runner/_work/"] {
+        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        assert_eq!(mounted(runner(&answered), path), "scratch");
+        assert_eq!(mounted(dind(&answered), path), "scratch");
+        assert_eq!(count(&answered, "work"), 0, "nothing mounts it");
+        assert_warned(
+            &answered,
+            &[&format!(
+                "arc-rocm: spec.containers[runner].volumeMounts[/home/runner/_work]: {KEPT}"
+            )],
+        );
+    }
+}
+
+#[test]
+fn a_read_only_work_directory_is_kept_too() {
+    let volume = json!({"name": "files", "configMap": {"name": "x"}});
+    let answered = with_volume(&Rules::default(), &volume, Some("/home/runner/_work"), json!({}));
+    assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "files");
+    assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "files");
+}
+
+#[test]
+fn dockerd_keeps_its_data_where_it_can_write() {
+    let volume = json!({"name": "files", "configMap": {"name": "x"}});
+    let path = "/home/runner/docker-data";
+    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+    assert_eq!(mounted(runner(&answered), path), "files");
+    assert_eq!(mounted(dind(&answered), path), "docker-data");
+    assert_eq!(count(&answered, "docker-data"), 1);
+
+    let volume = json!({"name": "nvme", "hostPath": {"path": "/mnt/nvme"}});
+    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+    assert_eq!(mounted(dind(&answered), path), "nvme");
+    assert_eq!(count(&answered, "docker-data"), 0);
+}
+
+#[test]
+fn what_the_author_mounts_where_the_socket_goes_is_mounted_in_dind_too() {
+    let volume = json!({"name": "run", "emptyDir": {}});
+    for path in ["/var/run", "/run", "/var/run/"] {
+        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        assert_eq!(mounted(runner(&answered), path), "run");
+        assert_eq!(mounted(dind(&answered), path), "run");
+        assert_warned(
+            &answered,
+            &[&format!("arc-rocm: spec.containers[runner].volumeMounts[/var/run]: {KEPT}")],
+        );
+    }
+}
+
+#[test]
+fn no_dind_where_the_socket_cannot_be_written() {
+    let config = json!({"name": "run", "configMap": {"name": "x"}});
+    let empty = json!({"name": "run", "emptyDir": {}});
+    for (volume, more) in [(config, json!({})), (empty, json!({"readOnly": true}))] {
+        let answered = with_volume(&Rules::default(), &volume, Some("/var/run"), more);
+        assert_eq!(dind(&answered), &Value::Null);
+        assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
+        assert_eq!(runner(&answered)["command"][6], "--wait-for-docker=0");
+        assert_eq!(
+            answered.warnings()[0],
+            "arc-rocm: spec.containers[runner].volumeMounts[/var/run]: what the pod mounts here \
+             cannot hold Docker's socket, so no Docker-in-Docker is added"
+        );
+    }
+}
+
+#[test]
+fn no_dind_beside_a_socket_of_the_authors() {
+    let volume = json!({"name": "sock", "hostPath": {"path": "/run/docker.sock", "type": ""}});
+    let answered = with_volume(&Rules::default(), &volume, Some("/var/run/docker.sock"), json!({}));
+    assert_eq!(dind(&answered), &Value::Null);
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.containers[runner].volumeMounts[/var/run/docker.sock]: the pod mounts a \
+           Docker socket of its own, so no Docker-in-Docker is added",
+        ],
+    );
+}
+
+#[test]
+fn writable_files_of_the_author_for_jobs_are_used() {
+    let volume = json!({"name": "info", "emptyDir": {}});
+    let answered = with_volume(&Rules::default(), &volume, Some("/etc/podinfo"), json!({}));
+    assert_eq!(mounted(runner(&answered), "/etc/podinfo"), "info");
+    assert_eq!(count(&answered, "podinfo"), 0);
+    assert_warned(
+        &answered,
+        &[&format!("arc-rocm: spec.containers[runner].volumeMounts[/etc/podinfo]: {KEPT}")],
+    );
+}
+
+#[test]
+fn read_only_files_of_the_author_for_jobs_are_kept() {
+    for name in ["podinfo", "info"] {
+        let volume = json!({"name": name, "downwardAPI": {"items": [], "defaultMode": 420}});
+        let answered = with_volume(&Rules::default(), &volume, Some("/etc/podinfo"), json!({}));
+        assert_eq!(mounted(runner(&answered), "/etc/podinfo"), name);
+        assert_warned(
+            &answered,
+            &["arc-rocm: spec.containers[runner].volumeMounts[/etc/podinfo]: the pod mounts \
+               something read-only here, so jobs find no gha-* files"],
+        );
+    }
+}
+
+#[test]
+fn a_mount_of_a_volume_that_is_nowhere_gets_an_empty_one() {
+    let answered = answer(&Rules::default(), |pod| {
+        let mount = json!({"name": "cache", "mountPath": "/cache"});
+        merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
+    });
+    assert_eq!(
+        named(&answered.pod["spec"]["volumes"], "cache"),
+        &json!({"name": "cache", "emptyDir": {}})
+    );
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.containers[runner].volumeMounts[/cache]: the pod has no volume cache, so \
+           an emptyDir was added",
+        ],
+    );
+}
+
+#[test]
+fn a_mount_of_our_volume_that_is_nowhere_gets_ours() {
+    let rules = over(&json!({"sharedVolumes":
+        [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}]}));
+    let answered = answer(&rules, |pod| {
+        let mount = json!({"name": "models", "mountPath": "/own"});
+        merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
+    });
+    assert_eq!(
+        named(&answered.pod["spec"]["volumes"], "models")["hostPath"]["path"],
+        "/mnt/models"
+    );
+    assert_warned(&answered, &[]);
+}
+
+#[test]
+fn a_block_device_comes_with_its_volume() {
+    let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
+    let rules = over_template(&json!({"volumes": [claim], "containers": [
+        {"name": "runner", "volumeDevices": [{"name": "block", "devicePath": "/dev/block"}]}]}));
+    let answered = answer(&rules, |_| {});
+    assert_eq!(named(&answered.pod["spec"]["volumes"], "block"), &claim);
+
+    let volume = json!({"name": "block", "emptyDir": {}});
+    let answered = with_volume(&rules, &volume, None, json!({}));
+    assert_eq!(
+        named(&answered.pod["spec"]["volumes"], "arc-rocm-block")["persistentVolumeClaim"],
+        claim["persistentVolumeClaim"]
+    );
+    assert_eq!(runner(&answered)["volumeDevices"][0]["name"], "arc-rocm-block");
+}

@@ -1,0 +1,271 @@
+//! What holds for every pod and every profile.
+//!
+//! `ARC_ROCM_PROPTEST_CASES` sets the number of cases; 256 without.
+
+mod kept;
+mod reach;
+
+use arc_rocm::admission::{Outcome, Rules, answer};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use proptest::{prelude::*, test_runner::Config};
+use serde_json::{Value, json};
+
+use crate::{
+    generate::{SECRET, api_server, apply, foreign, pods, profiles, steps},
+    support::{Answered, ask, review, with_pod},
+    validity,
+};
+
+fn config() -> Config {
+    let cases = std::env::var("ARC_ROCM_PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    Config {
+        cases: cases.unwrap_or(256),
+        max_global_rejects: 100_000,
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+fn show(what: &str, review: &Value, answered: &Answered) -> String {
+    format!(
+        "{what}\npod: {:#}\npatch: {:#}\nwarnings: {:#?}",
+        review["request"]["object"],
+        answered.patch,
+        answered.warnings()
+    )
+}
+
+/// Only additions and replacements, below spec, labels and annotations; none without effect, no
+/// two of one place, and never a list or a container as a whole where there is one.
+fn assert_minimal(pod: &Value, operations: &[Value]) -> Result<(), String> {
+    let mut pod = pod.clone();
+    let mut seen = std::collections::BTreeSet::new();
+    for operation in operations {
+        let (verb, path) = (&operation["op"], operation["path"].as_str().unwrap());
+        let is_allowed = ["/spec/", "/metadata/labels", "/metadata/annotations"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix));
+        if !is_allowed {
+            return Err(format!("{path} is none of our business"));
+        }
+        let (parent, _) = path.rsplit_once('/').unwrap();
+        let in_list = pod.pointer(parent).is_some_and(Value::is_array);
+        let there = pod.pointer(path);
+        let is_there = there.is_some_and(|there| !there.is_null()) && !in_list;
+        if !(verb == "add" || (verb == "replace" && is_there)) {
+            return Err(format!("{path}: {verb}"));
+        }
+        if !in_list && there == Some(&operation["value"]) {
+            return Err(format!("{path} has no effect"));
+        }
+        if !in_list && !seen.insert(path) {
+            return Err(format!("{path} twice"));
+        }
+        let holds_something = there.is_some_and(|there| match there {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            _ => false,
+        });
+        let is_command = path.ends_with("/command");
+        if holds_something && !in_list && !is_command {
+            return Err(format!("{path} replaces a whole list or object"));
+        }
+        let one: json_patch::Patch = serde_json::from_value(json!([operation])).unwrap();
+        json_patch::patch(&mut pod, &one).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Warnings can travel as HTTP headers, and no value of a variable is anywhere but in the patch.
+fn assert_discreet(review: &Value, rules: &Rules) -> Result<(), String> {
+    let body = serde_json::to_vec(review).unwrap();
+    let answer = answer(&body, rules).unwrap();
+    let mut whole: Value = serde_json::from_slice(&answer.body).unwrap();
+    whole["response"].as_object_mut().unwrap().remove("patch");
+    for text in [whole.to_string(), format!("{:?}", answer.record)] {
+        if text.contains(SECRET) {
+            return Err(format!("a secret in {text}"));
+        }
+    }
+    let warnings = whole["response"]["warnings"].as_array().cloned().unwrap_or_default();
+    for warning in &warnings {
+        let text = warning.as_str().unwrap();
+        if text.len() > 256 || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(format!("warning {text:?}"));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// One test for all that holds for one answer: compiling the profile is what costs time.
+    #[test]
+    fn every_patch_is_an_addition_that_leaves_the_authors_word_and_a_valid_pod(
+        pod in pods::cases(),
+        profile in profiles::cases(),
+        foreign in steps(foreign::TABLE, 4),
+    ) {
+        let review = pod.review();
+        let rules = profile.rules();
+        prop_assume!(rules.is_some());
+        let rules = rules.unwrap();
+        let answered = ask(&review, &rules);
+        let before = &review["request"]["object"];
+        let show = |what: &str| show(what, &review, &answered);
+
+        let minimal = assert_minimal(before, answered.operations());
+        prop_assert!(minimal.is_ok(), "{}", show(&minimal.unwrap_err()));
+        let kept = kept::compare(before, &answered.pod);
+        prop_assert!(kept.is_ok(), "{}", show(&kept.unwrap_err()));
+        let discreet = assert_discreet(&review, &rules);
+        prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err()));
+
+        if is_repairable(&validity::problems(before)) {
+            let mut problems = validity::problems(&answered.pod);
+            problems.extend(validity::priority_problem(before, &answered.pod));
+            prop_assert!(problems.is_empty(), "{}", show(&format!("{problems:#?}")));
+        }
+
+        let again = with_pod(&review, answered.pod.clone());
+        let second = ask(&again, &rules);
+        prop_assert!(second.operations().is_empty(), "second pass: {:#}\n{}", second.patch, show(""));
+
+        let defaulted = with_pod(&review, api_server::again(&answered.pod));
+        let reinvoked = ask(&defaulted, &rules);
+        prop_assert!(
+            reinvoked.operations().is_empty(),
+            "as the API server gives it back: {:#}\n{}",
+            reinvoked.patch,
+            show("")
+        );
+
+        let touched = with_pod(&review, apply(answered.pod.clone(), &foreign));
+        let repaired = ask(&touched, &rules);
+        let last = ask(&with_pod(&review, repaired.pod.clone()), &rules);
+        prop_assert!(
+            last.operations().is_empty(),
+            "after a foreign change {foreign:?}: {:#}\n{}",
+            last.patch,
+            self::show("", &touched, &repaired)
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_answered_or_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(answer(&bytes, builtin()).is_err());
+    }
+
+    #[test]
+    fn a_review_cut_or_changed_anywhere_is_answered_or_unreadable(
+        at in any::<prop::sample::Index>(),
+        byte in prop::option::of(any::<u8>()),
+    ) {
+        let mut bytes = serde_json::to_vec(&review("plain")).unwrap();
+        let at = at.index(bytes.len());
+        match byte {
+            Some(byte) => bytes[at] = byte,
+            None => bytes.truncate(at),
+        }
+        if let Ok(answer) = answer(&bytes, builtin()) {
+            let answered: Value = serde_json::from_slice(&answer.body).unwrap();
+            prop_assert_eq!(&answered["response"]["allowed"], &json!(true));
+        }
+    }
+
+    #[test]
+    fn any_object_is_answered(object in json_value()) {
+        let review = with_pod(&review("plain"), object);
+        let answered = ask(&review, builtin());
+        prop_assert!(answered.operations().is_empty());
+    }
+
+    /// What an API server would never send is answered too, with a patch that applies.
+    #[test]
+    fn a_pod_with_anything_anywhere_is_answered(
+        pod in pods::cases(),
+        changes in prop::collection::vec((any::<u64>(), json_value()), 1..4),
+    ) {
+        let mut review = pod.review();
+        for (at, value) in changes {
+            let places = pointers(&review["request"]["object"]);
+            let index = usize::try_from(at % u64::try_from(places.len()).unwrap()).unwrap();
+            *review["request"]["object"].pointer_mut(&places[index]).unwrap() = value;
+        }
+        let answered = ask(&review, builtin());
+        let discreet = assert_discreet(&review, builtin());
+        prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err(), &review, &answered));
+    }
+}
+
+/// Whether a pod is valid but for what the plan repairs.
+fn is_repairable(problems: &[String]) -> bool {
+    let is_repaired =
+        |problem: &String| validity::REPAIRED.iter().any(|end| problem.ends_with(end));
+    problems.iter().all(is_repaired)
+}
+
+fn builtin() -> &'static Rules {
+    static RULES: std::sync::OnceLock<Rules> = std::sync::OnceLock::new();
+    RULES.get_or_init(Rules::default)
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        Just(json!("runner")),
+    ];
+    leaf.prop_recursive(3, 20, 4, |inner| {
+        let key = prop_oneof![".{0,4}", Just("name".to_owned()), Just("spec".to_owned())];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..4)
+                .prop_map(|all| { Value::Object(all.into_iter().collect()) }),
+        ]
+    })
+}
+
+/// The JSON pointer of each value below `value`, labels and owner left out: they decide whether
+/// the pod is a runner at all.
+fn pointers(value: &Value) -> Vec<String> {
+    fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+        let children: Vec<(String, &Value)> = match value {
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect()
+            }
+            Value::Object(members) => members
+                .iter()
+                .map(|(key, item)| (key.replace('~', "~0").replace('/', "~1"), item))
+                .collect(),
+            _ => return,
+        };
+        for (token, child) in children {
+            let path = format!("{path}/{token}");
+            walk(child, &path, found);
+            found.push(path);
+        }
+    }
+    let mut found = Vec::new();
+    walk(&value["spec"], "/spec", &mut found);
+    walk(&value["metadata"]["annotations"], "/metadata/annotations", &mut found);
+    if found.is_empty() {
+        found.push("/status".to_owned());
+    }
+    found
+}
+
+#[test]
+fn the_patch_of_the_answer_is_base64_of_json() {
+    let body = serde_json::to_vec(&review("plain")).unwrap();
+    let answer = answer(&body, builtin()).unwrap();
+    assert_eq!(answer.record.outcome, Outcome::Patched);
+    let whole: Value = serde_json::from_slice(&answer.body).unwrap();
+    let patch = BASE64_STANDARD.decode(whole["response"]["patch"].as_str().unwrap()).unwrap();
+    let patch: Vec<Value> = serde_json::from_slice(&patch).unwrap();
+    assert_eq!(patch.len(), answer.record.operations);
+}

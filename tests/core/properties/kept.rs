@@ -1,0 +1,148 @@
+//! What "nothing of the author's is changed" means, exactly: every leaf of the pod that came is in
+//! the pod that results, and items of lists keep their order, but for this list.
+
+use arc_rocm::scripts;
+use serde_json::Value;
+
+use crate::generate::api_server::default_policy;
+
+const CHART_COMMAND: &str = "/home/runner/run.sh";
+
+/// Compares the pod that came with the pod that results.
+pub(super) fn compare(before: &Value, after: &Value) -> Result<(), String> {
+    let whole = Whole { before, after };
+    whole.value(before, after, "")
+}
+
+#[derive(Clone, Copy)]
+struct Whole<'v> {
+    before: &'v Value,
+    after: &'v Value,
+}
+
+impl Whole<'_> {
+    fn value(&self, before: &Value, after: &Value, path: &str) -> Result<(), String> {
+        if before == after || is_empty(before) || self.may_change(before, after, path) {
+            return Ok(());
+        }
+        match (before, after) {
+            (Value::Object(before), Value::Object(after)) => {
+                for (key, before) in before {
+                    let path = format!("{path}/{key}");
+                    self.value(before, after.get(key).unwrap_or(&Value::Null), &path)?;
+                }
+                Ok(())
+            }
+            (Value::Array(before), Value::Array(after)) if !path.ends_with("/args") => {
+                self.list(before, after, path)
+            }
+            _ => Err(format!("{path}: {before} became {after}")),
+        }
+    }
+
+    /// Each item is found again, in the same order.
+    fn list(&self, before: &[Value], after: &[Value], path: &str) -> Result<(), String> {
+        let is_container = path == "/spec/containers" || path == "/spec/initContainers";
+        let mut rest = after.iter();
+        for item in before {
+            let name = item["name"].as_str().unwrap_or_default();
+            let found = if is_container {
+                rest.find(|other| other["name"] == item["name"])
+            } else {
+                rest.find(|other| *other == item)
+            };
+            let Some(found) = found else {
+                return Err(format!("{path}: {item} is gone or has moved"));
+            };
+            if is_container {
+                self.container(item, found, &format!("{path}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn container(&self, before: &Value, after: &Value, path: &str) -> Result<(), String> {
+        let empty = serde_json::Map::new();
+        for (field, value) in before.as_object().unwrap_or(&empty) {
+            let now = &after[field];
+            let path = format!("{path}/{field}");
+            let image = before["image"].as_str().unwrap_or_default();
+            let chart = is_chart_image(image);
+            let fine = match (field.as_str(), value.as_str()) {
+                ("image", _) => chart,
+                ("imagePullPolicy", Some(policy)) => {
+                    chart || (policy == default_policy(image) && after["image"] == image)
+                }
+                ("terminationMessagePath", Some(text)) => text == "/dev/termination-log",
+                ("terminationMessagePolicy", Some(text)) => text == "File",
+                ("command", _) if before["name"] == "runner" => {
+                    return same_command(before, after).map_err(|error| format!("{path}: {error}"));
+                }
+                _ => false,
+            };
+            if !fine {
+                self.value(value, now, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pod's own fields that only hold a default, or that follow from another.
+    fn may_change(&self, before: &Value, after: &Value, path: &str) -> bool {
+        let text = before.as_str().unwrap_or_default();
+        match path {
+            "/metadata/annotations/arc-rocm.dev/status" => true,
+            "/spec/restartPolicy" => text == "Always",
+            "/spec/dnsPolicy" => text == "ClusterFirst",
+            "/spec/schedulerName" => text == "default-scheduler",
+            "/spec/terminationGracePeriodSeconds" => *before == 30,
+            "/spec/enableServiceLinks" => *before == true,
+            "/spec/serviceAccountName" | "/spec/serviceAccount" => {
+                (text.ends_with("-no-permission") || text == "default") && after.is_string()
+            }
+            "/spec/priority" | "/spec/preemptionPolicy" => {
+                let class = |pod: &Value| pod["spec"]["priorityClassName"].clone();
+                class(self.before).is_null() && class(self.after).is_string()
+            }
+            _ => self.is_filled(path),
+        }
+    }
+
+    /// Whether the LimitRanger's note names this request or limit.
+    fn is_filled(&self, path: &str) -> bool {
+        let note = &self.before["metadata"]["annotations"]["kubernetes.io/limit-ranger"];
+        let note = note.as_str().unwrap_or_default();
+        [("requests", "request"), ("limits", "limit")].iter().any(|(map, kind)| {
+            path.strip_prefix(&format!("/spec/containers/runner/resources/{map}/")).is_some_and(
+                |resource| note.contains(&format!("{resource} {kind} for container runner")),
+            )
+        })
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_chart_image(image: &str) -> bool {
+    let tag = image.strip_prefix("ghcr.io/actions/actions-runner");
+    tag.is_some_and(|tag| tag.is_empty() || (tag.starts_with(':') && !tag.contains('@')))
+}
+
+/// The runner's command line ends with the one that it had; the chart's alone may be another.
+fn same_command(before: &Value, after: &Value) -> Result<(), String> {
+    let words = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let (old, new) = (words(&before["command"]), words(&after["command"]));
+    let is_chart = (old.is_empty() || old == [CHART_COMMAND]) && words(&before["args"]).is_empty();
+    let is_wrapped = new.get(2).is_some_and(|script| script == scripts::START);
+    let inner = match new.iter().position(|word| word == "--").filter(|_| is_wrapped) {
+        Some(end) => &new[end + 1..],
+        None => &new[..],
+    };
+    if inner == old || is_chart { Ok(()) } else { Err(format!("{old:?} became {new:?}")) }
+}
