@@ -156,12 +156,16 @@ fn webhook_url(text: &str) -> Result<String, String> {
     if text.contains('#') {
         return Err("the API server takes no fragment in a webhook's URL".to_owned());
     }
-    let url: Uri = text.parse().map_err(|_| "not a URL".to_owned())?;
+    let malformed = || format!("not a URL: write https://HOST:PORT{PATH}");
+    let url: Uri = text.parse().map_err(|_| malformed())?;
     if url.scheme_str() != Some("https") {
         return Err("the API server calls webhooks by https:// only".to_owned());
     }
     if url.authority().is_none_or(|authority| authority.as_str().contains('@')) {
         return Err("the API server takes no user in a webhook's URL".to_owned());
+    }
+    if url.host().is_none_or(str::is_empty) {
+        return Err(malformed());
     }
     if url.query().is_some() {
         return Err("the API server takes no query in a webhook's URL".to_owned());
@@ -186,6 +190,7 @@ mod tests {
             ("ci.example/mutate", "https://"),
             ("/mutate", "https://"),
             ("https:///mutate", "not a URL"),
+            ("https://:8443/mutate", "not a URL"),
             ("https://ci.example/mutate?x=1", "no query"),
             ("https://ci.example/mutate#x", "no fragment"),
             ("https://me:pw@ci.example/mutate", "no user"),

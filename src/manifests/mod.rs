@@ -100,7 +100,9 @@ pub fn yaml(documents: &[Document]) -> Result<String, serde_saphyr::ser::Error> 
             // Writing to a String cannot fail.
             let _ = writeln!(text, "# {line}");
         }
-        text.push_str(serde_saphyr::to_string(object)?.trim_end());
+        // A caBundle on one line, as kubectl prints it.
+        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+        text.push_str(serde_saphyr::to_string_with_options(object, options)?.trim_end());
         text.push('\n');
     }
     Ok(text)

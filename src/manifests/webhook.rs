@@ -1,4 +1,4 @@
-//! The MutatingWebhookConfiguration.
+//! The `MutatingWebhookConfiguration`.
 
 use k8s_openapi::{
     ByteString,

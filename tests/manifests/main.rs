@@ -1,7 +1,6 @@
 //! What `arc-rocm manifests` prints: all of it for people to read, and that it fits together.
 
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
@@ -9,6 +8,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::symlink,
     process::{Command, Output, Stdio},
 };
 
@@ -217,6 +217,31 @@ fn the_process_understands_its_arguments_and_has_time_to_drain() {
     assert!(told.contains("/etc/arc-rocm/"), "{told}");
     let needed = arc_rocm::server::limits::SHUTDOWN_GRACE + arc_rocm::server::limits::HARD_STOP;
     assert!(spec["terminationGracePeriodSeconds"].as_u64().unwrap() > needed.as_secs());
+}
+
+/// What the kubelet mounts: nothing without the ConfigMap, and with it links into a hidden folder.
+#[test]
+fn the_profiles_volume_is_read_as_the_kubelet_mounts_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let explained = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
+            .args(["explain", "--scale-set", "any", "--profiles"])
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(explained().contains("profile rocm (built-in), chosen by match"));
+
+    let data = directory.path().join("..2026_01_01");
+    fs::create_dir(&data).unwrap();
+    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: ours}\n\
+                spec: {extends: rocm, match: {}}\n";
+    fs::write(data.join("ours.yaml"), text).unwrap();
+    symlink("..2026_01_01", directory.path().join("..data")).unwrap();
+    symlink("..data/ours.yaml", directory.path().join("ours.yaml")).unwrap();
+    assert!(explained().contains("profile ours ("));
 }
 
 #[test]
