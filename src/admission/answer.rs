@@ -197,7 +197,7 @@ fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
 }
 
 /// The name; for a pod whose name is still to be generated its prefix and a `*`.
-fn display_name(request: &Request<'_>) -> String {
+pub(crate) fn display_name(request: &Request<'_>) -> String {
     if !request.name.is_empty() {
         return request.name.to_string();
     }

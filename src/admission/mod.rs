@@ -10,7 +10,7 @@ mod response;
 mod review;
 
 pub use answer::{Answer, Decision, Outcome, Record, Rules, answer};
-pub(crate) use answer::{choose, decide};
+pub(crate) use answer::{choose, decide, display_name};
 pub(crate) use response::conflict_json;
 pub(crate) use review::read;
 pub use review::{Request, Unreadable};

@@ -13,7 +13,7 @@ use super::{
     rules::{self, RuleArgs},
 };
 use crate::{
-    admission::{Request, Rules, choose, conflict_json, read},
+    admission::{Request, Rules, choose, conflict_json, display_name, read},
     plan::{Conflict, Reason, plan},
     pod::Json,
     profile::{Choice, ProfileSet, Verdict},
@@ -155,14 +155,19 @@ fn explain(
         Err(skip) => {
             match output {
                 Output::Text => {
-                    writeln!(out, "{}: left alone, because {}", name(&request), skip.sentence())?;
+                    writeln!(
+                        out,
+                        "{}: left alone, because {}",
+                        display_name(&request),
+                        skip.sentence()
+                    )?;
                     others(out, &verdicts)?;
                 }
                 Output::Json => writeln!(
                     out,
                     "{:#}",
                     json!({
-                        "pod": name(&request),
+                        "pod": display_name(&request),
                         "outcome": "skipped",
                         "reason": skip.as_str(),
                         "message": skip.sentence(),
@@ -188,7 +193,7 @@ fn explain(
             out,
             "{:#}",
             json!({
-                "pod": name(&request),
+                "pod": display_name(&request),
                 "outcome": if changes.is_empty() { "unchanged" } else { "patched" },
                 "profile": choice.profile.name,
                 "origin": choice.profile.origin,
@@ -206,10 +211,6 @@ fn explain(
         )?,
     }
     Ok(!plan.conflicts.is_empty() || choice.tie.is_some())
-}
-
-fn name<'r>(request: &'r Request<'_>) -> &'r str {
-    if request.name.is_empty() { "pod" } else { &request.name }
 }
 
 /// How each profile stands to the pod.
@@ -264,7 +265,7 @@ fn text(
     writeln!(
         out,
         "{}: profile {} ({}), chosen by {}, priority {}",
-        name(request),
+        display_name(request),
         profile.name,
         profile.origin,
         chosen_by(request),

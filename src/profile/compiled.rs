@@ -86,13 +86,19 @@ impl Profile {
         self.spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default().min(MAX_GPUS)
     }
 
+    /// The extended resource that GPUs are asked for by.
+    pub fn gpu_resource(&self) -> &str {
+        let gpu = self.spec.gpu.as_ref();
+        gpu.and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+    }
+
     /// The template for a runner with `gpus` GPUs, at most [`MAX_GPUS`].
     pub fn template(&self, gpus: u32) -> &Template {
         Self::cached(&self.templates, gpus, || compile_template(&self.spec, gpus))
     }
 
     /// The same for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
-    /// resources and variables.
+    /// resources.
     pub fn kubernetes_template(&self, gpus: u32) -> &Template {
         Self::cached(&self.kubernetes_templates, gpus, || {
             let mut template = compile_template(&self.spec, gpus);

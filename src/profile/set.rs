@@ -4,7 +4,8 @@ use super::{Profile, Selected, spec::KubernetesMode};
 use crate::{
     plan::is_kubernetes_mode,
     pod::Json,
-    selection::{Mismatch, RunnerPod, Skip},
+    quantity::Quantity,
+    selection::{Mismatch, RunnerPod, Skip, pattern::MAX_GPUS},
 };
 
 /// The built-in profile's name.
@@ -34,6 +35,8 @@ pub struct Choice<'p> {
 /// Where the number of GPUs comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum GpusFrom {
+    /// The runner's own request of the profile's GPU resource.
+    Runner,
     /// The pod's annotation `arc-rocm.dev/gpus`.
     Annotation,
     /// The scale set's name, by `{gpus}`.
@@ -46,6 +49,7 @@ impl GpusFrom {
     /// For people.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Runner => "the runner's own resources",
             Self::Annotation => "annotation arc-rocm.dev/gpus",
             Self::Name => "{gpus} in the scale set's name",
             Self::Count => "gpu.count of the profile",
@@ -123,10 +127,12 @@ impl ProfileSet {
                 (profile, from_name, tie.filter(|other| other.priority == profile.priority))
             }
         };
-        let (gpus, gpus_from) = match (pod.named_gpus(), from_name) {
-            (Some(gpus), _) => (gpus, GpusFrom::Annotation),
-            (None, Some(gpus)) => (gpus, GpusFrom::Name),
-            (None, None) => (profile.default_gpus(), GpusFrom::Count),
+        let (gpus, gpus_from) = match (own_gpus(runner, profile), pod.named_gpus(), from_name) {
+            // What the author wrote stays, so what comes with each GPU goes by it.
+            (Some(gpus), ..) => (gpus, GpusFrom::Runner),
+            (None, Some(gpus), _) => (gpus, GpusFrom::Annotation),
+            (None, None, Some(gpus)) => (gpus, GpusFrom::Name),
+            (None, None, None) => (profile.default_gpus(), GpusFrom::Count),
         };
         let kubernetes_mode = is_kubernetes_mode(runner);
         if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
@@ -134,6 +140,20 @@ impl ProfileSet {
         }
         Ok(Choice { profile, gpus, gpus_from, kubernetes_mode, tie })
     }
+}
+
+/// The number of GPUs that the runner asks for itself.
+fn own_gpus(runner: &Json<'_>, profile: &Profile) -> Option<u32> {
+    let resource = profile.gpu_resource();
+    let amount = ["limits", "requests"]
+        .into_iter()
+        .find_map(|map| runner.at(&["resources", map, resource]))?;
+    let amount: Quantity = match amount {
+        Json::String(text) => text.parse().ok()?,
+        Json::Number(number) => number.to_string().parse().ok()?,
+        _ => return None,
+    };
+    amount.whole().and_then(|gpus| u32::try_from(gpus).ok()).filter(|gpus| *gpus <= MAX_GPUS)
 }
 
 impl<'p> Choice<'p> {
