@@ -1,6 +1,8 @@
 //! `cargo bench --bench answer`: the time of one answer, without a server. For callgrind, give the
 //! number of answers: `--times 2000`.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::{env, fs, hint::black_box, path::Path, time::Instant};
 
 use arc_rocm::admission::{Rules, answer};

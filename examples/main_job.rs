@@ -4,6 +4,8 @@
 //!
 //! `cargo run --example main_job`
 
+#![expect(clippy::print_stdout, reason = "an example shows what comes of it")]
+
 use std::{
     fs,
     io::{Read as _, Write as _},

@@ -86,12 +86,11 @@ impl Load {
                 let mut errors = 0;
                 while begin.elapsed() < round {
                     let asked = Instant::now();
-                    match connection.ask(&request).await {
-                        Ok(_) => latencies.push(asked.elapsed()),
-                        Err(_) => {
-                            errors += 1;
-                            break;
-                        }
+                    if let Ok(_) = connection.ask(&request).await {
+                        latencies.push(asked.elapsed())
+                    } else {
+                        errors += 1;
+                        break;
                     }
                 }
                 (latencies, errors)

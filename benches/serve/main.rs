@@ -4,6 +4,8 @@
 //! Both servers are processes of their own; the client runs here, on the same cores, and takes
 //! its share of them on either side. Rounds alternate, so a drift of the machine hits both.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+
 mod bare;
 mod client;
 mod report;

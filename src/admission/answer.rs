@@ -97,7 +97,7 @@ pub struct Record {
 /// An answer ready to send.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The AdmissionReview, as JSON.
+    /// The `AdmissionReview`, as JSON.
     pub body: Vec<u8>,
     /// What to log and count.
     pub record: Record,
@@ -119,7 +119,7 @@ pub enum Decision<'p> {
     },
 }
 
-/// Answers the AdmissionReview in `body`.
+/// Answers the `AdmissionReview` in `body`.
 pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
     if let Some(answer) = rules.memo.get(body) {
         return Ok(answer);

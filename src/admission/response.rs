@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::{Decision, Outcome};
@@ -30,18 +30,12 @@ struct Response<'r> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64")]
-    patch: Option<&'r [u8]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: BTreeMap<&'static str, String>,
-}
-
-#[expect(clippy::ref_option, reason = "the form that serialize_with asks for")]
-fn base64<S: Serializer>(patch: &Option<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = patch.map(|patch| base64_simd::STANDARD.encode_to_string(patch));
-    text.serialize(serializer)
 }
 
 /// The JSON patch of a decision; none when there is nothing to change.
@@ -54,7 +48,7 @@ pub(super) fn patch(decision: &Decision<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// Writes the AdmissionReview that answers the request `uid`. It always allows.
+/// Writes the `AdmissionReview` that answers the request `uid`. It always allows.
 pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) -> Vec<u8> {
     let mut annotations = BTreeMap::new();
     let warnings = match decision {
@@ -91,7 +85,7 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
             uid,
             allowed: true,
             patch_type: patch.is_some().then_some("JSONPatch"),
-            patch,
+            patch: patch.map(|patch| base64_simd::STANDARD.encode_to_string(patch)),
             warnings,
             audit_annotations: annotations,
         },

@@ -28,7 +28,7 @@ const VALUE_LENGTH: usize = 60;
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("subject").required(true).multiple(false))]
 pub struct Args {
-    /// Pod or AdmissionReview, YAML or JSON; - is standard input
+    /// Pod or `AdmissionReview`, YAML or JSON; - is standard input
     #[arg(long = "filename", short, value_name = "FILE", group = "subject")]
     pub file: Option<PathBuf>,
 

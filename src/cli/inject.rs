@@ -24,11 +24,11 @@ use crate::{
 /// What to inject into, and how to show it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Pod, List or AdmissionReview, YAML or JSON; - is standard input
+    /// Pod, List or `AdmissionReview`, YAML or JSON; - is standard input
     #[arg(long = "filename", short, value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What to print; for an AdmissionReview, yaml and json print the answer
+    /// What to print; for an `AdmissionReview`, yaml and json print the answer
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 

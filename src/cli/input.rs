@@ -1,4 +1,4 @@
-//! What a user hands in: pods, lists and AdmissionReviews, as YAML or JSON.
+//! What a user hands in: pods, lists and `AdmissionReviews`, as YAML or JSON.
 
 use std::{fs, io::Read as _, path::Path};
 
@@ -11,7 +11,7 @@ use crate::profile::source::{self, Node};
 /// The account that a pod without a review is taken to be created by.
 pub(super) const ARC_CONTROLLER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
 
-/// Where a pod comes from, when it comes without an AdmissionReview.
+/// Where a pod comes from, when it comes without an `AdmissionReview`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RequestArgs {
     /// Namespace of pods that name none
@@ -67,7 +67,7 @@ pub(super) fn kind(document: &Value) -> Kind {
 }
 
 impl RequestArgs {
-    /// The AdmissionReview by which the API server would ask about `pod`.
+    /// The `AdmissionReview` by which the API server would ask about `pod`.
     pub(super) fn review(&self, pod: &Value) -> Value {
         let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
         json!({

@@ -20,14 +20,14 @@ pub enum Json<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// Any number, as serde_json reads it.
+    /// Any number, as `serde_json` reads it.
     Number(Number),
     /// A string; borrowed unless it had escapes.
     String(Cow<'a, str>),
     /// A list.
-    Array(Vec<Json<'a>>),
+    Array(Vec<Self>),
     /// An object, in the order of the text. A later duplicate key is never looked at.
-    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    Object(Vec<(Cow<'a, str>, Self)>),
     /// A value that was not looked into: its text.
     Skipped(&'a str),
 }

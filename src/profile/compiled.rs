@@ -1,7 +1,7 @@
 //! A compiled profile, and the set of them.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     sync::{Arc, OnceLock},
 };
 
@@ -247,7 +247,11 @@ fn digest(spec: &RunnerProfileSpec) -> String {
     for script in [scripts::START, scripts::DIND, DIND, INIT_EXTERNALS] {
         hash.update(script.as_bytes());
     }
-    let mut text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
     text.truncate(DIGEST_DIGITS);
     text
 }

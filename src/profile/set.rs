@@ -112,20 +112,17 @@ impl ProfileSet {
                 Verdict::Matches(gpus) => Some((profile, gpus)),
                 _ => None,
             });
-        let (profile, from_name, tie) = match pod.named_profile() {
-            Some(name) => {
-                let profile = self.get(name).ok_or(Skip::UnknownProfile)?;
-                let from_name = match Self::verdict(profile, pod) {
-                    Verdict::Matches(gpus) => gpus,
-                    _ => None,
-                };
-                (profile, from_name, None)
-            }
-            None => {
-                let (profile, from_name) = matching.next().ok_or(Skip::NoProfile)?;
-                let tie = matching.next().map(|(other, _)| other);
-                (profile, from_name, tie.filter(|other| other.priority == profile.priority))
-            }
+        let (profile, from_name, tie) = if let Some(name) = pod.named_profile() {
+            let profile = self.get(name).ok_or(Skip::UnknownProfile)?;
+            let from_name = match Self::verdict(profile, pod) {
+                Verdict::Matches(gpus) => gpus,
+                _ => None,
+            };
+            (profile, from_name, None)
+        } else {
+            let (profile, from_name) = matching.next().ok_or(Skip::NoProfile)?;
+            let tie = matching.next().map(|(other, _)| other);
+            (profile, from_name, tie.filter(|other| other.priority == profile.priority))
         };
         let (gpus, gpus_from) = match (own_gpus(runner, profile), pod.named_gpus(), from_name) {
             // What the author wrote stays, so what comes with each GPU goes by it.

@@ -13,7 +13,7 @@ pub enum Skip {
     OptedOut,
     /// The pod runs on Windows.
     Windows,
-    /// The pod has ARC's label, but no EphemeralRunner owns it.
+    /// The pod has ARC's label, but no `EphemeralRunner` owns it.
     NoOwner,
     /// The pod looks like a runner, but somebody else than ARC's controller creates it.
     Requester,

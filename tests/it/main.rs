@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_in_result,
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
