@@ -20,7 +20,7 @@ use super::Result;
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     tls: TlsConnector,
-    request: Arc<[u8]>,
+    requests: Arc<[Vec<u8>]>,
 }
 
 /// One round.
@@ -37,7 +37,8 @@ pub(super) struct Round {
 }
 
 impl Target {
-    pub(super) fn new(address: SocketAddr, ca: &[u8], review: &[u8]) -> Result<Self> {
+    /// Connections send the reviews in turn.
+    pub(super) fn new(address: SocketAddr, ca: &[u8], reviews: &[Vec<u8>]) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca) {
             roots.add(certificate?)?;
@@ -46,23 +47,14 @@ impl Target {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // As the API server writes it.
-        let mut request = format!(
-            "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\n\
-             User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
-             Accept: application/json, */*\r\nContent-Type: application/json\r\n\
-             Accept-Encoding: gzip\r\n\r\n",
-            review.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(review);
-        Ok(Self { address, tls: TlsConnector::from(Arc::new(config)), request: request.into() })
+        let requests = reviews.iter().map(|review| request(review)).collect();
+        Ok(Self { address, tls: TlsConnector::from(Arc::new(config)), requests })
     }
 
     /// The body of one answer.
-    pub(super) async fn answer(&mut self) -> Result<Vec<u8>> {
+    pub(super) async fn answer(&self) -> Result<Vec<u8>> {
         let mut connection = self.connect().await?;
-        let end = connection.ask(&self.request).await?;
+        let end = connection.ask(self.requests.first().ok_or("no review")?).await?;
         Ok(connection.buffer.get(end..connection.filled).unwrap_or_default().to_vec())
     }
 
@@ -80,16 +72,18 @@ impl Load {
         let begin = Instant::now();
         for _ in 0..self.connections {
             let mut connection = target.connect().await?;
-            let (request, round) = (Arc::clone(&target.request), self.round);
+            let (requests, round) = (Arc::clone(&target.requests), self.round);
             tasks.push(tokio::spawn(async move {
                 let mut latencies = Vec::with_capacity(200_000);
                 let mut errors = 0;
-                while begin.elapsed() < round {
+                for request in requests.iter().cycle() {
                     let asked = Instant::now();
-                    if let Ok(_) = connection.ask(&request).await {
-                        latencies.push(asked.elapsed())
-                    } else {
+                    if connection.ask(request).await.is_err() {
                         errors += 1;
+                        break;
+                    }
+                    latencies.push(asked.elapsed());
+                    if begin.elapsed() >= round {
                         break;
                     }
                 }
@@ -105,6 +99,20 @@ impl Load {
         round.elapsed = begin.elapsed();
         Ok(round)
     }
+}
+
+/// A review as the API server sends it.
+fn request(review: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\n\
+         User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
+         Accept: application/json, */*\r\nContent-Type: application/json\r\n\
+         Accept-Encoding: gzip\r\n\r\n",
+        review.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(review);
+    request
 }
 
 struct Connection {

@@ -30,6 +30,10 @@ const ROUND: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 /// Keep-alive connections.
 const CONNECTIONS: [usize; 2] = [1, 16];
+/// Different scale sets, many more than the memory of answers holds.
+const SCALE_SETS: usize = 1000;
+/// The scale set of the captured review.
+const SCALE_SET: &str = "linux.rocm.gpu.gfx942.2";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -45,7 +49,7 @@ fn main() -> Result<()> {
 
 fn measure(round: Duration) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let review = fs::read(
+    let review = fs::read_to_string(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc/plain.review.json"),
     )?;
     let program = env!("CARGO_BIN_EXE_arc-rocm");
@@ -64,8 +68,11 @@ fn measure(round: Duration) -> Result<()> {
         log,
     )?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut target = Target::new(ours.address, &ca, &review)?;
-    let answer = runtime.block_on(target.answer())?;
+    let known = [review.clone().into_bytes()];
+    let new: Vec<Vec<u8>> = (0..SCALE_SETS)
+        .map(|number| review.replace(SCALE_SET, &format!("linux.rocm.gpu.set{number:04}")).into())
+        .collect();
+    let answer = runtime.block_on(Target::new(ours.address, &ca, &known)?.answer())?;
     fs::write(path("answer"), &answer)?;
     let bare = Server::start(
         Command::new(env::current_exe()?)
@@ -78,7 +85,11 @@ fn measure(round: Duration) -> Result<()> {
     println!("review {} bytes, answer {} bytes, rounds of {round:?}", review.len(), answer.len());
     let idle = ours.resident_kilobytes()?;
 
-    for connections in CONNECTIONS {
+    let runs = [("the pods of one scale set", &known[..]), ("a scale set never seen", &new[..])];
+    for ((name, reviews), connections) in
+        runs.iter().flat_map(|run| CONNECTIONS.map(|connections| (run, connections)))
+    {
+        let mut target = Target::new(ours.address, &ca, reviews)?;
         let mut figures = [Figures::default(), Figures::default()];
         for _ in 0..ROUNDS {
             for (server, figures) in [&ours, &bare].into_iter().zip(&mut figures) {
@@ -86,7 +97,7 @@ fn measure(round: Duration) -> Result<()> {
                 figures.add(runtime.block_on(Load { connections, round }.run(&target))?);
             }
         }
-        report::print(connections, &figures);
+        report::print(name, connections, &figures);
     }
     println!(
         "resident: {} kB idle, {} kB after; bare server {} kB after",

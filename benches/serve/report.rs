@@ -27,8 +27,9 @@ impl Figures {
     }
 }
 
-pub(super) fn print(connections: usize, [ours, bare]: &[Figures; 2]) {
-    println!("\n{connections} connections      requests/s   p50 us   p99 us   errors");
+pub(super) fn print(reviews: &str, connections: usize, [ours, bare]: &[Figures; 2]) {
+    println!("\n{reviews}, {connections} connections");
+    println!("                   requests/s   p50 us   p99 us   errors");
     for (name, figures) in [("arc-rocm serve", ours), ("bare server", bare)] {
         let [rate, p50, p99] = [&figures.rates, &figures.p50, &figures.p99].map(|all| median(all));
         println!("{name:<18} {rate:>10.0} {p50:>8.0} {p99:>8.0} {:>8}", figures.errors);

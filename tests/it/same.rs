@@ -38,9 +38,9 @@ fn the_command_line_answers_a_review_as_the_server_does() {
     let mut client = server.connect();
     for path in fixtures() {
         let body = fs::read(&path).unwrap();
-        let served: Value = serde_json::from_str(&client.review(&body).body).unwrap();
-        assert_eq!(cli(&["inject", "-o", "json"], &path), served, "{}", path.display());
-        assert_eq!(cli(&["inject", "-o", "patch"], &path), patch(&served), "{}", path.display());
+        let answer: Value = serde_json::from_str(&client.review(&body).body).unwrap();
+        assert_eq!(cli(&["inject", "-o", "json"], &path), answer, "{}", path.display());
+        assert_eq!(cli(&["inject", "-o", "patch"], &path), patch(&answer), "{}", path.display());
     }
 }
 
@@ -54,10 +54,10 @@ fn the_command_line_patches_a_bare_pod_as_the_server_does() {
         if name.contains("workflow") || name.contains("impostor") {
             continue;
         }
-        let served: Value =
+        let answer: Value =
             serde_json::from_str(&client.review(&fs::read(&path).unwrap()).body).unwrap();
         let pod = Path::new(&name.replace(".review.", ".pod.")).to_owned();
-        assert_eq!(cli(&["inject", "-o", "patch"], &pod), patch(&served), "{name}");
+        assert_eq!(cli(&["inject", "-o", "patch"], &pod), patch(&answer), "{name}");
     }
 }
 
