@@ -11,6 +11,7 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use arc_swap::ArcSwap;
+use memchr::memmem;
 
 use super::{answer::Answer, review::Request};
 use crate::pod::Json;
@@ -101,13 +102,13 @@ impl Entry {
         let name = range(review, &request.name)?;
         let pod = request.object.as_ref()?;
         let needle = format!(r#""uid":"{}""#, &*request.uid);
-        let start = find(&answer.body, needle.as_bytes())? + r#""uid":""#.len();
+        let start = memmem::find(&answer.body, needle.as_bytes())? + r#""uid":""#.len();
         let uid_in_answer = start..start + uid.len();
 
         let mut holes = Vec::new();
         // A string that came through into the answer decides about it.
         let said = |text: &str| {
-            [&answer.body, patch].iter().any(|part| find(part, text.as_bytes()).is_some())
+            [&answer.body, patch].iter().any(|part| memmem::find(part, text.as_bytes()).is_some())
         };
         let mut add = |text: &str, same_as: Option<Range<usize>>| {
             if let Some(at) = range(review, text) {
@@ -235,12 +236,4 @@ fn range(whole: &[u8], part: &str) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let end = start.checked_add(part.len())?;
     (end <= whole.len()).then_some(start..end)
-}
-
-/// Where `needle` is in `haystack`.
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return None;
-    }
-    haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -69,6 +69,13 @@ fn a_profile_inherits_from_another_file_whatever_the_order() {
 }
 
 #[test]
+fn the_builtin_profile_passes_the_schema() {
+    let nodes = source::documents("built-in", BUILTIN_TEXT).unwrap();
+    let spec = nodes[0].get("spec").unwrap();
+    assert_eq!(schema::check("built-in", spec, &schema()), []);
+}
+
+#[test]
 fn the_builtin_profile_is_for_every_pod_only_while_it_is_alone() {
     assert!(ProfileSet::builtin().get("rocm").unwrap().matcher.is_some());
     assert!(set(&profiles(&[("a", "{}")])).get("rocm").unwrap().matcher.is_none());
