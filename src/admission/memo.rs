@@ -4,7 +4,7 @@
 //! API server draw anew for each: names, uids, times. No rule reads those, so a review that equals
 //! an earlier one in every other byte has the same answer, and is given it without being parsed.
 //! All significant bytes are compared, none is hashed; the result is exactly what
-//! [`answer`](super::answer) would have found.
+//! `answer` would have found.
 //!
 //! A memo belongs to the rules that its answers were found by, and goes with them.
 
