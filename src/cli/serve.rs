@@ -28,8 +28,9 @@ use crate::{
 /// Days that a certificate is valid which lives in memory only. Longer than any process.
 const MEMORY_DAYS: u32 = 3650;
 
-/// A review that is answered by any configuration.
-const TRY_REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"try","kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"default","operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"try"},"spec":{"containers":[]}}}}"#;
+/// The least that ARC's controller could ask for: a plain runner pod, which the built-in profile
+/// patches.
+const TRY_REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"try","kind":{"group":"","version":"v1","kind":"Pod"},"name":"try","namespace":"arc-runners","operation":"CREATE","userInfo":{"username":"system:serviceaccount:arc-systems:arc-gha-rs-controller"},"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"try","labels":{"actions-ephemeral-runner":"True","actions.github.com/scale-set-name":"try"},"ownerReferences":[{"apiVersion":"actions.github.com/v1alpha1","kind":"EphemeralRunner","name":"try","uid":"try","controller":true}]},"spec":{"containers":[{"name":"runner","image":"ghcr.io/actions/actions-runner:latest","command":["/home/runner/run.sh"]}]}}}}"#;
 
 /// How to serve.
 #[derive(Clone, Debug, clap::Args)]

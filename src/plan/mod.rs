@@ -61,6 +61,7 @@ impl<'p> Plan<'p> {
 /// ARC watches.
 pub fn plan<'p>(pod: &'p Json<'p>, runner: usize, selected: Selected<'p>) -> Plan<'p> {
     let mut planner = Planner::new(pod, runner, selected);
+    planner.overruled_gpus();
     planner.containers();
     planner.volumes();
     planner.pod_fields();

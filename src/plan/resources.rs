@@ -249,6 +249,17 @@ impl<'p> Planner<'p> {
         })
     }
 
+    /// Says that the author's number of GPUs holds, where the profile would give another.
+    pub(super) fn overruled_gpus(&mut self) {
+        let Some(gpus) = self.selected.gpus_overruled else { return };
+        let message = format!(
+            "the pod's own number of GPUs is kept, profile {} gives {gpus}",
+            self.profile()
+        );
+        let path = format!("spec.containers[{RUNNER}].resources");
+        self.conflict(Code::GpuKept, Winner::Author, path, message);
+    }
+
     /// Whether the pod asks for AMD GPUs in its own way, so that the profile's are left out: on
     /// another container, or under another name.
     fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {

@@ -56,6 +56,8 @@ pub struct Selected<'p> {
     pub digest: &'p str,
     /// What to lay under the pod.
     pub template: &'p Template,
+    /// The number of GPUs that the profile would give, where the author's own holds instead.
+    pub gpus_overruled: Option<u32>,
 }
 
 impl Profile {
@@ -133,7 +135,7 @@ impl Profile {
     pub fn selected(&self, gpus: u32, kubernetes_mode: bool) -> Selected<'_> {
         let template =
             if kubernetes_mode { self.kubernetes_template(gpus) } else { self.template(gpus) };
-        Selected { name: &self.name, digest: &self.digest, template }
+        Selected { name: &self.name, digest: &self.digest, template, gpus_overruled: None }
     }
 
     /// The PodTemplateSpec for `gpus` GPUs, for people to read.

@@ -26,6 +26,8 @@ pub struct Choice<'p> {
     pub gpus: u32,
     /// Where the number of GPUs comes from.
     pub gpus_from: GpusFrom,
+    /// The number that the profile would give, where the author's own holds instead.
+    pub gpus_overruled: Option<u32>,
     /// Whether the runner is in one of ARC's kubernetes modes.
     pub kubernetes_mode: bool,
     /// Another profile of the same priority that matches as well.
@@ -124,18 +126,24 @@ impl ProfileSet {
             let tie = matching.next().map(|(other, _)| other);
             (profile, from_name, tie.filter(|other| other.priority == profile.priority))
         };
-        let (gpus, gpus_from) = match (own_gpus(runner, profile), pod.named_gpus(), from_name) {
-            // What the author wrote stays, so what comes with each GPU goes by it.
-            (Some(gpus), ..) => (gpus, GpusFrom::Runner),
-            (None, Some(gpus), _) => (gpus, GpusFrom::Annotation),
-            (None, None, Some(gpus)) => (gpus, GpusFrom::Name),
-            (None, None, None) => (profile.default_gpus(), GpusFrom::Count),
+        let (wanted, from) = match (pod.named_gpus(), from_name) {
+            (Some(gpus), _) => (gpus, GpusFrom::Annotation),
+            (None, Some(gpus)) => (gpus, GpusFrom::Name),
+            (None, None) => (profile.default_gpus(), GpusFrom::Count),
+        };
+        // What the author wrote stays, so what comes with each GPU goes by it. What the profile
+        // itself put there on an earlier pass is not the author's, also where its template says
+        // another number than `gpu`.
+        let given = profile.template(wanted).gpu.as_ref().map_or(0, |gpu| gpu.count);
+        let (gpus, gpus_from, gpus_overruled) = match own_gpus(runner, profile) {
+            Some(gpus) if gpus != given => (gpus, GpusFrom::Runner, Some(given)),
+            _ => (wanted, from, None),
         };
         let kubernetes_mode = is_kubernetes_mode(runner);
         if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
             return Err(Skip::KubernetesMode);
         }
-        Ok(Choice { profile, gpus, gpus_from, kubernetes_mode, tie })
+        Ok(Choice { profile, gpus, gpus_from, gpus_overruled, kubernetes_mode, tie })
     }
 }
 
@@ -156,6 +164,7 @@ fn own_gpus(runner: &Json<'_>, profile: &Profile) -> Option<u32> {
 impl<'p> Choice<'p> {
     /// What the plan needs.
     pub fn selected(&self) -> Selected<'p> {
-        self.profile.selected(self.gpus, self.kubernetes_mode)
+        let Self { profile, gpus, gpus_overruled, kubernetes_mode, .. } = *self;
+        Selected { gpus_overruled, ..profile.selected(gpus, kubernetes_mode) }
     }
 }

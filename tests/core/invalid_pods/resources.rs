@@ -115,8 +115,7 @@ fn an_authors_gpu_request_alone_gets_its_limit() {
         &answered,
         &[
             &format!(
-                "{RUNNER}.resources.requests[amd.com/gpu]: the pod's own value is kept, profile \
-                 rocm differs"
+                "{RUNNER}.resources: the pod's own number of GPUs is kept, profile rocm gives 2"
             ),
             &format!(
                 "{RUNNER}.resources.limits[amd.com/gpu]: an extended resource needs a limit equal \
@@ -149,8 +148,7 @@ fn an_authors_gpu_limit_alone_is_kept() {
     assert_warned(
         &answered,
         &[&format!(
-            "{RUNNER}.resources.limits[amd.com/gpu]: the pod's own value is kept, profile rocm \
-             differs"
+            "{RUNNER}.resources: the pod's own number of GPUs is kept, profile rocm gives 2"
         )],
     );
 }
