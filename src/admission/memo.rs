@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use memchr::memmem;
 
 use super::{answer::Answer, review::Request};
-use crate::pod::Json;
+use crate::{pod::Json, profile::template::RUNNER};
 
 /// Reviews that are kept: a fleet's scale sets, each with a few generations of pods. The oldest
 /// goes first.
@@ -98,6 +98,10 @@ impl fmt::Debug for Memo {
 
 impl Entry {
     fn new(review: &[u8], request: &Request<'_>, answer: &Answer, patch: &[u8]) -> Option<Self> {
+        // The record of a pod that is yet to be named is told by its generateName.
+        if request.name.is_empty() {
+            return None;
+        }
         let uid = range(review, &request.uid)?;
         let name = range(review, &request.name)?;
         let pod = request.object.as_ref()?;
@@ -121,16 +125,15 @@ impl Entry {
                 add(text, None);
             }
         }
-        token_volumes(pod, |name, volume, mount| {
-            if said(name) {
-                return;
+        let token_names = token_names(pod)?;
+        if let [volume, mounts @ ..] = token_names.as_slice()
+            && !said(volume)
+        {
+            add(random_end(volume), None);
+            for mount in mounts {
+                add(random_end(mount), range(review, random_end(volume)));
             }
-            let first = range(review, volume);
-            match mount {
-                None => add(volume, None),
-                Some(mount) => add(mount, first),
-            }
-        });
+        }
         holes.sort_by_key(|hole| hole.at.start);
         holes.dedup_by(|b, a| a.at == b.at);
         let apart = holes.windows(2).all(|pair| match pair {
@@ -188,6 +191,7 @@ fn volatile<'r>(request: &'r Request<'_>, pod: &'r Json<'_>) -> impl Iterator<It
         .map(|spec| spec.list("containers"))
         .unwrap_or_default()
         .iter()
+        .filter(|container| container.text("name") == RUNNER)
         .flat_map(|container| container.list("env"))
         .filter(|env| env.text("name") == JIT_CONFIG)
         .filter_map(|env| env.at(&["valueFrom", "secretKeyRef", "name"])?.as_str());
@@ -211,24 +215,29 @@ fn time(fields: &str) -> Option<&str> {
     rest.split_once('"').map(|(time, _)| time)
 }
 
-/// Visits the token volume's name and its random end: with `None` for the volume itself, and then
-/// with the end of the name in each mount of it.
-fn token_volumes<'r>(pod: &'r Json<'_>, mut visit: impl FnMut(&'r str, &'r str, Option<&'r str>)) {
-    let Some(spec) = pod.get("spec") else { return };
-    for volume in spec.list("volumes") {
-        let name = volume.text("name");
-        let Some(end) = name.strip_prefix(TOKEN_VOLUME) else { continue };
-        visit(name, end, None);
-        for container in ["initContainers", "containers"].iter().flat_map(|list| spec.list(list)) {
-            for mount in container.list("volumeMounts") {
-                if mount.text("name") == name
-                    && let Some(other) = mount.text("name").strip_prefix(TOKEN_VOLUME)
-                {
-                    visit(name, end, Some(other));
-                }
-            }
-        }
-    }
+/// The name of the token volume, and then the same in each mount of it; empty without any. `None`
+/// where a mount has no such volume, or there are several: another pod's drawn name could then
+/// make it another mount's.
+fn token_names<'r>(pod: &'r Json<'_>) -> Option<Vec<&'r str>> {
+    let Some(spec) = pod.get("spec") else { return Some(Vec::new()) };
+    let of = |item: &'r Json<'_>, list| {
+        let names = item.list(list).iter().map(|named| named.text("name"));
+        names.filter(|name| name.starts_with(TOKEN_VOLUME))
+    };
+    let volumes: Vec<_> = of(spec, "volumes").collect();
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|list| spec.list(list));
+    let mounts: Vec<_> = containers.flat_map(|container| of(container, "volumeMounts")).collect();
+    let plain = match volumes.as_slice() {
+        [] => mounts.is_empty(),
+        [volume] => mounts.iter().all(|mount| mount == volume),
+        _ => false,
+    };
+    plain.then(|| [volumes, mounts].concat())
+}
+
+/// What the API server drew of a token volume's name.
+fn random_end(name: &str) -> &str {
+    name.strip_prefix(TOKEN_VOLUME).unwrap_or_default()
 }
 
 /// Where `part` is in `whole`, if it was borrowed from there.

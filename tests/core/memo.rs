@@ -112,3 +112,59 @@ fn memory_is_bounded_and_the_oldest_goes_first() {
     assert!(!rules.is_known(of_set(0).as_bytes()));
     assert!(rules.is_known(of_set(99).as_bytes()));
 }
+
+/// The captured plain pod, with one text for another.
+fn plain_with(from: &str, to: &str) -> String {
+    let review = String::from_utf8(captured("plain")).unwrap();
+    assert!(review.contains(from), "{from}");
+    review.replacen(from, to, 1)
+}
+
+#[test]
+fn a_pod_that_is_yet_to_be_named_is_not_remembered() {
+    let rules = Rules::default();
+    let name = r#""name":"linux.rocm.gpu.gfx942.2-qx8ff-runner-b9ms2","namespace":"arc-runners","#;
+    let nameless = |prefix: &str| {
+        plain_with(name, r#""name":"","namespace":"arc-runners","#).replacen(
+            name,
+            &format!(r#""generateName":"{prefix}","namespace":"arc-runners","#),
+            1,
+        )
+    };
+    for prefix in ["some-", "same-"] {
+        let review = nameless(prefix);
+        let record = answer(review.as_bytes(), &rules).unwrap().record;
+        assert_eq!(record.name, format!("{prefix}*"));
+        assert!(!rules.is_known(review.as_bytes()));
+    }
+}
+
+#[test]
+fn a_pod_whose_token_volumes_are_not_plainly_one_is_not_remembered() {
+    let rules = Rules::default();
+    let volume = r#"{"name":"kube-api-access-4s25w","projected""#;
+    let missing = plain_with(volume, r#"{"name":"kube-api-access-00000","projected""#);
+    let none = plain_with(volume, r#"{"name":"other","projected""#);
+    let two = plain_with(
+        r#""volumes":["#,
+        r#""volumes":[{"name":"kube-api-access-00000","emptyDir":{}},"#,
+    );
+    for review in [missing, none, two] {
+        answer(review.as_bytes(), &rules).unwrap();
+        assert!(!rules.is_known(review.as_bytes()), "{review}");
+    }
+}
+
+#[test]
+fn another_containers_registration_is_compared() {
+    let rules = Rules::default();
+    let review = |secret: &str| {
+        let other = format!(
+            r#""containers":[{{"name":"other","image":"i","env":[{{"name":"ACTIONS_RUNNER_INPUT_JITCONFIG","valueFrom":{{"secretKeyRef":{{"name":"{secret}","key":"k"}}}}}}]}},"#
+        );
+        plain_with(r#""containers":["#, &other)
+    };
+    answer(review("first").as_bytes(), &rules).unwrap();
+    assert!(rules.is_known(review("first").as_bytes()));
+    assert!(!rules.is_known(review("other").as_bytes()));
+}
