@@ -20,7 +20,7 @@ pub(super) enum Part {
     Index(usize),
     /// An item of a list, by the value of its key field.
     Item(&'static str, String),
-    /// An item of a list without keys, by itself.
+    /// An item of a list without keys, by itself. Messages do not repeat it.
     Same(Value),
 }
 
@@ -104,7 +104,7 @@ impl<'n> Report<'n> {
                 Part::Key(key) => write!(text, ".{key}"),
                 Part::Index(index) => write!(text, "[{index}]"),
                 Part::Item(_, value) => write!(text, "[{value}]"),
-                Part::Same(value) => write!(text, "[{value}]"),
+                Part::Same(_) => write!(text, "[]"),
             };
         }
         (self.document.locate(&segments), text)

@@ -74,3 +74,44 @@ fn the_list_shows_order_and_patterns() {
         serde_json::from_str(&run(&["profiles", "list", "-o", "json"], "").out).unwrap();
     assert_eq!(json["profiles"][0]["name"], "rocm");
 }
+
+#[test]
+fn a_file_without_a_profile_is_a_problem_and_an_empty_directory_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert_eq!(run(&["profiles", "list", "--profiles", path], "").code, Some(0));
+    std::fs::write(directory.path().join("a.yaml"), "# nothing yet\n---\n").unwrap();
+    let ran = run(&["profiles", "check", path], "");
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(
+        ran.err,
+        format!("{path}/a.yaml:1:1: no profile in it\nerror: 1 problem in profiles\n")
+    );
+}
+
+#[test]
+fn values_that_may_be_secrets_are_not_repeated() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let runner =
+        |fields: &str| format!("template: {{spec: {{containers: [{{name: runner, {fields}}}]}}}}");
+    for spec in [
+        "dind: {registryMirrors: ['https://me:815815@a', '815815://a', 'https://a?815815']}".into(),
+        "dind: {insecureRegistries: ['me:815815@a', 'a?815815']}".into(),
+        runner("env: [{name: A, value: 815815}]"),
+        runner("env: [{name: A, value: 81.5815}]"),
+        runner("env: [{name: A, value: 815815815815815815815815}]"),
+        runner("env: [{name: A, value: !!int s815815}]"),
+        runner("command: '815815', args: [815815]"),
+        runner("stdin: '815815', livenessProbe: {periodSeconds: '815815'}"),
+    ] {
+        let text = format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: bad}}\n\
+             spec: {{{spec}}}\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let ran = run(&["profiles", "check", file.path().to_str().unwrap()], "");
+        assert_eq!(ran.code, Some(2), "{spec}");
+        assert!(ran.err.contains(":4:"), "{spec}: {}", ran.err);
+        assert!(!ran.err.contains("815"), "{}", ran.err);
+    }
+}

@@ -3,7 +3,7 @@
 use super::Part;
 use crate::profile::report::Report;
 
-/// Checks the URL of a mirror.
+/// Checks the URL of a mirror. The URL may hold a password and is not repeated.
 pub(super) fn mirror(url: &str, path: &[Part], report: &mut Report<'_>) {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let message = match rest {
@@ -16,7 +16,7 @@ pub(super) fn mirror(url: &str, path: &[Part], report: &mut Report<'_>) {
             _ => "has no valid host",
         },
     };
-    report.add(path, format!("{url:?} {message}"));
+    report.add(path, message);
 }
 
 /// Checks a registry without TLS: a host, with a port or not, or a CIDR.
@@ -28,7 +28,7 @@ pub(super) fn insecure(registry: &str, path: &[Part], report: &mut Report<'_>) {
         None if is_host(registry) => return,
         None => "must be HOST, HOST:PORT or a CIDR",
     };
-    report.add(path, format!("{registry:?} {message}"));
+    report.add(path, message);
 }
 
 /// Whether `text` is a host, with a port or not.

@@ -63,7 +63,7 @@ pub(super) fn wrong_type(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> S
     let mut message = format!("expected {}, got {got}", or(&expected));
     if let Some(fix) = fix(node, kinds, item_fields) {
         message.push_str("; ");
-        message.push_str(&fix);
+        message.push_str(fix);
     }
     message
 }
@@ -76,25 +76,27 @@ pub(super) fn out_of_range(number: i64, low: i128, high: i128) -> String {
     }
 }
 
-/// What to write instead, for the mistakes that people make.
-fn fix(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> Option<String> {
-    let is_integer = |text: &str| text.parse::<i64>().is_ok();
+/// What to do instead, for the mistakes that people make. The value may be a secret and is not
+/// repeated.
+fn fix(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> Option<&'static str> {
+    let is_number = |text: &str| text.parse::<i64>().is_ok();
+    let is_flag = |text: &str| matches!(text, "true" | "false");
     match (kinds, &node.value) {
-        ([Kind::String], _) => as_written(node).map(|text| format!("write {}", quoted(&text))),
-        ([Kind::Boolean], NodeValue::String(text)) if text == "true" || text == "false" => {
-            Some(format!("write {text} without quotes"))
+        ([Kind::String], NodeValue::Bool(_) | NodeValue::Int(_) | NodeValue::Float(_)) => {
+            Some("put it in quotes")
         }
-        ([Kind::Integer | Kind::Number], NodeValue::String(text)) if is_integer(text) => {
-            Some(format!("write {text} without quotes"))
+        ([Kind::Boolean], NodeValue::String(text)) if is_flag(text) => {
+            Some("write it without quotes")
         }
-        ([Kind::List], NodeValue::String(text)) if item_fields.is_empty() => {
-            Some(format!("write [{}]", quoted(&shortened(text))))
+        ([Kind::Integer | Kind::Number], NodeValue::String(text)) if is_number(text) => {
+            Some("write it without quotes")
         }
+        ([Kind::List], NodeValue::String(_)) if item_fields.is_empty() => Some("put it in a list"),
         ([Kind::List], NodeValue::Map(entries)) if !entries.is_empty() => {
             if entries.iter().all(|entry| item_fields.contains(&entry.key.as_str())) {
-                Some("put \"- \" before each item".to_owned())
+                Some("put \"- \" before each item")
             } else if item_fields.contains(&"name") && item_fields.contains(&"value") {
-                Some("write each as - {name: ..., value: ...}".to_owned())
+                Some("write each as - {name: ..., value: ...}")
             } else {
                 None
             }

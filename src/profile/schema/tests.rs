@@ -128,19 +128,19 @@ spec:
 "#
         ),
         [
-            "3:16: spec.hostNetwork: expected true or false, got a string; write true without \
+            "3:16: spec.hostNetwork: expected true or false, got a string; write it without \
              quotes",
             "4:34: spec.terminationGracePeriodSeconds: expected an integer, got a string; write \
-             30 without quotes",
+             it without quotes",
             "5:21: spec.nodeSelector.a: yes without quotes is a boolean to kubectl; write \"yes\"",
-            "5:29: spec.nodeSelector.b: expected a string, got a number; write \"1.10\"",
-            "5:38: spec.nodeSelector.c: expected a string, got a boolean; write \"true\"",
-            "5:47: spec.nodeSelector.d: expected a string, got a number; write \"0644\"",
+            "5:29: spec.nodeSelector.b: expected a string, got a number; put it in quotes",
+            "5:38: spec.nodeSelector.c: expected a string, got a boolean; put it in quotes",
+            "5:47: spec.nodeSelector.d: expected a string, got a number; put it in quotes",
             "6:16: spec.tolerations: expected a list, got a map; put \"- \" before each item",
             "7:13: spec.volumes[0]: expected a map, got a string",
-            "9:13: spec.containers[0].name: expected a string, got a number; write \"1\"",
-            "10:16: spec.containers[0].command: expected a list, got a string; write [\"sleep\"]",
-            "11:14: spec.containers[0].args[0]: expected a string, got a number; write \"60\"",
+            "9:13: spec.containers[0].name: expected a string, got a number; put it in quotes",
+            "10:16: spec.containers[0].command: expected a list, got a string; put it in a list",
+            "11:14: spec.containers[0].args[0]: expected a string, got a number; put it in quotes",
             "11:18: spec.containers[0].args[1]: on without quotes is a boolean to kubectl; write \
              \"on\"",
             "12:12: spec.containers[0].env: expected a list, got a map; write each as - {name: \
@@ -273,7 +273,10 @@ fn all_parts_of_a_schema_are_checked() {
     assert_eq!(check_text("{a: x, b: z}", &schema), NOTHING);
     assert_eq!(
         check_text("{a: 1}", &schema),
-        ["1:1: b: this field is required", "1:5: a: expected a string, got a number; write \"1\"",]
+        [
+            "1:1: b: this field is required",
+            "1:5: a: expected a string, got a number; put it in quotes",
+        ]
     );
 }
 
@@ -286,7 +289,7 @@ fn references_to_odd_names_are_followed() {
     });
     assert_eq!(
         check_text("a: 1", &schema),
-        ["1:4: a: expected a string, got a number; write \"1\""]
+        ["1:4: a: expected a string, got a number; put it in quotes"]
     );
 }
 

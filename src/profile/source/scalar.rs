@@ -1,6 +1,6 @@
 //! What an unquoted word means, as in sigs.k8s.io/yaml (go-yaml v2), which kubectl reads with.
 
-use super::{NodeValue, quoted};
+use super::NodeValue;
 
 /// Why a word that looks like a number is none that a profile may have.
 enum Fault {
@@ -20,7 +20,7 @@ pub(super) fn resolve_tagged(text: &str, tag: Option<&str>) -> Result<NodeValue,
             Fault::NotFinite => "infinity and NaN do not exist in JSON",
             Fault::TooLarge => "the number does not fit 64 bits",
         };
-        format!("{reason}; if it is text, write {}", quoted(text))
+        format!("{reason}; if it is text, put it in quotes")
     })?;
     match (tag, value) {
         (Some("bool"), NodeValue::Ambiguous(word)) => Ok(NodeValue::Bool(is_affirmative(&word))),
@@ -29,7 +29,7 @@ pub(super) fn resolve_tagged(text: &str, tag: Option<&str>) -> Result<NodeValue,
         | (Some("bool"), value @ NodeValue::Bool(_))
         | (Some("int" | "float"), value @ NodeValue::Int(_))
         | (Some("float"), value @ NodeValue::Float(_)) => Ok(value),
-        (Some(tag), _) => Err(format!("{} does not fit the tag !!{tag}", quoted(text))),
+        (Some(tag), _) => Err(format!("the value does not fit the tag !!{tag}")),
     }
 }
 

@@ -116,13 +116,13 @@ fn numbers_that_json_or_64_bits_cannot_hold_are_refused() {
             "a: .inf\nb: -.INF\nc: .nan\nd: 9223372036854775808\ne: -9223372036854775809\nf: 0x8000000000000000\ng: 123456789012345678901234567890123456789012345678901234567890"
         ),
         [
-            "p.yaml:1:4: a: infinity and NaN do not exist in JSON; if it is text, write \".inf\"",
-            "p.yaml:2:4: b: infinity and NaN do not exist in JSON; if it is text, write \"-.INF\"",
-            "p.yaml:3:4: c: infinity and NaN do not exist in JSON; if it is text, write \".nan\"",
-            "p.yaml:4:4: d: the number does not fit 64 bits; if it is text, write \"9223372036854775808\"",
-            "p.yaml:5:4: e: the number does not fit 64 bits; if it is text, write \"-9223372036854775809\"",
-            "p.yaml:6:4: f: the number does not fit 64 bits; if it is text, write \"0x8000000000000000\"",
-            "p.yaml:7:4: g: the number does not fit 64 bits; if it is text, write \"123456789012345678901234567890123456789012345678901234567890\"",
+            "p.yaml:1:4: a: infinity and NaN do not exist in JSON; if it is text, put it in quotes",
+            "p.yaml:2:4: b: infinity and NaN do not exist in JSON; if it is text, put it in quotes",
+            "p.yaml:3:4: c: infinity and NaN do not exist in JSON; if it is text, put it in quotes",
+            "p.yaml:4:4: d: the number does not fit 64 bits; if it is text, put it in quotes",
+            "p.yaml:5:4: e: the number does not fit 64 bits; if it is text, put it in quotes",
+            "p.yaml:6:4: f: the number does not fit 64 bits; if it is text, put it in quotes",
+            "p.yaml:7:4: g: the number does not fit 64 bits; if it is text, put it in quotes",
         ]
     );
 }
@@ -147,9 +147,9 @@ fn other_tags_are_refused() {
             "p.yaml:2:13: b: unknown tag !!binary",
             "p.yaml:3:10: c: unknown tag !!set",
             "p.yaml:4:9: d: unknown tag !Ref",
-            "p.yaml:5:10: e: \"x\" does not fit the tag !!int",
+            "p.yaml:5:10: e: the value does not fit the tag !!int",
             "p.yaml:6:10: f: unknown tag !!seq",
-            "p.yaml:7:10: g: \"x\" does not fit the tag !!map",
+            "p.yaml:7:10: g: the value does not fit the tag !!map",
         ]
     );
 }
