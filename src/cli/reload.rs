@@ -1,5 +1,6 @@
 //! Watching the profile files: a change is compiled beside the rules in force and swapped in as a
-//! whole; a bad change, or files that are gone, keep what is there.
+//! whole; a bad change, files that are gone, or a
+//! directory without any, keep what is there.
 //!
 //! By polling and comparing, for the same reasons as the certificate's files: the kubelet swaps a
 //! ConfigMap's files by a symlink above them (kubernetes#111947).
@@ -11,7 +12,7 @@ use tokio::time;
 use super::rules::{RuleArgs, RulesError};
 use crate::{
     admission::Rules,
-    profile::File,
+    profile::{File, Profile},
     server::Service,
     telemetry::{Chain, ReloadResult},
 };
@@ -26,13 +27,13 @@ impl Watched {
     /// Reads and compiles for the first time.
     pub(super) fn new(args: RuleArgs) -> Result<(Self, Rules), RulesError> {
         let seen = args.profiles.read()?;
-        let rules = args.compile(&seen)?;
+        let rules = compile(&args, &seen)?;
         Ok((Self { args, seen }, rules))
     }
 
     /// Looks every `period`, for ever.
     pub(super) async fn watch(mut self, period: Duration, service: Arc<Service>) {
-        let mut unreadable = false;
+        let mut gone = false;
         loop {
             time::sleep(period).await;
             // Reading and compiling may take milliseconds; reviews are answered meanwhile.
@@ -45,9 +46,9 @@ impl Watched {
             };
             self = next;
             match changed {
-                Ok(None) => unreadable = false,
+                Ok(None) => gone = false,
                 Ok(Some(rules)) => {
-                    unreadable = false;
+                    gone = false;
                     let profiles = loaded(&rules);
                     service.replace_rules(rules);
                     service.metrics().profiles_reloaded(ReloadResult::Replaced);
@@ -55,9 +56,9 @@ impl Watched {
                     tracing::info!(profiles, "profiles replaced");
                 }
                 // Files that are gone stay gone for many looks, and one line is enough.
-                Err(RulesError::Read { .. }) if unreadable => {}
+                Err(error) if gone && is_gone(&error) => {}
                 Err(error) => {
-                    unreadable = matches!(error, RulesError::Read { .. });
+                    gone = is_gone(&error);
                     service.metrics().profiles_reloaded(ReloadResult::Rejected);
                     if let RulesError::Profiles(problems) = &error {
                         for problem in problems {
@@ -79,10 +80,28 @@ impl Watched {
             Ok(files) => files,
             Err(error) => return (self, Err(error)),
         };
-        let rules = self.args.compile(&files);
+        // More likely a ConfigMap that was deleted, or a mistake, than the wish for the built-in
+        // profile on every runner; a restart brings that.
+        if let Some(path) = self.args.profiles.emptied(&self.seen, &files) {
+            let path = path.display().to_string();
+            return (self, Err(RulesError::Emptied { path }));
+        }
+        let rules = compile(&self.args, &files);
         self.seen = files;
         (self, rules.map(Some))
     }
+}
+
+/// The rules, with the usual templates made ahead.
+fn compile(args: &RuleArgs, files: &[File]) -> Result<Rules, RulesError> {
+    let rules = args.compile(files)?;
+    rules.profiles.iter().for_each(Profile::warm);
+    Ok(rules)
+}
+
+/// Whether there is nothing to compile, which stays so for many looks.
+const fn is_gone(error: &RulesError) -> bool {
+    matches!(error, RulesError::Read { .. } | RulesError::Emptied { .. })
 }
 
 /// The number of profiles in force.

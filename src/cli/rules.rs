@@ -61,6 +61,12 @@ pub enum RulesError {
         /// Why.
         source: std::io::Error,
     },
+    /// A directory or a file has no profiles any more.
+    #[error("{path} has no profiles any more")]
+    Emptied {
+        /// The file or directory.
+        path: String,
+    },
     /// The profiles have problems.
     #[error("{}", lines(.0))]
     Profiles(Vec<Problem>),
@@ -94,6 +100,15 @@ impl ProfileArgs {
             }
         }
         Ok(files)
+    }
+
+    /// The first path that gave files `before` and gives none `now`.
+    pub(super) fn emptied(&self, before: &[File], now: &[File]) -> Option<&Path> {
+        let gives = |files: &[File], path: &Path| {
+            files.iter().any(|file| Path::new(&file.name).starts_with(path))
+        };
+        let mut paths = self.profiles.iter().map(PathBuf::as_path);
+        paths.find(|path| gives(before, path) && !gives(now, path))
     }
 
     /// The compiled profiles.
@@ -143,5 +158,10 @@ pub(super) fn blame(error: RulesError) -> anyhow::Error {
         return Misconfigured::error(format!("{count} problem{plural} in profiles"));
     }
     let message = error.to_string();
-    anyhow::Error::new(error).context(Misconfigured(message))
+    match error {
+        RulesError::Read { source, .. } => {
+            anyhow::Error::new(source).context(Misconfigured(message))
+        }
+        _ => Misconfigured::error(message),
+    }
 }

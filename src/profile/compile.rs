@@ -7,7 +7,7 @@ use schemars::{Schema, schema_for};
 use serde_json::{Map, Value};
 
 use super::{
-    Problem, Profile, ProfileSet, check,
+    Position, Problem, Profile, ProfileSet, check,
     inherit::inherit,
     report::{Finding, Part, Report},
     schema,
@@ -113,6 +113,14 @@ fn read(file: &File, schema: Option<&Schema>, problems: &mut Vec<Problem>) -> Ve
             return Vec::new();
         }
     };
+    if nodes.is_empty() {
+        problems.push(Problem {
+            file: file.name.clone(),
+            at: Position { line: 1, column: 1 },
+            path: String::new(),
+            message: "no profile in it".to_owned(),
+        });
+    }
     let mut documents = Vec::new();
     for node in nodes {
         let mut report = Report::new(&file.name, &node);

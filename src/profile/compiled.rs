@@ -17,11 +17,17 @@ use super::{
 };
 use crate::{
     scripts,
-    selection::{Matcher, pattern::MAX_GPUS},
+    selection::{
+        Matcher,
+        pattern::{MAX_GPUS, Pattern},
+    },
 };
 
 /// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
 const DIGEST_DIGITS: usize = 12;
+
+/// What `{gpus}` in a scale set's name usually stands for: the ways to share a node of eight.
+const USUAL_GPUS: [u32; 4] = [1, 2, 4, 8];
 
 /// A profile that is ready to use. Everything is checked; nothing of this fails later.
 #[derive(Clone)]
@@ -41,7 +47,7 @@ pub struct Profile {
     /// Which pods it is for; none but those that name it, without.
     pub matcher: Option<Matcher>,
     spec: RunnerProfileSpec,
-    /// Templates by number of GPUs, made when first needed.
+    /// Templates by number of GPUs: the usual ones by [`Profile::warm`], others when first needed.
     templates: Arc<[OnceLock<Box<Template>>]>,
     /// The same for runners of ARC's kubernetes modes.
     kubernetes_templates: Arc<[OnceLock<Box<Template>>]>,
@@ -92,6 +98,18 @@ impl Profile {
     pub fn gpu_resource(&self) -> &str {
         let gpu = self.spec.gpu.as_ref();
         gpu.and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+    }
+
+    /// Makes the templates of the usual numbers of GPUs ahead, so that no first pod waits for them.
+    pub fn warm(&self) {
+        let mut patterns = self.matcher.iter().flat_map(Matcher::scale_sets);
+        let by_name: &[u32] = if patterns.any(Pattern::has_gpus) { &USUAL_GPUS } else { &[] };
+        for gpus in by_name.iter().copied().chain([self.default_gpus()]) {
+            self.template(gpus);
+            if self.kubernetes_mode == KubernetesMode::Resources {
+                self.kubernetes_template(gpus);
+            }
+        }
     }
 
     /// The template for a runner with `gpus` GPUs, at most [`MAX_GPUS`].
@@ -256,4 +274,27 @@ fn digest(spec: &RunnerProfileSpec) -> String {
     }
     text.truncate(DIGEST_DIGITS);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{File, ProfileSet};
+
+    #[test]
+    fn only_the_usual_templates_are_made_ahead() {
+        let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
+                    metadata: {name: fleet}\n\
+                    spec: {extends: rocm, match: {scaleSets: ['a-{gpus}']}, gpu: {count: 3}}\n";
+        let file = File { name: "fleet.yaml".to_owned(), text: text.to_owned() };
+        let set = ProfileSet::compile(&[file]).unwrap_or_else(|_| ProfileSet::builtin());
+        let made = |name: &str| -> Vec<usize> {
+            let slots = set.get(name).map(|profile| &profile.templates);
+            let slots = slots.into_iter().flat_map(|slots| slots.iter().enumerate());
+            slots.filter(|(_, slot)| slot.get().is_some()).map(|(gpus, _)| gpus).collect()
+        };
+        set.iter().for_each(Profile::warm);
+        assert_eq!(made("fleet"), [1, 2, 3, 4, 8]);
+        assert_eq!(made("rocm"), [2]);
+    }
 }

@@ -189,6 +189,61 @@ fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
     assert_eq!(exit(serving.child).code(), Some(0));
 }
 
+#[test]
+fn a_profiles_directory_that_becomes_empty_keeps_the_last_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.crt");
+    let profiles = directory.path().join("profiles");
+    fs::create_dir(&profiles).unwrap();
+    let file = profiles.join("fleet.yaml");
+    let write = |count: u32| {
+        let text = format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
+             spec: {{extends: rocm, match: {{}}, gpu: {{count: {count}}}}}\n"
+        );
+        // As the kubelet does, so that no look finds half a file.
+        fs::write(profiles.join("new"), text).unwrap();
+        fs::rename(profiles.join("new"), &file).unwrap();
+    };
+    write(1);
+    let path = profiles.to_str().unwrap();
+    let Serving { child, mut log, address, admin } = serve(&[
+        "--profiles",
+        path,
+        "--profiles-poll",
+        "20ms",
+        "--shutdown-grace",
+        "0s",
+        "--ca-out",
+        ca.to_str().unwrap(),
+    ]);
+    let ca = fs::read_to_string(&ca).unwrap();
+    let gives = |gpus: u32| {
+        let mut client = Client::connect(address, &ca);
+        let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
+        base64_of(&answer["response"]["patch"]).contains(&format!("--gpus={gpus}\""))
+    };
+    assert!(gives(1));
+    let mut rejected_with = |wanted: String| {
+        let told = log.find(|line: &Value| line["level"] == "WARN").unwrap();
+        assert_eq!(told["message"], "profiles not replaced, the old ones stay");
+        let why = if told["error"].is_null() { &told["problem"] } else { &told["error"] };
+        assert_eq!(*why, wanted);
+        assert!(gives(1));
+    };
+    fs::remove_file(&file).unwrap();
+    rejected_with(format!("{path} has no profiles any more"));
+    fs::write(profiles.join("new"), "# later\n").unwrap();
+    fs::rename(profiles.join("new"), &file).unwrap();
+    rejected_with(format!("{path}/fleet.yaml:1:1: no profile in it"));
+    let metrics = Client::get(admin, "/metrics").body;
+    assert!(metrics.contains(r#"profile_reloads_total{result="rejected"} 2"#), "{metrics}");
+    write(4);
+    crate::server::eventually("four GPUs", || gives(4));
+    signal(&child, "TERM");
+    assert_eq!(exit(child).code(), Some(0));
+}
+
 fn base64_of(text: &Value) -> String {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
     String::from_utf8(BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap()).unwrap()
