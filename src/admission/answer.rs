@@ -13,8 +13,9 @@ use crate::{
     selection::{Requesters, RunnerPod, Skip},
 };
 
-/// Everything that an answer depends on beside the review. Compiled ahead, never changed: a new
-/// configuration is a new value, swapped in as a whole.
+/// Everything that an answer depends on beside the review. Compiled ahead: a new configuration is
+/// a new value, swapped in as a whole. What is remembered beside it makes answers faster, never
+/// other ones.
 #[derive(Debug)]
 pub struct Rules {
     /// The profiles.
@@ -119,6 +120,36 @@ pub enum Decision<'p> {
     },
 }
 
+impl Decision<'_> {
+    /// What is done with the pod.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Skip(_) => Outcome::Skipped,
+            Self::Planned { operations, .. } if operations.is_empty() => Outcome::Unchanged,
+            Self::Planned { .. } => Outcome::Patched,
+        }
+    }
+
+    /// Why, as one fixed word.
+    pub fn reason(&self) -> &'static str {
+        match (self, self.outcome()) {
+            (Self::Skip(skip), _) => skip.as_str(),
+            (Self::Planned { .. }, Outcome::Patched) => INJECTED,
+            (Self::Planned { .. }, _) => COMPLETE,
+        }
+    }
+
+    /// The fixed word of each conflict.
+    pub fn codes(&self) -> Vec<&'static str> {
+        match self {
+            Self::Skip(_) => Vec::new(),
+            Self::Planned { conflicts, .. } => {
+                conflicts.iter().map(|conflict| conflict.code.as_str()).collect()
+            }
+        }
+    }
+}
+
 /// Answers the `AdmissionReview` in `body`.
 pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
     if let Some(answer) = rules.memo.get(body) {
@@ -171,27 +202,21 @@ pub(crate) fn choose<'p>(
 }
 
 fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
-    let (outcome, reason, profile, operations, conflicts) = match decision {
-        Decision::Skip(skip) => (Outcome::Skipped, skip.as_str(), None, 0, Vec::new()),
-        Decision::Planned { choice, operations, conflicts } => {
-            let (outcome, reason) = if operations.is_empty() {
-                (Outcome::Unchanged, COMPLETE)
-            } else {
-                (Outcome::Patched, INJECTED)
-            };
-            let conflicts = conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
-            (outcome, reason, Some(choice.profile.name.clone()), operations.len(), conflicts)
+    let (profile, operations) = match decision {
+        Decision::Skip(_) => (None, 0),
+        Decision::Planned { choice, operations, .. } => {
+            (Some(choice.profile.name.clone()), operations.len())
         }
     };
     Record {
         uid: request.uid.to_string(),
         namespace: request.namespace.to_string(),
         name: display_name(request),
-        outcome,
-        reason,
+        outcome: decision.outcome(),
+        reason: decision.reason(),
         profile,
         operations,
-        conflicts,
+        conflicts: decision.codes(),
         dry_run: request.dry_run.unwrap_or_default(),
     }
 }

@@ -11,6 +11,6 @@ mod review;
 
 pub use answer::{Answer, Decision, Outcome, Record, Rules, answer};
 pub(crate) use answer::{choose, decide, display_name};
-pub(crate) use response::conflict_json;
+pub(crate) use response::{conflict_json, review as answer_review};
 pub(crate) use review::read;
 pub use review::{Request, Unreadable};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answer::{Decision, Outcome};
+use super::{Request, answer::Decision};
 use crate::plan::Conflict;
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
@@ -48,24 +48,25 @@ pub(super) fn patch(decision: &Decision<'_>) -> Option<Vec<u8>> {
     }
 }
 
+/// The `AdmissionReview` that answers `request` with `decision`.
+pub(crate) fn review(request: &Request<'_>, decision: &Decision<'_>) -> Vec<u8> {
+    write(&request.uid, decision, patch(decision).as_deref())
+}
+
 /// Writes the `AdmissionReview` that answers the request `uid`. It always allows.
 pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) -> Vec<u8> {
-    let mut annotations = BTreeMap::new();
+    let mut annotations = BTreeMap::from([("outcome", decision.outcome().as_str().to_owned())]);
     let warnings = match decision {
         Decision::Skip(skip) => {
-            annotations.insert("outcome", Outcome::Skipped.as_str().to_owned());
-            annotations.insert("reason", skip.as_str().to_owned());
+            annotations.insert("reason", decision.reason().to_owned());
             let warning =
                 skip.is_warned().then(|| sanitised(&format!("arc-rocm: {}", skip.sentence())));
             warning.into_iter().collect()
         }
-        Decision::Planned { choice, operations, conflicts } => {
-            let outcome = if operations.is_empty() { Outcome::Unchanged } else { Outcome::Patched };
-            annotations.insert("outcome", outcome.as_str().to_owned());
+        Decision::Planned { choice, conflicts, .. } => {
             annotations.insert("profile", choice.profile.name.clone());
             if !conflicts.is_empty() {
-                let codes: Vec<&str> = conflicts.iter().map(|c| c.code.as_str()).collect();
-                annotations.insert("conflicts", codes.join(","));
+                annotations.insert("conflicts", decision.codes().join(","));
             }
             let mut warnings = warnings(conflicts);
             if let Some(tie) = choice.tie {

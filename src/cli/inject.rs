@@ -16,7 +16,7 @@ use super::{
     rules::{self, RuleArgs},
 };
 use crate::{
-    admission::{Decision, Rules, answer, decide, read},
+    admission::{Decision, Rules, answer_review, decide, read},
     profile::Choice,
     selection::Skip,
 };
@@ -55,9 +55,10 @@ pub enum Output {
     Diff,
 }
 
-/// What came of one pod.
+/// What came of one object.
 struct Injected {
-    pod: Value,
+    /// The resulting object, or the answer to the review.
+    result: Value,
     patch: Value,
 }
 
@@ -68,35 +69,31 @@ impl Args {
         let rules = rules.rules().map_err(rules::blame)?;
         let mut findings = false;
         let mut is_list = false;
+        let answers = matches!(output, Output::Yaml | Output::Json);
         let mut results = Vec::new();
         for document in input::documents(&file)? {
             match input::kind(&document) {
                 Kind::Pod => {
-                    let injected = inject(&request.review(&document), &rules, &mut findings)?;
+                    let review = request.review(&document);
+                    let injected = inject(&review, &document, false, &rules, &mut findings)?;
                     results.push((document, injected));
                 }
                 Kind::List => {
                     is_list = true;
-                    let items = document.get("items").and_then(Value::as_array);
-                    for item in items.into_iter().flatten() {
-                        let injected = match input::kind(item) {
-                            Kind::Pod => inject(&request.review(item), &rules, &mut findings)?,
-                            _ => Injected { pod: item.clone(), patch: json!([]) },
+                    for (item, is_pod) in input::items(&document) {
+                        let injected = if is_pod {
+                            let review = request.review(item);
+                            inject(&review, item, false, &rules, &mut findings)?
+                        } else {
+                            Injected { result: item.clone(), patch: json!([]) }
                         };
                         results.push((item.clone(), injected));
                     }
                 }
                 Kind::Review => {
-                    if matches!(output, Output::Yaml | Output::Json) {
-                        let answer = answer(&serde_json::to_vec(&document)?, &rules)
-                            .map_err(|error| Misconfigured::error(error.to_string()))?;
-                        let answer: Value = serde_json::from_slice(&answer.body)?;
-                        results.push((json!(null), Injected { pod: answer, patch: json!([]) }));
-                    } else {
-                        let pod = document.pointer("/request/object").cloned().unwrap_or_default();
-                        let injected = inject(&document, &rules, &mut findings)?;
-                        results.push((pod, injected));
-                    }
+                    let pod = document.pointer("/request/object").cloned().unwrap_or_default();
+                    let injected = inject(&document, &pod, answers, &rules, &mut findings)?;
+                    results.push((pod, injected));
                 }
                 Kind::Other => {
                     let kind = document.get("kind").and_then(Value::as_str).unwrap_or("no kind");
@@ -112,15 +109,28 @@ impl Args {
     }
 }
 
-/// Decides about one review and applies the patch. Conflicts, and pods that look as if they were
+/// Decides about one review, and applies the patch to its `object` or, with `answers`, writes the
+/// answer. Conflicts, and pods that look as if they were
 /// meant to be patched and are not, are told on standard error.
-fn inject(review: &Value, rules: &Rules, findings: &mut bool) -> anyhow::Result<Injected> {
+fn inject(
+    review: &Value,
+    object: &Value,
+    answers: bool,
+    rules: &Rules,
+    findings: &mut bool,
+) -> anyhow::Result<Injected> {
     let body = serde_json::to_vec(review)?;
     let request = read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
-    let mut pod = review.pointer("/request/object").cloned().unwrap_or_default();
-    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod").to_owned();
+    let decision = decide(&request, rules);
+    let answer = if answers {
+        Some(serde_json::from_slice(&answer_review(&request, &decision))?)
+    } else {
+        None
+    };
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod").to_owned();
     let mut told = std::io::stderr();
-    match decide(&request, rules) {
+    let mut result = object.clone();
+    let patch = match decision {
         Decision::Skip(skip) => {
             *findings |= skip.is_warned();
             let _ = writeln!(told, "{name}: left alone: {}", skip.sentence());
@@ -128,7 +138,7 @@ fn inject(review: &Value, rules: &Rules, findings: &mut bool) -> anyhow::Result<
                 let _ =
                     writeln!(told, "{name}: arc-rocm explain says why each profile does not match");
             }
-            Ok(Injected { pod, patch: json!([]) })
+            json!([])
         }
         Decision::Planned { choice: Choice { profile, gpus, tie, .. }, operations, conflicts } => {
             let _ = writeln!(told, "{name}: profile {}, {gpus} GPUs", profile.name);
@@ -144,10 +154,11 @@ fn inject(review: &Value, rules: &Rules, findings: &mut bool) -> anyhow::Result<
             }
             let patch = serde_json::to_value(&operations)?;
             let operations: json_patch::Patch = serde_json::from_value(patch.clone())?;
-            json_patch::patch(&mut pod, &operations).context("the patch does not apply")?;
-            Ok(Injected { pod, patch })
+            json_patch::patch(&mut result, &operations).context("the patch does not apply")?;
+            patch
         }
-    }
+    };
+    Ok(Injected { result: answer.unwrap_or(result), patch })
 }
 
 fn print(
@@ -156,22 +167,22 @@ fn print(
     is_list: bool,
     results: &[(Value, Injected)],
 ) -> anyhow::Result<()> {
-    for (index, (before, Injected { pod, patch })) in results.iter().enumerate() {
+    for (index, (before, Injected { result, patch })) in results.iter().enumerate() {
         match output {
             Output::Yaml => {
                 if index > 0 {
                     writeln!(out, "---")?;
                 }
-                write!(out, "{}", yaml(pod)?)?;
+                write!(out, "{}", yaml(result)?)?;
             }
             Output::Json if is_list => {}
-            Output::Json => writeln!(out, "{pod:#}")?,
+            Output::Json => writeln!(out, "{result:#}")?,
             Output::Patch => writeln!(out, "{patch:#}")?,
-            Output::Diff => diff(out, before, pod)?,
+            Output::Diff => diff(out, before, result)?,
         }
     }
     if is_list && output == Output::Json {
-        let items: Vec<&Value> = results.iter().map(|(_, injected)| &injected.pod).collect();
+        let items: Vec<&Value> = results.iter().map(|(_, injected)| &injected.result).collect();
         writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
     }
     Ok(())

@@ -66,10 +66,27 @@ pub(super) fn kind(document: &Value) -> Kind {
     }
 }
 
+/// The items of a list, and whether each is a pod. Those of a `PodList` need not say so
+/// themselves: the API server leaves kind and apiVersion out of them.
+pub(super) fn items(list: &Value) -> impl Iterator<Item = (&Value, bool)> {
+    let of_pods = list.get("kind").and_then(Value::as_str) == Some("PodList");
+    let says = |item: &Value| item.get("kind").or_else(|| item.get("apiVersion")).is_some();
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    items.map(move |item| {
+        (item, matches!(kind(item), Kind::Pod) || of_pods && item.is_object() && !says(item))
+    })
+}
+
 impl RequestArgs {
     /// The `AdmissionReview` by which the API server would ask about `pod`.
     pub(super) fn review(&self, pod: &Value) -> Value {
         let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+        let mut object = pod.clone();
+        if let Value::Object(members) = &mut object {
+            for (field, value) in [("apiVersion", "v1"), ("kind", "Pod")] {
+                members.entry(field).or_insert_with(|| value.into());
+            }
+        }
         json!({
             "apiVersion": "admission.k8s.io/v1",
             "kind": "AdmissionReview",
@@ -80,7 +97,7 @@ impl RequestArgs {
                 "namespace": text("/metadata/namespace").unwrap_or(&self.namespace),
                 "operation": "CREATE",
                 "userInfo": {"username": self.user},
-                "object": pod,
+                "object": object,
             },
         })
     }

@@ -88,3 +88,40 @@ fn a_file_that_is_not_there_or_not_a_pod_is_a_usage_error() {
         assert_eq!(ran.code, Some(2), "{text}: {}", ran.err);
     }
 }
+
+#[test]
+fn a_review_is_told_and_counted_the_same_for_each_output() {
+    let review = fixture("impostor.review.json");
+    let of = |output: &str| run(&["inject", "-f", &review, "-o", output], "");
+    let patch = of("patch");
+    assert_eq!(patch.code, Some(1));
+    for output in ["yaml", "json", "diff"] {
+        let ran = of(output);
+        assert_eq!((ran.code, &ran.err), (patch.code, &patch.err), "{output}");
+    }
+    let answer: Value = serde_json::from_str(&of("json").out).unwrap();
+    assert_eq!(answer["response"]["auditAnnotations"]["outcome"], "skipped");
+}
+
+#[test]
+fn items_of_a_pod_list_are_pods_and_come_out_as_they_went_in() {
+    let text = std::fs::read_to_string(fixture("plain.pod.json")).unwrap();
+    let mut pod: Value = serde_json::from_str(&text).unwrap();
+    let members = pod.as_object_mut().unwrap();
+    members.remove("kind");
+    members.remove("apiVersion");
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
+    let ran = run(&["inject", "-f", "-", "-o", "json"], &list.to_string());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let out: Value = serde_json::from_str(&ran.out).unwrap();
+    let item = &out["items"][0];
+    assert!(item["metadata"]["annotations"]["arc-rocm.dev/status"].is_string(), "{}", ran.out);
+    assert!(item.get("kind").is_none() && item.get("apiVersion").is_none());
+}
+
+#[test]
+fn an_unreadable_profile_file_is_told_once() {
+    let ran = run(&["inject", "-f", &fixture("plain.pod.json"), "--profiles", "/no/such"], "");
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(ran.err, "error: cannot read /no/such: No such file or directory (os error 2)\n");
+}
