@@ -3,10 +3,10 @@
 use std::fs;
 
 use rustls::ALL_VERSIONS;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, head},
+    client::{Client, Tls, head},
     server::{Server, eventually, fixture, fixtures, quick},
 };
 
@@ -117,6 +117,135 @@ fn what_is_no_review_gets_400_and_a_reason() {
         assert!(!response.body.is_empty());
     }
     assert_eq!(client.review(&good).status, 200, "the connection lives");
+}
+
+/// A captured review with changes.
+fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(&fixture(name)).unwrap();
+    change(&mut review);
+    serde_json::to_vec(&review).unwrap()
+}
+
+/// The `response` of the answer to a review.
+fn answered(client: &mut Client<Tls>, review: &[u8]) -> Value {
+    let response = client.review(review);
+    assert_eq!(response.status, 200, "{}", response.body);
+    let mut answer: Value = serde_json::from_str(&response.body).unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+    answer["response"].take()
+}
+
+#[test]
+fn what_does_not_create_a_pod_is_allowed_without_a_patch_or_a_warning() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    // The plain review comes first, so that memory has something to get wrong.
+    assert!(answered(&mut client, &fixture("plain"))["patch"].is_string());
+    let update = changed("plain", |review| {
+        let request = &mut review["request"];
+        request["operation"] = "UPDATE".into();
+        request["oldObject"] = request["object"].clone();
+    });
+    let delete = changed("plain", |review| {
+        let request = &mut review["request"];
+        request["operation"] = "DELETE".into();
+        request["oldObject"] = request["object"].take();
+    });
+    let delete_without = changed("plain", |review| {
+        let request = review["request"].as_object_mut().unwrap();
+        request.insert("operation".to_owned(), "DELETE".into());
+        request.remove("object");
+    });
+    let connect = changed("plain", |review| {
+        let request = &mut review["request"];
+        request["operation"] = "CONNECT".into();
+        request["subResource"] = "exec".into();
+    });
+    let binding = changed("plain", |review| review["request"]["subResource"] = "binding".into());
+    let deployment = changed("plain", |review| {
+        review["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        review["request"]["object"]["kind"] = "Deployment".into();
+    });
+    let bare = changed("plain", |review| {
+        review["request"].as_object_mut().unwrap().remove("object");
+    });
+    for (review, reason) in [
+        (update, "not-a-create"),
+        (delete, "not-a-create"),
+        (delete_without, "not-a-create"),
+        (connect, "not-a-create"),
+        (binding, "not-a-create"),
+        (deployment, "not-a-pod"),
+        (bare, "not-a-pod"),
+    ] {
+        let response = answered(&mut client, &review);
+        let annotations = json!({"outcome": "skipped", "reason": reason});
+        assert_eq!(response["auditAnnotations"], annotations, "{}", text(&review));
+        for absent in ["patch", "patchType", "warnings"] {
+            assert!(response.get(absent).is_none(), "{absent}: {response}");
+        }
+    }
+}
+
+fn text(review: &[u8]) -> &str {
+    std::str::from_utf8(review).unwrap()
+}
+
+#[test]
+fn a_review_of_another_version_gets_400() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let old = changed("plain", |review| review["apiVersion"] = "admission.k8s.io/v1beta1".into());
+    let response = client.review(&old);
+    assert_eq!(response.status, 400);
+    assert_eq!(
+        response.body,
+        "expected AdmissionReview of admission.k8s.io/v1, got \"AdmissionReview\" of \
+         \"admission.k8s.io/v1beta1\""
+    );
+    assert!(answered(&mut client, &fixture("plain"))["patch"].is_string(), "the connection lives");
+}
+
+/// A pod that is yet to be named.
+fn nameless(name: &str) -> Vec<u8> {
+    changed(name, |review| {
+        let request = review["request"].as_object_mut().unwrap();
+        request.remove("name");
+        let metadata = request["object"]["metadata"].as_object_mut().unwrap();
+        metadata.remove("name");
+        metadata.insert("generateName".to_owned(), "prefix-".into());
+    })
+}
+
+#[test]
+fn a_pod_that_is_yet_to_be_named_is_answered_like_another() {
+    let server = Server::with_answerer(quick(), |body, rules| {
+        let answer = arc_rocm::admission::answer(body, rules)?;
+        assert_eq!(answer.record.name, "prefix-*", "or else a 500");
+        Ok(answer)
+    });
+    let mut client = server.connect();
+    let impostor = answered(&mut client, &nameless("impostor"));
+    assert_eq!(impostor["auditAnnotations"]["reason"], "no-owner");
+    let warning = "arc-rocm: no EphemeralRunner owns the pod, so it gets nothing privileged";
+    assert_eq!(impostor["warnings"], json!([warning]));
+    assert!(impostor.get("patch").is_none());
+    for _ in 0..2 {
+        let runner = answered(&mut client, &nameless("plain"));
+        assert_eq!(runner["auditAnnotations"]["outcome"], "patched");
+        assert_eq!(runner["patchType"], "JSONPatch");
+    }
+}
+
+#[test]
+fn a_dry_run_gets_the_patch_that_the_pod_would_get() {
+    let server = Server::start(quick());
+    let mut client = server.connect();
+    let dry = changed("plain", |review| review["request"]["dryRun"] = true.into());
+    let real = changed("plain", |review| review["request"]["dryRun"] = false.into());
+    let dry = answered(&mut client, &dry);
+    assert!(dry["patch"].is_string());
+    assert_eq!(dry, answered(&mut client, &real));
 }
 
 #[test]
