@@ -175,8 +175,8 @@ impl Service {
     fn admit(&self, body: &[u8]) -> Reply {
         let start = Instant::now();
         let rules = self.rules.load();
-        // The rules are never written to and the answerer keeps nothing between calls, so that
-        // there is nothing a panic could leave half-done.
+        // The rules' memory is the one thing that outlives a call. It is replaced as a whole, once
+        // an answer is complete, so that there is nothing a panic could leave half-done.
         let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(body, &rules)));
         let took = start.elapsed();
         match answered {

@@ -4,7 +4,7 @@
 //! which a file watch does not survive (kubernetes#111947), and by comparing bytes, because the
 //! times of such files say nothing.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{fs, time};
 
@@ -23,7 +23,7 @@ pub struct Files {
     seen: Option<Contents>,
 }
 
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Eq, PartialEq)]
 struct Contents {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -51,6 +51,13 @@ pub enum ReadError {
         /// Why.
         source: PairError,
     },
+}
+
+/// Without the private key.
+impl fmt::Debug for Contents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Contents").finish_non_exhaustive()
+    }
 }
 
 // === impl Files ===
@@ -109,4 +116,17 @@ impl Files {
 
 async fn read(path: &PathBuf) -> Result<Vec<u8>, ReadError> {
     fs::read(path).await.map_err(|source| ReadError::Io { path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debugging_output_has_no_private_key() {
+        let contents = Contents { certificate: b"certificate".to_vec(), key: b"key".to_vec() };
+        let files = Files { seen: Some(contents), ..Files::new("c".into(), "k".into()) };
+        let told = format!("{files:?}");
+        assert!(told.ends_with("seen: Some(Contents { .. }) }"), "{told}");
+    }
 }
