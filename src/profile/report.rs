@@ -160,3 +160,26 @@ fn step<'n>(node: &'n Node, part: &Part) -> Option<(Segment, &'n Node)> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::source;
+
+    #[test]
+    fn an_inherited_item_without_a_key_is_not_repeated() {
+        let documents = source::documents("p.yaml", "spec: {a: [{b: 1}]}").unwrap_or_default();
+        let places: Vec<String> = documents
+            .iter()
+            .flat_map(|document| {
+                let mut report = Report::new("p.yaml", document);
+                for item in [serde_json::json!({"b": 1}), serde_json::json!({"b": "secret"})] {
+                    report.add(&["spec".into(), "a".into(), Part::Same(item), "b".into()], "no");
+                }
+                report.into_problems()
+            })
+            .map(|problem| problem.to_string())
+            .collect();
+        assert_eq!(places, ["p.yaml:1:13: spec.a[0].b: no", "p.yaml:1:8: spec.a[].b: no"]);
+    }
+}
