@@ -184,7 +184,8 @@ fn argument(argument: &str, path: &[Part], report: &mut Report<'_>) {
     if let Some((_, why)) = taken {
         report.add(path, format!("{flag} {why}"));
     } else if !argument.starts_with('-') || argument.trim_matches('-').is_empty() {
-        report.add(path, format!("{argument:?} must be one argument: write --FLAG=VALUE"));
+        // Without the value, which may be a secret.
+        report.add(path, "must be one argument: write --FLAG=VALUE");
     }
 }
 
