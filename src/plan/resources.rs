@@ -95,7 +95,7 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "requests", resource, request, Reason::Resources);
                 self.set_resource(place, "limits", resource, limit, Reason::Resources);
             }
-            // Its limit comes with `complete_limits`.
+            // Its limit comes with `complete_pairs`.
             (Some(_), None) if is_exact(resource) => {
                 if differs(&written_request, &want_request)
                     || differs(&written_request, &want_limit)
@@ -125,7 +125,12 @@ impl<'p> Planner<'p> {
                 }
             }
             (request, Some(limit)) => {
-                if differs(request, &want_request) || want_request.is_some_and(|want| want > *limit)
+                // Its request comes with `complete_pairs`.
+                let is_adjusted =
+                    is_exact(resource) && request.as_ref().is_some_and(|r| r != limit);
+                if !is_adjusted
+                    && (differs(request, &want_request)
+                        || want_request.is_some_and(|want| want > *limit))
                 {
                     self.resource_kept(place, "requests", resource);
                 }
@@ -198,15 +203,20 @@ impl<'p> Planner<'p> {
         self.edits.set(&steps, value, reason);
     }
 
-    /// A request of an extended resource without its limit makes the pod invalid, and a runner
-    /// with an invalid pod is lost for ever.
-    pub(super) fn complete_limits(&mut self) {
+    /// A request of an extended resource without a limit, or with another one, makes the pod
+    /// invalid, and a runner with an invalid pod is lost for ever. The limit is what counts: it is
+    /// what Kubernetes takes for the request where nobody wrote one.
+    pub(super) fn complete_pairs(&mut self) {
         for place in all_containers(self.spec) {
             let requests = place.container.at(&["resources", "requests"]).map(Json::members);
             for (resource, request) in requests.unwrap_or_default() {
                 let limit = place.container.at(&["resources", "limits", resource]);
                 let Some(request) = quantity(request) else { continue };
-                if limit.is_some() || !is_exact(resource) {
+                if !is_exact(resource) || self.requested.is_set(place, resource) {
+                    continue;
+                }
+                if let Some(limit) = limit {
+                    self.match_request(place, resource, &request, limit);
                     continue;
                 }
                 self.adjusted(
@@ -218,6 +228,24 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
             }
         }
+    }
+
+    /// Sets the author's request of an extended resource to the author's limit, where they differ.
+    fn match_request(
+        &mut self,
+        place: Place<'p>,
+        resource: &'p str,
+        request: &Quantity,
+        limit: &Json<'_>,
+    ) {
+        let Some(limit) = quantity(limit).filter(|limit| limit != request) else { return };
+        self.adjusted(
+            place,
+            &format!(".resources.requests[{resource}]"),
+            "an extended resource needs a request equal to its limit, so it was set to the limit",
+        );
+        let request = Some(Value::from(limit.to_string()));
+        self.set_resource(place, "requests", resource, request, Reason::ExtendedResource);
     }
 
     /// What the container says of a resource.
@@ -278,11 +306,12 @@ impl<'p> Planner<'p> {
         true
     }
 
-    /// Each GPU resource that the pod speaks of, with its container.
+    /// Each GPU resource that the pod speaks of, with its container. An init container that ends
+    /// gives its GPUs back: Kubernetes takes the greater of its number and the runner's.
     fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
         let gpu = self.template.gpu.as_ref();
         let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
-        all_containers(self.spec).flat_map(move |place| {
+        all_containers(self.spec).filter(|place| !place.runs_once()).flat_map(move |place| {
             let resources = place.container.get("resources");
             ["limits", "requests"].into_iter().flat_map(move |map| {
                 let map = resources.and_then(|resources| resources.get(map));
