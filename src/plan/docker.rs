@@ -48,6 +48,9 @@ const IDENTITY: [&str; 12] = [
 /// Shells that take a script after `-c`.
 const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
 
+/// Words of a script that the command itself comes after, as it does after `VARIABLE=value`.
+const BEFORE_COMMANDS: [&str; 3] = ["exec", "nohup", "sudo"];
+
 /// Who provides Docker.
 #[derive(Clone, Copy)]
 pub(super) enum Docker<'p> {
@@ -194,9 +197,10 @@ fn runs_dockerd(container: &Json<'_>) -> bool {
     let has_script = line.any(|flag| flag.starts_with('-') && flag.ends_with('c'));
     let script = line.next().filter(|_| has_script).unwrap_or_default();
     script.split(['\n', ';', '&', '|']).any(|command| {
-        let command = command.trim_start();
-        let command = command.strip_prefix("exec ").unwrap_or(command);
-        command.split_ascii_whitespace().next().is_some_and(is_dockerd)
+        let mut words = command.split_ascii_whitespace();
+        words
+            .find(|word| !BEFORE_COMMANDS.contains(word) && !word.contains('='))
+            .is_some_and(is_dockerd)
     })
 }
 

@@ -204,48 +204,43 @@ impl<'p> Planner<'p> {
     }
 
     /// A request of an extended resource without a limit, or with another one, makes the pod
-    /// invalid, and a runner with an invalid pod is lost for ever. The limit is what counts: it is
-    /// what Kubernetes takes for the request where nobody wrote one.
+    /// invalid, and a runner with an invalid pod is lost for ever. Of two that the author wrote
+    /// the limit counts: it is what Kubernetes takes for the request where nobody wrote one.
     pub(super) fn complete_pairs(&mut self) {
         for place in all_containers(self.spec) {
             let requests = place.container.at(&["resources", "requests"]).map(Json::members);
-            for (resource, request) in requests.unwrap_or_default() {
-                let limit = place.container.at(&["resources", "limits", resource]);
-                let Some(request) = quantity(request) else { continue };
+            for (resource, _) in requests.unwrap_or_default() {
                 if !is_exact(resource) || self.requested.is_set(place, resource) {
                     continue;
                 }
-                if let Some(limit) = limit {
-                    self.match_request(place, resource, &request, limit);
-                    continue;
-                }
-                self.adjusted(
-                    place,
-                    &format!(".resources.limits[{resource}]"),
-                    "an extended resource needs a limit equal to its request, so it was added",
-                );
-                let limit = Some(Value::from(request.to_string()));
-                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
+                let Pair { request, limit, request_filled, limit_filled } =
+                    self.pair(place, resource);
+                let Some(request) = request else { continue };
+                let (map, amount, message) = match limit {
+                    Some(limit) if limit == request => continue,
+                    Some(limit) if request_filled || !limit_filled => (
+                        "requests",
+                        limit,
+                        "an extended resource needs a request equal to its limit, so it was set \
+                         to the limit",
+                    ),
+                    Some(_) => (
+                        "limits",
+                        request,
+                        "an extended resource needs a limit equal to its request, so it was set \
+                         to the request",
+                    ),
+                    None => (
+                        "limits",
+                        request,
+                        "an extended resource needs a limit equal to its request, so it was added",
+                    ),
+                };
+                self.adjusted(place, &format!(".resources.{map}[{resource}]"), message);
+                let amount = Some(Value::from(amount.to_string()));
+                self.set_resource(place, map, resource, amount, Reason::ExtendedResource);
             }
         }
-    }
-
-    /// Sets the author's request of an extended resource to the author's limit, where they differ.
-    fn match_request(
-        &mut self,
-        place: Place<'p>,
-        resource: &'p str,
-        request: &Quantity,
-        limit: &Json<'_>,
-    ) {
-        let Some(limit) = quantity(limit).filter(|limit| limit != request) else { return };
-        self.adjusted(
-            place,
-            &format!(".resources.requests[{resource}]"),
-            "an extended resource needs a request equal to its limit, so it was set to the limit",
-        );
-        let request = Some(Value::from(limit.to_string()));
-        self.set_resource(place, "requests", resource, request, Reason::ExtendedResource);
     }
 
     /// What the container says of a resource.

@@ -104,6 +104,7 @@ fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
         json!({"image": "a:1", "command": ["sh", "-c",
             "dockerd --host=unix:///var/run/docker.sock &\nuntil docker info; do sleep 1; done"]}),
         json!({"image": "a:1", "command": ["/bin/bash", "-ec", "umask 022; dockerd"]}),
+        json!({"image": "a:1", "command": ["sh", "-c", "DOCKER_RAMDISK=1 dockerd & wait"]}),
     ] {
         let mut own = own.clone();
         own["name"] = "engine".into();

@@ -155,6 +155,19 @@ fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request
 }
 
 #[test]
+fn a_limit_of_the_limit_rangers_follows_the_authors_request_of_an_extended_resource() {
+    let answered = answer(&Rules::default(), |pod| {
+        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
+            "LimitRanger plugin set: example.com/nic limit for container runner".into();
+        pod["spec"]["containers"][0]["resources"] = json!({
+            "requests": {"example.com/nic": "2"}, "limits": {"example.com/nic": "1"}});
+    });
+    let resources = &runner(&answered)["resources"];
+    assert_eq!(resources["requests"]["example.com/nic"], "2");
+    assert_eq!(resources["limits"]["example.com/nic"], "2");
+}
+
+#[test]
 fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_own() {
     let gpus = json!({"amd.com/gpu": "2"});
     let answered = answer(&Rules::default(), |pod| {
