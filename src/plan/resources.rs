@@ -204,8 +204,8 @@ impl<'p> Planner<'p> {
     }
 
     /// A request of an extended resource without a limit, or with another one, makes the pod
-    /// invalid, and a runner with an invalid pod is lost for ever. Of two that the author wrote
-    /// the limit counts: it is what Kubernetes takes for the request where nobody wrote one.
+    /// invalid, and a runner with an invalid pod is lost for ever. Of two the limit counts: it is
+    /// what Kubernetes takes for the request where nobody wrote one.
     pub(super) fn complete_pairs(&mut self) {
         for place in all_containers(self.spec) {
             let requests = place.container.at(&["resources", "requests"]).map(Json::members);
@@ -213,22 +213,15 @@ impl<'p> Planner<'p> {
                 if !is_exact(resource) || self.requested.is_set(place, resource) {
                     continue;
                 }
-                let Pair { request, limit, request_filled, limit_filled } =
-                    self.pair(place, resource);
+                let Pair { request, limit, .. } = self.pair(place, resource);
                 let Some(request) = request else { continue };
                 let (map, amount, message) = match limit {
                     Some(limit) if limit == request => continue,
-                    Some(limit) if request_filled || !limit_filled => (
+                    Some(limit) => (
                         "requests",
                         limit,
                         "an extended resource needs a request equal to its limit, so it was set \
                          to the limit",
-                    ),
-                    Some(_) => (
-                        "limits",
-                        request,
-                        "an extended resource needs a limit equal to its request, so it was set \
-                         to the request",
                     ),
                     None => (
                         "limits",
@@ -308,12 +301,16 @@ impl<'p> Planner<'p> {
         let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
         all_containers(self.spec).filter(|place| !place.runs_once()).flat_map(move |place| {
             let resources = place.container.get("resources");
-            ["limits", "requests"].into_iter().flat_map(move |map| {
+            let of = move |map| {
                 let map = resources.and_then(|resources| resources.get(map));
-                map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
-                    let amount = quantity(json)?;
-                    is_gpu(name).then_some((place, name.as_ref(), amount))
-                })
+                map.map(Json::members).unwrap_or_default().iter()
+            };
+            // A request beside a limit will be equal to it.
+            let has_limit = move |name: &str| of("limits").any(|(other, _)| other == name);
+            let requests = of("requests").filter(move |(name, _)| !has_limit(name));
+            of("limits").chain(requests).filter_map(move |(name, json)| {
+                let amount = quantity(json)?;
+                is_gpu(name).then_some((place, name.as_ref(), amount))
             })
         })
     }

@@ -202,14 +202,12 @@ impl<'p> Planner<'p> {
     /// of a volume that lives and dies with the pod.
     pub(super) fn is_scratch_mount(&self, mount: &Json<'_>) -> bool {
         let name = mount.text("name");
-        let is_scratch = match find(self.spec, name) {
-            Some(there) => is_scratch(there),
-            // The template's goes in, or else an emptyDir.
-            None => {
-                let ours = self.template.volumes.iter().find(|volume| name_of(volume) == name);
-                ours.is_none_or(|volume| SCRATCH.iter().any(|source| volume.get(source).is_some()))
-            }
-        };
+        // Where the pod lacks the volume, the template's goes in, or else an emptyDir.
+        let ours = self.template.volumes.iter().find(|volume| name_of(volume) == name);
+        let is_scratch = find(self.spec, name).map_or_else(
+            || ours.is_none_or(|ours| SCRATCH.iter().any(|source| ours.get(source).is_some())),
+            is_scratch,
+        );
         is_scratch && is_writable_mount(self.spec, mount)
     }
 

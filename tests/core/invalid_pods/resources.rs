@@ -155,16 +155,11 @@ fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request
 }
 
 #[test]
-fn a_limit_of_the_limit_rangers_follows_the_authors_request_of_an_extended_resource() {
-    let answered = answer(&Rules::default(), |pod| {
-        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
-            "LimitRanger plugin set: example.com/nic limit for container runner".into();
-        pod["spec"]["containers"][0]["resources"] = json!({
-            "requests": {"example.com/nic": "2"}, "limits": {"example.com/nic": "1"}});
-    });
-    let resources = &runner(&answered)["resources"];
-    assert_eq!(resources["requests"]["example.com/nic"], "2");
-    assert_eq!(resources["limits"]["example.com/nic"], "2");
+fn gpus_under_another_name_whose_limit_is_none_are_none() {
+    let own = json!({"requests": {"amd.com/cpx_nps4": "1"}, "limits": {"amd.com/cpx_nps4": "0"}});
+    let answered = answer_runner(&Rules::default(), json!({"resources": own}));
+    assert_eq!(runner(&answered)["resources"]["requests"]["amd.com/cpx_nps4"], "0");
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2");
 }
 
 #[test]
