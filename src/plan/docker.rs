@@ -142,7 +142,9 @@ fn obstacle(
         if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
             return Some((label(), "the pod mounts a Docker socket of its own".into()));
         }
-        if canonical(path) == canonical(socket_dir) && !volumes::is_writable_mount(spec, mount) {
+        if canonical(path) == canonical(socket_dir)
+            && !volumes::is_writable_mount(spec, template, mount)
+        {
             let why = "what the pod mounts here cannot hold Docker's socket";
             return Some((label(), why.into()));
         }

@@ -135,9 +135,17 @@ fn is_writable(volume: &Json<'_>) -> bool {
 }
 
 /// Whether files can be written through a mount of the pod.
-pub(super) fn is_writable_mount(spec: &Json<'_>, mount: &Json<'_>) -> bool {
+pub(super) fn is_writable_mount(spec: &Json<'_>, template: &Template, mount: &Json<'_>) -> bool {
+    let name = mount.text("name");
     mount.get("readOnly").and_then(Json::as_bool) != Some(true)
-        && find(spec, mount.text("name")).is_none_or(is_writable)
+        && find(spec, name)
+            .map_or_else(|| template_volume(template, name).is_none_or(writable_value), is_writable)
+}
+
+/// The template's volume `name`, which goes in where the pod mounts it and lacks it. Where the
+/// template lacks it too, an emptyDir does.
+fn template_volume<'t>(template: &'t Template, name: &str) -> Option<&'t Value> {
+    template.volumes.iter().find(|volume| name_of(volume) == name)
 }
 
 fn writable_value(volume: &Value) -> bool {
@@ -202,13 +210,13 @@ impl<'p> Planner<'p> {
     /// of a volume that lives and dies with the pod.
     pub(super) fn is_scratch_mount(&self, mount: &Json<'_>) -> bool {
         let name = mount.text("name");
-        // Where the pod lacks the volume, the template's goes in, or else an emptyDir.
-        let ours = self.template.volumes.iter().find(|volume| name_of(volume) == name);
+        let is_scratch_value =
+            |ours: &Value| SCRATCH.iter().any(|source| ours.get(source).is_some());
         let is_scratch = find(self.spec, name).map_or_else(
-            || ours.is_none_or(|ours| SCRATCH.iter().any(|source| ours.get(source).is_some())),
+            || template_volume(self.template, name).is_none_or(is_scratch_value),
             is_scratch,
         );
-        is_scratch && is_writable_mount(self.spec, mount)
+        is_scratch && is_writable_mount(self.spec, self.template, mount)
     }
 
     /// A mount without its volume makes the pod invalid, and a runner with an invalid pod is lost
