@@ -288,6 +288,19 @@ fn a_mount_of_our_volume_that_is_nowhere_gets_ours() {
 }
 
 #[test]
+fn no_dind_where_the_socket_would_be_on_a_read_only_volume_of_the_profile() {
+    let rules = over(&json!({
+        "runner": {"volumeMounts": [{"name": "work", "mountPath": "/home/runner/_work"}]},
+        "template": {"spec": {"volumes": [{"name": "work", "secret": {"secretName": "files"}}]}},
+    }));
+    let answered = answer(&rules, |pod| {
+        let mount = json!({"name": "work", "mountPath": "/var/run"});
+        merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
+    });
+    assert_eq!(dind(&answered), &Value::Null);
+}
+
+#[test]
 fn a_block_device_comes_with_its_volume() {
     let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
     let rules = over_template(&json!({"volumes": [claim], "containers": [
