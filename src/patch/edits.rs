@@ -19,18 +19,6 @@ pub enum Step<'s> {
     Index(usize),
 }
 
-impl<'s> From<&'s str> for Step<'s> {
-    fn from(key: &'s str) -> Self {
-        Self::Key(key)
-    }
-}
-
-impl From<usize> for Step<'_> {
-    fn from(index: usize) -> Self {
-        Self::Index(index)
-    }
-}
-
 /// A value that goes in at one place, with the reason for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leaf<'p, R> {
@@ -123,14 +111,6 @@ impl<'p, R> Edits<'p, R> {
         if let Node::List(list) = self.node(path, Node::list) {
             let place = list.before.partition_point(|(other, _)| *other <= index);
             list.before.insert(place, (index, Leaf { value: value.content(), reason }));
-        }
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        match &self.root {
-            Node::Object(members) => members.is_empty(),
-            _ => false,
         }
     }
 

@@ -72,9 +72,7 @@ impl<'p> Planner<'p> {
             ["requests", "limits"]
                 .iter()
                 .any(|map| place.container.at(&["resources", map, resource]).is_some())
-                || self.requested.set.iter().any(|(container, name)| {
-                    std::ptr::eq(*container, place.container) && name == resource
-                })
+                || self.requested.is_set(place, resource)
         })
     }
 
@@ -133,6 +131,13 @@ impl<'p> Requested<'p> {
     /// Notes a resource that goes into a container that is there.
     pub(super) fn set(&mut self, place: Place<'p>, resource: &str) {
         self.set.push((place.container, resource.to_owned()));
+    }
+
+    /// Whether a resource goes into a container that is there.
+    pub(super) fn is_set(&self, place: Place<'_>, resource: &str) -> bool {
+        self.set.iter().any(|(container, name)| {
+            std::ptr::eq::<Json<'_>>(*container, place.container) && name == resource
+        })
     }
 
     fn get(&self, resource: &str) -> Option<&Quantity> {

@@ -65,7 +65,7 @@ codes! {
         VolumeMissing = "volume-missing",
         /// A request or limit that the author wrote is kept.
         ResourceKept = "resource-kept",
-        /// The profile's request or limit was changed or left out so that the pod stays valid.
+        /// A request or limit was changed or left out so that the pod stays valid.
         ResourceAdjusted = "resource-adjusted",
         /// The pod already asks for GPUs in its own way.
         GpuKept = "gpu-kept",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Docker, Place, Planner, Reason, Winner, covers::covers, docker, field::At,
+    Code, Place, Planner, Reason, Winner, covers::covers, docker, field::At,
     merge::container_field, text,
 };
 use crate::{
@@ -21,6 +21,15 @@ fn is_chart_image(image: &str) -> bool {
     image
         .strip_prefix(CHART_IMAGE)
         .is_some_and(|tag| tag.is_empty() || (tag.starts_with(':') && !tag.contains('@')))
+}
+
+/// Whether an image is that of ARC's charts, pinned or not.
+fn is_chart_image_or_pinned(image: &str) -> bool {
+    image
+        .split_once('@')
+        .map_or(image, |(name, _)| name)
+        .strip_prefix(CHART_IMAGE)
+        .is_some_and(|tag| tag.is_empty() || tag.starts_with(':'))
 }
 
 /// The pull policy that the API server fills in for an image (`pkg/apis/core/v1/defaults.go`).
@@ -55,7 +64,7 @@ impl<'p> Planner<'p> {
         for wanted in template.containers.iter().filter(|wanted| name_of(wanted) != RUNNER) {
             self.container("containers", wanted, None);
         }
-        self.complete_limits();
+        self.complete_pairs();
     }
 
     /// Puts one container in, or merges it with the one of its name. `before` is the index at
@@ -67,24 +76,19 @@ impl<'p> Planner<'p> {
             return next;
         }
         let other = if list == "containers" { "initContainers" } else { "containers" };
-        let place = Place::find(self.spec, list, name);
-        if let Some(place) = place {
+        let place = if name == DIND { self.own_dind() } else { None };
+        if let Some(place) = place.or_else(|| Place::find(self.spec, list, name)) {
             let wanted = self.adapted_with_image(wanted);
             self.merge(place, &wanted);
-            return next.max(place.index + 1);
+            return if place.list == list { next.max(place.index + 1) } else { next };
         }
         if let Some(place) = Place::find(self.spec, other, name) {
-            if matches!(self.docker, Docker::Own(own) if own.index == place.index && own.list == other)
-            {
-                self.merge(place, &self.adapted(wanted));
-            } else {
-                self.conflict(
-                    Code::NameTaken,
-                    Winner::Author,
-                    place.label(""),
-                    format!("the name is taken, so profile {} adds none to {list}", self.profile()),
-                );
-            }
+            self.conflict(
+                Code::NameTaken,
+                Winner::Author,
+                place.label(""),
+                format!("the name is taken, so profile {} adds none to {list}", self.profile()),
+            );
             return next;
         }
         if name == DIND && !self.root_fields(wanted).is_empty() {
@@ -153,6 +157,14 @@ impl<'p> Planner<'p> {
         } else {
             (there, policy_there)
         }
+    }
+
+    /// Whether the runner ends up with an image that is known to have ARC's command: the chart's
+    /// or the profile's. Another runs its own entrypoint where there is no command.
+    pub(super) fn has_chart_command(&self) -> bool {
+        let (image, _) = self.runner_image();
+        let profiles = self.template.container(RUNNER).map(|wanted| text(wanted, "image"));
+        is_chart_image_or_pinned(image) || profiles == Some(image)
     }
 
     /// Lays `wanted` under the container at `place`, field by field.

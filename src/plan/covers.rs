@@ -39,7 +39,7 @@ pub(super) fn same_quantity(there: &Json<'_>, wanted: &Value) -> bool {
 }
 
 /// The quantity that the pod has; numbers count as their text, as in the API server.
-pub(super) fn quantity(json: &Json<'_>) -> Option<Quantity> {
+pub(crate) fn quantity(json: &Json<'_>) -> Option<Quantity> {
     match json {
         Json::String(text) => text.parse().ok(),
         Json::Number(number) => number.to_string().parse().ok(),

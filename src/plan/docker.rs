@@ -45,6 +45,12 @@ const IDENTITY: [&str; 12] = [
     "workingDir",
 ];
 
+/// Shells that take a script after `-c`.
+const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
+
+/// Words of a script that the command itself comes after, as it does after `VARIABLE=value`.
+const BEFORE_COMMANDS: [&str; 3] = ["exec", "nohup", "sudo"];
+
 /// Who provides Docker.
 #[derive(Clone, Copy)]
 pub(super) enum Docker<'p> {
@@ -75,8 +81,7 @@ impl<'p> Docker<'p> {
         }
         // The externals are copied from the runner's image, whatever that is called.
         let is_own = |place: &Place<'_>| {
-            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name"))
-                && is_dind(place.container)
+            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name")) && is_dind(place)
         };
         if let Some(own) = all_containers(spec).find(is_own) {
             if wanted.is_some() {
@@ -86,6 +91,12 @@ impl<'p> Docker<'p> {
             return Self::Own(own);
         }
         let Some(wanted) = wanted else { return Self::Elsewhere };
+        if let Some(taken) = Place::find(spec, "initContainers", DIND) {
+            let message = "the name is taken by an init container that is no sidecar, so no \
+                           Docker-in-Docker is added";
+            note(Code::NameTaken, taken.label(""), message);
+            return Self::Elsewhere;
+        }
         if let Some((path, why)) = obstacle(spec, runner, wanted, template) {
             note(Code::DindLeftOut, path, &format!("{why}, so no Docker-in-Docker is added"));
             return Self::Elsewhere;
@@ -103,7 +114,8 @@ fn obstacle(
 ) -> Option<(String, String)> {
     let runner_label = |rest: &str| format!("spec.containers[runner]{rest}");
     let profiles = template.container(RUNNER).map(|wanted| text(wanted, "image"));
-    if is_dind(runner) && profiles != Some(runner.text("image")) {
+    let image = runner.text("image");
+    if is_runner_with_dind(image) && profiles != Some(image) {
         return Some((runner_label(""), "the runner container runs its own dockerd".into()));
     }
     let wanted_host = template
@@ -130,7 +142,9 @@ fn obstacle(
         if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
             return Some((label(), "the pod mounts a Docker socket of its own".into()));
         }
-        if canonical(path) == canonical(socket_dir) && !volumes::is_writable_mount(spec, mount) {
+        if canonical(path) == canonical(socket_dir)
+            && !volumes::is_writable_mount(spec, template, mount)
+        {
             let why = "what the pod mounts here cannot hold Docker's socket";
             return Some((label(), why.into()));
         }
@@ -138,19 +152,66 @@ fn obstacle(
     None
 }
 
-/// Whether a container runs a Docker daemon: by its name, its image or its command line.
-fn is_dind(container: &Json<'_>) -> bool {
-    let image = container.text("image");
+/// Whether a container runs a Docker daemon for the pod: by its name, its image or its command
+/// line. An init container that ends does not, whatever is in its image: it may copy Docker's CLI
+/// from there, or wait for a daemon.
+fn is_dind(place: &Place<'_>) -> bool {
+    let container = place.container;
+    !place.runs_once()
+        && (container.text("name") == DIND
+            || is_dind_image(container.text("image"))
+            || runs_dockerd(container))
+}
+
+/// The name and the tag of an image, without registry and digest.
+fn name_and_tag(image: &str) -> (&str, &str) {
     let image = image.rsplit_once('/').map_or(image, |(_, name)| name);
-    container.text("name") == DIND
-        || image.split([':', '@', '-', '_', '.']).any(|word| word == DIND)
-        || ["command", "args"]
-            .iter()
-            .flat_map(|field| container.list(field))
-            .filter_map(Json::as_str)
-            // Our own wrapper's text speaks of dockerd too; it is on the runner.
-            .any(|word| word.split_ascii_whitespace().any(|word| word == "dockerd"))
-            && container.text("name") != RUNNER
+    let image = image.split_once('@').map_or(image, |(name, _)| name);
+    image.split_once(':').unwrap_or((image, ""))
+}
+
+/// Whether an image's entrypoint is dockerd: `dind`, or Docker's own with a tag such as
+/// `27-dind-rootless`. Others have the word in their names too (`dind-exporter`).
+fn is_dind_image(image: &str) -> bool {
+    match name_and_tag(image) {
+        (DIND, _) => true,
+        ("docker", tag) => tag.split('-').any(|word| word == DIND),
+        _ => false,
+    }
+}
+
+/// Whether a runner's own image starts dockerd beside the runner, as `actions-runner-dind` does.
+fn is_runner_with_dind(image: &str) -> bool {
+    let (name, _) = name_and_tag(image);
+    is_dind_image(image) || name.split(['-', '_', '.']).any(|word| word == DIND)
+}
+
+/// Whether a container's command line starts dockerd, itself or from a shell's script. One that
+/// only speaks of it (`until pgrep dockerd`) does not.
+fn runs_dockerd(container: &Json<'_>) -> bool {
+    let mut line =
+        ["command", "args"].iter().flat_map(|field| container.list(field)).filter_map(Json::as_str);
+    let Some(program) = line.next() else { return false };
+    if !SHELLS.contains(&base_name(program)) {
+        return is_dockerd(program);
+    }
+    // `-c`, or the last of several: `-ec`.
+    let has_script = line.any(|flag| flag.starts_with('-') && flag.ends_with('c'));
+    let script = line.next().filter(|_| has_script).unwrap_or_default();
+    script.split(['\n', ';', '&', '|']).any(|command| {
+        let mut words = command.split_ascii_whitespace();
+        words
+            .find(|word| !BEFORE_COMMANDS.contains(word) && !word.contains('='))
+            .is_some_and(is_dockerd)
+    })
+}
+
+fn is_dockerd(program: &str) -> bool {
+    ["dockerd", "dockerd-entrypoint.sh"].contains(&base_name(program))
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// Whether the pod's container is the template's, seen again. Where the template has a command,
@@ -185,6 +246,24 @@ impl<'p> Planner<'p> {
         matches!(self.docker, Docker::Own(own) if own.list == place.list && own.index == place.index)
     }
 
+    /// The dind container that the author wrote, where the template's is laid under it, whatever
+    /// its name.
+    pub(super) fn own_dind(&self) -> Option<Place<'p>> {
+        match self.docker {
+            Docker::Own(own) if self.stands_for_dind(own) => Some(own),
+            _ => None,
+        }
+    }
+
+    /// Whether the template's dind is laid under the author's own: not where another container of
+    /// the template, by its name, already is.
+    fn stands_for_dind(&self, own: Place<'_>) -> bool {
+        let name = own.container.text("name");
+        let Template { init_containers, containers, .. } = self.template;
+        name == DIND
+            || !init_containers.iter().chain(containers).any(|wanted| name_of(wanted) == name)
+    }
+
     /// The fields of the template's container that do not go into the pod's container at `place`.
     pub(super) fn fields_kept(&self, place: Place<'_>) -> &'static [&'static str] {
         if self.is_own_dind(place) { &IDENTITY } else { &[] }
@@ -199,7 +278,7 @@ impl<'p> Planner<'p> {
     pub(super) fn wants_container(&self, name: &str) -> bool {
         match self.docker {
             Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
-            Docker::Own(own) if name == DIND => own.container.text("name") == DIND,
+            Docker::Own(own) if name == DIND => self.stands_for_dind(own),
             Docker::Own(_) if name == INIT_EXTERNALS => {
                 Place::find(self.spec, "initContainers", name).is_some()
             }
@@ -297,9 +376,10 @@ impl<'p> Planner<'p> {
             let differs = ["name", "subPath", "subPathExpr"]
                 .iter()
                 .any(|field| there.text(field) != text(mount, field));
-            // dockerd keeps its data elsewhere rather than where it cannot write.
+            // dockerd's data root is emptied at its end, so it never is a volume that outlives
+            // the pod; nor can it be one that dockerd cannot write to.
             let is_data = self.volume_names.of(text(mount, "name")) == Some(DATA_VOLUME);
-            if differs && (!is_data || volumes::is_writable_mount(self.spec, there)) {
+            if differs && (!is_data || self.is_scratch_mount(there)) {
                 self.copy_mount(dind, there, Some(index));
             }
         }

@@ -23,6 +23,7 @@ mod volumes;
 
 pub use conflict::{Code, Conflict, Reason, Winner};
 pub(crate) use container::default_pull_policy;
+pub(crate) use covers::quantity;
 pub use docker::is_kubernetes_mode;
 pub(crate) use docker::variables;
 pub(crate) use resources::is_exact;
@@ -160,6 +161,11 @@ impl<'p> Place<'p> {
             index,
             container,
         })
+    }
+
+    /// Whether it is an init container that ends before the containers start, rather than a sidecar.
+    fn runs_once(&self) -> bool {
+        self.list == "initContainers" && self.container.text("restartPolicy") != "Always"
     }
 
     /// The steps to the field of this container.

@@ -50,7 +50,7 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let label = place.label(&format!(".volumeMounts[{path}]"));
-            let writable = volumes::is_writable_mount(self.spec, there);
+            let writable = volumes::is_writable_mount(self.spec, self.template, there);
             if self.volume_names.of(name) == Some(PODINFO_VOLUME) && is_runner && !writable {
                 let message =
                     "the pod mounts something read-only here, so jobs find no gha-* files";

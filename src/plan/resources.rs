@@ -95,7 +95,7 @@ impl<'p> Planner<'p> {
                 self.set_resource(place, "requests", resource, request, Reason::Resources);
                 self.set_resource(place, "limits", resource, limit, Reason::Resources);
             }
-            // Its limit comes with `complete_limits`.
+            // Its limit comes with `complete_pairs`.
             (Some(_), None) if is_exact(resource) => {
                 if differs(&written_request, &want_request)
                     || differs(&written_request, &want_limit)
@@ -125,7 +125,12 @@ impl<'p> Planner<'p> {
                 }
             }
             (request, Some(limit)) => {
-                if differs(request, &want_request) || want_request.is_some_and(|want| want > *limit)
+                // Its request comes with `complete_pairs`.
+                let is_adjusted =
+                    is_exact(resource) && request.as_ref().is_some_and(|r| r != limit);
+                if !is_adjusted
+                    && (differs(request, &want_request)
+                        || want_request.is_some_and(|want| want > *limit))
                 {
                     self.resource_kept(place, "requests", resource);
                 }
@@ -198,24 +203,35 @@ impl<'p> Planner<'p> {
         self.edits.set(&steps, value, reason);
     }
 
-    /// A request of an extended resource without its limit makes the pod invalid, and a runner
-    /// with an invalid pod is lost for ever.
-    pub(super) fn complete_limits(&mut self) {
+    /// A request of an extended resource without a limit, or with another one, makes the pod
+    /// invalid, and a runner with an invalid pod is lost for ever. Of two the limit counts: it is
+    /// what Kubernetes takes for the request where nobody wrote one.
+    pub(super) fn complete_pairs(&mut self) {
         for place in all_containers(self.spec) {
             let requests = place.container.at(&["resources", "requests"]).map(Json::members);
-            for (resource, request) in requests.unwrap_or_default() {
-                let limit = place.container.at(&["resources", "limits", resource]);
-                let Some(request) = quantity(request) else { continue };
-                if limit.is_some() || !is_exact(resource) {
+            for (resource, _) in requests.unwrap_or_default() {
+                if !is_exact(resource) || self.requested.is_set(place, resource) {
                     continue;
                 }
-                self.adjusted(
-                    place,
-                    &format!(".resources.limits[{resource}]"),
-                    "an extended resource needs a limit equal to its request, so it was added",
-                );
-                let limit = Some(Value::from(request.to_string()));
-                self.set_resource(place, "limits", resource, limit, Reason::ExtendedResource);
+                let Pair { request, limit, .. } = self.pair(place, resource);
+                let Some(request) = request else { continue };
+                let (map, amount, message) = match limit {
+                    Some(limit) if limit == request => continue,
+                    Some(limit) => (
+                        "requests",
+                        limit,
+                        "an extended resource needs a request equal to its limit, so it was set \
+                         to the limit",
+                    ),
+                    None => (
+                        "limits",
+                        request,
+                        "an extended resource needs a limit equal to its request, so it was added",
+                    ),
+                };
+                self.adjusted(place, &format!(".resources.{map}[{resource}]"), message);
+                let amount = Some(Value::from(amount.to_string()));
+                self.set_resource(place, map, resource, amount, Reason::ExtendedResource);
             }
         }
     }
@@ -278,18 +294,23 @@ impl<'p> Planner<'p> {
         true
     }
 
-    /// Each GPU resource that the pod speaks of, with its container.
+    /// Each GPU resource that the pod speaks of, with its container. An init container that ends
+    /// gives its GPUs back: Kubernetes takes the greater of its number and the runner's.
     fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
         let gpu = self.template.gpu.as_ref();
         let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
-        all_containers(self.spec).flat_map(move |place| {
+        all_containers(self.spec).filter(|place| !place.runs_once()).flat_map(move |place| {
             let resources = place.container.get("resources");
-            ["limits", "requests"].into_iter().flat_map(move |map| {
+            let of = move |map| {
                 let map = resources.and_then(|resources| resources.get(map));
-                map.map(Json::members).unwrap_or_default().iter().filter_map(move |(name, json)| {
-                    let amount = quantity(json)?;
-                    is_gpu(name).then_some((place, name.as_ref(), amount))
-                })
+                map.map(Json::members).unwrap_or_default().iter()
+            };
+            // A request beside a limit will be equal to it.
+            let has_limit = move |name: &str| of("limits").any(|(other, _)| other == name);
+            let requests = of("requests").filter(move |(name, _)| !has_limit(name));
+            of("limits").chain(requests).filter_map(move |(name, json)| {
+                let amount = quantity(json)?;
+                is_gpu(name).then_some((place, name.as_ref(), amount))
             })
         })
     }

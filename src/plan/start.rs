@@ -28,35 +28,34 @@ impl<'p> Planner<'p> {
         let inner = unwrapped(command).unwrap_or(command);
         let template = self.template.container(RUNNER);
         let wanted = template.map(|runner| list(runner, "command")).unwrap_or_default();
-        let wanted_args = template.and_then(|runner| runner.get("args"));
+        let wanted_args = template.map(|runner| list(runner, "args")).unwrap_or_default();
 
+        let is_known = !inner.is_empty() || self.has_chart_command();
         let is_default = args.is_empty()
             && (inner.is_empty() || matches!(inner, [Json::String(one)] if one == CHART_COMMAND));
-        let is_wanted = !wanted.is_empty()
-            && inner.len() == wanted.len()
-            && inner.iter().zip(wanted).all(|(there, wanted)| there.as_str() == wanted.as_str());
-        let mut line: Vec<Value>;
-        if is_default && !wanted.is_empty() {
-            line = wanted.to_vec();
-            if let Some(args) = wanted_args {
-                self.edits.set(&place.steps(&[Step::Key("args")]), args.clone(), Reason::Profile);
-            }
+        // Args alone are for the chart's command.
+        let gets_args = is_default && !wanted_args.is_empty() && (is_known || !wanted.is_empty());
+        let is_wanted = !wanted.is_empty() && same(inner, wanted);
+        let mut line: Vec<Value> = if is_default && !wanted.is_empty() {
+            wanted.to_vec()
         } else {
-            line = inner.iter().map(Json::to_value).collect();
-            if !wanted.is_empty() && !is_wanted {
-                self.kept(Code::CommandKept, place.label(".command"));
+            inner.iter().map(Json::to_value).collect()
+        };
+        if gets_args {
+            let args = Value::from(wanted_args);
+            self.edits.set(&place.steps(&[Step::Key("args")]), args, Reason::Profile);
+            if line.is_empty() {
+                line.push(CHART_COMMAND.into());
             }
+        } else if !is_default && !wanted.is_empty() && !is_wanted {
+            self.kept(Code::CommandKept, place.label(".command"));
+        } else if !wanted_args.is_empty() && !same(args, wanted_args) {
+            self.kept(Code::CommandKept, place.label(".args"));
         }
         if let Some(start) = &self.template.start {
-            if line.is_empty() && !args.is_empty() {
-                self.conflict(
-                    Code::StartLeftOut,
-                    Winner::Author,
-                    place.label(".args"),
-                    "args without a command run the image's own entrypoint, which is not known \
-                     here, so the start wrapper is left out: set a command"
-                        .to_owned(),
-                );
+            if line.is_empty() && !(args.is_empty() && is_known) {
+                let field = if args.is_empty() { "command" } else { "args" };
+                self.entrypoint_kept(place, field);
                 return;
             }
             if line.is_empty() {
@@ -64,13 +63,27 @@ impl<'p> Planner<'p> {
             }
             line = self.wrapped(start, line);
         }
-        let same = command.len() == line.len()
-            && command.iter().zip(&line).all(|(there, word)| there.as_str() == word.as_str());
-        if !same && !line.is_empty() {
+        if !same(command, &line) && !line.is_empty() {
             let reason =
                 if self.template.start.is_some() { Reason::Start } else { Reason::Profile };
             self.edits.set(&place.steps(&[Step::Key("command")]), Value::Array(line), reason);
         }
+    }
+
+    /// Without a command the image's own entrypoint runs, and a wrapper cannot run what it does
+    /// not know.
+    fn entrypoint_kept(&mut self, place: Place<'p>, field: &str) {
+        let what = if field == "args" { "args without a command run" } else { "no command runs" };
+        let message = format!(
+            "{what} the image's own entrypoint, which is not known here, so the start wrapper is \
+             left out: set a command"
+        );
+        self.conflict(
+            Code::StartLeftOut,
+            Winner::Author,
+            place.label(&format!(".{field}")),
+            message,
+        );
     }
 
     /// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by
@@ -90,6 +103,12 @@ impl<'p> Planner<'p> {
         command.extend(line);
         command
     }
+}
+
+/// Whether two lists of words are the same.
+fn same(there: &[Json<'_>], wanted: &[Value]) -> bool {
+    there.len() == wanted.len()
+        && there.iter().zip(wanted).all(|(there, wanted)| there.as_str() == wanted.as_str())
 }
 
 /// The command inside our wrapper, when `command` is it.

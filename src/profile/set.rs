@@ -2,9 +2,8 @@
 
 use super::{Profile, Selected, spec::KubernetesMode};
 use crate::{
-    plan::is_kubernetes_mode,
+    plan::{is_kubernetes_mode, quantity},
     pod::Json,
-    quantity::Quantity,
     selection::{Mismatch, RunnerPod, Skip, pattern::MAX_GPUS},
 };
 
@@ -153,12 +152,10 @@ fn own_gpus(runner: &Json<'_>, profile: &Profile) -> Option<u32> {
     let amount = ["limits", "requests"]
         .into_iter()
         .find_map(|map| runner.at(&["resources", map, resource]))?;
-    let amount: Quantity = match amount {
-        Json::String(text) => text.parse().ok()?,
-        Json::Number(number) => number.to_string().parse().ok()?,
-        _ => return None,
-    };
-    amount.whole().and_then(|gpus| u32::try_from(gpus).ok()).filter(|gpus| *gpus <= MAX_GPUS)
+    quantity(amount)?
+        .whole()
+        .and_then(|gpus| u32::try_from(gpus).ok())
+        .filter(|gpus| *gpus <= MAX_GPUS)
 }
 
 impl<'p> Choice<'p> {

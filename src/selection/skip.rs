@@ -86,7 +86,11 @@ impl Skip {
     pub const fn is_warned(self) -> bool {
         matches!(
             self,
-            Self::NoOwner | Self::Requester | Self::NoRunnerContainer | Self::UnknownProfile
+            Self::Windows
+                | Self::NoOwner
+                | Self::Requester
+                | Self::NoRunnerContainer
+                | Self::UnknownProfile
         )
     }
 }

@@ -202,7 +202,7 @@ proptest! {
 /// Whether a pod is valid but for what the plan repairs.
 fn is_repairable(problems: &[String]) -> bool {
     let is_repaired =
-        |problem: &String| validity::REPAIRED.iter().any(|end| problem.ends_with(end));
+        |problem: &String| validity::REPAIRED.iter().any(|part| problem.contains(part));
     problems.iter().all(is_repaired)
 }
 

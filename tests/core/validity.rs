@@ -12,7 +12,7 @@ use serde_json::Value;
 const NO_VOLUME: &str = "no such volume";
 
 /// The ends of what a pod is told that the plan repairs.
-pub(crate) const REPAIRED: [&str; 2] = [NO_VOLUME, "must equal limit None"];
+pub(crate) const REPAIRED: [&str; 2] = [NO_VOLUME, "must equal limit"];
 
 /// The volume sources of a pod.
 const SOURCES: [&str; 19] = [

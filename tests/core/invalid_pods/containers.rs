@@ -3,7 +3,10 @@
 use arc_rocm::{admission::Rules, scripts};
 use serde_json::{Value, json};
 
-use super::{answer, answer_runner, assert_warned, dind, merge, named, over_template, runner};
+use super::{
+    answer, answer_runner, assert_warned, dind, merge, mounted, named, over, over_template, runner,
+};
+use crate::support::Answered;
 
 #[test]
 fn a_name_taken_among_the_other_containers_stays_the_authors() {
@@ -43,8 +46,8 @@ fn externals_are_not_hidden_where_nothing_can_copy_them() {
         merge(&mut pod["spec"]["containers"], json!([own]));
     });
     assert_eq!(named(&answered.pod["spec"]["containers"], "init-dind-externals"), &own);
-    assert_eq!(super::mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
-    assert_eq!(super::mounted(runner(&answered), "/var/run"), "dind-sock");
+    assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
+    assert_eq!(mounted(runner(&answered), "/var/run"), "dind-sock");
 }
 
 #[test]
@@ -79,6 +82,155 @@ fn a_daemon_of_the_authors_is_kept_in_either_list() {
             );
         }
     }
+}
+
+/// The plain runner with one more container in `list`.
+fn with_container(rules: &Rules, list: &str, own: &Value) -> Answered {
+    answer(rules, |pod| merge(&mut pod["spec"], json!({list: [own]})))
+}
+
+#[test]
+fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
+    for own in [
+        json!({"image": "docker:dind"}),
+        json!({"image": "registry.example.com:5000/library/docker:28.1-dind-rootless"}),
+        json!({"image": "docker:27-dind@sha256:abc"}),
+        json!({"image": "example.com/dind:1"}),
+        json!({"image": "a:1", "command": ["/usr/bin/dockerd", "--debug"]}),
+        json!({"image": "a:1", "args": ["dockerd", "--debug"]}),
+        json!({"image": "a:1", "command": ["dockerd-entrypoint.sh"]}),
+        json!({"image": "a:1", "command": ["sh", "-c"], "args": ["exec dockerd --debug"]}),
+        // The seed's.
+        json!({"image": "a:1", "command": ["sh", "-c",
+            "dockerd --host=unix:///var/run/docker.sock &\nuntil docker info; do sleep 1; done"]}),
+        json!({"image": "a:1", "command": ["/bin/bash", "-ec", "umask 022; dockerd"]}),
+        json!({"image": "a:1", "command": ["sh", "-c", "DOCKER_RAMDISK=1 dockerd & wait"]}),
+    ] {
+        let mut own = own.clone();
+        own["name"] = "engine".into();
+        let answered = with_container(&Rules::default(), "containers", &own);
+        assert_eq!(dind(&answered), &Value::Null, "{own}");
+        assert_eq!(
+            answered.warnings()[0],
+            "arc-rocm: spec.containers[engine]: the pod has its own Docker-in-Docker, which is \
+             kept as it is"
+        );
+    }
+}
+
+#[test]
+fn a_container_that_only_speaks_of_docker_is_not_the_authors_own_dind() {
+    for (list, own) in [
+        (
+            "initContainers",
+            json!({"image": "docker:27-dind", "command": ["cp", "/usr/local/bin/docker", "/x"]}),
+        ),
+        ("initContainers", json!({"image": "docker:27-dind", "restartPolicy": "Never"})),
+        ("containers", json!({"image": "example.com/dind-exporter:1"})),
+        ("containers", json!({"image": "docker:27-cli"})),
+        (
+            "containers",
+            json!({"image": "a:1", "command": ["sh", "-c", "until pgrep dockerd; do sleep 1; done"]}),
+        ),
+        ("containers", json!({"image": "a:1", "command": ["pgrep", "dockerd"]})),
+        ("containers", json!({"image": "a:1", "args": ["--watch=dockerd", "dockerd"]})),
+    ] {
+        let mut own = own.clone();
+        own["name"] = "helper".into();
+        let answered = with_container(&Rules::default(), list, &own);
+        assert_ne!(dind(&answered), &Value::Null, "{own}");
+        assert_eq!(named(&answered.pod["spec"][list], "helper"), &own);
+        assert_warned(&answered, &[]);
+    }
+}
+
+#[test]
+fn an_init_container_dind_that_is_no_sidecar_has_the_name_and_there_is_no_docker_to_wait_for() {
+    let own = json!({"name": "dind", "image": "docker:27-dind", "command": ["cp", "a", "b"]});
+    let answered = with_container(&Rules::default(), "initContainers", &own);
+    assert_eq!(answered.pod["spec"]["initContainers"], json!([own]));
+    let command = runner(&answered)["command"].as_array().unwrap();
+    assert!(command.contains(&json!("--wait-for-docker=0")), "{command:?}");
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.initContainers[dind]: the name is taken by an init container that is no \
+           sidecar, so no Docker-in-Docker is added",
+        ],
+    );
+}
+
+#[test]
+fn a_daemon_of_the_authors_gets_the_profiles_mounts_and_variables_whatever_its_name() {
+    let rules = over(&json!({
+        "sharedVolumes":
+            [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}],
+        "dind": {"resources": {"requests": {"cpu": "2"}}},
+        "template": {"spec": {"initContainers":
+            [{"name": "dind", "env": [{"name": "MIRROR", "value": "m"}]}]}},
+    }));
+    for list in ["initContainers", "containers"] {
+        for name in ["dind", "docker"] {
+            let mut own = json!({"name": name, "image": "docker:dind"});
+            if list == "initContainers" {
+                own["restartPolicy"] = "Always".into();
+            }
+            let answered = with_container(&rules, list, &own);
+            let there = named(&answered.pod["spec"][list], name);
+            assert_eq!(mounted(there, "/models"), "models");
+            assert_eq!(mounted(there, "/home/runner/_work"), "work");
+            assert_eq!(mounted(there, "/var/run"), &Value::Null);
+            assert_eq!(named(&there["env"], "MIRROR")["value"], "m");
+            assert_eq!(there["resources"]["requests"]["cpu"], "2");
+            assert_eq!(there["image"], "docker:dind");
+        }
+    }
+}
+
+#[test]
+fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
+    let own = json!({"image": "own:1", "command": null, "args": null});
+    let answered = answer_runner(&Rules::default(), own);
+    assert_eq!(runner(&answered)["command"], Value::Null);
+    assert_warned(
+        &answered,
+        &[
+            "arc-rocm: spec.containers[runner].image: the pod's own value is kept, profile rocm \
+             differs",
+            "arc-rocm: spec.containers[runner].command: no command runs the image's own \
+             entrypoint, which is not known here, so the start wrapper is left out: set a command",
+        ],
+    );
+
+    for image in
+        ["ghcr.io/actions/actions-runner@sha256:abc", "ghcr.io/saienduri/ghascale-rocm-dev:main"]
+    {
+        let answered = answer_runner(&Rules::default(), json!({"image": image, "command": null}));
+        let command = runner(&answered)["command"].as_array().unwrap();
+        assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
+    }
+}
+
+#[test]
+fn a_profiles_args_alone_are_for_the_charts_command() {
+    let rules = over_template(&json!({"containers": [{"name": "runner", "args": ["--once"]}]}));
+    for command in [json!(["/home/runner/run.sh"]), json!(null)] {
+        let answered = answer(&rules, |pod| pod["spec"]["containers"][0]["command"] = command);
+        let command = runner(&answered)["command"].as_array().unwrap();
+        assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
+        assert_eq!(runner(&answered)["args"], json!(["--once"]));
+        assert_warned(&answered, &[]);
+    }
+
+    let answered = answer(&rules, |pod| {
+        pod["spec"]["containers"][0]["command"] = json!(["/own.sh"]);
+    });
+    assert_eq!(runner(&answered).get("args"), None);
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.containers[runner].args: the pod's own value is kept, profile test \
+           differs"],
+    );
 }
 
 #[test]

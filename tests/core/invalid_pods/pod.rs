@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::{answer, assert_warned, over_template};
 
 #[test]
-fn a_windows_pod_is_left_alone() {
+fn a_windows_pod_is_left_alone_with_a_warning() {
     let answered = answer(&Rules::default(), |pod| pod["spec"]["os"] = json!({"name": "windows"}));
     assert_eq!(answered.patch, json!([]));
     assert_eq!(answered.review["response"]["auditAnnotations"]["reason"], "windows");
+    assert_eq!(answered.warnings().len(), 1, "{:?}", answered.warnings());
 }
 
 #[test]

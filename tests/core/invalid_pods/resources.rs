@@ -138,6 +138,44 @@ fn so_does_any_other_extended_resource() {
 }
 
 #[test]
+fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request() {
+    for (resource, gpus) in [("amd.com/gpu", 4), ("example.com/nic", 2)] {
+        let own = json!({"requests": {resource: "2"}, "limits": {resource: "4"}});
+        let answered = answer_runner(&Rules::default(), json!({"resources": own}));
+        let resources = &runner(&answered)["resources"];
+        assert_eq!(resources["requests"][resource], "4");
+        assert_eq!(resources["limits"][resource], "4");
+        assert_eq!(runner(&answered)["command"][4], format!("--gpus={gpus}"));
+        let adjusted = format!(
+            "{RUNNER}.resources.requests[{resource}]: an extended resource needs a request equal \
+             to its limit, so it was set to the limit"
+        );
+        assert!(answered.warnings().contains(&adjusted), "{:?}", answered.warnings());
+    }
+}
+
+#[test]
+fn gpus_under_another_name_whose_limit_is_none_are_none() {
+    let own = json!({"requests": {"amd.com/cpx_nps4": "1"}, "limits": {"amd.com/cpx_nps4": "0"}});
+    let answered = answer_runner(&Rules::default(), json!({"resources": own}));
+    assert_eq!(runner(&answered)["resources"]["requests"]["amd.com/cpx_nps4"], "0");
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2");
+}
+
+#[test]
+fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_own() {
+    let gpus = json!({"amd.com/gpu": "2"});
+    let answered = answer(&Rules::default(), |pod| {
+        let new = json!({"name": "check", "image": "check:1",
+            "resources": {"requests": gpus, "limits": gpus}});
+        pod["spec"]["initContainers"] = json!([new]);
+    });
+    assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2");
+    assert_eq!(runner(&answered)["command"][4], "--gpus=2");
+    assert_warned(&answered, &[]);
+}
+
+#[test]
 fn an_authors_gpu_limit_alone_is_kept() {
     let answered =
         answer_runner(&Rules::default(), json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));

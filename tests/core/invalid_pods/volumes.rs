@@ -106,10 +106,80 @@ fn dockerd_keeps_its_data_where_it_can_write() {
     assert_eq!(mounted(dind(&answered), path), "docker-data");
     assert_eq!(count(&answered, "docker-data"), 1);
 
-    let volume = json!({"name": "nvme", "hostPath": {"path": "/mnt/nvme"}});
-    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
-    assert_eq!(mounted(dind(&answered), path), "nvme");
-    assert_eq!(count(&answered, "docker-data"), 0);
+    let claim = json!({"spec": {"accessModes": ["ReadWriteOnce"]}});
+    for volume in [
+        json!({"name": "nvme", "emptyDir": {}}),
+        json!({"name": "nvme", "ephemeral": {"volumeClaimTemplate": claim}}),
+    ] {
+        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        assert_eq!(mounted(dind(&answered), path), "nvme");
+        assert_eq!(count(&answered, "docker-data"), 0);
+    }
+}
+
+/// Volumes that outlive the pod, or that other pods use as well.
+fn lasting() -> [Value; 4] {
+    [
+        json!({"persistentVolumeClaim": {"claimName": "models"}}),
+        json!({"hostPath": {"path": "/mnt/nvme", "type": ""}}),
+        json!({"nfs": {"server": "nas", "path": "/export"}}),
+        json!({"csi": {"driver": "example.com"}}),
+    ]
+}
+
+#[test]
+fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
+    let path = "/home/runner/docker-data";
+    for source in lasting() {
+        for at in [None, Some(path)] {
+            let mut volume = source.clone();
+            volume["name"] = "docker-data".into();
+            let answered = with_volume(&Rules::default(), &volume, at, json!({}));
+            let volumes = &answered.pod["spec"]["volumes"];
+            assert_eq!(named(volumes, "docker-data"), &volume);
+            assert_eq!(
+                named(volumes, "arc-rocm-docker-data"),
+                &json!({"name": "arc-rocm-docker-data", "emptyDir": {}})
+            );
+            assert_eq!(mounted(dind(&answered), path), "arc-rocm-docker-data");
+            let runners = if at.is_some() { "docker-data" } else { "arc-rocm-docker-data" };
+            assert_eq!(mounted(runner(&answered), path), runners);
+        }
+
+        let mut volume = source.clone();
+        volume["name"] = "nvme".into();
+        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        assert_eq!(mounted(runner(&answered), path), "nvme");
+        assert_eq!(mounted(dind(&answered), path), "docker-data");
+        assert_warned(
+            &answered,
+            &[&format!("arc-rocm: spec.containers[runner].volumeMounts[{path}]: {KEPT}")],
+        );
+    }
+}
+
+#[test]
+fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked() {
+    let config = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
+    let answered = answer(&Rules::default(), |pod| {
+        let volumes = &mut pod["spec"]["volumes"];
+        merge(volumes, json!([config("work"), config("arc-rocm-work")]));
+    });
+    let volumes = &answered.pod["spec"]["volumes"];
+    assert_eq!(named(volumes, "arc-rocm-work"), &config("arc-rocm-work"));
+    assert_eq!(
+        named(volumes, "arc-rocm-work2"),
+        &json!({"name": "arc-rocm-work2", "emptyDir": {}})
+    );
+    assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "arc-rocm-work2");
+    assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "arc-rocm-work2");
+
+    let scratch = json!({"name": "arc-rocm-work", "emptyDir": {}});
+    let answered = answer(&Rules::default(), |pod| {
+        merge(&mut pod["spec"]["volumes"], json!([config("work"), scratch]));
+    });
+    assert_eq!(count(&answered, "arc-rocm-work"), 1);
+    assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "arc-rocm-work");
 }
 
 #[test]
@@ -215,6 +285,19 @@ fn a_mount_of_our_volume_that_is_nowhere_gets_ours() {
         "/mnt/models"
     );
     assert_warned(&answered, &[]);
+}
+
+#[test]
+fn no_dind_where_the_socket_would_be_on_a_read_only_volume_of_the_profile() {
+    let rules = over(&json!({
+        "runner": {"volumeMounts": [{"name": "work", "mountPath": "/home/runner/_work"}]},
+        "template": {"spec": {"volumes": [{"name": "work", "secret": {"secretName": "files"}}]}},
+    }));
+    let answered = answer(&rules, |pod| {
+        let mount = json!({"name": "work", "mountPath": "/var/run"});
+        merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
+    });
+    assert_eq!(dind(&answered), &Value::Null);
 }
 
 #[test]

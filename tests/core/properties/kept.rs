@@ -1,7 +1,7 @@
 //! What "nothing of the author's is changed" means, exactly: every leaf of the pod that came is in
 //! the pod that results, and items of lists keep their order, but for this list.
 
-use arc_rocm::scripts;
+use arc_rocm::{quantity::Quantity, scripts};
 use serde_json::Value;
 
 use crate::generate::api_server::default_policy;
@@ -78,6 +78,11 @@ impl Whole<'_> {
                 ("command", _) if before["name"] == "runner" => {
                     return same_command(before, after).map_err(|error| format!("{path}: {error}"));
                 }
+                ("resources", _) => {
+                    let value = with_exact_requests(value, now);
+                    self.value(&value, now, &path)?;
+                    true
+                }
                 _ => false,
             };
             if !fine {
@@ -118,6 +123,25 @@ impl Whole<'_> {
             )
         })
     }
+}
+
+/// The author's resources, but that the request of an extended resource is the limit: the one
+/// case in which what the author wrote is changed, because the API server refuses it.
+fn with_exact_requests(before: &Value, after: &Value) -> Value {
+    let mut expected = before.clone();
+    let amount = |value: &Value| match value {
+        Value::String(text) => text.parse::<Quantity>().ok(),
+        value => value.to_string().parse().ok(),
+    };
+    for (resource, request) in before["requests"].as_object().into_iter().flatten() {
+        let now = &after["requests"][resource];
+        let is_exact = resource.starts_with("hugepages-") || resource.contains('/');
+        let limit = amount(&before["limits"][resource]);
+        if is_exact && limit.is_some() && amount(request) != limit && amount(now) == limit {
+            expected["requests"][resource] = now.clone();
+        }
+    }
+    expected
 }
 
 fn is_empty(value: &Value) -> bool {
