@@ -126,8 +126,8 @@ fn arguments_of_dockerd_that_have_a_field_are_refused() {
                 "5:104: spec.dind.extraArgs[7]: --insecure-registry is set by dind.insecureRegistries; write that",
                 "5:127: spec.dind.extraArgs[8]: --pidfile is left to dockerd, whose stale file the start script takes away",
                 "5:140: spec.dind.extraArgs[9]: -p is left to dockerd, whose stale file the start script takes away",
-                r#"5:144: spec.dind.extraArgs[10]: must be one argument: write --FLAG=VALUE"#,
-                r#"5:154: spec.dind.extraArgs[11]: must be one argument: write --FLAG=VALUE"#,
+                "5:144: spec.dind.extraArgs[10]: must be one argument: write --FLAG=VALUE",
+                "5:154: spec.dind.extraArgs[11]: must be one argument: write --FLAG=VALUE",
             ],
         )],
     );
