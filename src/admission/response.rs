@@ -78,12 +78,7 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
     let review = Review {
         api_version: super::review::API_VERSION,
         kind: super::review::KIND,
-        response: Response {
-            uid,
-            allowed: true,
-            warnings,
-            audit_annotations: annotations,
-        },
+        response: Response { uid, allowed: true, warnings, audit_annotations: annotations },
     };
     // Strings and numbers alone: there is nothing in it that could fail to serialise.
     let mut body = serde_json::to_vec(&review).unwrap_or_default();
