@@ -13,7 +13,7 @@ use std::{fmt, ops::Range, sync::Arc};
 use arc_swap::ArcSwap;
 use memchr::memmem;
 
-use super::{answer::Answer, review::Request};
+use super::{record::Answer, review::Request};
 use crate::{pod::Json, profile::template::RUNNER};
 
 /// Reviews that are kept: a fleet's scale sets, each with a few generations of pods. The oldest

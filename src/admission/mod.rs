@@ -5,12 +5,19 @@
 //! 422 as Failed for ever (actions-runner-controller, `ephemeralrunner_controller.go`).
 
 mod answer;
+mod decision;
 mod memo;
+mod record;
 mod response;
 mod review;
+mod rules;
 
-pub use answer::{Answer, Decision, Outcome, Record, Rules, answer};
-pub(crate) use answer::{choose, decide, display_name};
+pub use answer::answer;
+pub(crate) use answer::display_name;
+pub use decision::Decision;
+pub(crate) use decision::{choose, decide};
+pub use record::{Answer, Outcome, Record};
 pub(crate) use response::{conflict_json, review as answer_review};
 pub(crate) use review::read;
 pub use review::{Request, Unreadable};
+pub use rules::Rules;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Request, answer::Decision};
+use super::{decision::Decision, review::Request};
 use crate::plan::Conflict;
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256

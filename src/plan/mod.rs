@@ -17,6 +17,7 @@ mod metadata;
 mod mounts;
 mod resources;
 mod security;
+mod share;
 mod start;
 mod users;
 mod volumes;
@@ -25,8 +26,8 @@ pub use conflict::{Code, Conflict, Reason, Winner};
 pub(crate) use container::default_pull_policy;
 pub(crate) use covers::quantity;
 pub use docker::is_kubernetes_mode;
-pub(crate) use docker::variables;
 pub(crate) use resources::is_exact;
+pub(crate) use share::variables;
 
 use serde_json::Value;
 
