@@ -73,7 +73,11 @@ impl<'p> Planner<'p> {
     /// Without a command the image's own entrypoint runs, and a wrapper cannot run what it does
     /// not know.
     fn entrypoint_kept(&mut self, place: Place<'p>, field: &str) {
-        let what = if field == "args" { "args without a command run" } else { "no command runs" };
+        let what = if field == "args" {
+            "args without a command run"
+        } else {
+            "without a command the pod runs"
+        };
         let message = format!(
             "{what} the image's own entrypoint, which is not known here, so the start wrapper is \
              left out: set a command"

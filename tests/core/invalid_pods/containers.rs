@@ -197,7 +197,7 @@ fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
         &[
             "arc-rocm: spec.containers[runner].image: the pod's own value is kept, profile rocm \
              differs",
-            "arc-rocm: spec.containers[runner].command: no command runs the image's own \
+            "arc-rocm: spec.containers[runner].command: without a command the pod runs the image's own \
              entrypoint, which is not known here, so the start wrapper is left out: set a command",
         ],
     );
