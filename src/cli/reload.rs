@@ -17,6 +17,10 @@ use crate::{
     telemetry::{Chain, ReloadResult},
 };
 
+/// Profiles whose usual templates are made ahead, in the order in which they are tried. Each takes
+/// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
+const WARM_PROFILES: usize = 64;
+
 /// The files as they were read last, good or bad.
 pub(super) struct Watched {
     args: RuleArgs,
@@ -95,7 +99,7 @@ impl Watched {
 /// The rules, with the usual templates made ahead.
 fn compile(args: &RuleArgs, files: &[File]) -> Result<Rules, RulesError> {
     let rules = args.compile(files)?;
-    rules.profiles.iter().for_each(Profile::warm);
+    rules.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
     Ok(rules)
 }
 
