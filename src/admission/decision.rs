@@ -3,7 +3,7 @@
 use super::{record::Outcome, review::Request, rules::Rules};
 use crate::{
     patch::Operation,
-    plan::{Conflict, plan, runner_index},
+    plan::{Conflict, Plan, plan, runner_index},
     pod::Json,
     profile::Choice,
     selection::{RunnerPod, Skip},
@@ -64,9 +64,8 @@ pub(crate) fn decide<'p>(request: &'p Request<'p>, rules: &'p Rules) -> Decision
     match choose(request, rules) {
         Err(skip) => Decision::Skip(skip),
         Ok((pod, runner, choice)) => {
-            let plan = plan(pod, runner, choice.selected());
-            let conflicts = plan.conflicts;
-            Decision::Planned { choice, operations: plan.edits.operations(pod), conflicts }
+            let Plan { edits, conflicts } = plan(pod, runner, choice.selected());
+            Decision::Planned { choice, operations: edits.operations(pod), conflicts }
         }
     }
 }

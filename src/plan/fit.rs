@@ -191,8 +191,5 @@ fn host_port_of(port: &Json<'_>, on_host: bool) -> i64 {
 }
 
 fn number_of(port: &Json<'_>, field: &str) -> i64 {
-    match port.get(field) {
-        Some(Json::Number(number)) => number.as_i64().unwrap_or_default(),
-        _ => 0,
-    }
+    port.get(field).and_then(Json::as_i64).unwrap_or_default()
 }

@@ -32,7 +32,7 @@ pub(crate) use share::variables;
 use serde_json::Value;
 
 use crate::{
-    patch::{Edits, Operation, Step},
+    patch::{Edits, Step},
     pod::Json,
     profile::{
         Selected,
@@ -50,13 +50,6 @@ pub struct Plan<'p> {
     pub edits: Edits<'p, Reason>,
     /// Where author and profile differ.
     pub conflicts: Vec<Conflict>,
-}
-
-impl<'p> Plan<'p> {
-    /// The patch for `pod`, the pod that was planned for.
-    pub fn operations(self, pod: &Json<'_>) -> Vec<Operation<'p>> {
-        self.edits.operations(pod)
-    }
 }
 
 /// Lays the selected profile's template under `pod`. `runner` is the index of the container that

@@ -126,10 +126,7 @@ fn excluded(
         .and_then(|capabilities| capabilities.get("add")?.as_array())
         .is_some_and(|add| add.iter().any(|cap| cap.as_str() == Some(SYS_ADMIN)));
     let is_root = |user: Option<i64>| user == Some(0);
-    let user_there = match there.get("runAsUser") {
-        Some(Json::Number(number)) => number.as_i64(),
-        _ => None,
-    };
+    let user_there = there.get("runAsUser").and_then(Json::as_i64);
     let mut excluded = Vec::new();
     if flag("allowPrivilegeEscalation") == Some(false) {
         let why = "allowPrivilegeEscalation: false";

@@ -6,15 +6,12 @@ use super::{Code, Place, Planner, Reason, Winner, list};
 use crate::{
     patch::Step,
     pod::Json,
-    profile::template::{RUNNER, Start},
+    profile::template::{REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, RUNNER, Start},
     scripts::{self, START_NAME},
 };
 
 /// The command that ARC's charts fill in.
 const CHART_COMMAND: &str = "/home/runner/run.sh";
-
-/// Where the runner finds the registry credentials of the profile's Secret.
-const DOCKER_CONFIG_FILE: &str = "/etc/arc-rocm/docker/config.json";
 
 /// Ends the wrapper's own options.
 const END_OF_OPTIONS: &str = "--";
@@ -101,7 +98,8 @@ impl<'p> Planner<'p> {
         command.extend(group_add.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
         command.push(format!("--wait-for-docker={wait}").into());
         if *docker_config && self.has_docker() {
-            command.push(format!("--docker-config={DOCKER_CONFIG_FILE}").into());
+            let file = format!("{REGISTRY_CREDENTIALS_PATH}/{REGISTRY_CREDENTIALS_FILE}");
+            command.push(format!("--docker-config={file}").into());
         }
         command.push(END_OF_OPTIONS.into());
         command.extend(line);

@@ -68,11 +68,7 @@ impl Planner<'_> {
         let pods = self.spec.get("securityContext");
         let templates = self.template.spec.get("securityContext");
         let number = |field: &str| {
-            let pods = pods.and_then(|context| context.get(field));
-            let pods = pods.and_then(|json| match json {
-                Json::Number(number) => number.as_i64(),
-                _ => None,
-            });
+            let pods = pods.and_then(|context| context.get(field)?.as_i64());
             pods.or_else(|| templates.and_then(|context| context.get(field)?.as_i64()))
         };
         let non_root = pods.and_then(|context| context.get("runAsNonRoot")?.as_bool())
@@ -98,10 +94,7 @@ fn is_non_root(context: Option<&Json<'_>>) -> bool {
 }
 
 fn is_root(context: Option<&Json<'_>>) -> bool {
-    match context.and_then(|context| context.get(USER)) {
-        Some(Json::Number(user)) => user.as_i64() == Some(0),
-        _ => false,
-    }
+    context.and_then(|context| context.get(USER)?.as_i64()) == Some(0)
 }
 
 fn is_root_value(context: &Value) -> bool {

@@ -72,6 +72,14 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The integer, when this is one.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => number.as_i64(),
+            _ => None,
+        }
+    }
+
     /// The items, when this is a list; none otherwise.
     pub fn items(&self) -> &[Self] {
         match self {

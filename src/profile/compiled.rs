@@ -96,8 +96,7 @@ impl Profile {
 
     /// The extended resource that GPUs are asked for by.
     pub fn gpu_resource(&self) -> &str {
-        let gpu = self.spec.gpu.as_ref();
-        gpu.and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+        gpu_resource(&self.spec)
     }
 
     /// Makes the templates of the usual numbers of GPUs ahead, so that no first pod waits for them.
@@ -216,6 +215,11 @@ fn follow_limits(template: &mut Value, over: &Value) {
     }
 }
 
+/// The extended resource that GPUs are asked for by.
+fn gpu_resource(spec: &RunnerProfileSpec) -> &str {
+    spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+}
+
 fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
     let mut whole = layered(spec, gpus);
     let mut take = |field: &str| match whole.get_mut(field).map(Value::take) {
@@ -230,8 +234,7 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
     };
     let (volumes, init_containers, containers) =
         (list("volumes"), list("initContainers"), list("containers"));
-    let resource =
-        spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE);
+    let resource = gpu_resource(spec);
     let count = containers
         .iter()
         .find(|container| name_of(container) == RUNNER)
@@ -242,9 +245,10 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
         spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
             group_add: start.group_add.clone().or_else(|| spec.groups.clone()).unwrap_or_default(),
             wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
-            docker_config: spec.dind.as_ref().is_some_and(|dind| {
-                dind.enabled != Some(false) && dind.registry_credentials.is_some()
-            }),
+            docker_config: spec
+                .dind
+                .as_ref()
+                .is_some_and(|dind| dind.is_enabled() && dind.registry_credentials.is_some()),
         });
     Template {
         metadata,

@@ -21,8 +21,6 @@ pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
 /// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
 /// this path built in).
 const PODINFO_PATH: &str = "/etc/podinfo";
-/// Where the Secret with registry credentials is mounted in the runner.
-const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
 /// Its volume.
 pub(super) const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
 /// As long as ARC's own chart lets a runner wait for Docker.
@@ -64,7 +62,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         parts.gpu(gpu, gpus);
     }
     let shared = shared_volumes.as_deref().unwrap_or_default();
-    match dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
+    match dind.as_ref().filter(|dind| dind.is_enabled()) {
         Some(dind) => parts.dind(dind, shared),
         None if shared
             .iter()

@@ -125,6 +125,10 @@ impl ProfileSet {
             let tie = matching.next().map(|(other, _)| other);
             (profile, from_name, tie.filter(|other| other.priority == profile.priority))
         };
+        let kubernetes_mode = is_kubernetes_mode(runner);
+        if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
+            return Err(Skip::KubernetesMode);
+        }
         let (wanted, from) = match (pod.named_gpus(), from_name) {
             (Some(gpus), _) => (gpus, GpusFrom::Annotation),
             (None, Some(gpus)) => (gpus, GpusFrom::Name),
@@ -138,10 +142,6 @@ impl ProfileSet {
             Some(gpus) if gpus != given => (gpus, GpusFrom::Runner, Some(given)),
             _ => (wanted, from, None),
         };
-        let kubernetes_mode = is_kubernetes_mode(runner);
-        if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
-            return Err(Skip::KubernetesMode);
-        }
         Ok(Choice { profile, gpus, gpus_from, gpus_overruled, kubernetes_mode, tie })
     }
 }

@@ -172,6 +172,13 @@ pub struct Dind {
     pub registry_credentials: Option<RegistryCredentials>,
 }
 
+impl Dind {
+    /// Whether there is a dind: a profile that extends another can take it away.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled != Some(false)
+    }
+}
+
 /// Where dockerd keeps images and containers: at most one volume source; an emptyDir without.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -19,6 +19,10 @@ pub const DATA_VOLUME: &str = "docker-data";
 pub const WORK_VOLUME: &str = "work";
 /// The volume with the files that tell jobs their GPUs, as the seed names it.
 pub const PODINFO_VOLUME: &str = "podinfo";
+/// Where the Secret with registry credentials is mounted in the runner.
+pub const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
+/// The file of the Secret there, in the form of the docker CLI's own.
+pub const REGISTRY_CREDENTIALS_FILE: &str = "config.json";
 /// The variable that holds the socket's GID, as in ARC's chart.
 pub const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
 /// Volumes that mean nothing without the dind container that this profile adds.

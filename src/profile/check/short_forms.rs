@@ -61,7 +61,7 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
     if let Some(Runner { image: None, image_pull_policy: Some(_), .. }) = runner {
         needs_image("runner", report);
     }
-    if let Some(dind) = dind.as_ref().filter(|dind| dind.enabled != Some(false)) {
+    if let Some(dind) = dind.as_ref().filter(|dind| dind.is_enabled()) {
         self::dind(dind, spec, report);
     }
     if let Some(Start { group_add, .. }) = start {

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Parts, REGISTRY_CREDENTIALS_PATH, REGISTRY_CREDENTIALS_VOLUME, shared_mount};
+use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, shared_mount};
 use crate::{
     plan::default_pull_policy,
     profile::{
         spec::{DataRoot, Dind, SharedVolume},
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS, SOCKET_VOLUME,
-            WORK_VOLUME,
+            DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS,
+            REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, SOCKET_VOLUME, WORK_VOLUME,
         },
     },
     scripts,
@@ -72,7 +72,7 @@ impl Parts {
                 "name": REGISTRY_CREDENTIALS_VOLUME,
                 "secret": {
                     "secretName": credentials.secret_name,
-                    "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
+                    "items": [{"key": ".dockerconfigjson", "path": REGISTRY_CREDENTIALS_FILE}],
                 },
             }));
             self.runner_mounts.push(json!({
