@@ -1,0 +1,2 @@
+//! GitHub stand-in.
+fn main() {}
