@@ -1,15 +1,43 @@
+// A Kubernetes cluster for tests, on one machine, without a container engine: etcd, the control
+// plane's components and a kubelet in one program, made of the modules that Kubernetes' releases are
+// made of. README.md tells how to use it.
 package main
 
 import (
 	"fmt"
 	"os"
 
+	"arc-rocm.dev/tests/cluster/internal/cluster"
+	"arc-rocm.dev/tests/cluster/internal/command"
 	"arc-rocm.dev/tests/cluster/internal/components"
 )
 
 func main() {
-	if len(os.Args) < 2 || !components.Run(os.Args[1], os.Args[2:]) {
-		fmt.Fprintln(os.Stderr, "usage")
-		os.Exit(2)
+	name, args := "help", []string{}
+	if len(os.Args) > 1 {
+		name, args = os.Args[1], os.Args[2:]
 	}
+	if components.Run(name, args) {
+		return
+	}
+	if err := run(name, args); err != nil {
+		fmt.Fprintf(os.Stderr, "cluster %s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+func run(name string, args []string) error {
+	// The processes of a cluster, which `up` starts; the argument is its place.
+	if len(args) == 1 {
+		place := cluster.Place(args[0])
+		switch name {
+		case "monitor":
+			return cluster.Monitor(place)
+		case "init":
+			return cluster.Init(place)
+		case "supervise":
+			return cluster.Supervise(place)
+		}
+	}
+	return command.Run(name, args)
 }

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// startsWithin is how long all of a cluster may take to start; most of it is for building images,
+// which happens once.
+const startsWithin = 5 * time.Minute
+
+// Supervise starts all components of the cluster at place and waits for the first that ends.
+func Supervise(place Place) error {
+	stayOnThread()
+	config, err := place.Config()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(place.path("log"), 0o755); err != nil {
+		return err
+	}
+	if err := credentials(place, config.Network); err != nil {
+		return err
+	}
+	rest, err := clientcmd.BuildConfigFromFlags("", place.Kubeconfig())
+	if err != nil {
+		return err
+	}
+	// Nodes and images are not to wait for a client's own limit.
+	rest.QPS = -1
+	client, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return err
+	}
+	running := &processes{place: place, ended: make(chan error, 16)}
+	ctx, cancel := context.WithTimeout(context.Background(), startsWithin)
+	defer cancel()
+	if err := start(ctx, running, config, client); err != nil {
+		return err
+	}
+	if err := os.WriteFile(place.ready(), nil, 0o644); err != nil {
+		return err
+	}
+	return <-running.ended
+}
+
+func start(ctx context.Context, running *processes, config Config, client kubernetes.Interface) error {
+	place := running.place
+	begin := time.Now()
+	said := func(what string) { fmt.Printf("%6.1f s  %s\n", time.Since(begin).Seconds(), what) }
+
+	for _, process := range controlPlane(place, config.Network, client) {
+		if err := running.start(ctx, process); err != nil {
+			return err
+		}
+	}
+	if err := running.await(ctx, "service account", accountsReady(client)); err != nil {
+		return err
+	}
+	said("control plane")
+	if err := running.start(ctx, kwok(place, config)); err != nil {
+		return err
+	}
+	if err := makeKwokNodes(ctx, client, config.KwokNodes); err != nil {
+		return err
+	}
+	nodes := config.KwokNodes
+	if err := running.await(ctx, "nodes", nodesReady(client, nodes)); err != nil {
+		return err
+	}
+	said("nodes")
+	return writeEnv(place, config)
+}
+
+// writeEnv writes what a user of the cluster has to know, as shell assignments.
+func writeEnv(place Place, config Config) error {
+	outside, err := PlaceOf(config.Name)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("export KUBECONFIG=%s\nexport ARC_ROCM_E2E_HOST=%s\n", outside.Kubeconfig(), config.Network.Host)
+	return errors.Join(err, os.WriteFile(place.Env(), []byte(text), 0o644))
+}
