@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // Package is one version of a package, as apt would fetch it now.
@@ -89,8 +90,19 @@ func parseURIs(out []byte) ([]Package, error) {
 	return packages, lines.Err()
 }
 
+var updating sync.Mutex
+var updated bool
+
+// update renews apt's lists, once in a process: apt locks them, and what is not known after that
+// stays unknown.
 func update(ctx context.Context) error {
+	updating.Lock()
+	defer updating.Unlock()
+	if updated {
+		return nil
+	}
 	_, err := apt(ctx, "", "update")
+	updated = err == nil
 	return err
 }
 
