@@ -4,12 +4,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"strconv"
 
 	"arc-rocm.dev/tests/cluster/internal/cluster"
 	"arc-rocm.dev/tests/cluster/internal/command"
 	"arc-rocm.dev/tests/cluster/internal/components"
+	"arc-rocm.dev/tests/cluster/internal/deviceplugin"
+	imagescmd "arc-rocm.dev/tests/cluster/internal/images/cmd"
 )
 
 func main() {
@@ -38,6 +42,16 @@ func run(name string, args []string) error {
 		case "supervise":
 			return cluster.Supervise(place)
 		}
+	}
+	if name == "device-plugin" && len(args) == 2 {
+		count, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return deviceplugin.Serve(context.Background(), args[0], count)
+	}
+	if name == "registry" || name == "images" {
+		return imagescmd.Main(os.Args[1:])
 	}
 	return command.Run(name, args)
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"sigs.k8s.io/yaml"
 
-	"arc-rocm.dev/tests/cluster/internal/debian"
 	"arc-rocm.dev/tests/cluster/internal/deviceplugin"
 )
 
@@ -37,11 +35,8 @@ const (
 var nodePackages = []string{"containerd", "containernetworking-plugins", "libseccomp2", "runc"}
 
 // node is containerd, the kubelet and the device plugin, in this order.
-func node(ctx context.Context, place Place, config Config) ([]process, error) {
-	tree, err := debian.Tree(ctx, config.Cache, "node", nodePackages)
-	if err != nil {
-		return nil, err
-	}
+func node(place Place, config Config) ([]process, error) {
+	tree := config.NodeTree
 	if err := deviceplugin.MakeNodes(realGPUs); err != nil {
 		return nil, err
 	}
@@ -50,11 +45,12 @@ func node(ctx context.Context, place Place, config Config) ([]process, error) {
 		"containerd.toml":             containerdConfig(place, filepath.Join(tree, "usr/lib/cni")),
 		"certs.d/_default/hosts.toml": mirror,
 		"cni/10-pods.conflist":        podNetwork(config.Network, place.path("cni")),
-		"kubelet.yaml":                "",
 	}
-	if files["kubelet.yaml"], err = kubeletConfig(place, config.Name); err != nil {
+	text, err := kubeletConfig(place, config.Name)
+	if err != nil {
 		return nil, err
 	}
+	files["kubelet.yaml"] = text
 	for name, text := range files {
 		path := filepath.Join(etc, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

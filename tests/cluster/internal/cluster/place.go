@@ -29,6 +29,8 @@ type Config struct {
 	KwokStages string `json:"kwokStages"`
 	// Cache is the folder of packages and image layers, shared by all clusters.
 	Cache string `json:"cache"`
+	// NodeTree is the folder of the packages that the node runs.
+	NodeTree string `json:"nodeTree"`
 	// Network is set once the cluster has one.
 	Network Network `json:"network"`
 }

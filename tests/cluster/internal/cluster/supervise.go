@@ -9,6 +9,9 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"arc-rocm.dev/tests/cluster/internal/images"
+	"arc-rocm.dev/tests/cluster/internal/registry"
 )
 
 // startsWithin is how long all of a cluster may take to start; most of it is for building images,
@@ -71,11 +74,40 @@ func start(ctx context.Context, running *processes, config Config, client kubern
 		return err
 	}
 	nodes := config.KwokNodes
+	if config.Isolated {
+		if err := startNode(ctx, running, config); err != nil {
+			return err
+		}
+		nodes++
+	}
 	if err := running.await(ctx, "nodes", nodesReady(client, nodes)); err != nil {
 		return err
 	}
 	said("nodes")
 	return writeEnv(place, config)
+}
+
+// startNode starts the node that runs pods, and the registry that its images come from.
+func startNode(ctx context.Context, running *processes, config Config) error {
+	place := running.place
+	serve := process{
+		name:  "registry",
+		args:  []string{"--listen", RegistryAddress, "--dir", place.path("registry")},
+		ready: func(ctx context.Context) error { return registry.Ready(ctx, RegistryAddress) },
+	}
+	if err := running.start(ctx, serve); err != nil {
+		return err
+	}
+	processes, err := node(place, config)
+	if err != nil {
+		return err
+	}
+	for _, process := range processes {
+		if err := running.start(ctx, process); err != nil {
+			return err
+		}
+	}
+	return images.PushAll(ctx, config.Cache, RegistryAddress)
 }
 
 // writeEnv writes what a user of the cluster has to know, as shell assignments.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,9 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"arc-rocm.dev/tests/cluster/internal/debian"
+	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
 // Logs is the folder of the components' logs.
@@ -21,6 +25,11 @@ func Up(place Place, config Config) error {
 	}
 	if err := Sweep(); err != nil {
 		return err
+	}
+	if config.Isolated {
+		if err := prepare(&config); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(place.Logs(), 0o700); err != nil {
 		return err
@@ -80,6 +89,19 @@ func Up(place Place, config Config) error {
 	return nil
 }
 
+// prepare fetches and builds what a node needs while there is a way to the packages: a cluster's own
+// network has none.
+func prepare(config *Config) error {
+	ctx := context.Background()
+	tree, err := debian.Tree(ctx, config.Cache, "node", nodePackages)
+	if err != nil {
+		return err
+	}
+	config.NodeTree = tree
+	_, err = images.BuildAll(ctx, config.Cache)
+	return err
+}
+
 // Down ends a cluster and returns once nothing of it is left.
 func Down(place Place) error {
 	text, err := os.ReadFile(place.path("pid"))
@@ -131,6 +153,20 @@ func List() ([]string, error) {
 
 // Exec replaces this process by a command inside the cluster's namespaces.
 func Exec(place Place, command []string) error {
+	return enter(place, []string{"-m", "-n", "-p"}, command)
+}
+
+// PushBinary gives the cluster's registry an image of one static program, under the name ref.
+func PushBinary(place Place, ref, binary string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// In the cluster's network alone, so that the program's path means what it does out here.
+	return enter(place, []string{"-n"}, []string{program, "push-binary", RegistryAddress, ref, binary})
+}
+
+func enter(place Place, namespaces, command []string) error {
 	if len(command) == 0 {
 		return errors.New("no command")
 	}
@@ -142,6 +178,6 @@ func Exec(place Place, command []string) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"nsenter", "-t", string(pid), "-m", "-n", "-p", "--"}, command...)
-	return syscall.Exec(nsenter, args, os.Environ())
+	args := append([]string{"nsenter", "-t", string(pid)}, namespaces...)
+	return syscall.Exec(nsenter, append(append(args, "--"), command...), os.Environ())
 }

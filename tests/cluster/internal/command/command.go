@@ -2,6 +2,7 @@
 package command
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"arc-rocm.dev/tests/cluster/internal/cluster"
+	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
 const usage = `usage: cluster COMMAND [--name NAME]
@@ -21,9 +23,13 @@ const usage = `usage: cluster COMMAND [--name NAME]
   list    the clusters that run
   env     shell assignments of a running cluster, for eval
   logs    the folder with the components' logs
+  image   REF BINARY: an image of one static program, under a name that the cluster can pull
   exec    -- COMMAND: run a command inside the cluster's namespaces
   kubectl ARGS: kubectl of the cluster's own version, with KUBECONFIG as it is set
 `
+
+// imageUser is nobody on any machine, as in the images of distroless.
+const imageUser = "65532:65532"
 
 // Run runs one command.
 func Run(name string, args []string) error {
@@ -66,6 +72,13 @@ func Run(name string, args []string) error {
 	case "logs":
 		fmt.Println(place.Logs())
 		return nil
+	case "image":
+		if flags.NArg() != 2 {
+			return fmt.Errorf("a reference and a program are needed")
+		}
+		return cluster.PushBinary(place, flags.Arg(0), flags.Arg(1))
+	case "push-binary":
+		return pushBinary(flags.Args())
 	case "exec":
 		return cluster.Exec(place, flags.Args())
 	case "help":
@@ -74,4 +87,16 @@ func Run(name string, args []string) error {
 	}
 	flags.Usage()
 	return fmt.Errorf("no such command")
+}
+
+// pushBinary runs inside the cluster's network: REGISTRY REF BINARY.
+func pushBinary(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("a registry, a reference and a program are needed")
+	}
+	image, err := images.Binary(args[1], args[2], imageUser)
+	if err != nil {
+		return err
+	}
+	return images.Push(context.Background(), args[0], image)
 }
