@@ -29,24 +29,39 @@ type Image struct {
 	Image v1.Image
 }
 
-// Build gives the image of spec. It is made once for each content of spec and each set of package
-// versions, then read from cacheDir, where it appears complete or not at all.
-func Build(ctx context.Context, cacheDir string, spec Spec) (Image, error) {
-	built, err := build(ctx, cacheDir, spec)
-	if err != nil {
-		return Image{}, fmt.Errorf("image %s: %w", spec.Name, err)
+// Build gives the images of specs, in their order. Each is made once for each content of its spec
+// and each set of package versions, then read from cacheDir, where it appears complete or not at
+// all. To make one takes the network that apt needs, if the packages are not in cacheDir yet.
+func Build(ctx context.Context, cacheDir string, specs ...Spec) ([]Image, error) {
+	var names []string
+	for _, spec := range specs {
+		names = append(names, spec.packages()...)
 	}
-	return Image{Refs: spec.Refs, Image: built}, nil
-}
-
-func build(ctx context.Context, cacheDir string, spec Spec) (v1.Image, error) {
-	names := make([]string, 0, len(spec.Packages))
-	for _, source := range spec.Packages {
-		names = append(names, source.Package)
-	}
+	// Once for all: most of the time of a start with a full cache is apt's.
 	packages, err := debian.Resolve(ctx, names)
 	if err != nil {
 		return nil, err
+	}
+	versions := map[string]debian.Package{}
+	for _, pkg := range packages {
+		versions[pkg.Name] = pkg
+	}
+	images := make([]Image, len(specs))
+	err = each(len(specs), func(i int) error {
+		built, err := build(ctx, cacheDir, specs[i], versions)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", specs[i].Name, err)
+		}
+		images[i] = Image{Refs: specs[i].Refs, Image: built}
+		return nil
+	})
+	return images, err
+}
+
+func build(ctx context.Context, cacheDir string, spec Spec, versions map[string]debian.Package) (v1.Image, error) {
+	var packages []debian.Package
+	for _, name := range spec.packages() {
+		packages = append(packages, versions[name])
 	}
 	recipe, err := json.Marshal(spec)
 	if err != nil {
@@ -58,17 +73,9 @@ func build(ctx context.Context, cacheDir string, spec Spec) (v1.Image, error) {
 		return built, err
 	}
 
-	paths, err := debian.Fetch(ctx, cacheDir, packages)
+	archives, err := debian.Fetch(ctx, cacheDir, packages)
 	if err != nil {
 		return nil, err
-	}
-	byName := map[string]string{}
-	for i, pkg := range packages {
-		byName[pkg.Name] = paths[i]
-	}
-	archives := make([]string, 0, len(names))
-	for _, name := range names {
-		archives = append(archives, byName[name])
 	}
 	files, err := assemble(ctx, spec, archives)
 	if err != nil {

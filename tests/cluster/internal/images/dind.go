@@ -25,6 +25,7 @@ func dind() Spec {
 			"libnftnl11", "libpcre2-8-0", "libseccomp2", "libselinux1", "libsystemd0", "libudev1", "libxtables12",
 			"libzstd1", "netbase", "runc",
 		),
+			only("base-files", "etc/os-release", "usr/lib/os-release"), // docker info names the system
 			only("busybox-static", "usr/bin/busybox"),
 			only("containerd", "usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr"),
 			only("docker.io", "usr/bin/docker", "usr/bin/docker-init", "usr/sbin/docker-proxy", "usr/sbin/dockerd"),

@@ -24,16 +24,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(cache, "arc-rocm-cluster"), nil
 }
 
-// BuildAll builds the images of [Stock], or takes them from cacheDir. The first time it needs the
-// network that apt needs.
+// BuildAll is [Build] for the images of [Stock].
 func BuildAll(ctx context.Context, cacheDir string) ([]Image, error) {
-	specs := Stock()
-	built := make([]Image, len(specs))
-	err := each(len(specs), func(i int) (err error) {
-		built[i], err = Build(ctx, cacheDir, specs[i])
-		return err
-	})
-	return built, err
+	return Build(ctx, cacheDir, Stock()...)
 }
 
 // PushAll builds the images of [Stock], or takes them from cacheDir, and pushes them to the

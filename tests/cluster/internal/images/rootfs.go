@@ -50,10 +50,7 @@ func assemble(ctx context.Context, spec Spec, archives []string) (rootfs, error)
 	for name := range files {
 		files.parents(name)
 	}
-	if err := files.complete(); err != nil {
-		return nil, fmt.Errorf("image %s: %w", spec.Name, err)
-	}
-	return files, nil
+	return files, files.complete()
 }
 
 func (files rootfs) fromPackage(source Source, header *tar.Header, content io.Reader) error {

@@ -23,6 +23,15 @@ type Spec struct {
 	Config v1.Config
 }
 
+// packages are the names of the packages, in their order.
+func (spec Spec) packages() []string {
+	names := make([]string, 0, len(spec.Packages))
+	for _, source := range spec.Packages {
+		names = append(names, source.Package)
+	}
+	return names
+}
+
 // Source is a package and the part of it that an image takes.
 type Source struct {
 	Package string

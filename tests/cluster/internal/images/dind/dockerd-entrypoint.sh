@@ -10,7 +10,7 @@ if [ "$#" -eq 0 ] || [ "${1#-}" != "$1" ]; then
 fi
 [ "$1" = dockerd ] || exec "$@"
 
-find /run /var/run -iname 'docker*.pid' -delete || :
+find /run /var/run -iname 'docker*.pid' -exec rm -f {} + || :
 
 if [ -n "${DOCKER_IPTABLES_LEGACY:-}" ]; then
   export PATH="/usr/local/sbin/.iptables-legacy:$PATH"
