@@ -40,7 +40,35 @@ func mounts(place Place) error {
 	if err := unix.Mount("", string(inside), "", unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("share %s: %w", inside, err)
 	}
+	if err := kubeletFolder(); err != nil {
+		return err
+	}
 	return devices()
+}
+
+// kubeletFolder makes the kubelet's default folder, in which device plugins have to look for it
+// whatever its --root-dir says. The machine's /var/lib is seen below it, and is not written to.
+func kubeletFolder() error {
+	const layer = "/run/var-lib"
+	for _, folder := range []string{layer, layer + "/upper", layer + "/work"} {
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	layers := fmt.Sprintf("lowerdir=/var/lib,upperdir=%s/upper,workdir=%s/work", layer, layer)
+	if err := unix.Mount("overlay", "/var/lib", "overlay", 0, layers); err != nil {
+		return fmt.Errorf("mount /var/lib: %w", err)
+	}
+	own := inside.path("kubelet")
+	for _, folder := range []string{own, kubeletRoot} {
+		if err := os.MkdirAll(folder, 0o750); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount(own, kubeletRoot, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", kubeletRoot, err)
+	}
+	return nil
 }
 
 // devices replaces /dev by one with the same devices, to which fake ones can be added.

@@ -17,6 +17,8 @@ import (
 const (
 	// realGPUs is how many GPUs the node that runs pods offers.
 	realGPUs = 4
+	// kubeletRoot is the kubelet's own default.
+	kubeletRoot = "/var/lib/kubelet"
 	// containerd's socket; its state is in /run, which is in memory, and its content at the place.
 	containerd = "/run/containerd/containerd.sock"
 	// sandboxImage is the one that the images' package builds.
@@ -60,7 +62,7 @@ func node(place Place, config Config) ([]process, error) {
 			return nil, err
 		}
 	}
-	plugins := place.path("kubelet", "device-plugins")
+	plugins := filepath.Join(kubeletRoot, "device-plugins")
 	return []process{
 		{
 			name:    "containerd",
@@ -75,7 +77,6 @@ func node(place Place, config Config) ([]process, error) {
 		{name: "kubelet", args: []string{
 			"--config=" + filepath.Join(etc, "kubelet.yaml"),
 			"--kubeconfig=" + place.path("pki", "kubelet.kubeconfig"),
-			"--root-dir=" + place.path("kubelet"),
 			"--hostname-override=" + nodeName,
 			"--node-ip=" + config.Network.Cluster,
 			"--node-labels=" + nodeKind + "=" + nodeName + ",pytorch=yes",
