@@ -152,7 +152,6 @@ func kubeletConfig(place Place, name string) (string, error) {
 		MaxPods:                       110,
 		SyncFrequency:                 metav1.Duration{Duration: syncFrequency},
 		NodeStatusUpdateFrequency:     metav1.Duration{Duration: statusFrequency},
-		LocalStorageCapacityIsolation: &off,
 		SerializeImagePulls:           &off,
 		ContainerLogMaxSize:           resource.NewQuantity(10<<20, resource.BinarySI).String(),
 	}
