@@ -19,7 +19,7 @@ readonly PORT="${PORT:-8090}"
 readonly GPUS_OF_A_NODE=8
 # What is waited for is images that are pulled, at most.
 readonly PATIENCE_SECONDS="${PATIENCE_SECONDS:-300}"
-readonly LOGS="${LOGS:-target/kind}"
+LOGS="${LOGS:-target/kind}"
 readonly STAND_IN="${STAND_IN:-target/debug/github-stand-in}"
 readonly PROFILE=kind
 export ARC_ROCM_BIN="${ARC_ROCM_BIN:-$PWD/target/debug/arc-rocm}"
@@ -103,12 +103,14 @@ docker info >/dev/null 2>&1 || fail "docker has no engine to talk to (docker inf
   || fail "there is a cluster $CLUSTER already: kind delete cluster --name $CLUSTER"
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
+LOGS=$(cd "$LOGS" && pwd)
+readonly LOGS
 
 step "our programs"
 cargo build --locked --package arc-rocm --package arc-rocm-e2e --bins
 
 step "the cluster"
-KUBECONFIG="$PWD/$LOGS/kubeconfig"
+KUBECONFIG="$LOGS/kubeconfig"
 export KUBECONFIG
 cluster_is_ours=yes
 kind create cluster --name "$CLUSTER" --image "$NODE_IMAGE" --config deploy/kind/cluster.yaml --wait 180s
@@ -260,7 +262,7 @@ kubectl delete mutatingwebhookconfiguration arc-rocm
 kubectl delete namespace arc-rocm arc-runners arc-systems
 
 step "the suite"
-export ARC_ROCM_E2E_REPORT="${ARC_ROCM_E2E_REPORT:-$PWD/$LOGS/report.md}"
+export ARC_ROCM_E2E_REPORT="${ARC_ROCM_E2E_REPORT:-$LOGS/report.md}"
 cargo test --locked --package arc-rocm-e2e --test e2e
 
 step "done"
