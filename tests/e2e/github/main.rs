@@ -25,7 +25,11 @@ mod tokens;
 #[cfg(test)]
 mod wire_tests;
 
-use std::{io::Write as _, net::SocketAddr, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -70,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
                 .with_default_directive(tracing::Level::INFO.into())
                 .from_env_lossy(),
         )
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let listener = TcpListener::bind(listen).await.with_context(|| format!("binding {listen}"))?;

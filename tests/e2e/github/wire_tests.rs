@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long these tests hold a poll: long enough to see that it was held.
-const HOLD: Duration = Duration::from_millis(300);
+const HOLD: Duration = Duration::from_secs(1);
 
 /// What a client gets.
 #[derive(Debug)]

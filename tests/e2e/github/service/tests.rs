@@ -1,4 +1,7 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
 use super::*;
+use crate::scale_set::Description;
 
 fn mk_service() -> Service {
     Service::new(Settings { token_lifetime: 3600, groups: vec!["gpus".to_owned()] })
