@@ -141,8 +141,8 @@ kubectl --namespace arc-rocm create configmap arc-rocm-profiles --from-file depl
 kubectl --namespace arc-rocm rollout status deployment/arc-rocm --timeout "${PATIENCE_SECONDS}s"
 
 step "the stand-in for GitHub, on the gateway of kind's network"
-gateway=$(docker network inspect kind --format '{{range .IPAM.Config}}{{println .Gateway}}{{end}}' \
-  | grep -m 1 -E '^[0-9]+(\.[0-9]+){3}$') || fail "the network kind has no IPv4 gateway"
+gateways=$(docker network inspect kind --format '{{range .IPAM.Config}}{{println .Gateway}}{{end}}')
+gateway=$(grep -m 1 -E '^[0-9]+(\.[0-9]+){3}$' <<<"$gateways") || fail "the network kind has no IPv4 gateway"
 export ARC_ROCM_E2E_HOST="$gateway"
 readonly GITHUB="http://$gateway:$PORT"
 "$STAND_IN" --listen "$gateway:$PORT" >"$LOGS/github.out" 2>"$LOGS/github.log" &
