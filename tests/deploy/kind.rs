@@ -1,0 +1,280 @@
+//! The kind cluster: its configuration, its image, and its script among stand-ins for the tools
+//! that it calls.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{ARC_ROCM, assert_is_there, read, root, said, write_program, yaml};
+
+/// The scale sets of the script, with the captured pod that ARC makes of each, and the GPUs.
+const SCALE_SETS: [(&str, &str, &str); 4] = [
+    ("linux.rocm.gpu.kind.2-plain", "plain", "2"),
+    ("linux.rocm.gpu.kind.1-dind", "dind", "1"),
+    ("linux.rocm.gpu.kind.2-x-plain", "experimental-plain", "2"),
+    ("linux.rocm.gpu.kind.1-x-dind", "experimental-dind", "1"),
+];
+
+#[test]
+fn the_cluster_has_the_fields_that_kind_knows() {
+    let cluster = yaml("deploy/kind/cluster.yaml");
+    assert_eq!(cluster["kind"], "Cluster");
+    assert_eq!(cluster["apiVersion"], "kind.x-k8s.io/v1alpha4");
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&cluster), ["apiVersion", "kind", "nodes"]);
+    let mut roles = Vec::new();
+    for node in cluster["nodes"].as_array().unwrap() {
+        // Of pkg/apis/config/v1alpha4 of kind; it refuses a field that it does not know.
+        assert!(keys(node).iter().all(|key| ["role", "labels"].contains(&key.as_str())), "{node}");
+        if node["role"] == "worker" {
+            let labels = json!({"pytorch": "yes", "arc-rocm.dev/test-node": "kwok"});
+            assert_eq!(node["labels"], labels);
+        }
+        roles.push(node["role"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(roles, ["control-plane", "worker", "worker"]);
+}
+
+#[test]
+fn the_image_is_one_static_program_of_the_manifests_user() {
+    let text = read("deploy/kind/Dockerfile");
+    let toolchain = read("rust-toolchain.toml");
+    let rust = text.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
+    assert!(toolchain.contains(&format!("channel = \"{rust}\"")), "{rust}");
+    let (_, last) = text.rsplit_once("\nFROM ").unwrap();
+    assert!(last.starts_with("scratch\n"), "{last}");
+    assert!(last.contains("\nUSER 65532:65532\n"), "{last}");
+    assert!(last.contains("\nENTRYPOINT [\"/arc-rocm\"]\n"), "{last}");
+    assert!(text.contains(arc_rocm::manifests::IMAGE), "another image than the manifests'");
+    let ignored = read("deploy/kind/Dockerfile.dockerignore");
+    for line in ignored.lines().filter(|line| !line.starts_with('#')) {
+        let is_built = ["src", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples"];
+        assert!(!is_built.contains(&line), "the build needs {line}");
+    }
+}
+
+/// The captured pod of a scale set, twice, under the names of its two runners.
+fn pods(scale_set: &str, fixture: &str, patched: bool) -> Value {
+    let text = read(&format!("tests/fixtures/arc/{fixture}.pod.json"));
+    let mut pod: Value = serde_json::from_str(&text).unwrap();
+    pod["metadata"]["annotations"]["actions.github.com/runner-scale-set-name"] = scale_set.into();
+    if patched {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pod.json");
+        fs::write(&file, pod.to_string()).unwrap();
+        let mut inject = Command::new(ARC_ROCM);
+        inject.arg("inject").arg("-f").arg(&file).args(["-o", "json", "--profiles"]);
+        let output = inject.arg(root().join("deploy/kind/profiles.yaml")).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        pod = serde_json::from_slice(&output.stdout).unwrap();
+    }
+    let named = |suffix: &str| {
+        let mut pod = pod.clone();
+        pod["metadata"]["name"] = format!("{scale_set}-{suffix}").into();
+        pod
+    };
+    json!({"kind": "PodList", "items": [named("a"), named("b")]})
+}
+
+/// The judgement of `patched.jq`: what is wrong.
+fn judge(pods: &Value, gpus: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pods.json");
+    fs::write(&file, pods.to_string()).unwrap();
+    let mut jq = Command::new("jq");
+    jq.args(["--arg", "gpus", gpus, "--arg", "profile", "kind", "-f"]);
+    let output = jq.arg(root().join("deploy/kind/patched.jq")).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_value(verdict["problems"].clone()).unwrap()
+}
+
+#[test]
+fn pods_of_both_charts_and_modes_are_judged() {
+    for (scale_set, fixture, gpus) in SCALE_SETS {
+        assert_eq!(judge(&pods(scale_set, fixture, true), gpus), [""; 0], "{scale_set}");
+        let problems = judge(&pods(scale_set, fixture, false), gpus).join("\n");
+        for says in ["no status annotation", "no start wrapper", "no nodeSelector", "GPUs but"] {
+            assert!(problems.contains(says), "{scale_set}: {problems}");
+        }
+        let has_dind = fixture.contains("dind");
+        assert_eq!(!problems.contains("no privileged container dind"), has_dind, "{problems}");
+        assert!(!judge(&pods(scale_set, fixture, true), "8").is_empty());
+    }
+}
+
+/// Tools that do nothing but say what was asked of them, in `calls`.
+struct Tools {
+    folder: TempDir,
+}
+
+impl Tools {
+    /// With clusters that exist already, and pods that are patched or not.
+    fn new(clusters: &str, patched: bool) -> Self {
+        let tools = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(tools.path("bin")).unwrap();
+        for (scale_set, fixture, _) in SCALE_SETS {
+            let pods = pods(scale_set, fixture, patched || !scale_set.ends_with("-x-dind"));
+            fs::write(tools.path(&format!("pods-{scale_set}")), pods.to_string()).unwrap();
+        }
+        let sets = (1..)
+            .zip(SCALE_SETS)
+            .map(|(id, (name, ..))| json!({"id": id, "name": name, "listener": "a-listener"}));
+        let state = json!({"scaleSets": sets.collect::<Vec<Value>>()});
+        fs::write(tools.path("state"), state.to_string()).unwrap();
+        tools.write("docker", "case $* in network*) printf 'fc00::1\\n127.0.0.1\\n' ;; esac");
+        tools.write("kind", &format!("case $* in 'get clusters') echo '{clusters}' ;; esac"));
+        tools.write("helm", "");
+        tools.write("cargo", "");
+        tools.write("curl", "case $* in */control/state) cat \"$FAKE/state\" ;; esac");
+        tools.write(
+            "kubectl",
+            r#"all=$*
+            case $* in
+              *'apply -f -') cat >/dev/null ;;
+              'get nodes'*) printf 'node/a\nnode/b\n' ;;
+              *'get pods'*'output json') name=${all##*scale-set-name=}; cat "$FAKE/pods-${name%% *}" ;;
+              *'get ephemeralrunners --selector'*) printf 'x/a\nx/b\n' ;;
+              'get ephemeralrunners'*'output json') echo '{"items": []}' ;;
+              'get customresourcedefinitions'*) echo crd/ephemeralrunners.actions.github.com ;;
+            esac"#,
+        );
+        let stand_in = tools.path("bin/stand-in");
+        write_program(&stand_in, "#!/bin/sh\nexec sleep 600\n");
+        tools
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, body: &str) {
+        let text = format!("#!/usr/bin/env bash\necho \"{name} $*\" >>\"$FAKE/calls\"\n{body}\n");
+        write_program(&self.path("bin").join(name), &text);
+    }
+
+    fn run(&self, variables: &[(&str, &str)]) -> Output {
+        let mut script = Command::new(root().join("deploy/kind/run.sh"));
+        script
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("FAKE", self.folder.path())
+            .env("ARC_ROCM_BIN", ARC_ROCM)
+            .env("STAND_IN", self.path("bin/stand-in"))
+            .env("LOGS", self.path("logs"))
+            .env("PATIENCE_SECONDS", "10")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null());
+        script.output().unwrap()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        calls.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+/// Where a call that begins so is among all.
+fn place(calls: &[String], begins: &str) -> usize {
+    let found = calls.iter().position(|call| call.starts_with(begins));
+    found.unwrap_or_else(|| panic!("no call {begins} in\n{}", calls.join("\n")))
+}
+
+#[test]
+fn the_script_runs_from_first_to_last() {
+    let tools = Tools::new("", true);
+    let output = tools.run(&[]);
+    assert!(output.status.success(), "{}", said(&output));
+    let calls = tools.calls();
+    let order = [
+        "kind create cluster --name arc-rocm --image kindest/node:v",
+        "kubectl patch node/b --subresource=status",
+        "docker build --file deploy/kind/Dockerfile --tag ghcr.io/arc-rocm/arc-rocm:",
+        "kind load docker-image ghcr.io/arc-rocm/arc-rocm:",
+        "kubectl --namespace arc-rocm rollout status",
+        "helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller --version 0.14.2",
+        "helm install linux.rocm.gpu.kind.2-plain",
+        "helm install linux.rocm.gpu.kind.1-x-dind",
+        "curl -fsS --data {\"count\": 1} http://127.0.0.1:8090/control/scale-sets/1/jobs",
+        "curl -fsS --data {\"count\": 1} http://127.0.0.1:8090/control/scale-sets/4/jobs",
+        "helm uninstall linux.rocm.gpu.kind.1-x-dind",
+        "helm uninstall arc",
+        "kubectl delete --wait crd/ephemeralrunners.actions.github.com",
+        "kubectl delete mutatingwebhookconfiguration arc-rocm",
+        "cargo test --locked --package arc-rocm-e2e --test e2e",
+        "kind delete cluster --name arc-rocm",
+    ];
+    let places: Vec<usize> = order.iter().map(|begins| place(&calls, begins)).collect();
+    assert!(places.is_sorted(), "{places:?}\n{}", calls.join("\n"));
+    let dind = &calls[place(&calls, "helm install linux.rocm.gpu.kind.1-dind")];
+    assert!(dind.contains("/gha-runner-scale-set --version"), "{dind}");
+    assert!(dind.contains("githubConfigUrl=http://127.0.0.1:8090/arc-rocm"), "{dind}");
+    assert!(dind.contains("containerMode.type=dind"), "{dind}");
+    let plain = &calls[place(&calls, "helm install linux.rocm.gpu.kind.2-x-plain")];
+    assert!(plain.contains("/gha-runner-scale-set-experimental --version"), "{plain}");
+    assert!(plain.contains("auth.url=http://127.0.0.1:8090/arc-rocm"), "{plain}");
+    assert!(!plain.contains("runner.mode"), "{plain}");
+}
+
+#[test]
+fn an_unpatched_pod_ends_the_script_and_the_cluster() {
+    let tools = Tools::new("", false);
+    let output = tools.run(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains("linux.rocm.gpu.kind.1-x-dind-a: no status annotation"), "{text}");
+    let calls = tools.calls();
+    assert!(calls.last().unwrap().starts_with("kind delete cluster"), "{}", calls.join("\n"));
+    assert!(!calls.iter().any(|call| call.starts_with("cargo test")), "{}", calls.join("\n"));
+    assert!(tools.path("logs/pods.txt").exists());
+}
+
+#[test]
+fn a_missing_program_and_a_cluster_that_exists_are_said_first() {
+    let tools = Tools::new("", true);
+    fs::remove_file(tools.path("bin/kind")).unwrap();
+    let output = tools.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("programs are missing: kind"), "{}", said(&output));
+    assert_eq!(tools.calls(), [""; 0]);
+
+    let tools = Tools::new("arc-rocm", true);
+    let output = tools.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("there is a cluster arc-rocm already"), "{}", said(&output));
+    let calls = tools.calls();
+    assert!(!calls.iter().any(|call| call.contains("delete")), "{}", calls.join("\n"));
+}
+
+#[test]
+fn the_suite_and_the_end_can_be_left_out() {
+    let tools = Tools::new("", true);
+    let output = tools.run(&[("SUITE", "0"), ("KEEP", "1")]);
+    assert!(output.status.success(), "{}", said(&output));
+    let calls = tools.calls();
+    for begins in ["cargo test", "kind delete", "helm uninstall"] {
+        assert!(!calls.iter().any(|call| call.starts_with(begins)), "{}", calls.join("\n"));
+    }
+    // What is kept has to be ended by hand, as the script says.
+    let text = said(&output);
+    let (_, rest) = text.split_once("the stand-in (kill ").unwrap();
+    let (pid, _) = rest.split_once(')').unwrap();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+}
+
+#[test]
+fn what_the_script_names_is_there() {
+    let script = read("deploy/kind/run.sh");
+    for word in script.split(|c: char| c.is_whitespace() || "\"'();".contains(c)) {
+        if word.starts_with("deploy/") && Path::new(word).extension().is_some() {
+            assert_is_there(word.trim_end_matches('.'), "run.sh");
+        }
+    }
+    let text = read("tests/e2e/Cargo.toml");
+    assert!(text.contains("name = \"github-stand-in\"") && text.contains("name = \"e2e\""));
+}

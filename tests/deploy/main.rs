@@ -1,0 +1,90 @@
+//! What lies beside the program for others to run: workflows, the kind cluster, the files to copy.
+//! None of it runs where these tests run, so they check what can be checked there: that it parses,
+//! that what it calls is there, and what its scripts do among stand-ins for the tools they call.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking; clippy knows test functions, not their helpers"
+)]
+
+mod kind;
+mod profiles;
+mod workflows;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// The program under test.
+const ARC_ROCM: &str = env!("CARGO_BIN_EXE_arc-rocm");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files of a folder with this ending, as paths from the root.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> = names
+        .filter(|name| name.ends_with(ending))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Writes a program for a test.
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What a program said, both ways.
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// The blocks of a page that are marked so.
+fn blocks(page: &str, mark: &str) -> Vec<String> {
+    let open = format!("\n```{mark}\n");
+    let text = read(page);
+    text.split(open.as_str())
+        .skip(1)
+        .map(|rest| rest.split_once("\n```").unwrap().0.to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn shell_scripts_are_sound() {
+    let scripts = ["deploy/kind/run.sh", "deploy/workflows/test-profiles.sh"];
+    for script in scripts {
+        let path = root().join(script);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
+        let output = Command::new("shellcheck").arg("-x").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+/// A path of the repository that has to be there.
+fn assert_is_there(path: &str, by: &str) {
+    let path: PathBuf = root().join(path);
+    assert!(path.exists(), "{by}: {} is not there", path.display());
+}

@@ -1,0 +1,135 @@
+//! Testing profiles in a repository of one's own: the page's example, by the script to copy.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use crate::{ARC_ROCM, blocks, read, root, said, write_program};
+
+const PAGE: &str = "docs/testing-profiles.md";
+
+/// A repository as the page describes it, with what is on the page.
+fn mk_repository() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir_all(path.join("profiles")).unwrap();
+    fs::create_dir_all(path.join("tests/pods")).unwrap();
+    let yaml = blocks(PAGE, "yaml");
+    let text = blocks(PAGE, "text");
+    fs::write(path.join("profiles/fleet.yaml"), &yaml[0]).unwrap();
+    fs::write(path.join("tests/pods/plain.yaml"), &yaml[1]).unwrap();
+    fs::write(path.join("tests/scale-sets.txt"), &text[1]).unwrap();
+    write_program(&path.join("tests/run.sh"), &read("deploy/workflows/test-profiles.sh"));
+    folder
+}
+
+fn path_with_us() -> String {
+    let ours = Path::new(ARC_ROCM).parent().unwrap();
+    format!("{}:{}", ours.display(), env::var("PATH").unwrap())
+}
+
+fn run(repository: &TempDir, update: bool) -> Output {
+    let mut command = Command::new(repository.path().join("tests/run.sh"));
+    command.env("PATH", path_with_us()).env("UPDATE", if update { "1" } else { "0" });
+    command.output().unwrap()
+}
+
+fn replace(repository: &TempDir, file: &str, from: &str, to: &str) {
+    let path = repository.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has no {from}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn the_pages_example_passes_and_says_what_the_page_says() {
+    let repository = mk_repository();
+    let missing = run(&repository, false);
+    assert!(!missing.status.success(), "no golden file, and no fault: {}", said(&missing));
+    let written = run(&repository, true);
+    assert!(written.status.success(), "{}", said(&written));
+    let golden = fs::read_to_string(repository.path().join("tests/golden/plain.yaml")).unwrap();
+    assert!(golden.contains("amd.com/gpu: \"2\""), "{golden}");
+    assert!(!golden.contains("arc-rocm.dev/status"), "{golden}");
+    for line in said(&written).lines() {
+        assert!(read(PAGE).contains(line), "the page does not have: {line}");
+    }
+    let passed = run(&repository, false);
+    assert!(passed.status.success(), "{}", said(&passed));
+}
+
+#[test]
+fn a_change_of_a_profile_is_a_fault_until_the_golden_file_has_it() {
+    let repository = mk_repository();
+    run(&repository, true);
+    replace(&repository, "profiles/fleet.yaml", "cpu: \"10\"", "cpu: \"11\"");
+    let failed = run(&repository, false);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(said(&failed).contains("+        cpu: \"22\""), "{}", said(&failed));
+    run(&repository, true);
+    assert!(run(&repository, false).status.success());
+}
+
+#[test]
+fn wrong_profiles_scale_sets_and_pods_are_faults() {
+    for (file, from, to, says) in [
+        ("profiles/fleet.yaml", "perGpu: {cpu:", "perGpu: {cpus:", "unknown field"),
+        ("profiles/fleet.yaml", "build-only-*", "builders-*", "expected cpu-builders 0"),
+        ("tests/scale-sets.txt", "docs ", "linux.rocm.gpu.x.1 ", "expected no-profile 0"),
+        (
+            "profiles/fleet.yaml",
+            "build-only-*",
+            "build-only-*\", \"linux.rocm.*",
+            "also matched by",
+        ),
+        (
+            "tests/pods/plain.yaml",
+            "  ownerReferences:",
+            "  finalizers: [x]\n  others:",
+            "is left alone",
+        ),
+    ] {
+        let repository = mk_repository();
+        run(&repository, true);
+        replace(&repository, file, from, to);
+        let failed = run(&repository, false);
+        assert!(!failed.status.success(), "{to}: {}", said(&failed));
+        assert!(said(&failed).contains(says), "{to}: {}", said(&failed));
+    }
+}
+
+/// Each `$ arc-rocm` command of the page, with those lines below it that are what it prints.
+#[test]
+fn the_pages_commands_print_what_is_below_them() {
+    let repository = mk_repository();
+    run(&repository, true);
+    let mut count = 0;
+    for block in blocks(PAGE, "console") {
+        let text = block.replace("\\\n", " ");
+        let (command, printed) = text.split_once('\n').unwrap();
+        let command = command.strip_prefix("$ ").unwrap();
+        if !command.starts_with("arc-rocm ") {
+            continue;
+        }
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", command]).current_dir(repository.path());
+        let output = shell.env("PATH", path_with_us()).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", said(&output));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(printed.is_empty() || stdout == printed, "{command}:\n{stdout}");
+        count += 1;
+    }
+    assert!(count >= 4, "only {count} commands");
+}
+
+#[test]
+fn the_files_to_copy_are_where_the_page_has_them() {
+    for file in ["deploy/workflows/test-profiles.sh", "deploy/workflows/test-profiles.yml"] {
+        assert!(read(PAGE).contains(file));
+        assert!(root().join(file).is_file());
+    }
+}
