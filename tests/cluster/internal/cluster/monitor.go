@@ -34,23 +34,12 @@ func run(place Place, ended <-chan os.Signal) error {
 	}
 	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if config.Isolated {
-		network, held, err := isolated()
-		if err != nil {
-			return err
-		}
-		defer held.Close()
-		config.Network = network
 		if err := makeCgroups(config.Name); err != nil {
 			return err
 		}
 		// With the first process of a PID namespace all others of it end, and with them the
 		// namespaces, their mounts and links: pods, containers and daemons cannot be left behind.
 		attributes.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET
-	} else if config.Network, err = loopback(); err != nil {
-		return err
-	}
-	if err := place.write(config); err != nil {
-		return err
 	}
 
 	// The cluster waits for its network until the pipe is closed.
@@ -72,9 +61,17 @@ func run(place Place, ended <-chan os.Signal) error {
 	over := make(chan error, 1)
 	go func() { over <- command.Wait() }()
 	waits.Close()
-	err = os.WriteFile(place.path("init"), []byte(strconv.Itoa(command.Process.Pid)), 0o644)
-	if err == nil && config.Isolated {
-		err = config.Network.join(command.Process.Pid)
+	pid := command.Process.Pid
+	err = os.WriteFile(place.path("init"), []byte(strconv.Itoa(pid)), 0o644)
+	if err == nil {
+		if config.Isolated {
+			config.Network, err = join(pid)
+		} else {
+			config.Network, err = loopback()
+		}
+	}
+	if err == nil {
+		err = place.write(config)
 	}
 	tied.Close()
 

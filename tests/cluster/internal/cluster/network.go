@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 )
@@ -59,57 +59,45 @@ func loopback() (Network, error) {
 	return network, nil
 }
 
-// isolated takes a network that no other cluster has, until the file is closed.
-func isolated() (Network, *os.File, error) {
-	root, err := Root()
-	if err != nil {
-		return Network{}, nil, err
+// isolated is the network of an isolated cluster.
+func isolated(index int) Network {
+	return Network{
+		Index:        index,
+		Host:         fmt.Sprintf("10.213.%d.1", index),
+		Cluster:      fmt.Sprintf("10.213.%d.2", index),
+		APIPort:      443,
+		EtcdPort:     2379,
+		EtcdPeerPort: 2380,
+		KwokPort:     10247,
+		Pods:         fmt.Sprintf("10.244.%d.0/24", index),
 	}
-	for index := range maxNetworks {
-		held, err := lock(filepath.Join(root, fmt.Sprintf(".network-%d", index)))
-		if err != nil {
-			return Network{}, nil, err
-		}
-		if held == nil {
-			continue
-		}
-		return Network{
-			Index:        index,
-			Host:         fmt.Sprintf("10.213.%d.1", index),
-			Cluster:      fmt.Sprintf("10.213.%d.2", index),
-			APIPort:      443,
-			EtcdPort:     2379,
-			EtcdPeerPort: 2380,
-			KwokPort:     10247,
-			Pods:         fmt.Sprintf("10.244.%d.0/24", index),
-		}, held, nil
-	}
-	return Network{}, nil, errors.New("all networks of test clusters are taken")
 }
 
-// join ties the network namespace of process pid to this machine's: it can be reached, pods
-// included, and it reaches this machine's own address, but nothing beyond. The link goes with the
-// namespace.
-func (network Network) join(pid int) error {
-	name := fmt.Sprintf("arc-rocm-%d", network.Index)
-	// A link of a namespace that is about to vanish may still be there.
-	if old, err := netlink.LinkByName(name); err == nil {
-		if err := netlink.LinkDel(old); err != nil {
-			return fmt.Errorf("delete link %s: %w", name, err)
+// join ties the network namespace of process pid to this machine's by a network that no other
+// cluster has: it can be reached, pods included, and it reaches this machine's own address, but
+// nothing beyond. The link goes with the namespace.
+func join(pid int) (Network, error) {
+	for index := range maxNetworks {
+		network := isolated(index)
+		// The kernel gives a link's name away once, so the name is the lock.
+		name := fmt.Sprintf("arc-rocm-%d", index)
+		err := netlink.LinkAdd(&netlink.Veth{
+			LinkAttrs:     netlink.LinkAttrs{Name: name},
+			PeerName:      "eth0",
+			PeerNamespace: netlink.NsPid(pid),
+		})
+		if errors.Is(err, syscall.EEXIST) {
+			continue
 		}
+		if err != nil {
+			return network, fmt.Errorf("add link %s: %w", name, err)
+		}
+		if err := up(name, network.Host+"/30"); err != nil {
+			return network, err
+		}
+		return network, route(name, network.Pods, network.Cluster)
 	}
-	veth := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: name},
-		PeerName:      "eth0",
-		PeerNamespace: netlink.NsPid(pid),
-	}
-	if err := netlink.LinkAdd(veth); err != nil {
-		return fmt.Errorf("add link %s: %w", name, err)
-	}
-	if err := up(name, network.Host+"/30"); err != nil {
-		return err
-	}
-	return route(name, network.Pods, network.Cluster)
+	return Network{}, errors.New("all networks of test clusters are taken")
 }
 
 // settle sets up the inside of the namespace that `join` tied.

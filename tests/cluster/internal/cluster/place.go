@@ -111,7 +111,12 @@ func (place Place) Config() (Config, error) {
 
 // remove deletes all that the cluster left: its processes must be gone.
 func (place Place) remove() error {
-	return errors.Join(removeCgroups(filepath.Base(string(place))), os.RemoveAll(string(place)))
+	err := errors.Join(removeCgroups(filepath.Base(string(place))), os.RemoveAll(string(place)))
+	// The last one takes the folder of all clusters with it.
+	if removeErr := os.Remove(filepath.Dir(string(place))); removeErr != nil && !errors.Is(removeErr, syscall.ENOTEMPTY) {
+		err = errors.Join(err, removeErr)
+	}
+	return err
 }
 
 // Sweep removes what clusters left whose processes are gone without having cleaned up.
@@ -130,6 +135,10 @@ func Sweep() error {
 		}
 		place := Place(filepath.Join(root, entry.Name()))
 		held, lockErr := place.lock()
+		if errors.Is(lockErr, os.ErrNotExist) {
+			// Somebody else removed it meanwhile.
+			continue
+		}
 		if held == nil {
 			err = errors.Join(err, lockErr)
 			continue
