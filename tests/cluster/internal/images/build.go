@@ -18,7 +18,7 @@ import (
 )
 
 // The version of how a spec becomes an image: another one makes images of earlier builds useless.
-const buildFormat = "1"
+const buildFormat = "2"
 
 // Hex digits of an image's key in its folder's name: 48 bits tell some images apart.
 const keyDigits = 12

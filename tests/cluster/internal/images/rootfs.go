@@ -39,16 +39,16 @@ func assemble(ctx context.Context, spec Spec, archives []string) (rootfs, error)
 			return nil, err
 		}
 	}
-	for _, dir := range debian.Merged {
-		if _, found := files["usr/"+dir]; found {
-			files.put(File{Path: dir, Link: "usr/" + dir}, true)
-		}
-	}
 	for _, file := range spec.Files {
 		files.put(file, true)
 	}
 	for name := range files {
 		files.parents(name)
+	}
+	for _, dir := range debian.Merged {
+		if _, found := files["usr/"+dir]; found {
+			files.put(File{Path: dir, Link: "usr/" + dir}, false)
+		}
 	}
 	return files, files.complete()
 }

@@ -10,9 +10,9 @@ here=$(dirname "${BASH_SOURCE[0]}")
 
 listen() {
   if [ -z "${ARC_ROCM_TEST_JOB:-}" ]; then
+    trap 'kill "${!:-}" 2>/dev/null; exit 0' INT TERM
     echo "Listening for Jobs"
-    trap 'exit 0' INT TERM
-    # Ended with the group by the signal that ends this shell.
+    # In the background it ignores SIGINT, and nothing here runs a trap while it is in the foreground.
     sleep infinity &
     wait "$!"
     exit
