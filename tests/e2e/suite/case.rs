@@ -62,7 +62,7 @@ use crate::{
 };
 
 /// The longest that a case may take, unless it says otherwise.
-const WITHIN: Duration = Duration::from_secs(300);
+const WITHIN: Duration = Duration::from_mins(5);
 
 type Run = dyn Fn(&Handle, &Scene, Duration) -> anyhow::Result<()> + Send + Sync;
 

@@ -1,6 +1,6 @@
 //! The webhook, installed as `deploy/README.md` says, from its own manifests, unchanged.
 
-use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{fmt::Write as _, fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use http::Method;
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// Image pulls included, on a machine that is busy.
-const ROLLOUT: Duration = Duration::from_secs(180);
-const GONE: Duration = Duration::from_secs(120);
+const ROLLOUT: Duration = Duration::from_mins(3);
+const GONE: Duration = Duration::from_mins(2);
 
 /// What an installation is to be like.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Installation {
         Ok(installation)
     }
 
-    async fn deploy(&mut self, cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+    async fn deploy(&self, cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
         let Options { name, namespace, profiles, .. } = self.options.clone();
         program::certs(settings, &self.certs(), &format!("{name}.{namespace}.svc")).await?;
         let own = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
@@ -247,7 +247,8 @@ impl Installation {
                 }
                 Err(refused) => refused.to_string(),
             };
-            out.push_str(&format!("--- {name}\n{log}\n"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "--- {name}\n{log}");
         }
         Ok(out)
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long until every API server has seen a registration, and every replica is reached.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 /// The annotation that the webhook leaves.
 pub(crate) const STATUS: &str = "/metadata/annotations/arc-rocm.dev~1status";
 /// The namespace of probes that belong to no case.

@@ -138,7 +138,7 @@ fn account() -> Value {
     })
 }
 
-/// The part of the chart's ClusterRole that this stand-in uses.
+/// The part of the chart's `ClusterRole` that this stand-in uses.
 fn cluster_role() -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -33,7 +33,7 @@ const BACK_OFF: Duration = Duration::from_millis(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1000);
 /// The answer 409: the pod is there, but the controller's cache has not seen it.
 const ALREADY_EXISTS: Duration = Duration::from_secs(5);
-/// A ResourceQuota that is used up.
+/// A `ResourceQuota` that is used up.
 const QUOTA: Duration = Duration::from_secs(30);
 /// What is waited after each failed pod; after one more the EphemeralRunner is replaced.
 const FAILURES: [Duration; 6] = [
@@ -65,7 +65,7 @@ pub(crate) struct Attempt {
 pub(crate) enum End {
     /// The runner exited 0: the EphemeralRunner is deleted.
     Succeeded,
-    /// The API server refused the pod for good: phase Failed, reason InvalidPod, for ever.
+    /// The API server refused the pod for good: phase Failed, reason `InvalidPod`, for ever.
     InvalidPod(String),
     /// The runner exited 7: its version is deprecated, and the whole set stops.
     Outdated,
@@ -91,7 +91,7 @@ impl Drop for Controller {
 struct Shared {
     /// By ARC's account.
     arc: Cluster,
-    /// By who runs the suite: what the chart and the EphemeralRunnerSet's controller do.
+    /// By who runs the suite: what the chart and the `EphemeralRunnerSet`'s controller do.
     admin: Cluster,
     namespace: String,
     start: Instant,
