@@ -115,7 +115,7 @@ pub(crate) fn set_name(pod: &Value) -> &str {
 
 /// The pod spec that a captured pod came from: without what the controller put into the runner's
 /// `env` and what admission plugins added. Defaults stay, as they would be filled in again.
-fn spec_of(pod: &Value) -> Value {
+pub(crate) fn spec_of(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     for field in ["priority", "preemptionPolicy", "serviceAccount"] {
         if let Some(fields) = spec.as_object_mut() {

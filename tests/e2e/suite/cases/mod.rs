@@ -1,10 +1,12 @@
 //! The cases, by what they are about.
 
+mod honest;
+mod seed;
 mod stored;
 
 use crate::case::Case;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
-    [stored::cases()].into_iter().flatten().collect()
+    [honest::cases(), stored::cases()].into_iter().flatten().collect()
 }
