@@ -125,9 +125,8 @@ impl Case {
             return Trial::test(self.name, || Ok(()));
         };
         Trial::ignorable_test(self.name.clone(), move || {
-            let start = Instant::now();
-            let outcome = self.outcome(&world, &handle, &gate);
-            world.report.case(&self.name, outcome.clone(), start.elapsed());
+            let (outcome, took) = self.outcome(&world, &handle, &gate);
+            world.report.case(&self.name, outcome.clone(), took);
             match outcome {
                 Outcome::Passed => Ok(Completion::Completed),
                 Outcome::Skipped(reason) => Ok(Completion::ignored_with(reason)),
@@ -136,14 +135,21 @@ impl Case {
         })
     }
 
-    fn outcome(&self, world: &Arc<World>, handle: &Handle, gate: &RwLock<()>) -> Outcome {
+    /// How it ended, and how long it took, without what it waited for other cases.
+    fn outcome(
+        &self,
+        world: &Arc<World>,
+        handle: &Handle,
+        gate: &RwLock<()>,
+    ) -> (Outcome, Duration) {
         if let Some(missing) = self.needs.iter().find(|&&need| !world.capabilities.has(need)) {
             let reason = missing.to_string();
-            return if world.settings.require_all {
+            let outcome = if world.settings.require_all {
                 Outcome::Failed(reason)
             } else {
                 Outcome::Skipped(reason)
             };
+            return (outcome, Duration::ZERO);
         }
         // A case that panicked has not changed what the lock guards: nothing.
         let (_shared, _alone);
@@ -152,10 +158,12 @@ impl Case {
         } else {
             _shared = gate.read().unwrap_or_else(PoisonError::into_inner);
         }
-        match self.in_scene(world, handle) {
+        let start = Instant::now();
+        let outcome = match self.in_scene(world, handle) {
             Ok(()) => Outcome::Passed,
             Err(error) => Outcome::Failed(format!("{error:#}")),
-        }
+        };
+        (outcome, start.elapsed())
     }
 
     fn in_scene(&self, world: &Arc<World>, handle: &Handle) -> anyhow::Result<()> {

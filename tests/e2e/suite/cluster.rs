@@ -3,7 +3,7 @@
 //! Typed objects would drop what k8s-openapi does not know and could not send what a strict
 //! API server has to refuse. Paths are those of the Kubernetes API: `/api/v1/namespaces/NS/pods`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use anyhow::Context as _;
 use http::{HeaderName, HeaderValue, Method, Request, header};
@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::wait::Look;
 
+/// Longer than the API server's own limit for a request, which is 60 s.
+const ANSWER: Duration = Duration::from_secs(75);
 /// The field manager of all that the suite applies.
 const MANAGER: &str = "arc-rocm-e2e";
 
@@ -90,7 +92,9 @@ impl Refused {
 impl Cluster {
     /// Connects as `KUBECONFIG` says.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
-        let config = Config::infer().await.context("KUBECONFIG")?;
+        let mut config = Config::infer().await.context("KUBECONFIG")?;
+        // A 503 is an answer that cases want to see, and that ARC's client does not retry.
+        config.default_retry = false;
         let client = Client::try_from(config.clone()).context("KUBECONFIG")?;
         Ok(Self { client, config })
     }
@@ -132,8 +136,10 @@ impl Cluster {
             .header(header::CONTENT_TYPE, content_type)
             .body(Body::from(body))
             .map_err(|error| Refused::unanswered(&error))?;
-        let response =
-            self.client.send(request).await.map_err(|error| Refused::unanswered(&error))?;
+        let sent = tokio::time::timeout(ANSWER, self.client.send(request)).await;
+        let response = sent
+            .map_err(|late| Refused::unanswered(&late))?
+            .map_err(|error| Refused::unanswered(&error))?;
         let (head, body) = response.into_parts();
         let body = body.collect_bytes().await.map_err(|error| Refused::unanswered(&error))?;
         let object = serde_json::from_slice(&body)

@@ -85,7 +85,32 @@ pub(crate) async fn grant(cluster: &Cluster, namespace: &str) -> anyhow::Result<
             "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
         }))
         .await?;
-    Ok(())
+    // The authorizer sees a new binding after a moment. ARC would retry a Secret that it may not
+    // make, but a pod that it may not make is a runner lost.
+    until("ARC's rights in the namespace", ESTABLISHED, || async {
+        let user = user();
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": user.name,
+                "groups": user.groups,
+                "resourceAttributes": {
+                    "namespace": namespace,
+                    "verb": "create",
+                    "resource": "pods",
+                },
+            },
+        });
+        let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let status = cluster.create(reviews, &review).await?.object["status"].take();
+        Ok(if status["allowed"] == true {
+            Look::Seen(())
+        } else {
+            Look::NotYet(status.to_string())
+        })
+    })
+    .await
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {

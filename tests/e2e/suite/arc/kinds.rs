@@ -122,6 +122,11 @@ pub(crate) fn spec_of(pod: &Value) -> Value {
             fields.remove(field);
         }
     }
+    if spec["serviceAccountName"] == "default"
+        && let Some(fields) = spec.as_object_mut()
+    {
+        fields.remove("serviceAccountName");
+    }
     retain(&mut spec["volumes"], |volume| !text(volume, "/name").starts_with(TOKEN));
     retain(&mut spec["tolerations"], |toleration| {
         !text(toleration, "/key").starts_with("node.kubernetes.io/")
