@@ -48,11 +48,6 @@ impl User {
             agent: None,
         }
     }
-
-    /// A person.
-    pub(crate) fn person(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: vec!["system:authenticated".to_owned()], agent: None }
-    }
 }
 
 /// A successful answer.

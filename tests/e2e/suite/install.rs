@@ -208,11 +208,6 @@ impl Installation {
         Ok(())
     }
 
-    /// The process of the url form, to signal or to end it.
-    pub(crate) fn process(&mut self) -> Option<&mut Child> {
-        self.process.as_mut()
-    }
-
     /// The folder of `ca.crt`, `tls.crt` and `tls.key`.
     pub(crate) fn certs(&self) -> std::path::PathBuf {
         self.folder.path().join("certs")

@@ -55,8 +55,8 @@ pub(crate) fn stored(pod: &Value, namespace: &str) -> Value {
 fn with_names(value: &Value, pod: &str, namespace: &str) -> Value {
     let object = value.pointer(pod).unwrap_or(value);
     let volumes = object["spec"]["volumes"].as_array();
-    let names = volumes.into_iter().flatten().map(|volume| text(volume, "/name"));
-    let token = names.filter(|name| name.starts_with("kube-api-access-")).last();
+    let mut names = volumes.into_iter().flatten().map(|volume| text(volume, "/name"));
+    let token = names.rfind(|name| name.starts_with("kube-api-access-"));
     let owner = text(object, "/metadata/ownerReferences/0/uid");
     let mut all = value.to_string();
     for (random, word) in

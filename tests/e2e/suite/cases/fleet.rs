@@ -16,9 +16,9 @@ use crate::{
     wait::{Look, until},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// Scheduling and starting hundreds of pods, on a machine that is busy.
-const LATER: Duration = Duration::from_secs(240);
+const LATER: Duration = Duration::from_mins(4);
 
 /// How many runners at once, with one GPU each.
 const MANY: usize = 200;
@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("hundreds-of-runners", hundreds)
             .needs(&[Need::KwokNodes])
             .alone()
-            .within(Duration::from_secs(600)),
+            .within(Duration::from_mins(10)),
     ]
 }
 
@@ -136,6 +136,7 @@ async fn hundreds(scene: &Scene) -> anyhow::Result<()> {
         .collect();
     ensure!(bare.is_empty(), "not patched: {}", bare.join(", "));
     ensure!(stored.len() == MANY, "{} pods", stored.len());
+    ensure!(arc.ends().is_empty(), "{:?}", arc.ends());
     figures(scene, &arc, &format!("{MANY} runners at once"));
 
     arc.scale(&set, MANY / 2).await?;

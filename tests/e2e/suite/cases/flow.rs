@@ -20,14 +20,14 @@ use crate::{
     cluster::{pods, text},
     probe::STATUS,
     scene::Scene,
-    wait::until,
+    wait::{Look, until},
 };
 
 const SOON: Duration = Duration::from_secs(30);
 /// Pulling and unpacking images, here and in a nested dockerd, on a machine that is busy.
-const LATER: Duration = Duration::from_secs(240);
+const LATER: Duration = Duration::from_mins(4);
 /// The pod's grace period and some time for the kubelet.
-const ENDING: Duration = Duration::from_secs(60);
+const ENDING: Duration = Duration::from_mins(1);
 
 /// The steps of a job that cares for GPUs and Docker.
 const JOB: &str = r#"
@@ -52,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         real(case("execution-flow", flow)),
         real(case("idle-runner-ends-in-order", idle)),
         real(case("a-runner-that-fails-is-made-again", fails)),
+        real(case("a-runner-that-fails-at-work-is-replaced", fails_at_work)),
         real(case("exit-code-7-stops-the-set", outdated)),
     ]
 }
@@ -158,8 +159,8 @@ async fn fails(scene: &Scene) -> anyhow::Result<()> {
     let count = || arc.attempts(&runner).iter().filter(|attempt| attempt.result.is_ok()).count();
     until("a second pod of the same name", LATER, || async {
         Ok(match count() {
-            0 | 1 => crate::wait::Look::NotYet(format!("{} pods", count())),
-            _ => crate::wait::Look::Seen(()),
+            0 | 1 => Look::NotYet(format!("{} pods", count())),
+            _ => Look::Seen(()),
         })
     })
     .await?;
@@ -175,6 +176,25 @@ async fn fails(scene: &Scene) -> anyhow::Result<()> {
         "{:#}",
         first["status"]
     );
+    Ok(())
+}
+
+/// With a job, the EphemeralRunner itself goes, and the set makes another.
+async fn fails_at_work(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let set = on_real("small.work.1")?.job("exit 1")?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    arc.assign_job(&runner).await?;
+    ensure!(arc.ended(&runner, LATER).await? == End::Replaced);
+    let next = until("another runner", SOON, || async {
+        Ok(match arc.runners(&set).as_slice() {
+            [other] if *other != runner => Look::Seen(other.clone()),
+            others => Look::NotYet(others.join(", ")),
+        })
+    })
+    .await?;
+    let pod = arc.stored(&next, SOON).await?;
+    ensure!(pod.pointer(STATUS).is_some(), "{pod:#}");
     Ok(())
 }
 

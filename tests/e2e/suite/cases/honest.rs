@@ -65,9 +65,9 @@ async fn runners(scene: &Scene) -> anyhow::Result<()> {
         arc.run(&set, name).await?;
         arc.stored(name, SOON).await?;
         let reviews = hook.reviews();
-        let sent = reviews.iter().find(|review| text(review, "/request/name") == name);
-        let sent = sent.with_context(|| format!("no review of {name}"))?;
-        let lines = same(&captured, sent, &scene.namespace);
+        let review = reviews.iter().find(|review| text(review, "/request/name") == name);
+        let review = review.with_context(|| format!("no review of {name}"))?;
+        let lines = same(&captured, review, &scene.namespace);
         wrong.extend(lines.into_iter().map(|line| format!("{}: {line}", kind.stem())));
     }
     ensure!(wrong.is_empty(), "captured | sent\n{}", wrong.join("\n"));
@@ -84,21 +84,18 @@ async fn others(scene: &Scene) -> anyhow::Result<()> {
         replay.send(scene.cluster()).await.with_context(|| stem.to_owned())?;
         let reviews = hook.reviews();
         let sent = reviews.last().with_context(|| format!("no review of {stem}"))?;
-        if text(&captured, "/request/namespace") != NAMESPACE {
-            // The listener's own namespace is that of ARC's controller.
+        let mut sent = sent.clone();
+        if text(&captured, "/request/namespace") == crate::arc::NAMESPACE {
+            // The listener is in the namespace of ARC's controller, its replay in the case's.
             for pointer in ["/request/namespace", "/request/object/metadata/namespace"] {
                 let namespace = captured.pointer_mut(pointer).context("no namespace")?;
                 *namespace = json!(NAMESPACE);
             }
-            let mut sent = sent.clone();
             let label = "/request/object/metadata/labels/actions.github.com~1scale-set-namespace";
-            if let Some(label) = sent.pointer_mut(label) {
-                *label = json!(scene.namespace);
-            }
-            wrong.extend(same(&captured, &sent, &scene.namespace));
-        } else {
-            wrong.extend(same(&captured, sent, &scene.namespace));
+            *sent.pointer_mut(label).context("no label")? = json!(scene.namespace);
         }
+        let lines = same(&captured, &sent, &scene.namespace);
+        wrong.extend(lines.into_iter().map(|line| format!("{stem}: {line}")));
     }
     ensure!(wrong.is_empty(), "captured | sent\n{}", wrong.join("\n"));
     Ok(())

@@ -3,6 +3,7 @@
 mod fleet;
 mod flow;
 mod honest;
+mod installed;
 mod reactions;
 mod seed;
 mod sets;
@@ -13,6 +14,7 @@ use crate::case::Case;
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
     [
+        installed::cases(),
         honest::cases(),
         stored::cases(),
         sets::cases(),

@@ -26,7 +26,20 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("a-denial-with-403-loses-the-runner", denied_for_good).needs(&[Need::Host]),
-        case("a-denial-with-503-delays-the-runner", denied_for_now).needs(&[Need::Host]),
+        case("an-invalid-patch-loses-the-runner", invalid).needs(&[Need::Host]),
+        case("a-denial-with-503-delays-the-runner", async |scene: &Scene| {
+            delayed(scene, Verdict::Deny(503, "not now".to_owned()), 6, 503).await
+        })
+        .needs(&[Need::Host]),
+        // The API server's answer is 500, whatever the webhook's was.
+        case("http-503-delays-the-runner", async |scene: &Scene| {
+            delayed(scene, Verdict::Http(503), 6, 500).await
+        })
+        .needs(&[Need::Host]),
+        case("no-answer-delays-the-runner", async |scene: &Scene| {
+            delayed(scene, Verdict::Silence, 2, 500).await
+        })
+        .needs(&[Need::Host]),
         case("pod-security-privileged-passes", privileged),
         case("pod-security-baseline-refuses-the-runner", baseline),
     ]
@@ -36,11 +49,9 @@ fn plain() -> anyhow::Result<ScaleSet> {
     ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")
 }
 
-/// A webhook after ours that denies every pod, until it is deleted: its path.
-async fn denying(scene: &Scene, code: u16) -> anyhow::Result<(Hook, String)> {
-    let message = format!("no pods today ({code})");
-    let verdict = move |_: &_| Verdict::Deny(code, message.clone());
-    let hook = Hook::serve(scene.host()?, verdict).await?;
+/// A webhook after ours that says the same to every pod, until it is deleted: its path.
+async fn saying(scene: &Scene, verdict: Verdict) -> anyhow::Result<(Hook, String)> {
+    let hook = Hook::serve(scene.host()?, move |_| verdict.clone()).await?;
     let name = format!("z-{}", scene.namespace);
     scene.apply(&hook.registration(&name, &scene.namespace)).await?;
     registered(scene.cluster(), &hook, &scene.namespace).await?;
@@ -48,7 +59,7 @@ async fn denying(scene: &Scene, code: u16) -> anyhow::Result<(Hook, String)> {
 }
 
 async fn denied_for_good(scene: &Scene) -> anyhow::Result<()> {
-    let (_hook, _) = denying(scene, 403).await?;
+    let (_hook, _) = saying(scene, Verdict::Deny(403, "no pods today".to_owned())).await?;
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     let end = arc.ended(&runner, SOON).await?;
@@ -71,13 +82,33 @@ async fn failed_as_invalid(scene: &Scene, runner: &str) -> anyhow::Result<String
     Ok(text(status, "/message").to_owned())
 }
 
-async fn denied_for_now(scene: &Scene) -> anyhow::Result<()> {
-    let (_hook, registration) = denying(scene, 503).await?;
+/// What a webhook must never do: the API server answers 422, and ARC gives up.
+async fn invalid(scene: &Scene) -> anyhow::Result<()> {
+    let patch = json!([{"op": "replace", "path": "/spec/containers/0/name", "value": "No Name"}]);
+    let (_hook, _) = saying(scene, Verdict::Patch(patch)).await?;
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
-    let attempts = until("six attempts", SOON, || async {
+    let end = arc.ended(&runner, SOON).await?;
+    ensure!(matches!(end, End::InvalidPod(_)), "{end:?}");
+    let attempts = arc.attempts(&runner);
+    let codes: Vec<u16> = attempts
+        .iter()
+        .filter_map(|attempt| attempt.result.as_ref().err())
+        .map(|refused| refused.code)
+        .collect();
+    ensure!(codes == [422], "{attempts:?}");
+    failed_as_invalid(scene, &runner).await?;
+    Ok(())
+}
+
+/// The API server answers `code`; ARC tries again, later each time, and nothing is lost.
+async fn delayed(scene: &Scene, verdict: Verdict, least: usize, code: u16) -> anyhow::Result<()> {
+    let (_hook, registration) = saying(scene, verdict).await?;
+    let arc = scene.controller().await?;
+    let runner = arc.scale(&plain()?, 1).await?.remove(0);
+    let attempts = until("some attempts", SOON, || async {
         let attempts = arc.attempts(&runner);
-        Ok(if attempts.len() >= 6 {
+        Ok(if attempts.len() >= least {
             Look::Seen(attempts)
         } else {
             Look::NotYet(format!("{} attempts", attempts.len()))
@@ -85,7 +116,7 @@ async fn denied_for_now(scene: &Scene) -> anyhow::Result<()> {
     })
     .await?;
     ensure!(
-        attempts.iter().all(|a| a.result.as_ref().is_err_and(|refused| refused.code == 503)),
+        attempts.iter().all(|a| a.result.as_ref().is_err_and(|refused| refused.code == code)),
         "{attempts:?}"
     );
     // 5 ms, 10, 20, 40, 80 between the ends and the next beginnings.

@@ -99,9 +99,9 @@ async fn strict(scene: &Scene) -> anyhow::Result<()> {
 async fn others(scene: &Scene) -> anyhow::Result<()> {
     for stem in OTHERS {
         let captured = kinds::review(stem)?;
-        let replay = Replay::of(&captured, &scene.namespace)?;
-        replay.permit(scene).await?;
-        let reply = replay.send(scene.cluster()).await.with_context(|| stem.to_owned())?;
+        let request = Replay::of(&captured, &scene.namespace)?;
+        request.permit(scene).await?;
+        let reply = request.send(scene.cluster()).await.with_context(|| stem.to_owned())?;
         let pod = &reply.object;
         ensure!(pod.pointer(STATUS).is_none(), "{stem}: {pod:#}");
         let [sent, stored] =
