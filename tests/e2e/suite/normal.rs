@@ -51,6 +51,25 @@ pub(crate) fn stored(pod: &Value, namespace: &str) -> Value {
     pod
 }
 
+/// A pod whose volumes, mounts and tolerations are in order: admission plugins that ran before the
+/// webhook in one case and after it in the other put theirs first or last.
+pub(crate) fn without_order(mut pod: Value) -> Value {
+    fn sort(list: &mut Value) {
+        if let Some(items) = list.as_array_mut() {
+            items.sort_by_key(Value::to_string);
+        }
+    }
+    let spec = &mut pod["spec"];
+    sort(&mut spec["volumes"]);
+    sort(&mut spec["tolerations"]);
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            sort(&mut container["volumeMounts"]);
+        }
+    }
+    pod
+}
+
 /// Replaces random names wherever they occur in the text: as values, as keys of `managedFields`.
 fn with_names(value: &Value, pod: &str, namespace: &str) -> Value {
     let object = value.pointer(pod).unwrap_or(value);

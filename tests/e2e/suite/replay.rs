@@ -19,6 +19,9 @@ use crate::{
 /// The namespace of the captured runners.
 pub(crate) const NAMESPACE: &str = "arc-runners";
 
+/// The label that keeps the API server from calling the webhook.
+const OPT_OUT: &str = "arc-rocm.dev/inject";
+
 /// A request for a pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Replay {
@@ -174,7 +177,7 @@ pub(crate) fn patched(review: &Value, rules: &Rules) -> anyhow::Result<Value> {
 /// namespace and by ARC's controller; returns it as it would be stored.
 ///
 /// This is what each golden and each generated pod has to pass. The pod's ServiceAccount is made
-/// if need be.
+/// if need be. The webhook is not called, by the label that opts out: what it adds must be there.
 pub(crate) async fn accepted(scene: &Scene, pod: &Value) -> anyhow::Result<Value> {
     let mut pod = pod.clone();
     pod["metadata"]["namespace"] = json!(scene.namespace);
@@ -182,8 +185,13 @@ pub(crate) async fn accepted(scene: &Scene, pod: &Value) -> anyhow::Result<Value
         // As in a request of a client, which does not know them yet.
         fields.remove("managedFields");
     }
+    pod["metadata"]["labels"][OPT_OUT] = json!("false");
     allow_account(scene, text(&pod, "/spec/serviceAccountName")).await?;
     let by = scene.cluster().by(&crate::arc::access::user())?;
     let reply = crate::probe::dry_run(&by, &scene.namespace, &pod).await;
-    Ok(reply.with_context(|| format!("not accepted: {pod:#}"))?.object)
+    let mut stored = reply.with_context(|| format!("not accepted: {pod:#}"))?.object;
+    if let Some(labels) = stored["metadata"]["labels"].as_object_mut() {
+        labels.remove(OPT_OUT);
+    }
+    Ok(stored)
 }

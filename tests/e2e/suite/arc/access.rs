@@ -15,6 +15,7 @@ use crate::{
 const CRD: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ephemeralrunners.actions.github.com";
 const ESTABLISHED: Duration = Duration::from_secs(30);
+const GONE: Duration = Duration::from_mins(1);
 
 /// The controller, with the `User-Agent` of its client: the captured pods' `managedFields` name
 /// the program `arc-manager`.
@@ -29,6 +30,16 @@ pub(crate) fn user() -> User {
 /// deleted at the end: a real installation of ARC stays as it is.
 pub(crate) async fn install(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let mut made = Vec::new();
+    let own = format!("/api/v1/namespaces/{NAMESPACE}");
+    until("an earlier run's namespace of ARC to be gone", GONE, || async {
+        Ok(match cluster.find(&own).await? {
+            Some(namespace) if namespace["metadata"]["deletionTimestamp"].is_string() => {
+                Look::NotYet(namespace["status"].to_string())
+            }
+            _ => Look::Seen(()),
+        })
+    })
+    .await?;
     for object in [definition(), namespace(), account(), cluster_role(), cluster_role_binding()] {
         let path = path_of(&object)?;
         if cluster.find(&path).await?.is_none() {

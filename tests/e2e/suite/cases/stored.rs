@@ -9,14 +9,17 @@ use super::{honest::OTHERS, seed};
 use crate::{
     arc::{
         kinds::{self, Kind, set_name},
+        pod, runners,
         scale_set::ScaleSet,
     },
     case::{Case, case},
     cluster::text,
     normal,
     probe::STATUS,
+    program,
     replay::{NAMESPACE, Replay, accepted, installed_rules, patched},
     scene::Scene,
+    settings::root,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -24,6 +27,7 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         case("stored-pods-are-the-golden-ones", golden),
+        case("inject-prints-what-is-stored", injected),
         case("golden-pods-pass-strict-validation", strict),
         case("pods-of-others-stay-as-they-are", others),
     ];
@@ -80,6 +84,32 @@ async fn golden(scene: &Scene) -> anyhow::Result<()> {
         wrong.extend(lines.into_iter().map(|line| format!("{}: {line}", kind.stem())));
     }
     ensure!(wrong.is_empty(), "golden | stored\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// `arc-rocm inject` says offline what happens in the cluster.
+async fn injected(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let settings = &scene.world.settings;
+    let profiles = root().join("tests/e2e/suite/profiles");
+    let profiles = profiles.to_string_lossy();
+    for kind in Kind::ALL {
+        let set = ScaleSet::new(kind, &format!("linux.rocm.gpu.{}", kind.stem()))?;
+        let runner = arc.scale(&set, 1).await?.remove(0);
+        let stored = arc.stored(&runner, SOON).await?;
+        let path = format!("{}/{runner}", runners(&scene.namespace));
+        let sent = pod::pod(&scene.cluster().get(&path).await?);
+        let arguments = ["inject", "-f", "-", "-o", "json", "--profiles", &profiles];
+        let printed = program::run(settings, &arguments, sent.to_string().as_bytes()).await?;
+        let mut printed: Value = serde_json::from_str(&printed)?;
+        printed["metadata"]["name"] = json!(format!("{runner}-offline"));
+        let mut offline = accepted(scene, &printed).await?;
+        offline["metadata"]["name"] = json!(runner);
+        let [offline, stored] = [&offline, &stored]
+            .map(|pod| normal::without_order(normal::stored(pod, &scene.namespace)));
+        let lines = normal::difference(&offline, &stored);
+        ensure!(lines.is_empty(), "{}: offline | stored\n{}", kind.stem(), lines.join("\n"));
+    }
     Ok(())
 }
 
