@@ -54,7 +54,8 @@ const DEPLOYMENT: &str = "\
 Two pods on two hosts where there are two: with failurePolicy Fail, runners wait while there is
 none. A new pod is ready before an old one goes, and a pod that goes serves on for its grace
 period, until no API server sends it anything. Service links are off, because those of a Service
-of our name would be environment variables with the prefix of our own.";
+of our name would be environment variables with the prefix of our own. The image is Linux's, so the
+nodes have to be: without the selector the scheduler would take any.";
 const SERVICE: &str = "What the API server calls.";
 const BUDGET: &str = "\
 At most one pod at a time leaves for a drain of its node. Not minAvailable 1, which would block
@@ -173,6 +174,7 @@ fn pod(name: &str, selector: LabelSelector, workload: &Workload) -> PodTemplateS
             service_account_name: Some(name.to_owned()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
+            node_selector: Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into()),
             termination_grace_period_seconds: i64::try_from(grace).ok(),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),

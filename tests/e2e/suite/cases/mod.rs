@@ -1,0 +1,28 @@
+//! The cases, by what they are about.
+
+mod fleet;
+mod flow;
+mod honest;
+mod installed;
+mod reactions;
+mod seed;
+mod sets;
+mod stored;
+
+use crate::case::Case;
+
+/// All of them.
+pub(crate) fn all() -> Vec<Case> {
+    [
+        installed::cases(),
+        honest::cases(),
+        stored::cases(),
+        sets::cases(),
+        reactions::cases(),
+        fleet::cases(),
+        flow::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

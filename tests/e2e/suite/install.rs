@@ -1,0 +1,276 @@
+//! The webhook, installed as `deploy/README.md` says, from its own manifests, unchanged.
+
+use std::{fmt::Write as _, fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::{
+    cluster::{Cluster, text},
+    program,
+    settings::{Form, Settings},
+    wait::{Look, until},
+};
+
+/// Image pulls included, on a machine that is busy.
+const ROLLOUT: Duration = Duration::from_mins(3);
+const GONE: Duration = Duration::from_mins(2);
+
+/// What an installation is to be like.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// `--name`.
+    pub(crate) name: String,
+    /// `--namespace`.
+    pub(crate) namespace: String,
+    /// The profiles, by file name; none: no ConfigMap, and so the built-in profile.
+    pub(crate) profiles: Vec<(String, String)>,
+    /// Further arguments of `arc-rocm manifests`, such as `--timeout=2`.
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "arc-rocm".to_owned(),
+            namespace: "arc-rocm".to_owned(),
+            profiles: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// A webhook that is installed.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// What was asked for.
+    pub(crate) options: Options,
+    /// How the API server finds it.
+    pub(crate) form: Form,
+    /// Certificates (`certs/ca.crt`, `tls.crt`, `tls.key`) and, in the url form, `profiles/`.
+    folder: TempDir,
+    /// `host:port` of the process in the url form.
+    address: Option<(String, u16)>,
+    process: Option<Child>,
+}
+
+impl Installation {
+    /// Installs the webhook and waits for its rollout.
+    ///
+    /// In the url form, `host` is the address for the API server.
+    pub(crate) async fn install(
+        cluster: &Cluster,
+        settings: &Settings,
+        form: Form,
+        host: Option<&str>,
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        fs::create_dir(folder.path().join("profiles"))?;
+        let mut installation = Self { options, form, folder, address: None, process: None };
+        match form {
+            Form::Service => installation.deploy(cluster, settings).await?,
+            Form::Url => {
+                let host = host.context("the url form needs an address of this machine")?;
+                installation.start(cluster, settings, host).await?;
+            }
+        }
+        Ok(installation)
+    }
+
+    async fn deploy(&self, cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+        let Options { name, namespace, profiles, .. } = self.options.clone();
+        program::certs(settings, &self.certs(), &format!("{name}.{namespace}.svc")).await?;
+        let own = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        cluster.apply(&own).await?;
+        self.apply_secret(cluster).await?;
+        if !profiles.is_empty() {
+            self.apply_profiles(cluster, &profiles).await?;
+        }
+        for object in self.manifests(settings, &self.certs().join("ca.crt")).await? {
+            cluster.apply(&object).await?;
+        }
+        self.rolled_out(cluster).await
+    }
+
+    /// The Secret of `kubectl create secret tls`, from the files of the moment.
+    pub(crate) async fn apply_secret(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let read = |name: &str| fs::read_to_string(self.certs().join(name));
+        cluster
+            .apply(&json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "arc-rocm-tls", "namespace": self.options.namespace},
+                "type": "kubernetes.io/tls",
+                "stringData": {"tls.crt": read("tls.crt")?, "tls.key": read("tls.key")?},
+            }))
+            .await?;
+        Ok(())
+    }
+
+    /// The ConfigMap of `kubectl create configmap --from-file`.
+    pub(crate) async fn apply_profiles(
+        &self,
+        cluster: &Cluster,
+        profiles: &[(String, String)],
+    ) -> anyhow::Result<()> {
+        let data: serde_json::Map<String, Value> =
+            profiles.iter().map(|(file, text)| (file.clone(), json!(text))).collect();
+        cluster
+            .apply(&json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "arc-rocm-profiles", "namespace": self.options.namespace},
+                "data": data,
+            }))
+            .await?;
+        Ok(())
+    }
+
+    /// What `arc-rocm manifests` prints for this installation, with a CA file.
+    pub(crate) async fn manifests(
+        &self,
+        settings: &Settings,
+        ca: &Path,
+    ) -> anyhow::Result<Vec<Value>> {
+        let Options { name, namespace, arguments, .. } = &self.options;
+        let ca = ca.to_string_lossy();
+        let url = self.address.as_ref().map(|(host, port)| {
+            // An IPv6 address needs its brackets.
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            format!("--url=https://{host}:{port}/mutate")
+        });
+        let mut all = vec!["--ca", &ca, "--namespace", namespace, "--name", name];
+        all.extend(url.as_deref());
+        all.extend(arguments.iter().map(String::as_str));
+        program::manifests(settings, &all).await
+    }
+
+    /// Waits until every pod of the newest template is available and no other is left.
+    pub(crate) async fn rolled_out(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let path = self.deployment();
+        until("rollout of the webhook", ROLLOUT, || async {
+            let deployment = cluster.get(&path).await?;
+            let status = &deployment["status"];
+            let replicas = &deployment["spec"]["replicas"];
+            let done = status["observedGeneration"] == deployment["metadata"]["generation"]
+                && ["replicas", "updatedReplicas", "availableReplicas"]
+                    .iter()
+                    .all(|count| status[count] == *replicas);
+            Ok(if done { Look::Seen(()) } else { Look::NotYet(status.to_string()) })
+        })
+        .await
+    }
+
+    /// The url form: the process, and the registration alone.
+    async fn start(
+        &mut self,
+        cluster: &Cluster,
+        settings: &Settings,
+        host: &str,
+    ) -> anyhow::Result<()> {
+        program::certs(settings, &self.certs(), host).await?;
+        for (file, text) in &self.options.profiles {
+            fs::write(self.folder.path().join("profiles").join(file), text)?;
+        }
+        self.address = Some((host.to_owned(), free_port(host)?));
+        self.restart(settings)?;
+        for object in self.manifests(settings, &self.certs().join("ca.crt")).await? {
+            cluster.apply(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the process of the url form, anew if there was one.
+    pub(crate) fn restart(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let (host, port) = self.address.as_ref().context("not installed by URL")?;
+        let certs = self.certs();
+        let log = fs::File::create(self.folder.path().join("log"))?;
+        let process = Command::new(&settings.program)
+            .arg("serve")
+            .args(["--bind", &format!("{host}:{port}"), "--admin-bind", "127.0.0.1:0"])
+            .arg("--tls-cert")
+            .arg(certs.join("tls.crt"))
+            .arg("--tls-key")
+            .arg(certs.join("tls.key"))
+            .arg("--profiles")
+            .arg(self.folder.path().join("profiles"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("arc-rocm serve")?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// The folder of `ca.crt`, `tls.crt` and `tls.key`.
+    pub(crate) fn certs(&self) -> std::path::PathBuf {
+        self.folder.path().join("certs")
+    }
+
+    /// The path of the Deployment.
+    pub(crate) fn deployment(&self) -> String {
+        let Options { name, namespace, .. } = &self.options;
+        format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+    }
+
+    /// The path of the registration.
+    pub(crate) fn registration(&self) -> String {
+        format!("{REGISTRATIONS}/{}", self.options.name)
+    }
+
+    /// The last lines of the webhook's log: of the process, or of each of its pods.
+    pub(crate) async fn log(&self, cluster: &Cluster) -> anyhow::Result<String> {
+        if self.form == Form::Url {
+            let log = fs::read_to_string(self.folder.path().join("log"))?;
+            let lines: Vec<&str> = log.lines().collect();
+            return Ok(lines.get(lines.len().saturating_sub(50)..).unwrap_or_default().join("\n"));
+        }
+        let pods = format!("/api/v1/namespaces/{}/pods", self.options.namespace);
+        let mut out = String::new();
+        for pod in cluster.list(&pods).await? {
+            let name = text(&pod, "/metadata/name");
+            let path = format!("{pods}/{name}/log?tailLines=50");
+            let log = match cluster.call(Method::GET, &path, "text/plain", Vec::new()).await {
+                Ok(reply) => {
+                    reply.object.as_str().map_or_else(|| reply.object.to_string(), str::to_owned)
+                }
+                Err(refused) => refused.to_string(),
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "--- {name}\n{log}");
+        }
+        Ok(out)
+    }
+
+    /// Removes it in the documented order: the registration first.
+    pub(crate) async fn uninstall(mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        let registration = self.registration();
+        cluster.delete(&registration).await?;
+        ensure!(cluster.find(&registration).await?.is_none(), "{registration} is still there");
+        if self.form == Form::Service {
+            let namespace = format!("/api/v1/namespaces/{}", self.options.namespace);
+            cluster.delete(&namespace).await?;
+            until("end of the webhook's namespace", GONE, || cluster.gone(&namespace)).await?;
+        }
+        if let Some(process) = &mut self.process {
+            process.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where registrations are.
+pub(crate) const REGISTRATIONS: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+
+/// A port that nobody listens on at the moment.
+fn free_port(host: &str) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((host, 0)).with_context(|| format!("listen on {host}"))?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,58 @@
+//! The program under test, as a user runs it.
+
+use std::{path::Path, process::Stdio};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::{io::AsyncWriteExt as _, process::Command};
+
+use crate::settings::Settings;
+
+/// Runs `arc-rocm ARGUMENTS` with `input` and returns what it prints.
+///
+/// # Errors
+///
+/// Any exit code but 0, with what the program said.
+pub(crate) async fn run(
+    settings: &Settings,
+    arguments: &[&str],
+    input: &[u8],
+) -> anyhow::Result<String> {
+    let what = || format!("arc-rocm {}", arguments.join(" "));
+    let mut child = Command::new(&settings.program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(what)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input).await.with_context(what)?;
+    }
+    let output = child.wait_with_output().await.with_context(what)?;
+    if !output.status.success() {
+        bail!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    String::from_utf8(output.stdout).with_context(what)
+}
+
+/// `arc-rocm certs`: ca.crt, tls.crt and tls.key in `folder`, replaced if they are there.
+pub(crate) async fn certs(settings: &Settings, folder: &Path, host: &str) -> anyhow::Result<()> {
+    let folder = folder.to_string_lossy();
+    run(settings, &["certs", "--force", "--out", &folder, "--host", host], &[]).await?;
+    Ok(())
+}
+
+/// `arc-rocm manifests -o json`: the items of its List.
+pub(crate) async fn manifests(
+    settings: &Settings,
+    arguments: &[&str],
+) -> anyhow::Result<Vec<Value>> {
+    let arguments = [&["manifests", "-o", "json"], arguments].concat();
+    let mut list: Value = serde_json::from_str(&run(settings, &arguments, &[]).await?)?;
+    match list["items"].take() {
+        Value::Array(items) => Ok(items),
+        other => bail!("arc-rocm manifests: no items but {other}"),
+    }
+}
