@@ -80,6 +80,23 @@ async fn completed(arc: &Controller, runner: &str) -> anyhow::Result<Value> {
     ensure!(terminated(&status["containerStatuses"], "runner") == Some(0), "{status:#}");
     ensure!(init(&pod, "init-dind-externals") == Some(0), "{status:#}");
     ensure!(init(&pod, "dind") == Some(0), "{status:#}");
+    // Externals, then dind, then the runner, and dind's end after the runner's. Text in this form
+    // is in the order of time.
+    let all = [&status["initContainerStatuses"], &status["containerStatuses"]];
+    let at = |container: &str, moment: &str| {
+        let statuses = all.iter().filter_map(|list| list.as_array()).flatten();
+        let mut named = statuses.filter(|status| status["name"] == container);
+        let moment = named.next().map(|status| text(&status["state"]["terminated"], moment));
+        moment.unwrap_or_default().to_owned()
+    };
+    let order = [
+        at("init-dind-externals", "/finishedAt"),
+        at("dind", "/startedAt"),
+        at("runner", "/startedAt"),
+        at("runner", "/finishedAt"),
+        at("dind", "/finishedAt"),
+    ];
+    ensure!(order.is_sorted() && order.iter().all(|at| !at.is_empty()), "{order:?}");
     Ok(pod)
 }
 
