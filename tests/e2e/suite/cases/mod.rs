@@ -4,6 +4,7 @@ mod fleet;
 mod flow;
 mod honest;
 mod installed;
+mod outages;
 mod reactions;
 mod seed;
 mod sets;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Case> {
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
+        outages::cases(),
     ]
     .into_iter()
     .flatten()
