@@ -21,6 +21,7 @@ mod cases;
 mod cluster;
 mod hook;
 mod install;
+mod metrics;
 mod normal;
 mod probe;
 mod program;

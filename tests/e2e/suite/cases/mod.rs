@@ -4,6 +4,8 @@ mod fleet;
 mod flow;
 mod honest;
 mod installed;
+mod latency;
+mod others;
 mod outages;
 mod reactions;
 mod seed;
@@ -22,7 +24,9 @@ pub(crate) fn all() -> Vec<Case> {
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
+        others::cases(),
         outages::cases(),
+        latency::cases(),
     ]
     .into_iter()
     .flatten()
