@@ -2,6 +2,7 @@
 
 mod fleet;
 mod flow;
+mod generated;
 mod honest;
 mod installed;
 mod latency;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
         others::cases(),
         outages::cases(),
         latency::cases(),
+        generated::cases(),
     ]
     .into_iter()
     .flatten()
