@@ -301,6 +301,12 @@ impl Installation {
         format!("{REGISTRATIONS}/{}", self.options.name)
     }
 
+    /// The name of the webhook in its registration, which is its label in metrics.
+    pub(crate) async fn webhook(&self, cluster: &Cluster) -> anyhow::Result<String> {
+        let registration = cluster.get(&self.registration()).await?;
+        Ok(text(&registration, "/webhooks/0/name").to_owned())
+    }
+
     /// The last lines of the webhook's log: of the process, or of each of its pods.
     pub(crate) async fn log(&self, cluster: &Cluster) -> anyhow::Result<String> {
         if self.form == Form::Url {

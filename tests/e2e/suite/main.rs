@@ -27,8 +27,10 @@ mod capabilities;
 mod case;
 mod cases;
 mod cluster;
+mod generated;
 mod hook;
 mod install;
+mod metrics;
 mod normal;
 mod probe;
 mod program;
@@ -105,7 +107,10 @@ async fn open(settings: Settings) -> anyhow::Result<(World, Vec<String>)> {
     scene::sweep(&cluster).await?;
     let made = arc::access::install(&cluster).await?;
     let options = Options {
-        profiles: vec![("suite.yaml".to_owned(), PROFILES.to_owned())],
+        profiles: vec![
+            ("suite.yaml".to_owned(), PROFILES.to_owned()),
+            ("generated.yaml".to_owned(), generated::profiles()?),
+        ],
         ..Options::default()
     };
     let (form, host) = (capabilities.form, capabilities.host.as_deref());

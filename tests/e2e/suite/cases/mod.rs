@@ -2,8 +2,11 @@
 
 mod fleet;
 mod flow;
+mod generated;
 mod honest;
 mod installed;
+mod latency;
+mod others;
 mod outages;
 mod reactions;
 mod seed;
@@ -22,7 +25,10 @@ pub(crate) fn all() -> Vec<Case> {
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
+        others::cases(),
         outages::cases(),
+        latency::cases(),
+        generated::cases(),
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,10 @@
 //! Replicas whose memory is held by others: they answer 503 with `Retry-After`, and the API
 //! server's own client tries again.
+//!
+//! What is counted against the memory is a body that comes in pieces. The review of an ordinary
+//! runner comes in one, and passes in the midst of a flood; so the runners here are large.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -11,8 +14,9 @@ use super::{
     recovered, set, unrelated, while_creating,
 };
 use crate::{
-    arc::controller::Attempt,
+    arc::{access, controller::Attempt},
     case::{Case, case},
+    probe::{self, STATUS},
     report::Sample,
     scene::Scene,
     wait::{Look, until},
@@ -23,6 +27,11 @@ const EVERY: Duration = Duration::from_millis(500);
 const LEAST: usize = 20;
 /// `Retry-After` of the server's answer: who was shed once took longer than this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Bytes of an annotation, which make a review larger than what is read at once. All annotations
+/// together may have 256 KiB.
+const LARGE: usize = 96 * 1024;
+/// Ordinary runners, tried during the flood.
+const ORDINARY: usize = 20;
 /// So many must have been shed; until then.
 const SHED: usize = 5;
 const FELT: Duration = Duration::from_mins(1);
@@ -42,6 +51,7 @@ async fn shedding(scene: &Scene) -> anyhow::Result<()> {
     }
     let arc = scene.controller().await?;
     let flood = Flood::start(&tls, &installation.host(), &addresses);
+    let mut ordinary = String::new();
     let felt = async {
         until("runners to be delayed by the flood", FELT, || async {
             let attempts = arc.all_attempts();
@@ -53,9 +63,11 @@ async fn shedding(scene: &Scene) -> anyhow::Result<()> {
             })
         })
         .await?;
+        ordinary = ordinary_ones(scene).await?;
         unrelated(scene, "during").await
     };
-    let runners = while_creating(&arc, &set()?, EVERY, LEAST, felt).await;
+    let set = set()?.annotation("example.com/large", &"x".repeat(LARGE));
+    let runners = while_creating(&arc, &set, EVERY, LEAST, felt).await;
     drop(flood);
     let runners = runners?;
     recovered(scene, &arc, &runners).await?;
@@ -73,9 +85,27 @@ async fn shedding(scene: &Scene) -> anyhow::Result<()> {
         "replicas flooded with half-sent bodies",
         &format!("{shed} attempts delayed, {line}; EphemeralRunner to patched pod stored {since}"),
     );
+    scene.figure("ordinary runners in that flood", &ordinary);
     let restarts = restarts(scene, &installation.options.namespace).await?;
     ensure!(restarts == 0, "the flood has ended {restarts} replicas");
     Ok(())
+}
+
+/// Ordinary runner pods in the flood, as dry runs; what became of them.
+async fn ordinary_ones(scene: &Scene) -> anyhow::Result<String> {
+    let arc = scene.cluster().by(&access::user())?;
+    let pod = probe::runner_pod(&scene.namespace)?;
+    let (mut refused, mut took) = (0, Vec::new());
+    for _ in 0..ORDINARY {
+        let start = Instant::now();
+        match probe::dry_run(&arc, &scene.namespace, &pod).await {
+            Ok(reply) => ensure!(reply.object.pointer(STATUS).is_some(), "{:#}", reply.object),
+            Err(error) if error.code == 500 => refused += 1,
+            Err(error) => return Err(error.into()),
+        }
+        took.push(start.elapsed());
+    }
+    Ok(format!("{refused} of {ORDINARY} refused, creation {}", Sample::of(took)))
 }
 
 /// Whether the API server was told to come again.
