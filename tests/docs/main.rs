@@ -36,7 +36,14 @@ fn root() -> &'static Path {
 fn pages() -> Vec<Page> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let docs = docs.map(|entry| PathBuf::from("docs").join(entry.unwrap().file_name()));
-    let more = ["README.md", "deploy/README.md", "deploy/kind/README.md", "certs/README.md"];
+    let more = [
+        "README.md",
+        "deploy/README.md",
+        "deploy/kind/README.md",
+        "certs/README.md",
+        "tests/cluster/README.md",
+        "tests/e2e/README.md",
+    ];
     let more = more.map(PathBuf::from);
     let mut paths: Vec<PathBuf> = more.into_iter().chain(docs).collect();
     paths.retain(|path| {
