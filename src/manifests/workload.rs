@@ -39,7 +39,7 @@ const PROFILES_PATH: &str = "/etc/arc-rocm/profiles";
 const GRACE_MARGIN: u64 = 5;
 /// Room for all that the server's own limits allow (`server::limits`): the bodies under way and
 /// the state of every connection, so that a flood is answered 503 and never ends in an OOM kill.
-const MEMORY_LIMIT: &str = "128Mi";
+const MEMORY_LIMIT: &str = "256Mi";
 
 const NAMESPACE: &str = "\
 Our pods need no privilege, so their namespace allows none. The runners, whose Docker-in-Docker is
@@ -286,14 +286,17 @@ mod tests {
     use super::*;
     use crate::{
         quantity::Quantity as Amount,
-        server::limits::{BUFFERED_BODIES, MAX_CONNECTIONS, SPARE_CONNECTIONS},
+        server::limits::{
+            BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
+        },
     };
 
     #[test]
     fn the_memory_limit_has_room_for_what_the_server_allows() {
-        // limits.rs: some 30 KiB a connection; and a few MiB for the process itself.
-        let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * 30 * 1024;
-        let needed = BUFFERED_BODIES + connections + (16 << 20);
+        // limits.rs: some 30 KiB a connection, and what is read ahead on each; one body in one
+        // piece; a few MiB for the process itself.
+        let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
+        let needed = BUFFERED_BODIES + connections + BODY_LIMIT + (16 << 20);
         let limit = MEMORY_LIMIT.parse::<Amount>().unwrap().whole().unwrap();
         assert!(limit >= needed as u64, "{limit} < {needed}");
     }

@@ -2,7 +2,7 @@
 //! connections share.
 
 use std::{
-    ops::Deref,
+    borrow::Cow,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -26,9 +26,14 @@ pub(super) struct Lease<'a> {
 pub(super) enum Complete<'a> {
     /// It came in one piece, which is hyper's own buffer: nothing to copy, nothing to count.
     OnePiece(Bytes),
-    /// It came in several.
-    Pieces(Vec<u8>, #[expect(dead_code, reason = "held for its drop")] Lease<'a>),
+    /// It came in several, and is kept in blocks of [`BLOCK`] bytes.
+    Pieces(Vec<Vec<u8>>, #[expect(dead_code, reason = "held for its drop")] Lease<'a>),
 }
+
+/// Bytes of a block. All have this size but the last one of a body, so that what one body gives
+/// back is what the next one takes: a buffer that grows leaves holes behind in which no other fits,
+/// and a flood of half-sent bodies then takes twice what the budget says.
+const BLOCK: usize = 16 * 1024;
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
@@ -63,27 +68,37 @@ pub(super) async fn read<'a>(
     }
 
     let mut lease = Lease { budget, bytes: 0 };
-    let mut bytes = Vec::new();
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    let mut length = 0;
     let mut next = Some(first);
     while let Some(piece) = next {
-        let length = bytes.len() + piece.len();
-        if length > limit {
+        if length + piece.len() > limit {
             return Err(Unread::TooLarge);
         }
-        if length > bytes.capacity() {
-            // Doubling follows what was sent, not what was promised: memory has to be earned.
-            let capacity = (bytes.capacity() * 2).clamp(length, most.max(length));
-            lease.grow(capacity)?;
-            bytes.reserve_exact(capacity - bytes.len());
+        let mut rest: &[u8] = &piece;
+        while !rest.is_empty() {
+            let free = blocks.last().map_or(0, |block| block.capacity() - block.len());
+            if free == 0 {
+                // Blocks follow what was sent, not what was promised: memory has to be earned.
+                let size = BLOCK.min(most.saturating_sub(length)).max(1);
+                lease.grow(lease.bytes + size)?;
+                blocks.push(Vec::with_capacity(size));
+                continue;
+            }
+            let (now, later) = rest.split_at(free.min(rest.len()));
+            if let Some(block) = blocks.last_mut() {
+                block.extend_from_slice(now);
+            }
+            length += now.len();
+            rest = later;
         }
-        bytes.extend_from_slice(&piece);
         drop(piece);
         if body.is_end_stream() {
             break;
         }
         next = self::piece(body).await?;
     }
-    Ok(Complete::Pieces(bytes, lease))
+    Ok(Complete::Pieces(blocks, lease))
 }
 
 /// Reads up to `limit` bytes and forgets them; says whether that was all.
@@ -142,13 +157,20 @@ impl Drop for Lease<'_> {
     }
 }
 
-impl Deref for Complete<'_> {
-    type Target = [u8];
+impl Complete<'_> {
+    /// Whether the body has to be copied to be read.
+    pub(super) const fn is_scattered(&self) -> bool {
+        matches!(self, Self::Pieces(blocks, _) if blocks.len() > 1)
+    }
 
-    fn deref(&self) -> &[u8] {
+    /// The body in one piece.
+    pub(super) fn joined(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::OnePiece(bytes) => bytes,
-            Self::Pieces(bytes, _) => bytes,
+            Self::OnePiece(bytes) => Cow::Borrowed(bytes),
+            Self::Pieces(blocks, _) => match blocks.as_slice() {
+                [one] => Cow::Borrowed(one),
+                blocks => Cow::Owned(blocks.concat()),
+            },
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Connections served at a time. The API servers of a large cluster keep a few dozen open; the
-/// cap is there for what is not an API server, at some 30 KiB of TLS and HTTP state each.
+/// cap is there for what is not an API server, at some 30 KiB of TLS and HTTP state each, and up to
+/// [`READ_BUFFER`] more while it sends.
 pub const MAX_CONNECTIONS: usize = 1024;
 
 /// Connections accepted above [`MAX_CONNECTIONS`]. Each gets one answer and `Connection: close`,

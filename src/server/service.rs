@@ -4,7 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Instant,
@@ -20,7 +20,7 @@ use hyper::{
 };
 
 use super::{
-    body::{self, Budget, Unread},
+    body::{self, Budget, Complete, Unread},
     limits::{DISCARD_LIMIT, Limits},
 };
 use crate::{
@@ -44,6 +44,8 @@ pub type Answerer = fn(&[u8], &Rules) -> Result<Answer, Unreadable>;
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
+    /// Held while a body that came in pieces is in one: the copy is in no budget.
+    joining: Mutex<()>,
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
@@ -84,6 +86,7 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
+            joining: Mutex::new(()),
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -172,12 +175,16 @@ impl Service {
 
     /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
     /// to another thread and back would.
-    fn admit(&self, body: &[u8]) -> Reply {
+    fn admit(&self, body: &Complete<'_>) -> Reply {
         let start = Instant::now();
+        let _one_copy = body
+            .is_scattered()
+            .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
+        let body = body.joined();
         let rules = self.rules.load();
         // The rules' memory is the one thing that outlives a call. It is replaced as a whole, once
         // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(body, &rules)));
+        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &rules)));
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {

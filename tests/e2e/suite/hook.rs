@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
     /// Status 200 and these bytes, whatever they are.
     Body(Vec<u8>),
     /// The same, but later.
-    Late(Duration, Box<Verdict>),
+    Late(Duration, Box<Self>),
     /// Nothing, until the API server gives up.
     Silence,
 }

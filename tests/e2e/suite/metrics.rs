@@ -26,7 +26,7 @@ impl Histogram {
             {
                 let bound = rest.split('"').next().unwrap_or_default();
                 let Ok(bound) = bound.replace("+Inf", "inf").parse::<f64>() else { continue };
-                match histogram.buckets.iter_mut().find(|(other, _)| *other == bound) {
+                match histogram.buckets.iter_mut().find(|(other, _)| is(*other, bound)) {
                     Some((_, count)) => *count += value,
                     None => histogram.buckets.push((bound, value)),
                 }
@@ -39,7 +39,7 @@ impl Histogram {
     /// What came after an earlier look.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let before = |bound: f64| {
-            let same = earlier.buckets.iter().find(|(other, _)| *other == bound);
+            let same = earlier.buckets.iter().find(|(other, _)| is(*other, bound));
             same.map_or(0.0, |(_, count)| *count)
         };
         let buckets = self.buckets.iter().map(|&(bound, count)| (bound, count - before(bound)));
@@ -72,6 +72,11 @@ impl Histogram {
         }
         0.0
     }
+}
+
+/// Whether two bounds were written alike.
+fn is(one: f64, other: f64) -> bool {
+    one.total_cmp(&other).is_eq()
 }
 
 impl fmt::Display for Histogram {

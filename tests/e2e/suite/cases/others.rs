@@ -210,10 +210,10 @@ async fn adds_later(scene: &Scene) -> anyhow::Result<()> {
     settled(&with)?;
     let calls = hook.reviews();
     let last = calls.iter().rfind(|review| text(review, "/request/name") == name);
-    let seen = &last.context("it was not called")?["request"]["object"];
-    ensure!(seen.pointer(STATUS).is_some(), "it is after us: {seen:#}");
-    let list = with["spec"]["containers"].as_array_mut().context("no containers")?;
-    list.retain(|container| container["name"] != "agent");
+    let reviewed = &last.context("it was not called")?["request"]["object"];
+    ensure!(reviewed.pointer(STATUS).is_some(), "it is after us: {reviewed:#}");
+    let left = with["spec"]["containers"].as_array_mut().context("no containers")?;
+    left.retain(|container| container["name"] != "agent");
     same(scene, &alone, &with)
 }
 

@@ -13,7 +13,11 @@
 pub(crate) mod generate;
 mod support;
 #[path = "../../../core/validity/mod.rs"]
-#[allow(dead_code, reason = "of tests/core, which uses all of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "of tests/core, which uses all of it and whose lints are those of tests"
+)]
 pub(crate) mod validity;
 
 use anyhow::ensure;

@@ -20,11 +20,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Sizes of announced bodies, in bytes, and how many of each: against a budget of 72 MiB
-/// (`BUFFERED_BODIES` in `src/server/limits.rs`) and bodies of at most 7 MiB. The middle ones are
-/// more than what nine of the largest leave, and the small ones take the rest, down to less than a
-/// review has.
-const BODIES: [(usize, usize); 4] =
-    [(7 * 1024 * 1024, 12), (256 * 1024, 40), (32 * 1024, 16), (5 * 1024, 16)];
+/// (`BUFFERED_BODIES` in `src/server/limits.rs`) and bodies of at most 7 MiB. The small ones are
+/// more than what eight of the large leave, so whatever the large ones do, less is left than the
+/// review of a large pod takes. Of the large ones half find no room for long: what they were given
+/// and give back again must be of use to others.
+const BODIES: [(usize, usize); 2] = [(7 * 1024 * 1024, 16), (96 * 1024, 200)];
 
 /// TLS that trusts the CA of a file.
 pub(super) fn trusting(ca: &Path) -> anyhow::Result<TlsConnector> {

@@ -90,9 +90,10 @@ async fn slow(scene: &Scene) -> anyhow::Result<()> {
     let tired = Arc::clone(&is_slow);
     let hook = Hook::serve(scene.host()?, move |request| {
         let verdict = behaves(request, &rules);
-        match tired.load(Ordering::Relaxed) {
-            true => Verdict::Late(TOO_LATE, Box::new(verdict)),
-            false => verdict,
+        if tired.load(Ordering::Relaxed) {
+            Verdict::Late(TOO_LATE, Box::new(verdict))
+        } else {
+            verdict
         }
     })
     .await?;

@@ -12,6 +12,7 @@ use crate::{
     cluster::{pods, text},
     report::Sample,
     scene::Scene,
+    wait::until,
 };
 
 /// 10 a second, at least 100.
@@ -30,11 +31,19 @@ pub(crate) fn cases() -> Vec<Case> {
 async fn rollout(scene: &Scene) -> anyhow::Result<()> {
     let installation = scene.world.installation.lock().await;
     let cluster = scene.cluster();
+    let replicas = pods(&installation.options.namespace);
     let restart = async {
         let annotation = json!({"kubectl.kubernetes.io/restartedAt": scene.namespace});
         let change = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+        let old = cluster.list(&replicas).await?;
         cluster.merge(&installation.deployment(), &change).await?;
-        installation.rolled_out(cluster).await
+        installation.rolled_out(cluster).await?;
+        // Old replicas serve on for their grace period, and then go: that is what may cost a call.
+        for pod in old {
+            let path = format!("{replicas}/{}", text(&pod, "/metadata/name"));
+            until("end of an old replica", super::RECOVERY, || cluster.gone(&path)).await?;
+        }
+        Ok(())
     };
     under_load(scene, "rollout of the webhook", restart).await
 }
@@ -49,8 +58,7 @@ async fn deletion(scene: &Scene) -> anyhow::Result<()> {
             let name = text(&pod, "/metadata/name");
             cluster.delete(&format!("{replicas}/{name}")).await?;
             let path = format!("{replicas}/{name}");
-            let gone = "end of a replica";
-            crate::wait::until(gone, super::RECOVERY, || cluster.gone(&path)).await?;
+            until("end of a replica", super::RECOVERY, || cluster.gone(&path)).await?;
             installation.rolled_out(cluster).await?;
         }
         Ok(())
