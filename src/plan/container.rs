@@ -106,6 +106,7 @@ impl<'p> Planner<'p> {
     fn insert(&mut self, list: &'static str, wanted: &'p Value, before: Option<usize>) {
         let name = name_of(wanted);
         let mut new = self.adapted_with_image(wanted);
+        self.fit_devices(&mut new);
         for field in ["volumeMounts", "volumeDevices"] {
             for mount in super::list(&new, field) {
                 self.use_volume(text(mount, "name"));

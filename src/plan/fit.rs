@@ -9,6 +9,7 @@ use super::{
     field::At,
     list,
     merge::{Owner, container_field, is_default, same_item},
+    security::OWN_USERS,
     text,
 };
 use crate::{patch::Step, pod::Json, profile::template::name_of};
@@ -70,8 +71,8 @@ impl<'p> Planner<'p> {
 
     /// What speaks against the host's network, where every port is a host port.
     pub(super) fn host_network_obstacle(&self) -> Option<&'static str> {
-        if self.spec.get("hostUsers").and_then(Json::as_bool) == Some(false) {
-            return Some("hostUsers: false");
+        if self.has_own_users() {
+            return Some(OWN_USERS);
         }
         let sysctls = self.spec.at(&["securityContext", "sysctls"]).map(Json::items);
         if sysctls.unwrap_or_default().iter().any(|sysctl| of_network(sysctl.text("name"))) {

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Code, Place, Planner, Reason, Winner, canonical, covers::covers, list, text, volumes};
+use super::{
+    Code, Place, Planner, Reason, Winner, canonical, covers::covers, list, security::OWN_USERS,
+    text, volumes,
+};
 use crate::{patch::Step, pod::Json, profile::template::PODINFO_VOLUME};
 
 impl<'p> Planner<'p> {
@@ -80,6 +83,9 @@ impl<'p> Planner<'p> {
                     .any(|there| there.text("name") == name || there.text("mountPath") == path);
             if is_taken {
                 self.kept(Code::MountKept, place.label(&format!(".volumeDevices[{path}]")));
+            } else if self.has_own_users() {
+                let label = place.label(&format!(".volumeDevices[{path}]"));
+                self.security_kept(label, OWN_USERS);
             } else {
                 self.use_volume(name);
                 self.edits.append(

@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Place, Planner, Winner, covers::covers, field::At, fit::of_network, list,
+    Code, Place, Planner, Winner, all_containers, covers::covers, field::At, fit::of_network, list,
     merge::container_field, text,
 };
-use crate::{patch::Step, pod::Json};
+use crate::{patch::Step, pod::Json, profile::template::name_of};
 
 /// The capability that the API server counts as privilege escalation
 /// (`pkg/apis/core/validation`, `ValidateSecurityContext`).
 const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
+
+/// What excludes block devices and the host's namespaces (`validateHostUsers`).
+pub(super) const OWN_USERS: &str = "hostUsers: false";
 
 impl<'p> Planner<'p> {
     /// A container's security context, without what the pod's own settings exclude.
@@ -60,7 +63,10 @@ impl<'p> Planner<'p> {
         if self.spec.get(field).is_some_and(|there| covers(there, wanted)) {
             return false;
         }
+        let has_devices =
+            || all_containers(self.spec).any(|one| !one.container.list("volumeDevices").is_empty());
         let why = match (field, wanted.as_bool(), wanted.as_str()) {
+            ("hostUsers", Some(false), _) if has_devices() => Some("volumeDevices"),
             ("hostNetwork", Some(true), _) => self.host_network_obstacle(),
             ("restartPolicy", _, Some("Never")) if self.resizes_by_restart() => {
                 Some("resizePolicy RestartContainer")
@@ -101,6 +107,22 @@ impl<'p> Planner<'p> {
             sysctls.retain(|sysctl| !is_refused(sysctl));
         }
         Cow::Owned(wanted)
+    }
+
+    /// Whether the author's pod is in a user namespace, where there are no block devices.
+    pub(super) fn has_own_users(&self) -> bool {
+        self.spec.get("hostUsers").and_then(Json::as_bool) == Some(false)
+    }
+
+    /// Takes block devices out of a new container where there can be none.
+    pub(super) fn fit_devices(&mut self, container: &mut Cow<'_, Value>) {
+        if list(container, "volumeDevices").is_empty() || !self.has_own_users() {
+            return;
+        }
+        self.security_kept(format!("spec[{}].volumeDevices", name_of(container)), OWN_USERS);
+        if let Value::Object(members) = container.to_mut() {
+            members.remove("volumeDevices");
+        }
     }
 
     pub(super) fn security_kept(&mut self, path: String, why: &str) {

@@ -132,6 +132,11 @@ impl Checker<'_> {
                     self.add(pod.path_to("hostUsers"), message);
                 }
             }
+            let mut containers =
+                ["initContainers", "containers"].iter().flat_map(|list| pod.keyed(list, "name"));
+            if containers.any(|one| one.get("volumeDevices").is_some()) {
+                self.add(pod.path_to("hostUsers"), "cannot be false beside volumeDevices");
+            }
             let has_dind = ["initContainers", "containers"]
                 .iter()
                 .any(|list| pod.keyed(list, "name").iter().any(|one| one.name() == DIND));

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Change, Dice, Step, apply, list, object, runner, some_container, steps, volume};
-use crate::{generate::settings, support::review};
+use super::{
+    super::support::review, Change, Dice, Step, apply, list, object, runner, settings,
+    some_container, steps, volume,
+};
 
 /// The captured pods that generated ones start from.
 const BASES: [&str; 7] = [

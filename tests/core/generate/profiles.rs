@@ -8,8 +8,7 @@ use arc_rocm::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Change, Dice, Step, apply, list, object, steps};
-use crate::validity::problems;
+use super::{super::validity::problems, Change, Dice, Step, apply, list, object, steps};
 
 const TABLE: &[(&str, Change)] = &[
     ("gpu", gpu),
@@ -53,7 +52,8 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    fn document(&self) -> Value {
+    /// The profile, of name `test` and for all scale sets.
+    pub(crate) fn document(&self) -> Value {
         let base = if self.extends { json!({"extends": "rocm"}) } else { json!({}) };
         let mut spec = apply(base, &self.steps);
         spec["match"] = json!({});

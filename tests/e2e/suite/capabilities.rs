@@ -64,7 +64,10 @@ impl Capabilities {
         };
         let gpus = |nodes: &[&Value]| nodes.iter().map(|node| allocatable_gpus(node)).sum();
         let (real, kwok) = (of("real"), of("kwok"));
-        let form = settings.form.unwrap_or(if real.is_empty() { Form::Url } else { Form::Service });
+        // Every kubelet labels its node with its system; kwok's nodes bear no such label.
+        let runs_pods =
+            nodes.iter().any(|node| node["metadata"]["labels"]["kubernetes.io/os"] == "linux");
+        let form = settings.form.unwrap_or(if runs_pods { Form::Service } else { Form::Url });
         let host = match (&settings.host, form) {
             (Some(host), _) => Some(host.clone()),
             // The API server of a control plane alone runs beside this process.

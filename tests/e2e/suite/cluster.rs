@@ -232,6 +232,7 @@ const CLUSTER_SCOPED: &[&str] = &[
     "Namespace",
     "Node",
     "PriorityClass",
+    "RuntimeClass",
     "ValidatingWebhookConfiguration",
 ];
 

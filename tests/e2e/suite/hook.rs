@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
     serve::Listener,
@@ -42,6 +42,10 @@ pub(crate) enum Verdict {
     Deny(u16, String),
     /// No review at all but this HTTP status.
     Http(u16),
+    /// Status 200 and these bytes, whatever they are.
+    Body(Vec<u8>),
+    /// The same, but later.
+    Late(Duration, Box<Verdict>),
     /// Nothing, until the API server gives up.
     Silence,
 }
@@ -103,6 +107,14 @@ impl Hook {
         self.reviews.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How the API server finds it: the `clientConfig` of a registration.
+    pub(crate) fn client_config(&self) -> Value {
+        json!({
+            "url": format!("https://{}/mutate", self.address),
+            "caBundle": BASE64_STANDARD.encode(&self.certificate),
+        })
+    }
+
     /// A registration for CREATE of pods in one namespace, with `failurePolicy` Fail.
     ///
     /// The API server calls webhooks in the order of their configurations' names: `a-...` comes
@@ -114,10 +126,7 @@ impl Hook {
             "metadata": {"name": name, "labels": {crate::scene::LABEL: "true"}},
             "webhooks": [{
                 "name": "hook.e2e.arc-rocm.dev",
-                "clientConfig": {
-                    "url": format!("https://{}/mutate", self.address),
-                    "caBundle": BASE64_STANDARD.encode(&self.certificate),
-                },
+                "clientConfig": self.client_config(),
                 "rules": [{
                     "apiGroups": [""],
                     "apiVersions": ["v1"],
@@ -140,8 +149,12 @@ impl Hook {
 async fn mutate(State(shared): State<Shared>, Json(review): Json<Value>) -> Response {
     let request = &review["request"];
     let uid = request["uid"].clone();
-    let verdict = (shared.answer)(request);
+    let mut verdict = (shared.answer)(request);
     shared.reviews.lock().unwrap_or_else(PoisonError::into_inner).push(review);
+    while let Verdict::Late(after, then) = verdict {
+        tokio::time::sleep(after).await;
+        verdict = *then;
+    }
     let response = match verdict {
         Verdict::Allow => json!({"uid": uid, "allowed": true}),
         Verdict::Patch(operations) => json!({
@@ -157,7 +170,10 @@ async fn mutate(State(shared): State<Shared>, Json(review): Json<Value>) -> Resp
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return (status, "as the case wants it").into_response();
         }
-        Verdict::Silence => std::future::pending().await,
+        Verdict::Body(body) => {
+            return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+        }
+        Verdict::Silence | Verdict::Late(..) => std::future::pending().await,
     };
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",

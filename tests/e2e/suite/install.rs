@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::{
-    cluster::{Cluster, text},
+    cluster::{Cluster, pods, text},
     program,
     settings::{Form, Settings},
     wait::{Look, until},
@@ -17,6 +17,10 @@ use crate::{
 
 /// Image pulls included, on a machine that is busy.
 const ROLLOUT: Duration = Duration::from_mins(3);
+/// As `arc-rocm manifests` has it.
+const REPLICAS: usize = 2;
+/// The port of the pods, as `arc-rocm manifests` has it.
+const PORT: u16 = 8443;
 const GONE: Duration = Duration::from_mins(2);
 
 /// What an installation is to be like.
@@ -208,6 +212,79 @@ impl Installation {
         Ok(())
     }
 
+    /// Takes the webhook away: no replica, or no process, and the registration stays.
+    pub(crate) async fn down(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        if let Some(process) = &mut self.process {
+            process.kill().await?;
+            return Ok(());
+        }
+        cluster.merge(&self.deployment(), &json!({"spec": {"replicas": 0}})).await?;
+        let pods = pods(&self.options.namespace);
+        until("end of the webhook's pods", GONE, || async {
+            let left = cluster.list(&pods).await?.len();
+            Ok(if left == 0 { Look::Seen(()) } else { Look::NotYet(format!("{left} pods")) })
+        })
+        .await
+    }
+
+    /// Brings back what [`down`](Self::down) took.
+    pub(crate) async fn up(
+        &mut self,
+        cluster: &Cluster,
+        settings: &Settings,
+    ) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            return self.restart(settings);
+        }
+        cluster.merge(&self.deployment(), &json!({"spec": {"replicas": REPLICAS}})).await?;
+        self.rolled_out(cluster).await
+    }
+
+    /// The name that the API server verifies.
+    pub(crate) fn host(&self) -> String {
+        let Options { name, namespace, .. } = &self.options;
+        match &self.address {
+            Some((host, _)) => host.clone(),
+            None => format!("{name}.{namespace}.svc"),
+        }
+    }
+
+    /// Where replicas listen.
+    pub(crate) async fn listeners(&self, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+        if let Some((host, port)) = &self.address {
+            return Ok(vec![format!("{host}:{port}")]);
+        }
+        let all = cluster.list(&pods(&self.options.namespace)).await?;
+        Ok(all.iter().map(|pod| format!("{}:{PORT}", text(pod, "/status/podIP"))).collect())
+    }
+
+    /// Gives the webhook the certificate of another folder, as who renews a Secret does. Running
+    /// replicas take it in their own time.
+    pub(crate) async fn serve_pair(&self, cluster: &Cluster, folder: &Path) -> anyhow::Result<()> {
+        for file in ["tls.crt", "tls.key"] {
+            fs::copy(folder.join(file), self.certs().join(file))?;
+        }
+        match self.form {
+            Form::Service => self.apply_secret(cluster).await,
+            Form::Url => Ok(()),
+        }
+    }
+
+    /// Registers the webhook with the CAs of a file.
+    pub(crate) async fn trust(
+        &self,
+        cluster: &Cluster,
+        settings: &Settings,
+        ca: &Path,
+    ) -> anyhow::Result<()> {
+        for object in self.manifests(settings, ca).await? {
+            if object["kind"] == "MutatingWebhookConfiguration" {
+                cluster.apply(&object).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder of `ca.crt`, `tls.crt` and `tls.key`.
     pub(crate) fn certs(&self) -> std::path::PathBuf {
         self.folder.path().join("certs")
@@ -222,6 +299,12 @@ impl Installation {
     /// The path of the registration.
     pub(crate) fn registration(&self) -> String {
         format!("{REGISTRATIONS}/{}", self.options.name)
+    }
+
+    /// The name of the webhook in its registration, which is its label in metrics.
+    pub(crate) async fn webhook(&self, cluster: &Cluster) -> anyhow::Result<String> {
+        let registration = cluster.get(&self.registration()).await?;
+        Ok(text(&registration, "/webhooks/0/name").to_owned())
     }
 
     /// The last lines of the webhook's log: of the process, or of each of its pods.

@@ -4,10 +4,18 @@
 //! `--list`, `--test-threads`). [`settings`] has the variables, [`case`] tells how a case is
 //! written.
 //!
-//! What the suite asks of a cluster: an API server, whose user of `KUBECONFIG` may do anything,
-//! and ARC's controller not at work in the namespaces `e2e-*`. Nodes that cases may use bear the
-//! label `arc-rocm.dev/test-node`, `real` (a kubelet, AMD's device plugin or one like it) or
-//! `kwok`. What is not there leaves its cases skipped.
+//! What the suite asks of a cluster: an API server whose user of `KUBECONFIG` may do anything, and
+//! ARC's own controller, if there is one, not watching the namespaces `e2e-*` (its chart's
+//! `flags.watchSingleNamespace`): its part is played here. A node with a kubelet runs the webhook;
+//! without one it is a process of this machine. Nodes that runners may use bear the label
+//! `arc-rocm.dev/test-node`:
+//!
+//! - `real`: a kubelet, `amd.com/gpu` with a device node in `/dev/dri` for each, and the seed's
+//!   images, of which the runner's `run.sh` runs the script in `ARC_ROCM_TEST_JOB` with bash and
+//!   exits with its code, or waits for SIGTERM without one; `busybox` can be pulled in jobs;
+//! - `kwok`: it only says that its pods run.
+//!
+//! Both have `pytorch: "yes"`. What is not there leaves its cases skipped.
 
 #![expect(
     clippy::indexing_slicing,
@@ -19,8 +27,10 @@ mod capabilities;
 mod case;
 mod cases;
 mod cluster;
+mod generated;
 mod hook;
 mod install;
+mod metrics;
 mod normal;
 mod probe;
 mod program;
@@ -97,7 +107,10 @@ async fn open(settings: Settings) -> anyhow::Result<(World, Vec<String>)> {
     scene::sweep(&cluster).await?;
     let made = arc::access::install(&cluster).await?;
     let options = Options {
-        profiles: vec![("suite.yaml".to_owned(), PROFILES.to_owned())],
+        profiles: vec![
+            ("suite.yaml".to_owned(), PROFILES.to_owned()),
+            ("generated.yaml".to_owned(), generated::profiles()?),
+        ],
         ..Options::default()
     };
     let (form, host) = (capabilities.form, capabilities.host.as_deref());

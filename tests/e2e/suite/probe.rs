@@ -27,16 +27,21 @@ pub(crate) async fn dry_run(by: &Cluster, namespace: &str, pod: &Value) -> Resul
     by.create(&path, pod).await
 }
 
+/// A runner pod for dry runs, without an EphemeralRunner or an account of its own.
+pub(crate) fn runner_pod(namespace: &str) -> anyhow::Result<Value> {
+    let set = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")?
+        .edit(|runner| runner["spec"]["spec"]["serviceAccountName"] = json!("default"));
+    let mut runner = set.ephemeral_runner(namespace, "probe");
+    // An owner needs a uid; that there is none of it does not matter to a dry run.
+    runner["metadata"]["uid"] = json!("00000000-0000-4000-8000-000000000000");
+    Ok(pod::pod(&runner))
+}
+
 /// Waits until the API server calls the webhook for ARC's runner pods.
 pub(crate) async fn called(cluster: &Cluster) -> anyhow::Result<()> {
     make_namespace(cluster, NAMESPACE, &json!({})).await?;
     access::grant(cluster, NAMESPACE).await?;
-    let set = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")?
-        .edit(|runner| runner["spec"]["spec"]["serviceAccountName"] = json!("default"));
-    let mut runner = set.ephemeral_runner(NAMESPACE, "probe");
-    // An owner needs a uid; that there is none of it does not matter to a dry run.
-    runner["metadata"]["uid"] = json!("00000000-0000-4000-8000-000000000000");
-    let pod = pod::pod(&runner);
+    let pod = runner_pod(NAMESPACE)?;
     let arc = cluster.by(&access::user())?;
     until("the API server to call the webhook", SETTLED, || async {
         Ok(match dry_run(&arc, NAMESPACE, &pod).await {

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) form: Option<Form>,
     /// `ARC_ROCM_E2E_REQUIRE_ALL=1`: a case that the cluster cannot serve is a failure.
     pub(crate) require_all: bool,
+    /// `ARC_ROCM_E2E_GENERATED`: how many generated pods are tried; 2000 without.
+    pub(crate) generated: usize,
     /// `ARC_ROCM_E2E_REPORT`: where to write the table of cases and figures, as Markdown.
     pub(crate) report: Option<PathBuf>,
 }
@@ -53,6 +55,10 @@ impl Settings {
             host: env::var("ARC_ROCM_E2E_HOST").ok().filter(|host| !host.is_empty()),
             form,
             require_all: env::var("ARC_ROCM_E2E_REQUIRE_ALL").is_ok_and(|value| value == "1"),
+            generated: match env::var("ARC_ROCM_E2E_GENERATED") {
+                Ok(number) => number.parse().context("ARC_ROCM_E2E_GENERATED")?,
+                Err(_) => 2000,
+            },
             report: env::var_os("ARC_ROCM_E2E_REPORT").map(PathBuf::from),
         })
     }

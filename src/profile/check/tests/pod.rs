@@ -89,6 +89,10 @@ fn the_hosts_namespaces_do_not_go_with_a_user_namespace() {
                 ],
             ),
             (
+                "hostUsers: false, volumes: [{name: b, persistentVolumeClaim: {claimName: b}}], containers: [{name: runner, volumeDevices: [{name: b, devicePath: /dev/b}]}]",
+                &["5:3: spec.template.spec.hostUsers: cannot be false beside volumeDevices"],
+            ),
+            (
                 "hostUsers: false, initContainers: [{name: dind, image: a}]",
                 &[
                     "5:3: spec.template.spec.hostUsers: dockerd cannot run in a user namespace; take this out, or dind with dind.enabled: false",

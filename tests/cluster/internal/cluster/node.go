@@ -129,31 +129,37 @@ func podNetwork(network Network, data string) string {
 }
 
 func kubeletConfig(place Place, name string) (string, error) {
-	// Pods may have all of the machine: nothing is set aside and nothing evicted.
+	// Pods may have all of the machine: nothing is set aside and nothing evicted. An empty map is not
+	// encoded, and means the defaults, by which a machine with a full disk gets no pod at all.
 	evict := map[string]string{}
+	for _, signal := range []string{"imagefs.available", "imagefs.inodesFree", "memory.available", "nodefs.available", "nodefs.inodesFree"} {
+		evict[signal] = "0%"
+	}
+	var keepImages int32 = 100
 	off, on, empty := false, true, ""
 	var zero int32
 	config := kubeletconfig.KubeletConfiguration{
-		TypeMeta:                  metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
-		ContainerRuntimeEndpoint:  "unix://" + containerd,
-		PodLogsDir:                place.path("log", "pods"),
-		Authentication:            kubeletconfig.KubeletAuthentication{X509: kubeletconfig.KubeletX509Authentication{ClientCAFile: place.path("pki", "ca.crt")}, Anonymous: kubeletconfig.KubeletAnonymousAuthentication{Enabled: &off}, Webhook: kubeletconfig.KubeletWebhookAuthentication{Enabled: &on}},
-		CgroupDriver:              "cgroupfs",
-		CgroupRoot:                cgroupOf(name),
-		EnforceNodeAllocatable:    []string{"pods"},
-		EvictionHard:              evict,
-		FailCgroupV1:              &off,
-		FailSwapOn:                &off,
-		ResolverConfig:            &empty,
-		ReadOnlyPort:              zero,
-		HealthzPort:               &zero,
-		ClusterDomain:             "cluster.local",
-		KubeReserved:              map[string]string{},
-		MaxPods:                   110,
-		SyncFrequency:             metav1.Duration{Duration: syncFrequency},
-		NodeStatusUpdateFrequency: metav1.Duration{Duration: statusFrequency},
-		SerializeImagePulls:       &off,
-		ContainerLogMaxSize:       resource.NewQuantity(10<<20, resource.BinarySI).String(),
+		TypeMeta:                    metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
+		ContainerRuntimeEndpoint:    "unix://" + containerd,
+		PodLogsDir:                  place.path("log", "pods"),
+		Authentication:              kubeletconfig.KubeletAuthentication{X509: kubeletconfig.KubeletX509Authentication{ClientCAFile: place.path("pki", "ca.crt")}, Anonymous: kubeletconfig.KubeletAnonymousAuthentication{Enabled: &off}, Webhook: kubeletconfig.KubeletWebhookAuthentication{Enabled: &on}},
+		CgroupDriver:                "cgroupfs",
+		CgroupRoot:                  cgroupOf(name),
+		EnforceNodeAllocatable:      []string{"pods"},
+		EvictionHard:                evict,
+		ImageGCHighThresholdPercent: &keepImages,
+		FailCgroupV1:                &off,
+		FailSwapOn:                  &off,
+		ResolverConfig:              &empty,
+		ReadOnlyPort:                zero,
+		HealthzPort:                 &zero,
+		ClusterDomain:               "cluster.local",
+		KubeReserved:                map[string]string{},
+		MaxPods:                     110,
+		SyncFrequency:               metav1.Duration{Duration: syncFrequency},
+		NodeStatusUpdateFrequency:   metav1.Duration{Duration: statusFrequency},
+		SerializeImagePulls:         &off,
+		ContainerLogMaxSize:         resource.NewQuantity(10<<20, resource.BinarySI).String(),
 	}
 	text, err := yaml.Marshal(config)
 	return string(text), err

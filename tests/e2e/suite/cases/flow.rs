@@ -52,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         real(case("execution-flow", flow)),
         real(case("idle-runner-ends-in-order", idle)),
         real(case("a-runner-that-fails-is-made-again", fails)),
+        real(case("a-failed-init-container-is-a-failure", init_fails)),
         real(case("a-runner-that-fails-at-work-is-replaced", fails_at_work)),
         real(case("exit-code-7-stops-the-set", outdated)),
     ]
@@ -79,6 +80,23 @@ async fn completed(arc: &Controller, runner: &str) -> anyhow::Result<Value> {
     ensure!(terminated(&status["containerStatuses"], "runner") == Some(0), "{status:#}");
     ensure!(init(&pod, "init-dind-externals") == Some(0), "{status:#}");
     ensure!(init(&pod, "dind") == Some(0), "{status:#}");
+    // Externals, then dind, then the runner, and dind's end after the runner's. Text in this form
+    // is in the order of time.
+    let all = [&status["initContainerStatuses"], &status["containerStatuses"]];
+    let at = |container: &str, moment: &str| {
+        let statuses = all.iter().filter_map(|list| list.as_array()).flatten();
+        let mut named = statuses.filter(|status| status["name"] == container);
+        let moment = named.next().map(|status| text(&status["state"]["terminated"], moment));
+        moment.unwrap_or_default().to_owned()
+    };
+    let order = [
+        at("init-dind-externals", "/finishedAt"),
+        at("dind", "/startedAt"),
+        at("runner", "/startedAt"),
+        at("runner", "/finishedAt"),
+        at("dind", "/finishedAt"),
+    ];
+    ensure!(order.is_sorted() && order.iter().all(|at| !at.is_empty()), "{order:?}");
     Ok(pod)
 }
 
@@ -153,30 +171,45 @@ async fn idle(scene: &Scene) -> anyhow::Result<()> {
 /// A runner that ends with 1 and has no job: the pod is made again, of the same name, and patched
 /// again.
 async fn fails(scene: &Scene) -> anyhow::Result<()> {
-    let arc = scene.controller().await?;
     let set = on_real("small.fails.1")?.job("exit 1")?;
-    let runner = arc.scale(&set, 1).await?.remove(0);
-    let count = || arc.attempts(&runner).iter().filter(|attempt| attempt.result.is_ok()).count();
-    until("a second pod of the same name", LATER, || async {
-        Ok(match count() {
-            0 | 1 => Look::NotYet(format!("{} pods", count())),
-            _ => Look::Seen(()),
+    let failed = made_again(scene, &set).await?;
+    let exit = terminated(&failed["status"]["containerStatuses"], "runner");
+    ensure!(exit == Some(1), "{:#}", failed["status"]);
+    Ok(())
+}
+
+/// An init container of the author's that fails: ARC looks at those first.
+async fn init_fails(scene: &Scene) -> anyhow::Result<()> {
+    let set = on_real("small.init.1")?.edit(|runner| {
+        runner["spec"]["spec"]["initContainers"] =
+            json!([{"name": "broken", "image": "busybox:latest", "command": ["sh", "-c", "exit 3"]}]);
+    });
+    let failed = made_again(scene, &set).await?;
+    ensure!(init(&failed, "broken") == Some(3), "{:#}", failed["status"]);
+    let exit = terminated(&failed["status"]["containerStatuses"], "runner");
+    ensure!(exit.is_none(), "{:#}", failed["status"]);
+    Ok(())
+}
+
+/// Waits for a set's runner to fail and for its second pod; returns the first as it had failed.
+async fn made_again(scene: &Scene, set: &ScaleSet) -> anyhow::Result<Value> {
+    let arc = scene.controller().await?;
+    let runner = arc.scale(set, 1).await?.remove(0);
+    let pods = until("a second pod of the same name", LATER, || async {
+        let attempts = arc.attempts(&runner).into_iter();
+        let pods: Vec<Value> = attempts.filter_map(|attempt| attempt.result.ok()).collect();
+        Ok(if pods.len() > 1 {
+            Look::Seen(pods)
+        } else {
+            let last = arc.last_seen(&runner).map(|pod| pod["status"].to_string());
+            Look::NotYet(last.unwrap_or_else(|| "no pod".to_owned()))
         })
     })
     .await?;
-    for attempt in arc.attempts(&runner) {
-        if let Ok(pod) = &attempt.result {
-            ensure!(pod.pointer(STATUS).is_some(), "{pod:#}");
-        }
+    for pod in &pods {
+        ensure!(pod.pointer(STATUS).is_some(), "{pod:#}");
     }
-    let failed = arc.failed_pods();
-    let first = failed.first().context("no failed pod")?;
-    ensure!(
-        terminated(&first["status"]["containerStatuses"], "runner") == Some(1),
-        "{:#}",
-        first["status"]
-    );
-    Ok(())
+    arc.failed_pods().into_iter().next().context("no failed pod")
 }
 
 /// With a job, the EphemeralRunner itself goes, and the set makes another.

@@ -2,8 +2,12 @@
 
 mod fleet;
 mod flow;
+mod generated;
 mod honest;
 mod installed;
+mod latency;
+mod others;
+mod outages;
 mod reactions;
 mod seed;
 mod sets;
@@ -21,6 +25,10 @@ pub(crate) fn all() -> Vec<Case> {
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
+        others::cases(),
+        outages::cases(),
+        latency::cases(),
+        generated::cases(),
     ]
     .into_iter()
     .flatten()

@@ -2,6 +2,9 @@
 //!
 //! A case is a base and a list of small changes, each a function with a seed of its own: proptest
 //! shrinks a failure to the few changes that matter.
+//!
+//! The suite of `tests/e2e` includes this module too, so what it needs is beside it: `support` for
+//! captured reviews, `validity`.
 
 pub(crate) mod api_server;
 pub(crate) mod foreign;

@@ -223,6 +223,10 @@ fn pod_fields(spec: &Value, found: &mut Findings) {
         let both = flag("hostUsers") == Some(false) && flag(field) == Some(true);
         found.check(!both, || format!("hostUsers false with {field}"));
     }
+    let devices = containers(spec).any(|(_, one)| !items(&one["volumeDevices"]).is_empty());
+    found.check(!(flag("hostUsers") == Some(false) && devices), || {
+        "hostUsers false with volumeDevices".to_owned()
+    });
     found.check(
         !(flag("shareProcessNamespace") == Some(true) && flag("hostPID") == Some(true)),
         || "shareProcessNamespace with hostPID".to_owned(),

@@ -1,0 +1,250 @@
+//! Thousands of generated pods, each patched by the webhook, none refused because of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use arc_rocm::admission::Rules;
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    arc::{access, kinds::spec_of},
+    case::{Case, case},
+    cluster::{Cluster, Refused, text},
+    generated::{self, generate, validity},
+    probe::{STATUS, dry_run},
+    replay::{allow_account, patched, rules},
+    report::say,
+    scene::Scene,
+};
+
+/// Requests under way at a time.
+const AT_ONCE: usize = 12;
+/// The label that keeps the API server from calling the webhook.
+const OPT_OUT: &str = "arc-rocm.dev/inject";
+/// Of what is printed.
+const MOST: usize = 20;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case("generated-pods-are-patched-and-accepted", all)
+            .alone()
+            .within(Duration::from_mins(15)),
+    ]
+}
+
+/// What the API server makes of a pod, and our own copy of its validation.
+enum Found {
+    /// Patched by the webhook and accepted; also when patched here and sent with strict validation.
+    Accepted {
+        /// Whether the webhook has changed it.
+        patched: bool,
+        /// What our copy says against it all the same.
+        doubts: Vec<String>,
+    },
+    /// Refused without the webhook too.
+    Invalid {
+        /// The API server's reason, if our copy sees none.
+        missed: Option<String>,
+    },
+    /// Refused because of us.
+    Broken(String),
+}
+
+async fn all(scene: &Scene) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let profiles = generated::profiles()?;
+    let rules = rules(&profiles)?;
+    let reviews = generated::reviews(scene.world.settings.generated)?;
+    let count = reviews.len();
+    let pods = reviews.into_iter().enumerate().map(|(index, review)| pod(review, index, scene));
+    let pods: Vec<Value> = pods.collect();
+    prepare(scene, &pods).await?;
+    let arc = scene.cluster().by(&access::user())?;
+    let found: Vec<Found> = stream::iter(pods)
+        .map(|pod| look(&arc, &rules, pod, &scene.namespace))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+
+    let (mut accepted, mut changed, mut invalid) = (0, 0, 0);
+    let (mut broken, mut doubted, mut missed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    for one in found {
+        match one {
+            Found::Accepted { patched, doubts } => {
+                accepted += 1;
+                changed += usize::from(patched);
+                for doubt in doubts {
+                    *doubted.entry(doubt).or_insert(0) += 1;
+                }
+            }
+            Found::Invalid { missed: reason } => {
+                invalid += 1;
+                if let Some(reason) = reason {
+                    *missed.entry(reason).or_insert(0) += 1;
+                }
+            }
+            Found::Broken(why) => broken.push(why),
+        }
+    }
+    scene.figure(
+        &format!("{count} generated pods, {} generated profiles", generated::PROFILES),
+        &format!(
+            "{accepted} accepted ({changed} patched), {invalid} invalid by themselves, {} refused \
+             because of us; {:.0} s",
+            broken.len(),
+            start.elapsed().as_secs_f64()
+        ),
+    );
+    say(&listed("our own validation doubts, and the API server accepts", &doubted));
+    say(&listed("the API server refuses, and our own validation does not", &missed));
+    ensure!(broken.is_empty(), "{} pods, such as\n{}", broken.len(), shown(&broken));
+    // Otherwise the rule that leaves out invalid pods would hide what is asked here.
+    ensure!(accepted * 2 > count, "{accepted} of {count} pods are accepted");
+    ensure!(changed * 10 > accepted * 9, "{changed} of {accepted} pods are patched");
+    Ok(())
+}
+
+fn listed(what: &str, reasons: &BTreeMap<String, usize>) -> String {
+    let mut out = format!("{what}: {}", reasons.values().sum::<usize>());
+    for (reason, count) in reasons.iter().take(MOST) {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\n  {count} x {reason}");
+    }
+    out
+}
+
+fn shown(broken: &[String]) -> String {
+    broken.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// The pod as ARC's controller would send it, in the case's namespace and with a profile of its
+/// own choice. What no type knows is left out: strict validation refuses it, whoever wrote it.
+fn pod(mut review: Value, index: usize, scene: &Scene) -> Value {
+    let object = &mut review["request"]["object"];
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": object["metadata"].take(),
+        "spec": spec_of(object),
+    });
+    generate::each_object(&mut pod["spec"], &mut |object| {
+        if let Some(fields) = object.as_object_mut() {
+            fields.retain(|key, _| !key.starts_with("future"));
+        }
+    });
+    if !pod["metadata"]["annotations"].is_object() {
+        pod["metadata"]["annotations"] = json!({});
+    }
+    let profile = generated::name(index % generated::PROFILES);
+    pod["metadata"]["annotations"]["arc-rocm.dev/profile"] = json!(profile);
+    pod["metadata"]["namespace"] = json!(scene.namespace);
+    pod
+}
+
+/// What pods and profiles name, and what is not there would be refused for.
+async fn prepare(scene: &Scene, pods: &[Value]) -> anyhow::Result<()> {
+    access::grant(scene.cluster(), &scene.namespace).await?;
+    let accounts = pods.iter().map(|pod| text(pod, "/spec/serviceAccountName"));
+    for account in accounts.chain(["rocm"]).collect::<BTreeSet<_>>() {
+        allow_account(scene, account).await?;
+    }
+    for (name, preemption) in [("batch", "PreemptLowerPriority"), ("high", "Never")] {
+        scene
+            .apply(&json!({
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": name},
+                "value": 100,
+                "preemptionPolicy": preemption,
+            }))
+            .await?;
+    }
+    scene
+        .apply(&json!({
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": {"name": "kata"},
+            "handler": "kata",
+        }))
+        .await?;
+    Ok(())
+}
+
+async fn look(arc: &Cluster, rules: &Rules, pod: Value, namespace: &str) -> Found {
+    let refused = match dry_run(arc, namespace, &pod).await {
+        Ok(reply) => {
+            let here = match here(&pod, rules) {
+                Ok(here) => here,
+                Err(error) => return Found::Broken(format!("{error:#}: {pod}")),
+            };
+            return match dry_run(arc, namespace, &opted_out(&here)).await {
+                Ok(_) => Found::Accepted {
+                    patched: reply.object.pointer(STATUS).is_some(),
+                    doubts: validity::problems(&here).iter().map(|one| general(one)).collect(),
+                },
+                Err(refused) => Found::Broken(format!("strictly: {refused}\n{here}")),
+            };
+        }
+        Err(refused) => refused,
+    };
+    match dry_run(arc, namespace, &opted_out(&pod)).await {
+        Err(alone) if is_verdict(&alone) && is_verdict(&refused) => Found::Invalid {
+            missed: validity::problems(&pod).is_empty().then(|| general(&reason(&alone))),
+        },
+        Err(alone) => Found::Broken(format!("{refused}; without us {alone}\n{pod}")),
+        Ok(_) => Found::Broken(format!("{refused}\n{pod}")),
+    }
+}
+
+/// The pod as the webhook's own code patches it.
+fn here(pod: &Value, rules: &Rules) -> anyhow::Result<Value> {
+    let user = json!({"username": access::user().name});
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "generated",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "name": pod["metadata"]["name"],
+            "namespace": pod["metadata"]["namespace"],
+            "operation": "CREATE",
+            "userInfo": user,
+            "object": pod,
+            "dryRun": true,
+        },
+    });
+    patched(&review, rules)
+}
+
+fn opted_out(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    pod["metadata"]["labels"][OPT_OUT] = json!("false");
+    pod
+}
+
+/// A verdict on the pod, and not on the request.
+fn is_verdict(refused: &Refused) -> bool {
+    [400, 403, 422].contains(&refused.code)
+}
+
+/// Without the pod's name, which comes first.
+fn reason(refused: &Refused) -> String {
+    refused
+        .message
+        .split_once(" is invalid: ")
+        .map_or_else(|| refused.message.clone(), |(_, why)| why.to_owned())
+}
+
+/// Without numbers and what is quoted, so that equal reasons are equal.
+fn general(reason: &str) -> String {
+    let parts = reason.split('"').enumerate();
+    let quoted = parts.map(|(index, part)| if index % 2 == 0 { part } else { "..." });
+    let text = quoted.collect::<Vec<_>>().join("\"");
+    text.chars().map(|char| if char.is_ascii_digit() { 'N' } else { char }).take(240).collect()
+}

@@ -1,0 +1,182 @@
+//! What we cost, by the API server's own metrics, beside a policy that runs inside of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    arc::access,
+    case::{Case, case},
+    cluster::{Cluster, pods},
+    metrics::Histogram,
+    probe::{self, STATUS},
+    report::Sample,
+    scene::Scene,
+    wait::{Look, until},
+};
+
+/// Pods created, in batches that are deleted again.
+const PODS: usize = 2000;
+const BATCH: usize = 250;
+/// Creations under way at a time: ARC's controller has 2 by default, per scale set controller.
+const AT_ONCE: usize = 2;
+const SOON: Duration = Duration::from_mins(1);
+
+/// What the policy sets, and how it is known to.
+const LABEL: &str = "e2e-policy";
+const GROUP: &str = "/apis/admissionregistration.k8s.io";
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![case("admission-latency", latency).alone().within(Duration::from_mins(10))]
+}
+
+async fn latency(scene: &Scene) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    access::grant(cluster, &scene.namespace).await?;
+    let arc = cluster.by(&access::user())?;
+    let policy = policy(scene).await?;
+    if let Some(version) = &policy {
+        until("the policy to be at work", SOON, || async {
+            let pod = probe::runner_pod(&scene.namespace)?;
+            let reply = probe::dry_run(&arc, &scene.namespace, &pod).await?;
+            let labels = &reply.object["metadata"]["labels"];
+            Ok(if labels[LABEL] == "yes" {
+                Look::Seen(())
+            } else {
+                Look::NotYet(labels.to_string())
+            })
+        })
+        .await
+        .with_context(|| format!("MutatingAdmissionPolicy {version}"))?;
+    }
+
+    let before = metrics(cluster).await?;
+    let mut took = Vec::new();
+    for batch in 0..PODS.div_ceil(BATCH) {
+        took.extend(create(scene, &arc, batch, policy.is_some()).await?);
+        cluster.delete(&format!("{}?gracePeriodSeconds=0", pods(&scene.namespace))).await?;
+    }
+    let after = metrics(cluster).await?;
+
+    let name = scene.world.installation.lock().await.webhook(cluster).await?;
+    let of = |metric: &str, labels: &[&str]| {
+        Histogram::read(&after, metric, labels).since(&Histogram::read(&before, metric, labels))
+    };
+    let webhook = of(
+        "apiserver_admission_webhook_admission_duration_seconds",
+        &[&format!("name=\"{name}\"")],
+    );
+    ensure!(webhook.count() >= 2000.0, "{webhook}");
+    scene.figure("admission by the webhook, as the API server measures it", &webhook.to_string());
+    if let Some(version) = &policy {
+        let labels = [format!("policy=\"{}\"", scene.namespace)];
+        let policy =
+            of("apiserver_mutating_admission_policy_check_duration_seconds", &[labels[0].as_str()]);
+        ensure!(policy.count() >= 2000.0, "{policy}");
+        let what = format!("a MutatingAdmissionPolicy ({version}) that sets one label, same pods");
+        scene.figure(&what, &policy.to_string());
+    } else {
+        scene.figure("a MutatingAdmissionPolicy that sets one label", "not served by this version");
+    }
+    // All that the API server does around both, in the same metric: matching, encoding, patching.
+    for plugin in ["MutatingAdmissionWebhook", "MutatingAdmissionPolicy"] {
+        let labels = [format!("name=\"{plugin}\""), "operation=\"CREATE\"".to_owned()];
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let whole = of("apiserver_admission_controller_admission_duration_seconds", &labels);
+        scene.figure(&format!("the admission plugin {plugin} as a whole"), &whole.to_string());
+    }
+    let took = Sample::of(took);
+    scene.figure(
+        &format!("creation of a pod, as a client sees it, {AT_ONCE} at once"),
+        &took.to_string(),
+    );
+    Ok(())
+}
+
+/// Creates a batch of runner pods; how long each took. No scheduler takes them.
+async fn create(
+    scene: &Scene,
+    arc: &Cluster,
+    batch: usize,
+    with_policy: bool,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut pod = probe::runner_pod(&scene.namespace)?;
+    pod["spec"]["schedulerName"] = json!("e2e-none");
+    let path = pods(&scene.namespace);
+    stream::iter(0..BATCH.min(PODS - batch * BATCH))
+        .map(|index| {
+            let (mut pod, path) = (pod.clone(), &path);
+            pod["metadata"]["name"] = json!(format!("latency-{batch}-{index}"));
+            async move {
+                let start = Instant::now();
+                let stored = arc.create(path, &pod).await?.object;
+                let took = start.elapsed();
+                ensure!(stored.pointer(STATUS).is_some(), "{stored:#}");
+                ensure!(!with_policy || stored["metadata"]["labels"][LABEL] == "yes", "{stored:#}");
+                Ok(took)
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+async fn metrics(cluster: &Cluster) -> anyhow::Result<String> {
+    let reply = cluster.call(Method::GET, "/metrics", "text/plain", Vec::new()).await?;
+    Ok(reply.object.as_str().context("/metrics is no text")?.to_owned())
+}
+
+/// A policy for the pods of the case's namespace, in the newest version that is served.
+async fn policy(scene: &Scene) -> anyhow::Result<Option<String>> {
+    let mut served = None;
+    for version in ["v1", "v1beta1", "v1alpha1"] {
+        let resources = scene.cluster().find(&format!("{GROUP}/{version}")).await?;
+        let resources = resources.unwrap_or_default();
+        let mut names = resources["resources"].as_array().into_iter().flatten();
+        if names.any(|resource| resource["name"] == "mutatingadmissionpolicies") {
+            served = Some(version);
+            break;
+        }
+    }
+    let Some(version) = served else { return Ok(None) };
+    let object = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": format!("admissionregistration.k8s.io/{version}"),
+            "kind": kind,
+            "metadata": {"name": scene.namespace},
+            "spec": spec,
+        })
+    };
+    let namespace = json!({"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}});
+    let expression =
+        format!(r#"Object{{metadata: Object.metadata{{labels: {{"{LABEL}": "yes"}}}}}}"#);
+    scene
+        .apply(&object(
+            "MutatingAdmissionPolicy",
+            json!({
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "matchConstraints": {
+                    "namespaceSelector": namespace,
+                    "resourceRules": [{
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["pods"],
+                    }],
+                },
+                "mutations": [{
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": expression},
+                }],
+            }),
+        ))
+        .await?;
+    scene
+        .apply(&object("MutatingAdmissionPolicyBinding", json!({"policyName": scene.namespace})))
+        .await?;
+    Ok(Some(version.to_owned()))
+}
