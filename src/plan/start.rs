@@ -90,12 +90,23 @@ impl<'p> Planner<'p> {
     /// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by
     /// themselves, because Kubernetes appends them to the command.
     fn wrapped(&self, start: &Start, line: Vec<Value>) -> Vec<Value> {
-        let Start { group_add, wait_for_docker, docker_config } = start;
+        let Start { group_add, rocr_indices, cpuset, wait_for_docker, docker_config } = start;
         let wait = if self.has_docker() { *wait_for_docker } else { 0 };
         let mut command: Vec<Value> =
             vec![json!("/bin/sh"), json!("-c"), json!(scripts::START), json!(START_NAME)];
         command.push(format!("--gpus={}", self.runner_gpus()).into());
-        command.extend(group_add.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
+        match group_add {
+            Some(gids) => {
+                command.extend(gids.iter().map(|gid| Value::from(format!("--group-add={gid}"))));
+            }
+            None => command.push("--group-add=nodes".into()),
+        }
+        if *rocr_indices {
+            command.push("--rocr-indices".into());
+        }
+        if *cpuset {
+            command.push("--cpuset".into());
+        }
         command.push(format!("--wait-for-docker={wait}").into());
         if *docker_config && self.has_docker() {
             let file = format!("{REGISTRY_CREDENTIALS_PATH}/{REGISTRY_CREDENTIALS_FILE}");

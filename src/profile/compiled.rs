@@ -12,7 +12,7 @@ use super::{
     expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
     layer::{self, Nulls},
     normal,
-    spec::{KubernetesMode, RunnerProfileSpec},
+    spec::{Isolation, KubernetesMode, RunnerProfileSpec},
     template::{DIND, Gpu, INIT_EXTERNALS, RUNNER, Start, Template, name_of},
 };
 use crate::{
@@ -243,7 +243,9 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
         .unwrap_or_default();
     let start =
         spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
-            group_add: start.group_add.clone().or_else(|| spec.groups.clone()).unwrap_or_default(),
+            group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
+            rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,
+            cpuset: start.cpuset == Some(true),
             wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
             docker_config: spec
                 .dind

@@ -21,6 +21,8 @@ pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
 /// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
 /// this path built in).
 const PODINFO_PATH: &str = "/etc/podinfo";
+/// The variable from which jobs take their number of threads (rocm-contracts, section 1).
+const CPU_VARIABLE: &str = "KUBE_CPU_REQUEST";
 /// Its volume.
 pub(super) const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
 /// As long as ARC's own chart lets a runner wait for Docker.
@@ -79,6 +81,11 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     if is_started(start.as_ref()) {
         parts.volumes.push(json!({"name": PODINFO_VOLUME, "emptyDir": {}}));
         parts.runner_mounts.push(json!({"name": PODINFO_VOLUME, "mountPath": PODINFO_PATH}));
+        // Whole CPUs, rounded up: jobs cut a fraction off, and 0.5 would become no thread at all.
+        let request = json!({"resource": "requests.cpu", "divisor": "1"});
+        parts
+            .runner_env
+            .push(json!({"name": CPU_VARIABLE, "valueFrom": {"resourceFieldRef": request}}));
     }
     if let Some(runner) = runner {
         if let Some(image) = &runner.image {

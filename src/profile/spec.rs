@@ -215,12 +215,29 @@ pub struct RegistryCredentials {
 pub struct Start {
     /// `false` takes an inherited wrapper away.
     pub enabled: Option<bool>,
-    /// The `--group-add` flags of gha-render-devices. Default: `groups`.
+    /// The `--group-add` flags of gha-render-devices. Default: `groups`, and without those the
+    /// GIDs that the container's render nodes have.
     pub group_add: Option<Vec<i64>>,
+    /// What gha-gpu-isolation-settings says. Default `RocrIndices`.
+    pub isolation: Option<Isolation>,
+    /// Whether gha-render-devices and gha-docker-cpu-flags also name the CPUs that the runner's
+    /// cpuset has. Default `false`.
+    pub cpuset: Option<bool>,
     /// How long to wait for Docker before the runner fails, in seconds; 0 does not wait.
     /// Default 120.
     #[schemars(range(min = 0, max = 3600))]
     pub wait_for_docker_seconds: Option<u32>,
+}
+
+/// How a job's container that has all of /dev/dri learns which GPUs are its own.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Isolation {
+    /// `ROCR_VISIBLE_DEVICES` with the GPUs' indices among all of the node: for containers with
+    /// `--device /dev/dri`. One that has its own devices only counts from 0, and must not get it.
+    #[default]
+    RocrIndices,
+    /// Nothing, in an empty file: for jobs that pass the file on beside their own devices.
+    Empty,
 }
 
 /// A volume mounted at the same path in runner and dind: exactly one source.

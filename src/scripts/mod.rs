@@ -12,10 +12,16 @@
 /// |---|---|
 /// | `--gpus=N` | GPUs the container asked for; fewer usable render nodes end the script with 1 |
 /// | `--group-add=GID` | first words of `gha-render-devices`, may be given several times |
+/// | `--group-add=nodes` | the same with the GIDs that the render nodes have |
+/// | `--rocr-indices` | `ROCR_VISIBLE_DEVICES` in `gha-gpu-isolation-settings`, from KFD's topology |
+/// | `--cpuset` | the runner's own cpuset in `gha-render-devices` and `gha-docker-cpu-flags` |
 /// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait |
 /// | `--docker-config=FILE` | registry credentials, copied to the docker CLI's own file if it has none |
 /// | `--podinfo=DIR` | where the `gha-*` files go, `/etc/podinfo` unless given |
-/// | `--root=DIR` | what stands before `/dev/dri` when looking for render nodes, for tests |
+/// | `--root=DIR` | what stands before `/dev`, `/etc/group`, `/proc` and `/sys`, for tests |
+///
+/// Of the environment it reads `KUBE_CPU_REQUEST`, a number of CPUs, and takes it away where it is 0;
+/// `ROCR_VISIBLE_DEVICES`, beside which it writes no other; `DOCKER_CONFIG` and `HOME`.
 ///
 /// Any other option is reported and ignored. The script never ends with 7, which ARC would take
 /// for a deprecated runner; the command's own exit code is the container's.

@@ -16,5 +16,6 @@ mod invalid_pods;
 mod memo;
 mod names;
 mod properties;
+mod start;
 mod support;
 mod validity;

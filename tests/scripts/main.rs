@@ -14,6 +14,8 @@
 mod world;
 
 mod consumers;
+mod devices;
 mod dind;
+mod environment;
 mod start;
 mod text;

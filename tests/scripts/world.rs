@@ -110,6 +110,18 @@ pub(crate) fn can_unshare(flags: &[&str]) -> bool {
     able
 }
 
+/// A node of KFD's topology.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kfd {
+    Cpu,
+    Gpu {
+        minor: u32,
+        unique_id: u64,
+    },
+    /// Another container's GPU: reading its files gives EPERM.
+    Refused,
+}
+
 /// The directory. All that runs in it finds only the tools named at its making, and `program`s.
 pub(crate) struct World {
     dir: TempDir,
@@ -179,6 +191,20 @@ impl World {
         }
     }
 
+    /// A node that everybody may open, of this group where the tests may say so. Returns its GID.
+    pub(crate) fn node_of_group(&self, name: &str, gid: u32) -> u32 {
+        let node = format!("dev/dri/{name}");
+        self.nodes(&[name]);
+        if is_root() {
+            chown(self.path(&node), None, Some(gid)).unwrap();
+        }
+        fs::metadata(self.path(&node)).unwrap().gid()
+    }
+
+    pub(crate) fn folder(&self, path: &str) {
+        fs::create_dir_all(self.path(path)).unwrap();
+    }
+
     /// A render node as udev makes it, of a group that the runner is not in. Returns its GID.
     pub(crate) fn closed_node(&self, name: &str) -> u32 {
         let node = format!("dev/dri/{name}");
@@ -188,6 +214,33 @@ impl World {
         }
         self.chmod(&node, if is_root() { 0o660 } else { 0 });
         fs::metadata(self.path(&node)).unwrap().gid()
+    }
+
+    /// KFD's topology, one folder per node in the order given.
+    pub(crate) fn kfd(&self, nodes: &[Kfd]) {
+        for (number, node) in nodes.iter().enumerate() {
+            let dir = format!("sys/class/kfd/kfd/topology/nodes/{number}");
+            fs::create_dir_all(self.path(&dir)).unwrap();
+            let (id, minor, unique) = match node {
+                Kfd::Cpu => (0, 0, 0),
+                Kfd::Gpu { minor, unique_id } => (4096 + number, *minor, *unique_id),
+                // A folder cannot be read as a file, not even by root: opened, then refused.
+                Kfd::Refused => {
+                    fs::create_dir_all(self.path(&format!("{dir}/gpu_id"))).unwrap();
+                    fs::create_dir_all(self.path(&format!("{dir}/properties"))).unwrap();
+                    continue;
+                }
+            };
+            self.write(&format!("{dir}/gpu_id"), &format!("{id}\n"));
+            self.write(
+                &format!("{dir}/properties"),
+                &format!(
+                    "cpu_cores_count 0\nsimd_count 1216\ngfx_target_version 90402\n\
+                     location_id 1280\ndomain 0\ndrm_render_minor {minor}\nhive_id 1\n\
+                     unique_id {unique}\nnum_xcc 8\n"
+                ),
+            );
+        }
     }
 
     /// Puts a program into PATH that notes its call, then does `body`.

@@ -157,6 +157,7 @@ fn start(spec: &mut Value, dice: &mut Dice) {
     spec["start"] = dice.pick(&[
         json!({"enabled": false}),
         json!({"groupAdd": [44, 110], "waitForDockerSeconds": 0}),
+        json!({"isolation": "Empty", "cpuset": true}),
         json!({}),
     ]);
 }

@@ -1,0 +1,114 @@
+//! What a profile's `start` becomes in the runner: the wrapper's options and its environment
+//! (issue 7).
+
+use serde_json::{Value, json};
+
+use crate::support::{Answered, ask, review, rules, with_pod};
+
+/// The plain runner's answer to a profile that extends the built-in one by `spec`.
+fn answered(spec: &str, change: impl FnOnce(&mut Value)) -> Answered {
+    let text = format!(
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: ours}}\n\
+         spec: {{extends: rocm, match: {{}}, {spec}}}\n"
+    );
+    let mut review = review("plain");
+    change(review.pointer_mut("/request/object/spec/containers/0").unwrap());
+    let rules = rules(&text);
+    let answered = ask(&review, &rules);
+    let again = ask(&with_pod(&review, answered.pod.clone()), &rules);
+    assert_eq!(again.patch, json!([]), "a second pass must find nothing to do");
+    answered
+}
+
+/// The words between the script's name and the runner's command.
+fn options(spec: &str) -> Vec<String> {
+    let answered = answered(spec, |_| {});
+    let command = answered.pod["spec"]["containers"][0]["command"].as_array().unwrap();
+    let words = command.iter().skip(4).map(|word| word.as_str().unwrap().to_owned());
+    words.take_while(|word| word != "--").collect()
+}
+
+fn variable<'a>(answered: &'a Answered, name: &str) -> &'a Value {
+    let env = answered.pod["spec"]["containers"][0]["env"].as_array().unwrap();
+    let mut found = env.iter().filter(|variable| variable["name"] == name);
+    let first = found.next().unwrap_or(&Value::Null);
+    assert_eq!(found.next(), None, "{name} is there twice");
+    first
+}
+
+#[test]
+fn the_groups_are_passed_on_and_found_on_the_nodes_where_none_are_written() {
+    for (spec, flags) in [
+        ("start: {}", &["--group-add=110"][..]),
+        ("groups: [109, 44]", &["--group-add=109", "--group-add=44"]),
+        ("start: {groupAdd: [993]}", &["--group-add=993"]),
+        ("start: {groupAdd: []}", &[]),
+        ("groups: null", &["--group-add=nodes"]),
+        ("groups: null, start: {groupAdd: [993]}", &["--group-add=993"]),
+    ] {
+        let words = options(spec);
+        let found: Vec<_> = words.iter().filter(|word| word.starts_with("--group-add")).collect();
+        assert_eq!(found, flags, "{spec}");
+    }
+}
+
+#[test]
+fn isolation_and_cpuset_are_the_wrappers_options() {
+    let usual = ["--gpus=2", "--group-add=110", "--rocr-indices", "--wait-for-docker=120"];
+    assert_eq!(options("start: {}"), usual);
+    assert_eq!(options("start: {isolation: RocrIndices, cpuset: false}"), usual);
+    assert_eq!(
+        options("start: {isolation: Empty}"),
+        ["--gpus=2", "--group-add=110", "--wait-for-docker=120"]
+    );
+    assert_eq!(
+        options("start: {cpuset: true}"),
+        ["--gpus=2", "--group-add=110", "--rocr-indices", "--cpuset", "--wait-for-docker=120"]
+    );
+}
+
+#[test]
+fn the_cpu_request_is_a_variable_of_the_runner_and_the_gpus_are_not() {
+    let answered = answered("start: {}", |_| {});
+    let reference = json!({"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1"}});
+    assert_eq!(
+        variable(&answered, "KUBE_CPU_REQUEST"),
+        &json!({"name": "KUBE_CPU_REQUEST", "valueFrom": reference})
+    );
+    assert_eq!(variable(&answered, "ROCR_VISIBLE_DEVICES"), &Value::Null);
+    assert_eq!(answered.warnings(), [""; 0]);
+}
+
+#[test]
+fn without_the_wrapper_there_is_no_such_variable() {
+    let answered = answered("start: {enabled: false}", |_| {});
+    assert_eq!(variable(&answered, "KUBE_CPU_REQUEST"), &Value::Null);
+    assert_ne!(variable(&answered, "POD_NAME"), &Value::Null);
+}
+
+#[test]
+fn the_authors_variables_of_these_names_stay() {
+    let own = json!([
+        {"name": "KUBE_CPU_REQUEST", "value": "11.5"},
+        {"name": "POD_NAME", "value": "mine"},
+        {"name": "NODE_NAME", "value": "mine"},
+    ]);
+    let answered = answered("start: {}", |runner| runner["env"] = own.clone());
+    for own in own.as_array().unwrap() {
+        assert_eq!(variable(&answered, own["name"].as_str().unwrap()), own);
+    }
+    assert_eq!(answered.warnings().len(), 3, "{:?}", answered.warnings());
+    for name in ["KUBE_CPU_REQUEST", "POD_NAME", "NODE_NAME"] {
+        let warned = format!("arc-rocm: spec.containers[runner].env[{name}]: the pod's own value");
+        assert!(answered.warnings().iter().any(|warning| warning.starts_with(&warned)), "{name}");
+    }
+}
+
+#[test]
+fn a_profiles_own_variable_takes_the_place_of_ours() {
+    let answered = answered("runner: {env: [{name: KUBE_CPU_REQUEST, value: '8'}]}", |_| {});
+    assert_eq!(
+        variable(&answered, "KUBE_CPU_REQUEST"),
+        &json!({"name": "KUBE_CPU_REQUEST", "value": "8"})
+    );
+}
