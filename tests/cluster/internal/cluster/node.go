@@ -129,8 +129,14 @@ func podNetwork(network Network, data string) string {
 }
 
 func kubeletConfig(place Place, name string) (string, error) {
-	// Pods may have all of the machine: nothing is set aside and nothing evicted.
+	// Pods may have all of the machine: nothing is set aside and nothing evicted. 0% turns a signal
+	// off; an empty map is left out of the file, and the kubelet then evicts at 10% of free disk.
 	evict := map[string]string{}
+	for _, signal := range []string{
+		"memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree",
+	} {
+		evict[signal] = "0%"
+	}
 	off, on, empty := false, true, ""
 	var zero int32
 	config := kubeletconfig.KubeletConfiguration{
