@@ -3,15 +3,20 @@
 use serde_json::Value;
 
 use super::{
-    Code, Conflict, Place, Planner, Winner, all_containers, canonical, covers::covers, list, text,
-    volumes,
+    Code, Conflict, Place, Planner, Reason, Winner, all_containers, canonical,
+    covers::covers,
+    list,
+    merge::{Owner, is_default},
+    text, volumes,
 };
 use crate::{
+    patch::Step,
     pod::Json,
     profile::template::{
         DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
         name_of,
     },
+    scripts,
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
@@ -33,6 +38,13 @@ const IDENTITY: [&str; 12] = [
     "startupProbe",
     "workingDir",
 ];
+
+/// From SIGTERM to SIGKILL for a pod with our dind (`docs/profiles.md`, "How a pod ends"). The
+/// kubelet stops a sidecar when the containers have ended, and gives it what is left: of
+/// Kubernetes' 30 s that is too little after a job that had to be cancelled.
+const GRACE_SECONDS: u32 = 90;
+/// The pod's field for it.
+const GRACE: &str = "terminationGracePeriodSeconds";
 
 /// Shells that take a script after `-c`.
 const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
@@ -230,6 +242,22 @@ pub fn is_kubernetes_mode(runner: &Json<'_>) -> bool {
 }
 
 impl<'p> Planner<'p> {
+    /// Raises the grace of a pod whose dind needs it and where neither the author nor the profile
+    /// says another. Another dind may know nothing of SIGTERM, and would only be waited for longer.
+    pub(super) fn grace(&mut self) {
+        let is_ours = matches!(self.docker, Docker::Ours)
+            && self.template.dind().is_some_and(|dind| {
+                list(dind, "command").iter().any(|word| word == scripts::DIND_NAME)
+            });
+        let wanted = Value::from(GRACE_SECONDS);
+        if is_ours
+            && !self.template.spec.contains_key(GRACE)
+            && self.spec.get(GRACE).is_none_or(|there| is_default(Owner::Pod, GRACE, there))
+        {
+            self.edits.set(&[Step::Key("spec"), Step::Key(GRACE)], wanted, Reason::Dind);
+        }
+    }
+
     /// Whether the container at `place` is a dind container that the author wrote.
     pub(super) fn is_own_dind(&self, place: Place<'_>) -> bool {
         matches!(self.docker, Docker::Own(own) if own.list == place.list && own.index == place.index)

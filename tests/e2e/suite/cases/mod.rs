@@ -7,6 +7,7 @@ mod installed;
 mod reactions;
 mod seed;
 mod sets;
+mod shutdown;
 mod stored;
 
 use crate::case::Case;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Case> {
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
+        shutdown::cases(),
     ]
     .into_iter()
     .flatten()
