@@ -39,7 +39,7 @@ const IDENTITY: [&str; 12] = [
     "workingDir",
 ];
 
-/// From SIGTERM to SIGKILL for a pod with our dind (`docs/profiles.md`, "How a pod ends"). The
+/// From SIGTERM to SIGKILL for a pod with our dind (`docs/profiles.md`, "How a pod starts and ends"). The
 /// kubelet stops a sidecar when the containers have ended, and gives it what is left: of
 /// Kubernetes' 30 s that is too little after a job that had to be cancelled.
 const GRACE_SECONDS: u32 = 90;

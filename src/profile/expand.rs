@@ -1,6 +1,7 @@
 //! The short forms, written out as the PodTemplateSpec that they stand for.
 
 mod dind;
+mod hooks;
 
 use serde_json::{Map, Value, json};
 
@@ -51,6 +52,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         runner,
         dind,
         start,
+        job_hooks,
         shared_volumes,
         template: _,
     } = spec;
@@ -79,6 +81,9 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     if is_started(start.as_ref()) {
         parts.volumes.push(json!({"name": PODINFO_VOLUME, "emptyDir": {}}));
         parts.runner_mounts.push(json!({"name": PODINFO_VOLUME, "mountPath": PODINFO_PATH}));
+    }
+    if let Some(hooks) = job_hooks.as_ref().filter(|hooks| hooks.enabled != Some(false)) {
+        parts.hooks(hooks);
     }
     if let Some(runner) = runner {
         if let Some(image) = &runner.image {

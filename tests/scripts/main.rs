@@ -1,4 +1,4 @@
-//! Runs the two embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
+//! Runs the embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
 //!
 //! Needs dash, busybox, bash, shellcheck, setpriv and unshare; a missing one fails the tests.
 
@@ -15,5 +15,6 @@ mod world;
 
 mod consumers;
 mod dind;
+mod hooks;
 mod start;
 mod text;

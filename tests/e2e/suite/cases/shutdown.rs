@@ -23,7 +23,7 @@ use crate::{
 /// Pulling and unpacking images, here and in a nested dockerd, on a machine that is busy.
 const LATER: Duration = Duration::from_mins(4);
 /// The longest grace period of a pod of ours, and some time for the kubelet.
-const ENDING: Duration = Duration::from_secs(120);
+const ENDING: Duration = Duration::from_mins(2);
 /// All steps of `dind.sh` together, which come after the runner's end, and some for the kubelet.
 const DIND_ENDS: Duration = Duration::from_secs(35);
 
@@ -43,6 +43,7 @@ pub(crate) fn cases() -> Vec<Case> {
         real(case("pod-without-dockerd-is-noticed", killed)),
         real(case("pod-with-dockerd-never-up-is-noticed", never_up)),
         real(case("pod-limits-bind-containers", limits)),
+        real(case("pod-has-job-hooks", hooks)),
     ]
 }
 
@@ -337,5 +338,23 @@ async fn limits(scene: &Scene) -> anyhow::Result<()> {
     ensure!(said.lines().any(|line| line == "status 137"), "{said}");
     ensure!(terminated(&pod["status"]["containerStatuses"], "runner") == Some(0), "{pod:#}");
     ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+    Ok(())
+}
+
+/// The hooks are where their variables say, and do what the runner would have them do: the job runs
+/// them as it does.
+async fn hooks(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let job = r#"
+        bash -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+        docker run -d --name left busybox:latest sleep 1000
+        bash -e "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+        test -z "$(docker ps -q)""#;
+    let set = on_real("hooks.job.1")?.job(job)?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let end = arc.ended(&runner, LATER).await?;
+    ensure!(end == End::Succeeded, "{end:?}");
+    let pod = arc.pod_is(&runner, "to have ended", ENDING, has_ended).await?;
+    ensure!(init(&pod, "init-job-hooks") == Some(0), "{:#}", pod["status"]);
     Ok(())
 }

@@ -98,9 +98,9 @@ async fn injected(scene: &Scene) -> anyhow::Result<()> {
         let runner = arc.scale(&set, 1).await?.remove(0);
         let stored = arc.stored(&runner, SOON).await?;
         let path = format!("{}/{runner}", runners(&scene.namespace));
-        let sent = pod::pod(&scene.cluster().get(&path).await?);
+        let plain = pod::pod(&scene.cluster().get(&path).await?);
         let arguments = ["inject", "-f", "-", "-o", "json", "--profiles", &profiles];
-        let printed = program::run(settings, &arguments, sent.to_string().as_bytes()).await?;
+        let printed = program::run(settings, &arguments, plain.to_string().as_bytes()).await?;
         let mut printed: Value = serde_json::from_str(&printed)?;
         printed["metadata"]["name"] = json!(format!("{runner}-offline"));
         let mut offline = accepted(scene, &printed).await?;
