@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     patch::Step,
-    profile::template::{DIND, GID_VARIABLE, INIT_EXTERNALS, RUNNER, name_of},
+    profile::template::{DIND, GID_VARIABLE, HAS_RUNNERS_IMAGE, INIT_EXTERNALS, RUNNER, name_of},
 };
 
 /// The image that ARC's charts fill in; whatever its tag, nobody counts as having written it.
@@ -128,10 +128,10 @@ impl<'p> Planner<'p> {
         }
     }
 
-    /// As [`Planner::adapted`]; the externals are copied from the image that the runner has.
+    /// As [`Planner::adapted`]; those that need the runner's image get the one it ends up with.
     fn adapted_with_image(&self, wanted: &'p Value) -> Cow<'p, Value> {
         let mut adapted = self.adapted(wanted);
-        if name_of(wanted) == INIT_EXTERNALS && wanted.get("image").is_none() {
+        if HAS_RUNNERS_IMAGE.contains(&name_of(wanted)) && wanted.get("image").is_none() {
             let (image, policy) = self.runner_image();
             if let Value::Object(members) = adapted.to_mut() {
                 members.insert("image".into(), image.into());

@@ -3,22 +3,28 @@
 use serde_json::Value;
 
 use super::{
-    Code, Conflict, Place, Planner, Winner, all_containers, canonical, covers::covers, list, text,
-    volumes,
+    Code, Conflict, Place, Planner, Reason, Winner, all_containers, canonical,
+    covers::covers,
+    list,
+    merge::{Owner, is_default},
+    text, volumes,
 };
 use crate::{
+    patch::Step,
     pod::Json,
     profile::template::{
         DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
         name_of,
     },
+    scripts,
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
 const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The environment variable by which ARC's kubernetes modes are known.
 const CONTAINER_HOOKS: &str = "ACTIONS_RUNNER_CONTAINER_HOOKS";
-/// The fields that make a dind container what it is; an author's own keeps all of them.
+/// The fields that make a dind container what it is; an author's own keeps all of them. The last one
+/// is what the template may give to an init container of its own name that has none.
 const IDENTITY: [&str; 12] = [
     "args",
     "command",
@@ -27,12 +33,19 @@ const IDENTITY: [&str; 12] = [
     "lifecycle",
     "livenessProbe",
     "readinessProbe",
-    "restartPolicy",
     "restartPolicyRules",
     "securityContext",
     "startupProbe",
     "workingDir",
+    "restartPolicy",
 ];
+
+/// From SIGTERM to SIGKILL for a pod with our dind (`docs/profiles.md`, "How a pod starts and ends"). The
+/// kubelet stops a sidecar when the containers have ended, and gives it what is left: of
+/// Kubernetes' 30 s that is too little after a job that had to be cancelled.
+const GRACE_SECONDS: u32 = 90;
+/// The pod's field for it.
+const GRACE: &str = "terminationGracePeriodSeconds";
 
 /// Shells that take a script after `-c`.
 const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
@@ -70,7 +83,8 @@ impl<'p> Docker<'p> {
         }
         // The externals are copied from the runner's image, whatever that is called.
         let is_own = |place: &Place<'_>| {
-            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name")) && is_dind(place)
+            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name"))
+                && is_dind(place, template)
         };
         if let Some(own) = all_containers(spec).find(is_own) {
             if wanted.is_some() {
@@ -143,13 +157,21 @@ fn obstacle(
 
 /// Whether a container runs a Docker daemon for the pod: by its name, its image or its command
 /// line. An init container that ends does not, whatever is in its image: it may copy Docker's CLI
-/// from there, or wait for a daemon.
-fn is_dind(place: &Place<'_>) -> bool {
+/// from there, or wait for a daemon. What the template makes of it counts, so that a second look
+/// finds the same.
+fn is_dind(place: &Place<'_>, template: &Template) -> bool {
     let container = place.container;
-    !place.runs_once()
-        && (container.text("name") == DIND
-            || is_dind_image(container.text("image"))
-            || runs_dockerd(container))
+    let name = container.text("name");
+    let is_made_sidecar = || {
+        place.container.get("restartPolicy").is_none()
+            && name != DIND
+            && template
+                .init_containers
+                .iter()
+                .any(|wanted| name_of(wanted) == name && text(wanted, "restartPolicy") == "Always")
+    };
+    (!place.runs_once() || is_made_sidecar())
+        && (name == DIND || is_dind_image(container.text("image")) || runs_dockerd(container))
 }
 
 /// The name and the tag of an image, without registry and digest.
@@ -230,6 +252,22 @@ pub fn is_kubernetes_mode(runner: &Json<'_>) -> bool {
 }
 
 impl<'p> Planner<'p> {
+    /// Raises the grace of a pod whose dind needs it and where neither the author nor the profile
+    /// says another. Another dind may know nothing of SIGTERM, and would only be waited for longer.
+    pub(super) fn grace(&mut self) {
+        let is_ours = matches!(self.docker, Docker::Ours)
+            && self.template.dind().is_some_and(|dind| {
+                list(dind, "command").iter().any(|word| word == scripts::DIND_NAME)
+            });
+        let wanted = Value::from(GRACE_SECONDS);
+        if is_ours
+            && !self.template.spec.contains_key(GRACE)
+            && self.spec.get(GRACE).is_none_or(|there| is_default(Owner::Pod, GRACE, there))
+        {
+            self.edits.set(&[Step::Key("spec"), Step::Key(GRACE)], wanted, Reason::Dind);
+        }
+    }
+
     /// Whether the container at `place` is a dind container that the author wrote.
     pub(super) fn is_own_dind(&self, place: Place<'_>) -> bool {
         matches!(self.docker, Docker::Own(own) if own.list == place.list && own.index == place.index)
@@ -255,7 +293,11 @@ impl<'p> Planner<'p> {
 
     /// The fields of the template's container that do not go into the pod's container at `place`.
     pub(super) fn fields_kept(&self, place: Place<'_>) -> &'static [&'static str] {
-        if self.is_own_dind(place) { &IDENTITY } else { &[] }
+        match IDENTITY.split_last() {
+            Some((_, others)) if self.is_own_dind(place) && place.runs_once() => others,
+            _ if self.is_own_dind(place) => &IDENTITY,
+            _ => &[],
+        }
     }
 
     /// Whether Docker's daemon is in this pod, so that the start wrapper has something to wait for.

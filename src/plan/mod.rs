@@ -60,6 +60,7 @@ pub fn plan<'p>(pod: &'p Json<'p>, runner: usize, selected: Selected<'p>) -> Pla
     planner.containers();
     planner.volumes();
     planner.pod_fields();
+    planner.grace();
     planner.metadata();
     Plan { edits: planner.edits, conflicts: planner.conflicts }
 }

@@ -270,7 +270,15 @@ fn digest(spec: &RunnerProfileSpec) -> String {
     let mut hash = Sha256::new();
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
-    for script in [scripts::START, scripts::DIND, DIND, INIT_EXTERNALS] {
+    for script in [
+        scripts::START,
+        scripts::DIND,
+        scripts::WRITE_HOOKS,
+        scripts::JOB_STARTED,
+        scripts::JOB_COMPLETED,
+        DIND,
+        INIT_EXTERNALS,
+    ] {
         hash.update(script.as_bytes());
     }
     let mut text = String::new();

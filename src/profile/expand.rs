@@ -1,6 +1,7 @@
 //! The short forms, written out as the PodTemplateSpec that they stand for.
 
 mod dind;
+mod hooks;
 
 use serde_json::{Map, Value, json};
 
@@ -53,6 +54,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         runner,
         dind,
         start,
+        job_hooks,
         shared_volumes,
         template: _,
     } = spec;
@@ -86,6 +88,9 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         parts
             .runner_env
             .push(json!({"name": CPU_VARIABLE, "valueFrom": {"resourceFieldRef": request}}));
+    }
+    if let Some(hooks) = job_hooks.as_ref().filter(|hooks| hooks.enabled != Some(false)) {
+        parts.hooks(hooks);
     }
     if let Some(runner) = runner {
         if let Some(image) = &runner.image {

@@ -51,6 +51,8 @@ pub struct RunnerProfileSpec {
     pub dind: Option<Dind>,
     /// The start wrapper of the runner container.
     pub start: Option<Start>,
+    /// Scripts that the runner runs at a job's start and end.
+    pub job_hooks: Option<JobHooks>,
     /// Volumes mounted at the same path in runner and dind, so that `docker run -v PATH:PATH`
     /// means the same in both.
     pub shared_volumes: Option<Vec<SharedVolume>>,
@@ -238,6 +240,20 @@ pub enum Isolation {
     RocrIndices,
     /// Nothing, in an empty file: for jobs that pass the file on beside their own devices.
     Empty,
+}
+
+/// Scripts that the runner runs at a job's start (is memory of the GPUs held by others?) and end
+/// (are containers left?).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct JobHooks {
+    /// `false` takes inherited hooks away.
+    pub enabled: Option<bool>,
+    /// The memory of a GPU, in MiB, that may be in use at a job's start; with more the job fails.
+    /// Default 1024.
+    #[serde(rename = "maxUsedVramMiB")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub max_used_vram_mib: Option<u32>,
 }
 
 /// A volume mounted at the same path in runner and dind: exactly one source.

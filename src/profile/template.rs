@@ -9,6 +9,12 @@ pub const RUNNER: &str = "runner";
 pub const DIND: &str = "dind";
 /// The name of the init container that copies the runner's externals in ARC's charts.
 pub const INIT_EXTERNALS: &str = "init-dind-externals";
+/// The init container that writes the scripts of job hooks.
+pub const INIT_HOOKS: &str = "init-job-hooks";
+/// Init containers that have the runner's image unless the profile gives them another.
+pub const HAS_RUNNERS_IMAGE: [&str; 2] = [INIT_EXTERNALS, INIT_HOOKS];
+/// The volume that the scripts of job hooks are on.
+pub const HOOKS_VOLUME: &str = "job-hooks";
 /// The volume that holds Docker's socket, as ARC's charts name it.
 pub const SOCKET_VOLUME: &str = "dind-sock";
 /// The volume that holds the copied externals, as ARC's charts name it.

@@ -1,6 +1,6 @@
-//! The two shell scripts that a patched pod carries in its own spec.
+//! The shell scripts that a patched pod carries in its own spec.
 //!
-//! Both are run as `["/bin/sh", "-c", SCRIPT, NAME, ARGUMENTS...]`: no image has to hold them, and
+//! Start wrapper and dind are run as `["/bin/sh", "-c", SCRIPT, NAME, ARGUMENTS...]`: no image has to hold them, and
 //! a pod that was patched by an older build keeps the script it was patched with. They are POSIX
 //! sh, because `/bin/sh` is dash in the runner's image and busybox ash in `docker:dind`.
 
@@ -39,6 +39,23 @@ pub const DIND: &str = include_str!("dind.sh");
 /// `$0` of [`DIND`].
 pub const DIND_NAME: &str = "arc-rocm-dind";
 
+/// Puts the two scripts of job hooks where the runner finds them; run by an init container.
+///
+/// Arguments: the folder, what it writes to `job-started.sh`, and to `job-completed.sh`. The
+/// runner wants the ending (`ScriptHandler`, actions/runner).
+pub const WRITE_HOOKS: &str =
+    "printf %s \"$2\" >\"$1/job-started.sh\" && printf %s \"$3\" >\"$1/job-completed.sh\"";
+
+/// `$0` of [`WRITE_HOOKS`].
+pub const WRITE_HOOKS_NAME: &str = "arc-rocm-job-hooks";
+
+/// `ACTIONS_RUNNER_HOOK_JOB_STARTED`: 1 when a GPU has more memory in use than
+/// `ARC_ROCM_MAX_USED_VRAM_MIB` (in MiB), which fails the job, else 0. Waits up to 30 s for it.
+pub const JOB_STARTED: &str = include_str!("job-started.sh");
+
+/// `ACTIONS_RUNNER_HOOK_JOB_COMPLETED`: stops containers that the job has left. Always 0.
+pub const JOB_COMPLETED: &str = include_str!("job-completed.sh");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,7 +64,7 @@ mod tests {
     /// (`third_party/forked/golang/expansion`), before any shell sees it.
     #[test]
     fn kubernetes_own_expansion_leaves_the_scripts_alone() {
-        for script in [START, DIND] {
+        for script in [START, DIND, WRITE_HOOKS, JOB_STARTED, JOB_COMPLETED] {
             assert!(!script.contains("$$"));
             for (start, _) in script.match_indices("$(") {
                 let name = script[start + 2..].split(')').next().unwrap();

@@ -112,3 +112,22 @@ fn a_profiles_own_variable_takes_the_place_of_ours() {
         &json!({"name": "KUBE_CPU_REQUEST", "value": "8"})
     );
 }
+
+/// Found by the property tests (issue 7): the first pass took the author's init container for one
+/// that ends, made a sidecar of it, and the second one then waited for its Docker.
+#[test]
+fn an_init_container_that_the_profile_makes_a_sidecar_is_docker_at_the_first_look() {
+    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: ours}\n\
+                spec:\n  match: {}\n  start: {waitForDockerSeconds: 90}\n  template:\n    spec:\n      \
+                initContainers:\n      - {name: logger, image: logger, restartPolicy: Always}\n";
+    let mut review = review("plain");
+    review["request"]["object"]["spec"]["initContainers"] =
+        json!([{"name": "logger", "image": "docker:dind"}]);
+    let rules = rules(text);
+    let answered = ask(&review, &rules);
+    let pod = &answered.pod;
+    assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
+    let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
+    assert!(command.contains(&json!("--wait-for-docker=90")), "{command:?}");
+    assert_eq!(ask(&with_pod(&review, answered.pod.clone()), &rules).patch, json!([]));
+}

@@ -10,7 +10,7 @@ use arc_rocm::scripts::{DIND, DIND_NAME};
 use crate::world::{End, Job, Script, Shell, World, alive, can_unshare};
 
 /// All that the script needs of an image besides docker. `mount` is for a test.
-const TOOLS: [&str; 5] = ["date", "rm", "sleep", "xargs", "mount"];
+const TOOLS: [&str; 6] = ["grep", "mkdir", "rm", "sleep", "xargs", "mount"];
 
 /// A dockerd that runs until SIGTERM, and notes whether its data is still there then.
 const DOCKERD: &str = r#"
@@ -21,6 +21,7 @@ const DOCKERD: &str = r#"
 
 /// A docker CLI for a daemon with two containers.
 const DOCKER: &str = r#"
+    [ "$1" != info ] || exit 0
     note "DOCKER_HOST=${DOCKER_HOST-}"
     [ "$1" != ps ] || printf 'c1\nc2\n'"#;
 
@@ -45,6 +46,16 @@ in_every_shell!(
     links_in_the_data_root_are_deleted_not_followed,
     a_mount_left_in_the_data_root_keeps_it,
     process_1_ends_with_0_and_leaves_nothing,
+    containers_go_below_the_pods_cgroup_where_the_hosts_are_seen,
+    containers_go_below_the_pods_cgroup_of_version_1_too,
+    containers_go_where_docker_puts_them_where_only_the_own_cgroup_is_seen,
+    a_cgroup_that_cannot_be_divided_is_left_and_said_so,
+    a_cgroup_parent_or_driver_of_the_author_stays,
+    dockerd_is_killed_after_the_processes_of_jobs,
+    a_docker_that_never_answers_ends_with_1,
+    a_docker_that_hangs_at_start_ends_with_1,
+    a_docker_that_has_answered_is_never_asked_again,
+    sigterm_while_docker_is_asked_ends_at_once,
 );
 
 fn world(shell: Shell) -> World {
@@ -55,6 +66,8 @@ fn world(shell: Shell) -> World {
         fs::create_dir_all(world.path(file).parent().unwrap()).unwrap();
         world.write(file, content);
     }
+    fs::create_dir_all(world.path("proc/self")).unwrap();
+    world.write("proc/self/cgroup", "0::/\n");
     world.program("dockerd", DOCKERD);
     world.program("docker", DOCKER);
     world
@@ -74,10 +87,17 @@ fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
     changed(world, DIND, flags)
 }
 
+/// With cgroups and files of the world, which has none unless a test makes them: this machine's
+/// own are none of the script's business.
 fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
     let mut args = own_flags(world);
     args.extend(flags.iter().map(|&flag| flag.to_owned()));
-    world.script(script, DIND_NAME, &args)
+    let mut script = script.to_owned();
+    for path in ["/sys/fs/cgroup", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/etc/docker"] {
+        assert!(script.contains(path), "{path}");
+        script = script.replace(path, &world.text(&path[1..]));
+    }
+    world.script(&script, DIND_NAME, &args)
 }
 
 /// The script with 1 s for the step `name`.
@@ -96,7 +116,7 @@ fn terminate(world: &World, job: Job<'_>) -> End {
 fn calls_of_the_end(world: &World) -> Vec<String> {
     let calls = world.calls();
     let start = calls.iter().position(|call| call.starts_with("dockerd ")).unwrap();
-    calls[start + 1..].to_vec()
+    calls[start + 1..].iter().filter(|call| *call != "docker info").cloned().collect()
 }
 
 #[track_caller]
@@ -140,7 +160,7 @@ fn flags_arrive(world: &World) -> String {
     let mut flags = own_flags(world);
     flags.extend(ODD_FLAGS.map(str::to_owned));
     assert_eq!(world.read("flags"), format!("<{}>", flags.join("><")));
-    world.calls()[0].clone()
+    world.calls().into_iter().find(|call| call != "docker info").unwrap()
 }
 
 fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
@@ -252,7 +272,8 @@ fn a_dockerd_that_does_not_end_keeps_its_data(shell: Shell) {
 
 fn a_second_sigterm_shortens_the_stop_of_containers(shell: Shell) {
     let world = world(shell);
-    world.program("docker", "[ \"$1\" = ps ] && echo c1 && exit; exec sleep 60");
+    let body = "case $1 in info) exit ;; ps) echo c1; exit ;; esac; exec sleep 60";
+    world.program("docker", body);
     let job = dind(&world, &[&data_root(&world)]).start();
     world.await_text("dockerd.pid", "\n");
     job.terminate();
@@ -374,4 +395,152 @@ fn process_1_ends_with_0_and_leaves_nothing(shell: Shell) {
     end.is_silent();
     assert!(world.calls().last().unwrap().starts_with("TERM with "), "{:?}", world.calls());
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
+}
+
+/// The flag `--cgroup-parent` that dockerd gets, if any, and what else the script said.
+#[track_caller]
+fn cgroup_parent(world: &World, flags: &[&str]) -> (Option<String>, End) {
+    let end = terminate(world, dind(world, flags).start());
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    let call = world.calls().into_iter().find(|call| call.starts_with("dockerd ")).unwrap();
+    let mut words = call.split(' ');
+    (words.rfind(|word| word.starts_with("--cgroup-parent")).map(str::to_owned), end)
+}
+
+const OWN: &str = "kubepods.slice/kubepods-burstable-pod1.slice/cri-containerd-2.scope";
+
+/// A world on a node with cgroup v2, as a privileged container sees it: all of the node's.
+fn version_2(shell: Shell) -> World {
+    let world = world(shell);
+    world.write("proc/self/cgroup", &format!("0::/{OWN}\n"));
+    let own = format!("sys/fs/cgroup/{OWN}");
+    fs::create_dir_all(world.path(&own)).unwrap();
+    world.write("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+    world.write(&format!("{own}/cgroup.controllers"), "cpu memory pids\n");
+    world.write(&format!("{own}/cgroup.procs"), "17\n");
+    world.write(&format!("{own}/memory.oom.group"), "1\n");
+    world
+}
+
+/// Issue 7: containers that land outside of the pod are not bound by its limits.
+fn containers_go_below_the_pods_cgroup_where_the_hosts_are_seen(shell: Shell) {
+    let world = version_2(shell);
+    let (parent, end) = cgroup_parent(&world, &[]);
+    assert_eq!(parent.unwrap(), format!("--cgroup-parent=/{OWN}/docker"));
+    end.is_silent();
+    let own = |file: &str| world.read(&format!("sys/fs/cgroup/{OWN}/{file}"));
+    assert_eq!(own("init/cgroup.procs"), "17\n", "a cgroup with processes cannot be divided");
+    assert_eq!(own("cgroup.subtree_control").trim(), "+cpu +memory +pids");
+    assert_eq!(own("memory.oom.group"), "0\n", "a job that runs out of memory ends alone");
+    assert!(!world.exists("sys/fs/cgroup/init"), "the node's own are not ours");
+}
+
+fn containers_go_below_the_pods_cgroup_of_version_1_too(shell: Shell) {
+    let world = world(shell);
+    let lines = "9:name=systemd:/x\n5:cpu,cpuacct:/y\n4:memory:/kubepods/pod1/2\n0::/z\n";
+    world.write("proc/self/cgroup", lines);
+    fs::create_dir_all(world.path("sys/fs/cgroup/memory/kubepods/pod1/2")).unwrap();
+    let (parent, end) = cgroup_parent(&world, &[]);
+    assert_eq!(parent.unwrap(), "--cgroup-parent=/kubepods/pod1/2/docker");
+    end.is_silent();
+}
+
+fn containers_go_where_docker_puts_them_where_only_the_own_cgroup_is_seen(shell: Shell) {
+    for (cgroup, made) in [
+        ("4:memory:/kubepods/pod1/2\n0::/z\n", "memory/docker"),
+        ("0::/\n", "init"),
+        ("0::/../../kubepods/pod1/2\n", "init"),
+        ("", "init"),
+    ] {
+        let world = world(shell);
+        world.write("proc/self/cgroup", cgroup);
+        fs::create_dir_all(world.path("sys/fs/cgroup").join(made)).unwrap();
+        if made == "init" {
+            world.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+        }
+        let (parent, end) = cgroup_parent(&world, &[]);
+        assert_eq!(parent, None, "{cgroup}");
+        end.is_silent();
+    }
+}
+
+fn a_cgroup_that_cannot_be_divided_is_left_and_said_so(shell: Shell) {
+    let world = version_2(shell);
+    let control = world.path(&format!("sys/fs/cgroup/{OWN}/cgroup.subtree_control"));
+    std::os::unix::fs::symlink("/dev/full", control).unwrap();
+    let (parent, end) = cgroup_parent(&world, &[]);
+    assert_eq!(parent, None);
+    end.says("containers are not bound by the pod's limits");
+}
+
+/// dockerd would refuse to start with two.
+fn a_cgroup_parent_or_driver_of_the_author_stays(shell: Shell) {
+    for flag in ["--cgroup-parent=/own", "--exec-opt=native.cgroupdriver=systemd"] {
+        let world = version_2(shell);
+        let (parent, _) = cgroup_parent(&world, &[flag]);
+        assert!(parent.is_none_or(|parent| parent == flag));
+        assert!(!world.exists(&format!("sys/fs/cgroup/{OWN}/init")));
+    }
+    for (file, flag) in
+        [("etc/docker/daemon.json", None), ("other.json", Some("--config-file=other.json"))]
+    {
+        let world = version_2(shell);
+        fs::create_dir_all(world.path("etc/docker")).unwrap();
+        world.write(file, "{\"cgroup-parent\": \"/own\"}");
+        let flags: Vec<&str> = flag.into_iter().collect();
+        assert_eq!(cgroup_parent(&world, &flags).0, None, "{file}");
+    }
+}
+
+fn dockerd_is_killed_after_the_processes_of_jobs(shell: Shell) {
+    let world = world(shell);
+    world.write("proc/self/oom_score_adj", "999\n");
+    assert_eq!(cgroup_parent(&world, &[]).0, None);
+    assert_eq!(world.read("proc/self/oom_score_adj"), "-500\n");
+}
+
+/// The pod would stay pending for ever, and ARC has no limit for that. A failed init container it
+/// notices.
+fn a_docker_that_never_answers_ends_with_1(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "[ \"$1\" != info ] || exit 1");
+    let end = changed(&world, &hasty("START_SECONDS"), &[&data_root(&world)]).run();
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    end.says("docker does not answer after 1 s, giving up");
+    assert!(calls_of_the_end(&world).iter().any(|call| call.starts_with("TERM with ")));
+    assert_kept(&world);
+    assert!(end.took < Duration::from_secs(5), "{end:#?}");
+}
+
+fn a_docker_that_hangs_at_start_ends_with_1(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "[ \"$1\" != info ] || exec sleep 60");
+    let end = changed(&world, &hasty("START_SECONDS"), &[]).run();
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    assert!(end.took < Duration::from_secs(6), "{end:#?}");
+}
+
+/// A daemon that a job keeps busy may take its time.
+fn a_docker_that_has_answered_is_never_asked_again(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "[ ! -e \"$WORLD/up\" ] || exit 1; : >\"$WORLD/up\"");
+    let job = changed(&world, &hasty("START_SECONDS"), &[]).start();
+    world.await_text("dockerd.pid", "\n");
+    std::thread::sleep(Duration::from_secs(3));
+    job.terminate();
+    let end = job.end();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.calls().iter().filter(|call| *call == "docker info").count(), 1);
+}
+
+fn sigterm_while_docker_is_asked_ends_at_once(shell: Shell) {
+    let world = world(shell);
+    world.program("docker", "[ \"$1\" != info ] || exec sleep 60");
+    let job = dind(&world, &[]).start();
+    world.await_call("docker info");
+    world.await_text("dockerd.pid", "\n");
+    job.terminate();
+    let end = job.end();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert!(end.took < Duration::from_secs(3), "{end:#?}");
 }

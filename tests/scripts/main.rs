@@ -1,4 +1,4 @@
-//! Runs the two embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
+//! Runs the embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
 //!
 //! Needs dash, busybox, bash, shellcheck, setpriv and unshare; a missing one fails the tests.
 
@@ -17,5 +17,6 @@ mod consumers;
 mod devices;
 mod dind;
 mod environment;
+mod hooks;
 mod start;
 mod text;

@@ -5,11 +5,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-use arc_rocm::scripts::{DIND, DIND_NAME, START, START_NAME};
+use arc_rocm::scripts::{DIND, DIND_NAME, JOB_COMPLETED, JOB_STARTED, START, START_NAME};
 
 use crate::world::{Shell, program};
 
-const SCRIPTS: [(&str, &str); 2] = [(START_NAME, START), (DIND_NAME, DIND)];
+const SCRIPTS: [(&str, &str); 4] = [
+    (START_NAME, START),
+    (DIND_NAME, DIND),
+    ("job-started.sh", JOB_STARTED),
+    ("job-completed.sh", JOB_COMPLETED),
+];
 
 #[test]
 fn shellcheck_has_nothing_to_say() {
@@ -42,19 +47,19 @@ fn every_shell_can_parse_them() {
 }
 
 #[test]
-fn neither_says_exit_7() {
+fn none_says_exit_7() {
     for (name, script) in SCRIPTS {
         assert!(!script.contains("exit 7") && !script.contains("return 7"), "{name}");
     }
 }
 
-/// Bytes of a script, which each runner pod carries: both together stay far below what etcd takes
+/// Bytes of a script, which each runner pod carries: all together stay far below what etcd takes
 /// for an object (1.5 MiB) and the kernel for an argument (128 KiB). It was 4608 before the start
 /// wrapper read KFD's topology, `/etc/group` and the CPU request (issue 7).
 const LONGEST: usize = 8192;
 
 #[test]
-fn both_are_small_ascii_and_end_with_a_newline() {
+fn all_are_small_ascii_and_end_with_a_newline() {
     for (name, script) in SCRIPTS {
         assert!(script.len() <= LONGEST, "{name} has {} bytes", script.len());
         assert!(script.is_ascii() && script.ends_with('\n') && !script.contains('\t'), "{name}");

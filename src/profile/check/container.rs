@@ -1,7 +1,7 @@
 //! Fields of containers.
 
 use super::{Checker, Field};
-use crate::profile::template::{INIT_EXTERNALS, RUNNER};
+use crate::profile::template::{HAS_RUNNERS_IMAGE, RUNNER};
 
 /// Characters that a reference to an image consists of, beside letters and digits.
 const IMAGE_MARKS: [char; 6] = ['.', '-', '_', '/', ':', '@'];
@@ -12,7 +12,7 @@ impl Checker<'_> {
         let name = container.name();
         let is_runner = name == RUNNER && !init;
         self.label(container, "name");
-        self.image(container, is_runner || name == INIT_EXTERNALS);
+        self.image(container, is_runner || HAS_RUNNERS_IMAGE.contains(&name));
         self.one_of(container, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
         self.one_of(container, "terminationMessagePolicy", &["File", "FallbackToLogsOnError"]);
         self.restart(container, init);

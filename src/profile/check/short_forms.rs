@@ -11,8 +11,8 @@ use crate::{
         report::Report,
         spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME, WORK_VOLUME,
-            name_of,
+            DATA_VOLUME, DIND, EXTERNALS_VOLUME, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME,
+            WORK_VOLUME, name_of,
         },
     },
     quantity::Quantity,
@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Volumes that short forms write, so that a shared one needs another name.
-const OWN_VOLUMES: [&str; 6] = [
+const OWN_VOLUMES: [&str; 7] = [
+    HOOKS_VOLUME,
     WORK_VOLUME,
     SOCKET_VOLUME,
     EXTERNALS_VOLUME,
@@ -51,6 +52,7 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
         runner,
         dind,
         start,
+        job_hooks: _,
         shared_volumes,
         template: _,
     } = spec;

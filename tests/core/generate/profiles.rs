@@ -16,6 +16,7 @@ const TABLE: &[(&str, Change)] = &[
     ("dind", dind),
     ("dind", dind),
     ("data_root", data_root),
+    ("job_hooks", job_hooks),
     ("start", start),
     ("shared_volume", shared_volume),
     ("shared_volume", shared_volume),
@@ -75,8 +76,8 @@ impl Case {
         // A profile that is invalid by itself is no plan's fault.
         let is_good = [0, 1, 8, profile.default_gpus()].into_iter().all(|gpus| {
             let problems = problems(&profile.pod_template(gpus));
-            // These two come with the pod's own image.
-            let own = ["runner: image ", "init-dind-externals: image "];
+            // These come with the pod's own image.
+            let own = ["runner: image ", "init-dind-externals: image ", "init-job-hooks: image "];
             problems.iter().all(|problem| own.iter().any(|start| problem.starts_with(start)))
         });
         is_good.then(|| Rules::new(profiles, Requesters::default()))
@@ -142,6 +143,11 @@ fn dind(spec: &mut Value, dice: &mut Dice) {
         5 => dind["registryCredentials"] = json!({"secretName": "regcred"}),
         _ => dind["mtu"] = 1400.into(),
     }
+}
+
+fn job_hooks(spec: &mut Value, dice: &mut Dice) {
+    spec["jobHooks"] =
+        dice.pick(&[json!({}), json!({"enabled": false}), json!({"maxUsedVramMiB": 512})]);
 }
 
 fn data_root(spec: &mut Value, dice: &mut Dice) {

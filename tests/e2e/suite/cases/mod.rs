@@ -11,6 +11,7 @@ mod outages;
 mod reactions;
 mod seed;
 mod sets;
+mod shutdown;
 mod stored;
 
 use crate::case::Case;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Case> {
         outages::cases(),
         latency::cases(),
         generated::cases(),
+        shutdown::cases(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,47 @@
+//! `jobHooks`: the init container that writes the scripts, and how the runner finds them.
+
+use serde_json::json;
+
+use super::Parts;
+use crate::{
+    profile::{
+        spec::JobHooks,
+        template::{HOOKS_VOLUME, INIT_HOOKS},
+    },
+    scripts,
+};
+
+/// Where the scripts are. The runner can only read them there: a job runs as the same user.
+const PATH: &str = "/etc/arc-rocm/hooks";
+/// More than an idle GPU uses (some 300 MiB on an MI300X), less than what any leak has been seen to.
+const MAX_USED_VRAM_MIB: u32 = 1024;
+
+impl Parts {
+    pub(super) fn hooks(&mut self, hooks: &JobHooks) {
+        let JobHooks { enabled: _, max_used_vram_mib } = hooks;
+        let limit = max_used_vram_mib.unwrap_or(MAX_USED_VRAM_MIB);
+        self.volumes.push(json!({"name": HOOKS_VOLUME, "emptyDir": {}}));
+        self.runner_mounts.push(json!({"name": HOOKS_VOLUME, "mountPath": PATH, "readOnly": true}));
+        self.runner_env.extend([
+            json!({
+                "name": "ACTIONS_RUNNER_HOOK_JOB_STARTED",
+                "value": format!("{PATH}/job-started.sh"),
+            }),
+            json!({
+                "name": "ACTIONS_RUNNER_HOOK_JOB_COMPLETED",
+                "value": format!("{PATH}/job-completed.sh"),
+            }),
+            json!({"name": "ARC_ROCM_MAX_USED_VRAM_MIB", "value": limit.to_string()}),
+        ]);
+        // Before dind, which the ones after it have to wait for. Its image is the runner's.
+        self.init_containers.insert(
+            0,
+            json!({
+                "name": INIT_HOOKS,
+                "command": ["/bin/sh", "-c", scripts::WRITE_HOOKS, scripts::WRITE_HOOKS_NAME],
+                "args": [PATH, scripts::JOB_STARTED, scripts::JOB_COMPLETED],
+                "volumeMounts": [{"name": HOOKS_VOLUME, "mountPath": PATH}],
+            }),
+        );
+    }
+}

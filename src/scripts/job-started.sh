@@ -1,0 +1,24 @@
+# Fails a job at its start, where its log says why, when others hold memory of its GPUs: it would run
+# out of it later and for no visible reason. ARC_ROCM_MAX_USED_VRAM_MIB is what an idle GPU may use.
+limit=$((${ARC_ROCM_MAX_USED_VRAM_MIB:-1024} * 1048576))
+tries=30 # seconds: what the job before has left is still being freed
+
+# rocm-smi reads the same files, but for all GPUs of the node. Partitions have none.
+full() { # prints the GPUs above the limit
+  for node in /dev/dri/renderD*; do
+    used=''
+    { read -r used </sys/class/drm/"${node##*/}"/device/mem_info_vram_used; } 2>/dev/null || continue
+    case $used in '' | *[!0-9]*) continue ;; esac
+    [ "$used" -le "$limit" ] || printf ' %s (%s MiB used)' "${node##*/}" "$((used / 1048576))"
+  done
+}
+
+while :; do
+  held=$(full "")
+  [ -n "$held" ] || exit 0
+  tries=$((tries - 1))
+  [ "$tries" -gt 0 ] || break
+  sleep 1
+done
+echo "::error::arc-rocm: memory of this runner's GPUs is held by others:$held"
+exit 1

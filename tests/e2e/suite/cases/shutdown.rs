@@ -1,0 +1,360 @@
+//! What runs inside the pod (issue 7): how it starts, how it ends, and what it leaves behind, on a
+//! node that really runs pods, beside the seed's hand-written pod.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    arc::{
+        controller::{Controller, End, terminated},
+        kinds::Kind,
+        scale_set::ScaleSet,
+    },
+    capabilities::{NODE_LABEL, Need},
+    case::{Case, case},
+    cluster::{pods, text},
+    scene::Scene,
+    wait::{Look, until},
+};
+
+/// Pulling and unpacking images, here and in a nested dockerd, on a machine that is busy.
+const LATER: Duration = Duration::from_mins(4);
+/// The longest grace period of a pod of ours, and some time for the kubelet.
+const ENDING: Duration = Duration::from_mins(2);
+/// All steps of `dind.sh` together, which come after the runner's end, and some for the kubelet.
+const DIND_ENDS: Duration = Duration::from_secs(35);
+
+/// The seed's own pod.
+const SEED: &str = include_str!("../seed.yaml");
+
+/// Where the profile `disk` puts things on the node.
+const ON_NODE: &str = "/tmp/arc-rocm-e2e";
+
+pub(crate) fn cases() -> Vec<Case> {
+    let real = |case: Case| case.needs(&[Need::RealGpuNode]).alone().within(LATER * 2);
+    vec![
+        real(case("pod-times-beside-the-seeds", times)).within(LATER * 4),
+        real(case("pod-exit-codes-of-stock-images", exit_codes)),
+        real(case("pod-cancelled-ends-in-order", cancelled)),
+        real(case("pod-stops-containers-left-behind", left_behind)),
+        real(case("pod-without-dockerd-is-noticed", killed)),
+        real(case("pod-with-dockerd-never-up-is-noticed", never_up)),
+        real(case("pod-limits-bind-containers", limits)),
+        real(case("pod-has-job-hooks", hooks)),
+    ]
+}
+
+/// A plain set whose author keeps it on nodes that run pods, with a profile for small ones.
+fn on_real(name: &str) -> anyhow::Result<ScaleSet> {
+    Ok(ScaleSet::new(Kind::Plain, name)?
+        .edit(|runner| runner["spec"]["spec"]["nodeSelector"][NODE_LABEL] = json!("real")))
+}
+
+/// Waits until a container has printed `line`.
+async fn says(scene: &Scene, pod: &str, container: &str, line: &str) -> anyhow::Result<()> {
+    until(&format!("{pod}/{container} to say {line:?}"), LATER, || async {
+        let log = scene.log(pod, container, 50).await;
+        Ok(if log.lines().any(|said| said.ends_with(line)) {
+            Look::Seen(())
+        } else {
+            Look::NotYet(log)
+        })
+    })
+    .await
+}
+
+/// How long it takes until `path` is gone once it is deleted.
+async fn deleted(scene: &Scene, path: &str) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    scene.cluster().delete(path).await?;
+    until("the pod to go", ENDING, || scene.cluster().gone(path)).await?;
+    Ok(start.elapsed())
+}
+
+fn init(pod: &Value, name: &str) -> Option<i64> {
+    terminated(&pod["status"]["initContainerStatuses"], name)
+}
+
+fn has_ended(pod: &Value) -> bool {
+    ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"))
+}
+
+/// A job that works in a container which ignores SIGTERM, as process 1 does without a handler: the
+/// worst that can be left.
+const BUSY: &str = "docker run -d busybox:latest sleep 1000; echo at work; sleep 1000";
+/// A job that has no container.
+const IDLE: &str = "echo at work; sleep 1000";
+
+/// From the pod's creation to the job's start, and from SIGTERM to the pod's end, ours and by hand.
+async fn times(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let mut ends = Vec::new();
+    // The first round pulls the images onto the node, and is not measured.
+    for (round, job) in [(0, IDLE), (1, IDLE), (2, BUSY)] {
+        let set = on_real(&format!("small.times{round}.2"))?.job(job)?;
+        let start = Instant::now();
+        let runner = arc.scale(&set, 1).await?.remove(0);
+        says(scene, &runner, "runner", "Running job: test").await?;
+        let started = start.elapsed();
+        says(scene, &runner, "runner", "at work").await?;
+        let start = Instant::now();
+        arc.scale(&set, 0).await?;
+        let path = format!("{}/{runner}", pods(&scene.namespace));
+        until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
+        let ended = start.elapsed();
+        let pod = arc.last_seen(&runner).context("never seen")?;
+        ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+
+        let by_hand = SEED.replace("value: JOB", &format!("value: {}", json!(job)));
+        let all = pods(&scene.namespace);
+        let path = format!("{all}/by-hand");
+        let start = Instant::now();
+        let cluster = scene.cluster();
+        cluster.call(Method::POST, &all, "application/yaml", by_hand.into_bytes()).await?;
+        says(scene, "by-hand", "runner", "Running job: test").await?;
+        let seeds_start = start.elapsed();
+        says(scene, "by-hand", "runner", "at work").await?;
+        let seeds_end = deleted(scene, &path).await?;
+        if round == 0 {
+            continue;
+        }
+        let what = if round == 1 { "idle" } else { "busy" };
+        for (name, ours, seeds) in [
+            ("pod created to job started", started, seeds_start),
+            ("SIGTERM to pod gone", ended, seeds_end),
+        ] {
+            let (ours, seeds) = (ours.as_secs_f64(), seeds.as_secs_f64());
+            scene.figure(
+                &format!("{name}, {what} pod"),
+                &format!("{ours:.1} s (seed's by hand {seeds:.1} s)"),
+            );
+        }
+        ends.push((ended, seeds_end));
+    }
+    for (ours, seeds) in ends {
+        ensure!(ours < seeds, "ours took {ours:?} to end, the seed's {seeds:?}");
+    }
+    Ok(())
+}
+
+/// 0, 1 and 7 are words of the runner's to ARC, and go through the start wrapper as they are.
+async fn exit_codes(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    for code in [0, 1, 7] {
+        let job = format!("test -s /etc/podinfo/gha-render-devices; docker info; exit {code}");
+        let set = on_real(&format!("stock.exit{code}.1"))?.job(&job)?;
+        let runner = arc.scale(&set, 1).await?.remove(0);
+        let pod = arc
+            .pod_is(&runner, "to have a runner that ended", LATER, |pod| {
+                terminated(&pod["status"]["containerStatuses"], "runner").is_some()
+            })
+            .await?;
+        let status = &pod["status"];
+        let runners = terminated(&status["containerStatuses"], "runner");
+        ensure!(runners == Some(code), "exit {code}: {status:#}");
+        let image = &pod["spec"]["containers"][0]["image"];
+        ensure!(image == "ghcr.io/actions/actions-runner:latest", "{image}");
+        // The name serves a second pod where ARC tries again.
+        arc.scale(&set, 0).await?;
+        let path = format!("{}/{runner}", pods(&scene.namespace));
+        until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
+    }
+    Ok(())
+}
+
+/// A pod that looks at what the profile `disk` left on the node, prints it, and removes it.
+async fn look(scene: &Scene, name: &str, script: &str) -> anyhow::Result<String> {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": scene.namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "nodeSelector": {NODE_LABEL: "real"},
+            "containers": [{
+                "name": "look",
+                "image": "busybox:latest",
+                "command": ["sh", "-c", script],
+                "volumeMounts": [{"name": "tmp", "mountPath": "/host"}],
+            }],
+            "volumes": [{"name": "tmp", "hostPath": {"path": parent(ON_NODE)}}],
+        },
+    });
+    scene.cluster().apply(&pod).await?;
+    let path = format!("{}/{name}", pods(&scene.namespace));
+    let status = until("the look", LATER, || async {
+        let pod = scene.cluster().get(&path).await?;
+        Ok(if has_ended(&pod) {
+            Look::Seen(pod["status"].clone())
+        } else {
+            Look::NotYet(pod["status"].to_string())
+        })
+    })
+    .await?;
+    ensure!(status["phase"] == "Succeeded", "{status:#}");
+    Ok(scene.log(name, "look", 1000).await)
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("/", |(parent, _)| parent)
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+/// What is in dockerd's data root on the node.
+async fn data_root(scene: &Scene, name: &str, runner: &str) -> anyhow::Result<String> {
+    look(scene, name, &format!("ls -A /host/{}/{runner}/docker", name_of(ON_NODE))).await
+}
+
+/// Removes what is on the node, and says what a job's container wrote to /out.
+async fn wrote(scene: &Scene, runner: &str) -> anyhow::Result<String> {
+    let folder = format!("/host/{}", name_of(ON_NODE));
+    let script = format!(
+        "cat {folder}/{runner}/out/* 2>/dev/null; rm -rf {folder}/{runner}; rmdir {folder} || :"
+    );
+    look(scene, "wrote", &script).await
+}
+
+/// A container that tells how it ended.
+const TELLS: &str = r#"docker run -d -v /out:/out busybox:latest sh -c '
+    trap "echo stopped >/out/end; exit 0" TERM
+    echo killed >/out/end
+    while :; do sleep 0.1; done'
+until [ -s /out/end ]; do sleep 0.1; done"#;
+
+/// The data root is gone only when dockerd has ended, and the container was told to stop first.
+async fn ended_in_order(scene: &Scene, runner: &str) -> anyhow::Result<()> {
+    let left = data_root(scene, "after", runner).await?;
+    ensure!(left.trim().is_empty(), "in the data root: {left}");
+    let end = wrote(scene, runner).await?;
+    ensure!(end.trim() == "stopped", "the job's container was {end:?}");
+    Ok(())
+}
+
+/// A pod that is deleted while its job runs a container: SIGTERM for the runner, then for the
+/// container, then for dockerd; dind ends with 0.
+async fn cancelled(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let set = on_real("disk.cancelled.1")?
+        .job(&format!("sudo chmod 777 /out\n{TELLS}\necho at work; sleep 1000"))?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    says(scene, &runner, "runner", "at work").await?;
+    let there = data_root(scene, "before", &runner).await?;
+    ensure!(there.contains("overlay2") || there.contains("containers"), "{there:?}");
+    let start = Instant::now();
+    arc.scale(&set, 0).await?;
+    let path = format!("{}/{runner}", pods(&scene.namespace));
+    until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
+    ensure!(start.elapsed() < DIND_ENDS, "{:?}", start.elapsed());
+    let pod = arc.last_seen(&runner).context("never seen")?;
+    ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+    ensure!(pod["spec"]["terminationGracePeriodSeconds"] == 90, "{:#}", pod["spec"]);
+    ended_in_order(scene, &runner).await
+}
+
+/// A job that ends well and leaves a container running.
+async fn left_behind(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let set = on_real("disk.left.1")?.job(&format!("sudo chmod 777 /out\n{TELLS}"))?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let end = arc.ended(&runner, LATER).await?;
+    ensure!(end == End::Succeeded, "{end:?}");
+    let start = Instant::now();
+    let path = format!("{}/{runner}", pods(&scene.namespace));
+    until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
+    ensure!(start.elapsed() < DIND_ENDS, "{:?}", start.elapsed());
+    let pod = arc.last_seen(&runner).context("never seen")?;
+    ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+    ended_in_order(scene, &runner).await
+}
+
+/// The first pod that ARC counted as failed, once it has made another of the same name.
+async fn made_again(arc: &Controller, runner: &str) -> anyhow::Result<Value> {
+    until("a second pod of the same name", LATER, || async {
+        let count = arc.attempts(runner).iter().filter(|attempt| attempt.result.is_ok()).count();
+        Ok(if count > 1 { Look::Seen(()) } else { Look::NotYet(format!("{count} pods")) })
+    })
+    .await?;
+    arc.failed_pods().into_iter().next().context("no failed pod")
+}
+
+/// The job itself kills dockerd, which is in the process namespace that it shares with dind.
+async fn killed(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let job = "docker run --rm --pid=host busybox:latest killall -9 dockerd || :
+        echo at work; sleep 1000";
+    let set = on_real("small.killed.1")?.job(job)?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let failed = made_again(&arc, &runner).await?;
+    let code = init(&failed, "dind");
+    ensure!(code.is_some_and(|code| code != 0), "dind ended with {code:?}: {failed:#}");
+    Ok(())
+}
+
+/// dind says why and ends with an error, which ARC notices; the runner never starts.
+async fn never_up(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let set = on_real("broken.never.1")?.job("exit 0")?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let failed = made_again(&arc, &runner).await?;
+    ensure!(init(&failed, "dind").is_some_and(|code| code != 0), "{:#}", failed["status"]);
+    let runners = &failed["status"]["containerStatuses"][0];
+    ensure!(runners["started"] != true && runners["state"]["waiting"].is_object(), "{runners:#}");
+    Ok(())
+}
+
+/// A container's memory counts as the pod's, and one that takes more than the pod may have ends
+/// without taking dockerd along. Its score makes it the first to be killed also where dind may not
+/// lower dockerd's, which some machines of tests forbid even to root.
+async fn limits(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let job = r#"
+        docker run --rm --cgroupns=host busybox:latest cat /proc/self/cgroup >/tmp/cgroup
+        status=0
+        docker run --rm --oom-score-adj=1000 busybox:latest dd if=/dev/zero of=/dev/null bs=600M count=1 || status=$?
+        docker run --rm busybox:latest true
+        { grep -e :memory: -e ^0:: /tmp/cgroup; echo "status $status"; } >/dev/termination-log"#;
+    let set = on_real("tight.limits.1")?.job(job)?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let pod = arc.pod_is(&runner, "to have ended", LATER, has_ended).await?;
+    let statuses = pod["status"]["containerStatuses"].as_array();
+    let mut statuses = statuses.into_iter().flatten();
+    let Some(status) = statuses.find(|status| status["name"] == "runner") else {
+        bail!("no runner: {:#}", pod["status"]);
+    };
+    let said = text(status, "/state/terminated/message");
+    let uid = text(&pod, "/metadata/uid");
+    // systemd's names have `_` for `-`.
+    let systemds = uid.replace('-', "_");
+    let inside = |line: &str| line.contains(uid) || line.contains(&systemds);
+    let mut cgroups = said.lines().filter(|line| !line.starts_with("status "));
+    ensure!(!uid.is_empty() && cgroups.clone().count() > 0 && cgroups.all(inside), "{said}");
+    // 137: by the kernel's SIGKILL.
+    ensure!(said.lines().any(|line| line == "status 137"), "{said}");
+    ensure!(terminated(&pod["status"]["containerStatuses"], "runner") == Some(0), "{pod:#}");
+    ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+    Ok(())
+}
+
+/// The hooks are where their variables say, and do what the runner would have them do: the job runs
+/// them as it does.
+async fn hooks(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let job = r#"
+        bash -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+        docker run -d --name left busybox:latest sleep 1000
+        bash -e "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+        test -z "$(docker ps -q)""#;
+    let set = on_real("hooks.job.1")?.job(job)?;
+    let runner = arc.scale(&set, 1).await?.remove(0);
+    let end = arc.ended(&runner, LATER).await?;
+    ensure!(end == End::Succeeded, "{end:?}");
+    let pod = arc.pod_is(&runner, "to have ended", ENDING, has_ended).await?;
+    ensure!(init(&pod, "init-job-hooks") == Some(0), "{:#}", pod["status"]);
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The job hooks: what keeps a job from starting, and what is stopped after it.
+
+use std::{fs, time::Duration};
+
+use arc_rocm::scripts::{JOB_COMPLETED, JOB_STARTED, WRITE_HOOKS, WRITE_HOOKS_NAME};
+
+use crate::world::{End, Shell, World};
+
+in_every_shell!(
+    a_job_starts_when_its_gpus_are_free,
+    memory_that_others_hold_fails_the_job_and_says_where,
+    memory_that_is_freed_meanwhile_is_waited_for,
+    containers_of_a_job_are_stopped_with_grace,
+    a_clean_up_that_fails_or_hangs_does_not_fail_the_job,
+    the_hooks_are_written_as_they_are,
+);
+
+const TOOLS: [&str; 4] = ["mkdir", "sleep", "timeout", "xargs"];
+const MIB: u64 = 1 << 20;
+
+/// A world whose GPUs have so much memory in use; `None` is a partition, which has no such file.
+fn gpus(shell: Shell, used: &[(&str, Option<u64>)]) -> World {
+    let world = World::new(shell, &TOOLS);
+    for (node, used) in used {
+        world.nodes(&[node]);
+        let device = format!("sys/class/drm/{node}/device");
+        fs::create_dir_all(world.path(&device)).unwrap();
+        if let Some(used) = used {
+            world.write(&format!("{device}/mem_info_vram_used"), &format!("{used}\n"));
+        }
+    }
+    world
+}
+
+/// Runs the hook in the world, as bash -e does in the runner; with one look where `hasty`.
+fn started(world: &World, limit: &str, hasty: bool) -> End {
+    let mut script = JOB_STARTED.to_owned();
+    for path in ["/dev/dri", "/sys/class"] {
+        assert!(script.contains(path), "{path}");
+        script = script.replace(path, &world.text(&path[1..]));
+    }
+    if hasty {
+        script = script.replace("tries=30", "tries=1");
+    }
+    let script = world.script(&format!("set -e\n{script}"), "hook", &[]);
+    script.env("ARC_ROCM_MAX_USED_VRAM_MIB", limit).run()
+}
+
+fn a_job_starts_when_its_gpus_are_free(shell: Shell) {
+    for used in [
+        &[("renderD128", Some(283 * MIB)), ("renderD129", Some(1024 * MIB))][..],
+        &[("renderD128", None)],
+        &[],
+    ] {
+        let world = gpus(shell, used);
+        let end = started(&world, "1024", false);
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        assert_eq!(end.stdout, "");
+        end.is_silent();
+        assert!(end.took < Duration::from_secs(2), "{end:#?}");
+    }
+}
+
+fn memory_that_others_hold_fails_the_job_and_says_where(shell: Shell) {
+    // 180 GiB, past 32 bits.
+    let world =
+        gpus(shell, &[("renderD128", Some(283 * MIB)), ("renderD136", Some(184_320 * MIB))]);
+    let end = started(&world, "1024", true);
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    assert_eq!(
+        end.stdout,
+        "::error::arc-rocm: memory of this runner's GPUs is held by others: \
+         renderD136 (184320 MiB used)\n"
+    );
+    assert_eq!(started(&world, "200000", true).code, Some(0));
+}
+
+fn memory_that_is_freed_meanwhile_is_waited_for(shell: Shell) {
+    let world = gpus(shell, &[("renderD128", Some(90_000 * MIB))]);
+    let file = world.text("sys/class/drm/renderD128/device/mem_info_vram_used");
+    fs::remove_file(world.path("tools/sleep")).unwrap();
+    world.program("sleep", &format!("echo 0 >'{file}'"));
+    let end = started(&world, "1024", false);
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.calls(), ["sleep 1"]);
+}
+
+fn completed(world: &World) -> End {
+    world.script(&format!("set -e\n{JOB_COMPLETED}"), "hook", &[]).run()
+}
+
+fn containers_of_a_job_are_stopped_with_grace(shell: Shell) {
+    let world = World::new(shell, &TOOLS);
+    let body = r#"case $* in
+        "ps -q") printf 'c1\nc2\n' ;;
+        ps*) echo 'web (nginx)' ;;
+    esac"#;
+    world.program("docker", body);
+    let end = completed(&world);
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert!(end.stdout.contains("web (nginx)"), "{end:#?}");
+    assert!(world.calls().contains(&"docker stop -t 10 c1 c2".to_owned()), "{:?}", world.calls());
+}
+
+fn a_clean_up_that_fails_or_hangs_does_not_fail_the_job(shell: Shell) {
+    for body in ["exit 1", "case $1 in ps) echo c1 ;; *) exit 1 ;; esac", ""] {
+        let world = World::new(shell, &TOOLS);
+        world.program("docker", body);
+        assert_eq!(completed(&world).code, Some(0), "{body}");
+    }
+    let world = World::new(shell, &TOOLS);
+    assert_eq!(completed(&world).code, Some(0), "no docker");
+}
+
+fn the_hooks_are_written_as_they_are(shell: Shell) {
+    let world = World::new(shell, &TOOLS);
+    let args = [world.text("podinfo"), JOB_STARTED.to_owned(), JOB_COMPLETED.to_owned()];
+    let end = world.script(WRITE_HOOKS, WRITE_HOOKS_NAME, &args).run();
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(world.read("podinfo/job-started.sh"), JOB_STARTED);
+    assert_eq!(world.read("podinfo/job-completed.sh"), JOB_COMPLETED);
+}
