@@ -16,15 +16,18 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Between two attempts of one client.
-const AGAIN: Duration = Duration::from_millis(50);
+/// Between two attempts of one client that was refused: long enough that handshakes alone do not keep
+/// the machine busy.
+const AGAIN: Duration = Duration::from_millis(500);
 
-/// Sizes of announced bodies, in bytes, and how many of each: against a budget of 72 MiB
-/// (`BUFFERED_BODIES` in `src/server/limits.rs`) and bodies of at most 7 MiB. The small ones are
-/// more than what eight of the large leave, so whatever the large ones do, less is left than the
-/// review of a large pod takes. Of the large ones half find no room for long: what they were given
-/// and give back again must be of use to others.
-const BODIES: [(usize, usize); 2] = [(7 * 1024 * 1024, 16), (96 * 1024, 200)];
+/// Size of an announced body, in bytes: more than what a connection reads ahead (`READ_BUFFER` in
+/// `src/server/limits.rs`), so that it comes in pieces and is counted, and less than the review of
+/// a large pod. The budget is then nearly full at any time: what those give back that found no room
+/// is less than such a review takes.
+const BODY: usize = 96 * 1024;
+/// Clients of one address: a fourth more than the budget of 72 MiB (`BUFFERED_BODIES`) has room for, and
+/// fewer than the 1,024 connections that a server has regular places for.
+const CLIENTS: usize = 960;
 
 /// TLS that trusts the CA of a file.
 pub(super) fn trusting(ca: &Path) -> anyhow::Result<TlsConnector> {
@@ -57,17 +60,15 @@ impl Flood {
     pub(super) fn start(tls: &TlsConnector, host: &str, addresses: &[String]) -> Self {
         let mut clients = JoinSet::new();
         for address in addresses {
-            for (size, count) in BODIES {
-                for _ in 0..count {
-                    let (tls, host, address) = (tls.clone(), host.to_owned(), address.clone());
-                    clients.spawn(async move {
-                        loop {
-                            // Refused, closed or timed out: the next one.
-                            let _ = hold(&tls, &host, &address, size).await;
-                            tokio::time::sleep(AGAIN).await;
-                        }
-                    });
-                }
+            for _ in 0..CLIENTS {
+                let (tls, host, address) = (tls.clone(), host.to_owned(), address.clone());
+                clients.spawn(async move {
+                    loop {
+                        // Refused, closed or timed out: the next one.
+                        let _ = hold(&tls, &host, &address).await;
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                });
             }
         }
         Self { _clients: clients }
@@ -75,14 +76,14 @@ impl Flood {
 }
 
 /// Sends a body but for its last byte, and waits for what the server makes of it.
-async fn hold(tls: &TlsConnector, host: &str, address: &str, size: usize) -> anyhow::Result<()> {
+async fn hold(tls: &TlsConnector, host: &str, address: &str) -> anyhow::Result<()> {
     let mut stream = connect(tls, host, address).await?;
     let head = format!(
         "POST /mutate HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
-         Content-Length: {size}\r\n\r\n"
+         Content-Length: {BODY}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
-    let body = vec![b' '; size - 1];
+    let body = vec![b' '; BODY - 1];
     let (mut read, mut write) = tokio::io::split(stream);
     let mut answer = [0; 64];
     let sent = async {
