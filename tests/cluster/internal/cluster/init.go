@@ -31,8 +31,8 @@ func Init(place Place) error {
 		if err := mounts(place); err != nil {
 			return err
 		}
-		if err := syscall.Sethostname([]byte(nodeName)); err != nil && !errors.Is(err, syscall.EPERM) {
-			return err
+		if err := syscall.Sethostname([]byte(nodeName)); err != nil {
+			return fmt.Errorf("set the hostname: %w", err)
 		}
 		place = inside
 	}

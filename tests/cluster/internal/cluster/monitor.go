@@ -27,6 +27,9 @@ func Monitor(place Place) error {
 	return place.remove()
 }
 
+// namespaces are those that an isolated cluster has of its own.
+const namespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
+
 func run(place Place, ended <-chan os.Signal) error {
 	config, err := place.Config()
 	if err != nil {
@@ -39,7 +42,7 @@ func run(place Place, ended <-chan os.Signal) error {
 		}
 		// With the first process of a PID namespace all others of it end, and with them the
 		// namespaces, their mounts and links: pods, containers and daemons cannot be left behind.
-		attributes.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET
+		attributes.Cloneflags = namespaces
 	}
 
 	// The cluster waits for its network until the pipe is closed.

@@ -153,7 +153,7 @@ func List() ([]string, error) {
 
 // Exec replaces this process by a command inside the cluster's namespaces.
 func Exec(place Place, command []string) error {
-	return enter(place, []string{"-m", "-n", "-p"}, command)
+	return enter(place, []string{"-m", "-n", "-p", "-u", "-i"}, command)
 }
 
 // PushBinary gives the cluster's registry an image of one static program, under the name ref.
