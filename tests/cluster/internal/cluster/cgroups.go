@@ -33,6 +33,10 @@ func hierarchies() ([]string, error) {
 		return []string{cgroupMount}, nil
 	}
 	entries, err := os.ReadDir(cgroupMount)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A machine without cgroups can have a plain cluster.
+		return nil, nil
+	}
 	var found []string
 	for _, entry := range entries {
 		path := filepath.Join(cgroupMount, entry.Name())
@@ -66,7 +70,7 @@ func makeCgroups(name string) error {
 	if isCgroupV2() {
 		controllers, readErr := os.ReadFile(filepath.Join(cgroupMount, "cgroup.controllers"))
 		err = errors.Join(err, readErr)
-		for _, controller := range strings.Fields(string(controllers)) {
+		for _, controller := range needed(string(controllers)) {
 			for _, group := range []string{"/", cgroupOf(name)} {
 				file := filepath.Join(cgroupMount, group, "cgroup.subtree_control")
 				err = errors.Join(err, os.WriteFile(file, []byte("+"+controller), 0o644))
@@ -74,6 +78,14 @@ func makeCgroups(name string) error {
 		}
 	}
 	return err
+}
+
+// needed are those of a machine's controllers, of version 2, that the kubelet wants its group to have
+// (kubelet/cm, getSupportedUnifiedControllers). Others may refuse to be enabled.
+func needed(controllers string) []string {
+	return slices.DeleteFunc(strings.Fields(controllers), func(name string) bool {
+		return !slices.Contains([]string{"cpu", "cpuset", "memory", "hugetlb", "pids"}, name)
+	})
 }
 
 // removeCgroups removes the groups of the cluster called name, from the leaves up, once the kernel
@@ -93,7 +105,7 @@ func removeCgroups(name string) error {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("cgroups of %s: %w", name, err)
 			}
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(pollInterval)
 		}
 	}
 	return nil

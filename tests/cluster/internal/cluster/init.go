@@ -17,9 +17,12 @@ const inside = Place("/run/cluster")
 func Init(place Place) error {
 	stayOnThread()
 	// Closed by the monitor once this namespace has its link.
-	if _, err := io.Copy(io.Discard, os.NewFile(3, "network")); err != nil {
+	network := os.NewFile(3, "network")
+	if _, err := io.Copy(io.Discard, network); err != nil {
 		return err
 	}
+	// What is started from here does not get it.
+	network.Close()
 	config, err := place.Config()
 	if err != nil {
 		return err
@@ -31,8 +34,8 @@ func Init(place Place) error {
 		if err := mounts(place); err != nil {
 			return err
 		}
-		if err := syscall.Sethostname([]byte(nodeName)); err != nil && !errors.Is(err, syscall.EPERM) {
-			return err
+		if err := syscall.Sethostname([]byte(nodeName)); err != nil {
+			return fmt.Errorf("set the hostname: %w", err)
 		}
 		place = inside
 	}

@@ -7,7 +7,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Monitor is the one process of a cluster outside of its namespaces. It starts the cluster at
@@ -20,13 +23,20 @@ func Monitor(place Place) error {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 
+	if err := os.WriteFile(place.path("pid"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return err
+	}
 	if err := run(place, ended); err != nil {
-		// The place stays, with its logs, until somebody has read why.
-		return errors.Join(err, os.WriteFile(place.failed(), []byte(err.Error()), 0o644))
+		// The place stays, with its logs, until the next command: somebody may want to read why.
+		return errors.Join(err, removeCgroups(place.name()))
 	}
 	return place.remove()
 }
 
+// namespaces are those that an isolated cluster has of its own.
+const namespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
+
+// run starts the cluster and returns once none of its processes is left.
 func run(place Place, ended <-chan os.Signal) error {
 	config, err := place.Config()
 	if err != nil {
@@ -39,7 +49,10 @@ func run(place Place, ended <-chan os.Signal) error {
 		}
 		// With the first process of a PID namespace all others of it end, and with them the
 		// namespaces, their mounts and links: pods, containers and daemons cannot be left behind.
-		attributes.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET
+		attributes.Cloneflags = namespaces
+	} else if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		// Without that, nobody could tell when the last process of a plain cluster is gone.
+		return err
 	}
 
 	// The cluster waits for its network until the pipe is closed.
@@ -55,6 +68,7 @@ func run(place Place, ended <-chan os.Signal) error {
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	command.ExtraFiles = []*os.File{waits}
 	command.SysProcAttr = attributes
+	command.Env = withoutProxies(os.Environ())
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("start the cluster: %w", err)
 	}
@@ -75,21 +89,48 @@ func run(place Place, ended <-chan os.Signal) error {
 	}
 	tied.Close()
 
+	died := over
 	if err == nil {
 		select {
-		case err := <-over:
-			return fmt.Errorf("the cluster ended by itself: %v", err)
+		case exit := <-over:
+			err = fmt.Errorf("the cluster ended by itself: %v", exit)
+			died = nil
 		case <-ended:
 		}
 	}
-	return errors.Join(err, command.Process.Kill(), ignoreExit(<-over))
+	if died != nil {
+		// While the namespace is there the link is this cluster's: later, its name may be another's.
+		if config.Isolated {
+			config.Network.leave()
+		}
+		if killErr := command.Process.Kill(); !errors.Is(killErr, os.ErrProcessDone) {
+			err = errors.Join(err, killErr)
+		}
+		<-died
+	}
+	reap()
+	return err
 }
 
-// ignoreExit drops the error that says how a process ended.
-func ignoreExit(err error) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return nil
+// reap waits for what the cluster's first process left behind, which has the signal to end: with
+// namespaces there is nothing, without them it is all components.
+func reap() {
+	for {
+		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			return
+		}
 	}
-	return err
+}
+
+// withoutProxies drops the variables that send HTTP through a proxy: all that a cluster asks is in it,
+// and a proxy cannot reach it.
+func withoutProxies(environment []string) []string {
+	var kept []string
+	for _, variable := range environment {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasSuffix(strings.ToLower(name), "_proxy") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
 }

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mounts gives the cluster a /proc, a /run and a /dev of its own. Nothing of it is seen outside,
-// and none of the machine's own sockets in /run is seen inside.
+// mounts gives the cluster a /proc, a /run and a /dev of its own, and what it writes in /var/lib and
+// /var/log stays in it. Nothing of it is seen outside, and none of the machine's own sockets in /run is
+// seen inside.
 func mounts(place Place) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -40,25 +41,36 @@ func mounts(place Place) error {
 	if err := unix.Mount("", string(inside), "", unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("share %s: %w", inside, err)
 	}
+	// In /var/log the kubelet makes links to the logs of containers, and no flag puts them elsewhere.
+	for _, folder := range []string{"/var/lib", "/var/log"} {
+		if err := shield(folder); err != nil {
+			return err
+		}
+	}
 	if err := kubeletFolder(); err != nil {
 		return err
 	}
 	return devices()
 }
 
-// kubeletFolder makes the kubelet's default folder, in which device plugins have to look for it
-// whatever its --root-dir says. The machine's /var/lib is seen below it, and is not written to.
-func kubeletFolder() error {
-	const layer = "/run/var-lib"
-	for _, folder := range []string{layer, layer + "/upper", layer + "/work"} {
-		if err := os.Mkdir(folder, 0o755); err != nil {
+// shield takes what is written in a folder to memory, in a layer of the cluster's own above it.
+func shield(folder string) error {
+	layer := "/run" + strings.ReplaceAll(folder, "/", "-")
+	for _, part := range []string{layer + "/upper", layer + "/work"} {
+		if err := os.MkdirAll(part, 0o755); err != nil {
 			return err
 		}
 	}
-	layers := fmt.Sprintf("lowerdir=/var/lib,upperdir=%s/upper,workdir=%s/work", layer, layer)
-	if err := unix.Mount("overlay", "/var/lib", "overlay", 0, layers); err != nil {
-		return fmt.Errorf("mount /var/lib: %w", err)
+	layers := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", folder, layer, layer)
+	if err := unix.Mount("overlay", folder, "overlay", 0, layers); err != nil {
+		return fmt.Errorf("mount an overlay on %s: %w", folder, err)
 	}
+	return nil
+}
+
+// kubeletFolder makes the kubelet's default folder, in which device plugins have to look for it
+// whatever its --root-dir says.
+func kubeletFolder() error {
 	own := inside.path("kubelet")
 	for _, folder := range []string{own, kubeletRoot} {
 		if err := os.MkdirAll(folder, 0o750); err != nil {
@@ -71,7 +83,7 @@ func kubeletFolder() error {
 	return nil
 }
 
-// devices replaces /dev by one with the same devices, to which fake ones can be added.
+// devices replaces /dev by one with the same devices but GPUs, to which fake ones can be added.
 func devices() error {
 	const fresh = "/run/dev"
 	if err := os.Mkdir(fresh, 0o755); err != nil {
@@ -88,6 +100,13 @@ func devices() error {
 		}
 		if err != nil {
 			return err
+		}
+		// A real GPU's nodes would be in the fake ones' places.
+		if path == "/dev/kfd" || path == "/dev/dri" {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		target := fresh + strings.TrimPrefix(path, "/dev")
 		info, err := entry.Info()

@@ -39,6 +39,9 @@ type Network struct {
 	Pods string `json:"pods"`
 }
 
+// link is the name of this machine's end of the cluster's link.
+func (network Network) link() string { return fmt.Sprintf("arc-rocm-%d", network.Index) }
+
 // Server is the address of the API server, a URL.
 func (network Network) Server() string {
 	return fmt.Sprintf("https://%s:%d", network.Cluster, network.APIPort)
@@ -75,12 +78,12 @@ func isolated(index int) Network {
 
 // join ties the network namespace of process pid to this machine's by a network that no other
 // cluster has: it can be reached, pods included, and it reaches this machine's own address, but
-// nothing beyond. The link goes with the namespace.
+// nothing beyond. The link goes with the namespace, some time later.
 func join(pid int) (Network, error) {
 	for index := range maxNetworks {
 		network := isolated(index)
 		// The kernel gives a link's name away once, so the name is the lock.
-		name := fmt.Sprintf("arc-rocm-%d", index)
+		name := network.link()
 		err := netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs:     netlink.LinkAttrs{Name: name},
 			PeerName:      "eth0",
@@ -100,6 +103,13 @@ func join(pid int) (Network, error) {
 	return Network{}, errors.New("all networks of test clusters are taken")
 }
 
+// leave takes the link of `join` away at once. What does not work here the kernel does.
+func (network Network) leave() {
+	if link, err := netlink.LinkByName(network.link()); err == nil {
+		_ = netlink.LinkDel(link)
+	}
+}
+
 // settle sets up the inside of the namespace that `join` tied.
 func (network Network) settle() error {
 	own := []string{apiServiceIP + "/32", hostOf(RegistryAddress) + "/32"}
@@ -112,11 +122,13 @@ func (network Network) settle() error {
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
 }
 
+// hostOf is an address without its port.
 func hostOf(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	return host
 }
 
+// up gives a link addresses, and sets it up.
 func up(name string, addresses ...string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -134,6 +146,7 @@ func up(name string, addresses ...string) error {
 	return netlink.LinkSetUp(link)
 }
 
+// route sends what goes to a range of addresses through a link, to a gateway.
 func route(name, destination, gateway string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"sigs.k8s.io/yaml"
 
+	"arc-rocm.dev/tests/cluster/internal/debian"
 	"arc-rocm.dev/tests/cluster/internal/deviceplugin"
 )
 
@@ -70,7 +71,7 @@ func node(place Place, config Config) ([]process, error) {
 			args:    []string{"--config", filepath.Join(etc, "containerd.toml")},
 			env: []string{
 				"PATH=" + filepath.Join(tree, "usr/bin") + ":" + filepath.Join(tree, "usr/sbin") + ":" + os.Getenv("PATH"),
-				"LD_LIBRARY_PATH=" + filepath.Join(tree, "usr/lib/x86_64-linux-gnu"),
+				"LD_LIBRARY_PATH=" + filepath.Join(tree, "usr/lib", debian.Triplet()),
 			},
 			ready: listens("unix", containerd),
 		},
@@ -92,6 +93,8 @@ root = %q
 state = "/run/containerd"
 [grpc]
   address = %q
+[plugins."io.containerd.internal.v1.opt"]
+  path = %q
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = %q
   disable_apparmor = true
@@ -102,7 +105,7 @@ state = "/run/containerd"
     conf_dir = %q
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = %q
-`, place.path("containerd"), containerd, sandboxImage, cni, place.path("etc", "cni"), place.path("etc", "certs.d"))
+`, place.path("containerd"), containerd, place.path("opt"), sandboxImage, cni, place.path("etc", "cni"), place.path("etc", "certs.d"))
 }
 
 // mirror sends what is asked of any registry to the cluster's own.
@@ -128,6 +131,7 @@ func podNetwork(network Network, data string) string {
 `, data, network.Pods)
 }
 
+// kubeletConfig has what this cluster needs otherwise than the kubelet's defaults.
 func kubeletConfig(place Place, name string) (string, error) {
 	// Pods may have all of the machine: nothing is set aside and nothing evicted. An empty map is not
 	// encoded, and means the defaults, by which a machine with a full disk gets no pod at all.
@@ -139,10 +143,15 @@ func kubeletConfig(place Place, name string) (string, error) {
 	off, on, empty := false, true, ""
 	var zero int32
 	config := kubeletconfig.KubeletConfiguration{
-		TypeMeta:                    metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
-		ContainerRuntimeEndpoint:    "unix://" + containerd,
-		PodLogsDir:                  place.path("log", "pods"),
-		Authentication:              kubeletconfig.KubeletAuthentication{X509: kubeletconfig.KubeletX509Authentication{ClientCAFile: place.path("pki", "ca.crt")}, Anonymous: kubeletconfig.KubeletAnonymousAuthentication{Enabled: &off}, Webhook: kubeletconfig.KubeletWebhookAuthentication{Enabled: &on}},
+		TypeMeta:                 metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
+		ContainerRuntimeEndpoint: "unix://" + containerd,
+		PodLogsDir:               place.path("log", "pods"),
+		VolumePluginDir:          place.path("volume-plugins"),
+		Authentication: kubeletconfig.KubeletAuthentication{
+			X509:      kubeletconfig.KubeletX509Authentication{ClientCAFile: place.path("pki", "ca.crt")},
+			Anonymous: kubeletconfig.KubeletAnonymousAuthentication{Enabled: &off},
+			Webhook:   kubeletconfig.KubeletWebhookAuthentication{Enabled: &on},
+		},
 		CgroupDriver:                "cgroupfs",
 		CgroupRoot:                  cgroupOf(name),
 		EnforceNodeAllocatable:      []string{"pods"},
@@ -151,7 +160,6 @@ func kubeletConfig(place Place, name string) (string, error) {
 		FailCgroupV1:                &off,
 		FailSwapOn:                  &off,
 		ResolverConfig:              &empty,
-		ReadOnlyPort:                zero,
 		HealthzPort:                 &zero,
 		ClusterDomain:               "cluster.local",
 		KubeReserved:                map[string]string{},

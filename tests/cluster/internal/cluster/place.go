@@ -4,15 +4,13 @@ package cluster
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
 )
 
-// names are kept short and plain, because they become part of a cgroup's and a hostname's name.
+// names are kept short and plain, because they become part of a cgroup's name and of paths.
 var names = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$`)
 
 // Config is all that a cluster is made from; `up` writes it for the processes that it starts.
@@ -50,11 +48,14 @@ func Root() (string, error) {
 // PlaceOf is the place of the cluster called name; an error says that no cluster can have that name.
 func PlaceOf(name string) (Place, error) {
 	if !names.MatchString(name) {
-		return "", fmt.Errorf("%q: a cluster's name is up to 22 letters, digits and hyphens", name)
+		return "", fmt.Errorf("%q: a cluster's name has up to 22 lower-case letters, digits and hyphens, with no hyphen at an end", name)
 	}
 	root, err := Root()
 	return Place(filepath.Join(root, name)), err
 }
+
+// name is the cluster's name.
+func (place Place) name() string { return filepath.Base(string(place)) }
 
 func (place Place) path(parts ...string) string {
 	return filepath.Join(append([]string{string(place)}, parts...)...)
@@ -63,34 +64,19 @@ func (place Place) path(parts ...string) string {
 // Kubeconfig is the administrator's.
 func (place Place) Kubeconfig() string { return place.path("kubeconfig") }
 
-// Env is a file of shell assignments for what uses the cluster.
-func (place Place) Env() string { return place.path("env") }
+// Logs is the folder of the components' logs.
+func (place Place) Logs() string { return place.path("log") }
 
-func (place Place) ready() string  { return place.path("ready") }
-func (place Place) failed() string { return place.path("failed") }
+// env is a file of shell assignments for what uses the cluster.
+func (place Place) env() string { return place.path("env") }
+
+// ready is a file that is there once the cluster is ready.
+func (place Place) ready() string { return place.path("ready") }
 func (place Place) log(name string) string {
 	return place.path("log", name+".log")
 }
 
-// lock takes the place, until the file is closed or the process ends, however it does. A nil file
-// means that somebody else has it.
-func (place Place) lock() (*os.File, error) { return lock(place.path("lock")) }
-
-func lock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		file.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	return file, nil
-}
-
+// write writes what the cluster is made from.
 func (place Place) write(config Config) error {
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
@@ -107,44 +93,4 @@ func (place Place) Config() (Config, error) {
 		return config, err
 	}
 	return config, json.Unmarshal(text, &config)
-}
-
-// remove deletes all that the cluster left: its processes must be gone.
-func (place Place) remove() error {
-	err := errors.Join(removeCgroups(filepath.Base(string(place))), os.RemoveAll(string(place)))
-	// The last one takes the folder of all clusters with it.
-	if removeErr := os.Remove(filepath.Dir(string(place))); removeErr != nil && !errors.Is(removeErr, syscall.ENOTEMPTY) {
-		err = errors.Join(err, removeErr)
-	}
-	return err
-}
-
-// Sweep removes what clusters left whose processes are gone without having cleaned up.
-func Sweep() error {
-	root, err := Root()
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	for _, entry := range entries {
-		if !entry.IsDir() {
-			continue
-		}
-		place := Place(filepath.Join(root, entry.Name()))
-		held, lockErr := place.lock()
-		if errors.Is(lockErr, os.ErrNotExist) {
-			// Somebody else removed it meanwhile.
-			continue
-		}
-		if held == nil {
-			err = errors.Join(err, lockErr)
-			continue
-		}
-		err = errors.Join(err, place.remove())
-		held.Close()
-	}
-	return err
 }

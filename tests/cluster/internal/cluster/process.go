@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
+
+// tailLines is how much of its log an error has of a component that ended.
+const tailLines = 8
 
 // process is one component of a cluster.
 type process struct {
@@ -53,7 +56,8 @@ func (running *processes) start(ctx context.Context, process process) error {
 		return fmt.Errorf("start %s: %w", process.name, err)
 	}
 	go func() {
-		running.ended <- fmt.Errorf("%s ended: %v, see its log", process.name, command.Wait())
+		err := command.Wait()
+		running.ended <- fmt.Errorf("%s ended: %v; its log ends so:\n%s", process.name, err, tail(running.place.log(process.name)))
 	}()
 	if process.ready == nil {
 		return nil
@@ -63,7 +67,7 @@ func (running *processes) start(ctx context.Context, process process) error {
 
 // await asks again and again until `ready` has no error, a process ended, or the context is done.
 func (running *processes) await(ctx context.Context, what string, ready func(context.Context) error) error {
-	ticks := time.NewTicker(50 * time.Millisecond)
+	ticks := time.NewTicker(pollInterval)
 	defer ticks.Stop()
 	for {
 		err := ready(ctx)
@@ -83,7 +87,7 @@ func (running *processes) await(ctx context.Context, what string, ready func(con
 // stayOnThread keeps the calling goroutine on its thread for ever: see `start`.
 func stayOnThread() { runtime.LockOSThread() }
 
-// listens is ready when something accepts TCP connections at the address.
+// listens is ready when something accepts connections at the address.
 func listens(network, address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, address)
@@ -94,21 +98,12 @@ func listens(network, address string) func(context.Context) error {
 	}
 }
 
-// answers is ready when a GET of the URL gives 200.
-func answers(client *http.Client, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", url, response.Status)
-		}
-		return nil
+// tail is the end of a log.
+func tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
 	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }

@@ -2,9 +2,9 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -116,6 +116,10 @@ func writeEnv(place Place, config Config) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("export KUBECONFIG=%s\nexport ARC_ROCM_E2E_HOST=%s\n", outside.Kubeconfig(), config.Network.Host)
-	return errors.Join(err, os.WriteFile(place.Env(), []byte(text), 0o644))
+	return os.WriteFile(place.env(), []byte(envText(outside, config.Network)), 0o644)
+}
+
+func envText(outside Place, network Network) string {
+	quoted := strings.ReplaceAll(outside.Kubeconfig(), "'", `'\''`)
+	return fmt.Sprintf("export KUBECONFIG='%s'\nexport ARC_ROCM_E2E_HOST=%s\n", quoted, network.Host)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -15,57 +14,32 @@ import (
 	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
-// Logs is the folder of the components' logs.
-func (place Place) Logs() string { return place.path("log") }
-
-// Up starts a cluster and returns once it is ready. The cluster goes on until `Down`.
-func Up(place Place, config Config) error {
+// Up starts a cluster and returns once it is ready. The cluster goes on until `Down`; where ctx ends
+// before it is ready, it is ended and removed.
+func Up(ctx context.Context, place Place, config Config) error {
 	if config.Isolated && os.Geteuid() != 0 {
 		return errors.New("a node that runs pods needs root; --plain does without")
+	}
+	if config.Isolated {
+		if err := prepare(ctx, &config); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
 	}
 	if err := Sweep(); err != nil {
 		return err
 	}
-	if config.Isolated {
-		if err := prepare(&config); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(place.Logs(), 0o700); err != nil {
-		return err
-	}
-	held, err := place.lock()
+	held, err := place.take()
 	if err != nil {
 		return err
 	}
-	if held == nil {
-		return fmt.Errorf("cluster %s runs already", config.Name)
-	}
-	defer held.Close()
-	if err := place.write(config); err != nil {
-		return err
-	}
-	log, err := os.Create(place.log("cluster"))
+	monitor, err := startMonitor(place, config, held)
+	// The monitor has the lock as well, and keeps it.
+	held.Close()
 	if err != nil {
-		return err
-	}
-	defer log.Close()
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	monitor := exec.Command(program, "monitor", string(place))
-	monitor.Stdout, monitor.Stderr = log, log
-	monitor.Dir = "/"
-	// The lock goes over to it: it is held until both files are closed.
-	monitor.ExtraFiles = []*os.File{held}
-	// It outlives the terminal that it was started from.
-	monitor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := monitor.Start(); err != nil {
-		return err
-	}
-	if err := os.WriteFile(place.path("pid"), []byte(strconv.Itoa(monitor.Process.Pid)), 0o644); err != nil {
-		return err
+		return errors.Join(err, Sweep())
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- monitor.Wait() }()
@@ -74,10 +48,14 @@ func Up(place Place, config Config) error {
 			break
 		}
 		select {
-		case <-ended:
+		case err := <-ended:
 			text, _ := os.ReadFile(place.log("cluster"))
-			return fmt.Errorf("it did not start; logs are in %s\n%s", place.Logs(), text)
-		case <-time.After(50 * time.Millisecond):
+			return fmt.Errorf("it did not start (monitor: %v); until the next command, logs are in %s\n%s", err, place.Logs(), text)
+		case <-ctx.Done():
+			err := monitor.Process.Signal(syscall.SIGTERM)
+			<-ended
+			return errors.Join(context.Cause(ctx), err, Sweep())
+		case <-time.After(pollInterval):
 		}
 	}
 	text, err := os.ReadFile(place.log("cluster"))
@@ -89,10 +67,35 @@ func Up(place Place, config Config) error {
 	return nil
 }
 
+// startMonitor starts the monitor of a new cluster, which inherits the lock of its place.
+func startMonitor(place Place, config Config, held *os.File) (*exec.Cmd, error) {
+	if err := os.Mkdir(place.Logs(), 0o700); err != nil {
+		return nil, err
+	}
+	if err := place.write(config); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(place.log("cluster"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	monitor := exec.Command(program, "monitor", string(place))
+	monitor.Stdout, monitor.Stderr = log, log
+	monitor.Dir = "/"
+	monitor.ExtraFiles = []*os.File{held}
+	// It outlives the terminal that it was started from.
+	monitor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return monitor, monitor.Start()
+}
+
 // prepare fetches and builds what a node needs while there is a way to the packages: a cluster's own
 // network has none.
-func prepare(config *Config) error {
-	ctx := context.Background()
+func prepare(ctx context.Context, config *Config) error {
 	tree, err := debian.Tree(ctx, config.Cache, "node", nodePackages)
 	if err != nil {
 		return err
@@ -100,35 +103,6 @@ func prepare(config *Config) error {
 	config.NodeTree = tree
 	_, err = images.BuildAll(ctx, config.Cache)
 	return err
-}
-
-// Down ends a cluster and returns once nothing of it is left.
-func Down(place Place) error {
-	text, err := os.ReadFile(place.path("pid"))
-	if err == nil {
-		held, err := place.lock()
-		if err != nil {
-			return err
-		}
-		if held != nil {
-			held.Close()
-		} else if pid, err := strconv.Atoi(string(text)); err == nil {
-			// The lock is held, so the process with this number is still the monitor.
-			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-				return err
-			}
-			for {
-				if _, err := os.Stat(string(place)); errors.Is(err, os.ErrNotExist) {
-					return Sweep()
-				}
-				if held, err := place.lock(); held != nil || err != nil {
-					return errors.Join(err, held.Close(), Sweep())
-				}
-				time.Sleep(50 * time.Millisecond)
-			}
-		}
-	}
-	return Sweep()
 }
 
 // List has the names of the clusters that run.
@@ -141,43 +115,11 @@ func List() ([]string, error) {
 	var names []string
 	for _, path := range found {
 		place := Place(filepath.Dir(path))
-		held, lockErr := place.lock()
-		if held == nil && lockErr == nil {
-			names = append(names, filepath.Base(string(place)))
-			continue
+		taken, takenErr := place.taken()
+		if taken {
+			names = append(names, place.name())
 		}
-		err = errors.Join(err, lockErr, held.Close())
+		err = errors.Join(err, takenErr)
 	}
 	return names, err
-}
-
-// Exec replaces this process by a command inside the cluster's namespaces.
-func Exec(place Place, command []string) error {
-	return enter(place, []string{"-m", "-n", "-p"}, command)
-}
-
-// PushBinary gives the cluster's registry an image of one static program, under the name ref.
-func PushBinary(place Place, ref, binary string) error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	// In the cluster's network alone, so that the program's path means what it does out here.
-	return enter(place, []string{"-n"}, []string{program, "push-binary", RegistryAddress, ref, binary})
-}
-
-func enter(place Place, namespaces, command []string) error {
-	if len(command) == 0 {
-		return errors.New("no command")
-	}
-	pid, err := os.ReadFile(place.path("init"))
-	if err != nil {
-		return err
-	}
-	nsenter, err := exec.LookPath("nsenter")
-	if err != nil {
-		return err
-	}
-	args := append([]string{"nsenter", "-t", string(pid)}, namespaces...)
-	return syscall.Exec(nsenter, append(append(args, "--"), command...), os.Environ())
 }

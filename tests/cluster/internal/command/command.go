@@ -3,11 +3,13 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"arc-rocm.dev/tests/cluster/internal/cluster"
 	"arc-rocm.dev/tests/cluster/internal/images"
@@ -31,6 +33,9 @@ const usage = `usage: cluster COMMAND [--name NAME]
 // imageUser is nobody on any machine, as in the images of distroless.
 const imageUser = "65532:65532"
 
+// arguments is how many each command takes, besides flags; `exec` takes any number.
+var arguments = map[string]int{"up": 0, "down": 0, "list": 0, "env": 0, "logs": 0, "image": 2, "help": 0}
+
 // Run runs one command.
 func Run(name string, args []string) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -38,8 +43,14 @@ func Run(name string, args []string) error {
 	plain := flags.Bool("plain", false, "")
 	kwokNodes := flags.Int("kwok-nodes", 6, "")
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
+	}
+	if count, known := arguments[name]; known && flags.NArg() > count {
+		// A name without --name, most likely: that would have taken another cluster.
+		return fmt.Errorf("unexpected %q; a cluster is named by --name, before all else", flags.Arg(count))
 	}
 	place, err := cluster.PlaceOf(*clusterName)
 	if err != nil {
@@ -47,17 +58,19 @@ func Run(name string, args []string) error {
 	}
 	switch name {
 	case "up":
-		cache, err := os.UserCacheDir()
+		cache, err := images.CacheDir()
 		if err != nil {
 			return err
 		}
-		return cluster.Up(place, cluster.Config{
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+		return cluster.Up(ctx, place, cluster.Config{
 			Name:       *clusterName,
 			Isolated:   !*plain,
 			KwokNodes:  *kwokNodes,
 			Kwok:       os.Getenv("ARC_ROCM_CLUSTER_KWOK"),
 			KwokStages: os.Getenv("ARC_ROCM_CLUSTER_KWOK_STAGES"),
-			Cache:      filepath.Join(cache, "arc-rocm-cluster"),
+			Cache:      cache,
 		})
 	case "down":
 		return cluster.Down(place)
@@ -66,15 +79,15 @@ func Run(name string, args []string) error {
 		fmt.Print(strings.Join(append(running, ""), "\n"))
 		return err
 	case "env":
-		text, err := os.ReadFile(place.Env())
-		fmt.Print(string(text))
+		text, err := cluster.Env(place)
+		fmt.Print(text)
 		return err
 	case "logs":
 		fmt.Println(place.Logs())
 		return nil
 	case "image":
 		if flags.NArg() != 2 {
-			return fmt.Errorf("a reference and a program are needed")
+			return errors.New("a reference and a program are needed")
 		}
 		return cluster.PushBinary(place, flags.Arg(0), flags.Arg(1))
 	case "push-binary":
@@ -86,13 +99,13 @@ func Run(name string, args []string) error {
 		return nil
 	}
 	flags.Usage()
-	return fmt.Errorf("no such command")
+	return errors.New("no such command")
 }
 
 // pushBinary runs inside the cluster's network: REGISTRY REF BINARY.
 func pushBinary(args []string) error {
 	if len(args) != 3 {
-		return fmt.Errorf("a registry, a reference and a program are needed")
+		return errors.New("a registry, a reference and a program are needed")
 	}
 	image, err := images.Binary(args[1], args[2], imageUser)
 	if err != nil {

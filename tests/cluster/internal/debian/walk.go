@@ -9,12 +9,21 @@ import (
 	"io"
 	"os/exec"
 	"path"
+	"runtime"
 	"strings"
 )
 
 // Merged are the folders that on a system with a merged /usr are links into it. A tree that holds
 // files of packages needs the links, as paths in packages (an interpreter, say) go through them.
 var Merged = []string{"bin", "sbin", "lib", "lib64"}
+
+// Triplet is Debian's name of this machine's architecture in the paths of libraries.
+func Triplet() string {
+	if runtime.GOARCH == "arm64" {
+		return "aarch64-linux-gnu"
+	}
+	return "x86_64-linux-gnu"
+}
 
 // Walk calls visit for each file, link and folder of the package archive deb, in the order of the
 // archive. Names are relative, clean, and those of a system with a merged /usr: usr/bin/sh for

@@ -2,9 +2,10 @@ package images
 
 import (
 	_ "embed"
-	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"arc-rocm.dev/tests/cluster/internal/debian"
 )
 
 //go:embed runner/run.sh
@@ -32,7 +33,7 @@ func runner() Spec {
 			"mawk", "ncurses-base", "netbase", "procps", "sed", "sudo", "tar", "zlib1g",
 		),
 			only("docker.io", "usr/bin/docker"),
-			only("libpam-modules", "usr/lib/"+triplet()+"/security/pam_permit.so"),
+			only("libpam-modules", "usr/lib/"+debian.Triplet()+"/security/pam_permit.so"),
 		),
 		Files: concat(system(), runnerUser(), runnerHome()),
 		Config: v1.Config{
@@ -92,12 +93,4 @@ func runnerHome() []File {
 	// The home folder was there before the runner's files were copied into it.
 	files[0].GID = runnerUID
 	return files
-}
-
-// triplet is Debian's name of this machine's architecture in the paths of libraries.
-func triplet() string {
-	if runtime.GOARCH == "arm64" {
-		return "aarch64-linux-gnu"
-	}
-	return "x86_64-linux-gnu"
 }
