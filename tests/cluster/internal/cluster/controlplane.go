@@ -62,6 +62,10 @@ func controlPlane(place Place, network Network, client kubernetes.Interface) []p
 			"--service-account-private-key-file=" + pki("service-accounts.key"),
 			"--root-ca-file=" + pki("ca.crt"),
 			"--use-service-account-credentials=true",
+			// It starts some 40 controllers one after the other, each with an account that it asks for: by
+			// its own limit of 20 requests a second that took most of a cluster's start.
+			"--kube-api-qps=500",
+			"--kube-api-burst=500",
 			"--leader-elect=false",
 			"--secure-port=0",
 		}},
