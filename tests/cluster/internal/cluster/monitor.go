@@ -96,13 +96,13 @@ func run(place Place, ended <-chan os.Signal) error {
 			err = fmt.Errorf("the cluster ended by itself: %v", exit)
 			died = nil
 		case <-ended:
+			// While the namespace is there the link is this cluster's: later, its name may be another's.
+			if config.Isolated {
+				config.Network.leave()
+			}
 		}
 	}
 	if died != nil {
-		// While the namespace is there the link is this cluster's: later, its name may be another's.
-		if config.Isolated {
-			config.Network.leave()
-		}
 		if killErr := command.Process.Kill(); !errors.Is(killErr, os.ErrProcessDone) {
 			err = errors.Join(err, killErr)
 		}
