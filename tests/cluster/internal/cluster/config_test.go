@@ -14,6 +14,8 @@ import (
 	kubeletconfig "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/kubernetes/pkg/kubelet/eviction"
 	"sigs.k8s.io/yaml"
+
+	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
 func TestNetworksOfClustersAreApart(t *testing.T) {
@@ -111,7 +113,7 @@ func TestContainerdWritesInItsPlace(t *testing.T) {
 	text := containerdConfig(`/a "b"`, "/tree/cni")
 	for _, line := range []string{
 		`root = "/a \"b\"/containerd"`, `path = "/a \"b\"/opt"`, `conf_dir = "/a \"b\"/etc/cni"`,
-		`config_path = "/a \"b\"/etc/certs.d"`, `bin_dir = "/tree/cni"`, `sandbox_image = "` + sandboxImage + `"`,
+		`config_path = "/a \"b\"/etc/certs.d"`, `bin_dir = "/tree/cni"`, `sandbox_image = "` + images.Pause + `"`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, text)

@@ -13,6 +13,7 @@ import (
 
 	"arc-rocm.dev/tests/cluster/internal/debian"
 	"arc-rocm.dev/tests/cluster/internal/deviceplugin"
+	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
 const (
@@ -22,8 +23,6 @@ const (
 	kubeletRoot = "/var/lib/kubelet"
 	// containerd's socket; its state is in /run, which is in memory, and its content at the place.
 	containerd = "/run/containerd/containerd.sock"
-	// sandboxImage is the one that the images' package builds.
-	sandboxImage = "registry.k8s.io/pause:3.10"
 )
 
 const (
@@ -105,7 +104,7 @@ state = "/run/containerd"
     conf_dir = %q
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = %q
-`, place.path("containerd"), containerd, place.path("opt"), sandboxImage, cni, place.path("etc", "cni"), place.path("etc", "certs.d"))
+`, place.path("containerd"), containerd, place.path("opt"), images.Pause, cni, place.path("etc", "cni"), place.path("etc", "certs.d"))
 }
 
 // mirror sends what is asked of any registry to the cluster's own.

@@ -20,8 +20,8 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 )
 
-// Run runs the component called name with args, and does not return. It reports false when there
-// is no such component.
+// Run runs the component called name with args until it ends, and reports true or ends the process.
+// It reports false when there is no such component.
 func Run(name string, args []string) bool {
 	switch name {
 	case "etcd":

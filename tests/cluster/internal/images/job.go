@@ -19,12 +19,15 @@ func job() Spec {
 	}
 }
 
+// Pause is the name of the image that holds a pod's namespaces.
+const Pause = "registry.k8s.io/pause:3.10"
+
 // pause is the image that holds a pod's namespaces: its process 1 reaps what becomes an orphan
 // where a pod shares its process ids, and ends at SIGTERM.
 func pause() Spec {
 	return Spec{
 		Name:     "pause",
-		Refs:     []string{"registry.k8s.io/pause:3.10"},
+		Refs:     []string{Pause},
 		Packages: []Source{only("busybox-static", "usr/bin/busybox"), only("tini", "usr/bin/tini-static")},
 		Files: []File{
 			{Path: "pause", Link: "usr/bin/tini-static"},
