@@ -66,6 +66,8 @@ func controlPlane(place Place, network Network, client kubernetes.Interface) []p
 			// its own limit of 20 requests a second that took most of a cluster's start.
 			"--kube-api-qps=500",
 			"--kube-api-burst=500",
+			// It makes the folder, and its default is the machine's.
+			"--flex-volume-plugin-dir=" + place.path("volume-plugins"),
 			"--leader-elect=false",
 			"--secure-port=0",
 		}},
