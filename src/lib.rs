@@ -7,12 +7,14 @@
 //! profile) → [`plan`] (what to add, and why) → [`patch`] (JSON patch) → bytes.
 //!
 //! Everything between the two ends is pure: no I/O, no clock, no async. [`profile`] compiles
-//! the configuration ahead, [`pod`] is the read-only view that all of them share.
+//! the configuration ahead, [`pod`] is the read-only view that all of them share. [`cluster`] talks
+//! to the API server, beside that way and never on it.
 
 pub mod admission;
 pub mod annotations;
 pub mod certs;
 pub mod cli;
+pub mod cluster;
 pub mod manifests;
 pub mod patch;
 pub mod plan;

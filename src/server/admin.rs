@@ -65,9 +65,12 @@ pub fn router(service: Arc<Service>) -> Router {
 
 async fn readyz(State(service): State<Arc<Service>>) -> impl IntoResponse {
     match service.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving => (StatusCode::OK, "ok\n"),
-        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        Phase::Serving => service.gates().closed().map_or_else(
+            || (StatusCode::OK, "ok\n".to_owned()),
+            |reasons| (StatusCode::SERVICE_UNAVAILABLE, format!("{reasons}\n")),
+        ),
+        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ mod accept;
 pub mod admin;
 mod body;
 mod connection;
+mod gates;
 pub mod limits;
 mod service;
 mod shutdown;
@@ -18,6 +19,7 @@ use rustls::ServerConfig;
 use tokio::{net::TcpListener, task::JoinHandle, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use gates::{Gate, Gates};
 pub use limits::Limits;
 pub use service::{Answerer, PATH, Phase, Service};
 pub use shutdown::Shutdown;

@@ -21,6 +21,7 @@ use hyper::{
 
 use super::{
     body::{self, Budget, Complete, Unread},
+    gates::Gates,
     limits::{DISCARD_LIMIT, Limits},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub type Answerer = fn(&[u8], &Rules) -> Result<Answer, Unreadable>;
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
+    gates: Gates,
     /// Held while a body that came in pieces is in one: the copy is in no budget.
     joining: Mutex<()>,
     limits: Limits,
@@ -86,6 +88,7 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
+            gates: Gates::default(),
             joining: Mutex::new(()),
             limits,
             metrics,
@@ -108,6 +111,11 @@ impl Service {
     /// The metrics.
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What readiness waits for beside the server's own life.
+    pub const fn gates(&self) -> &Gates {
+        &self.gates
     }
 
     /// The limits.
