@@ -1,13 +1,16 @@
 //! `arc-rocm manifests`: what runs the webhook in a cluster and registers it there.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use hyper::Uri;
 
 use super::{Misconfigured, output};
 use crate::{
-    manifests::{self, FailurePolicy, IMAGE, Settings, Target, Workload},
+    manifests::{self, Certificates, FailurePolicy, IMAGE, Settings, Target, Workload},
     selection::Requesters,
     server::PATH,
 };
@@ -15,9 +18,11 @@ use crate::{
 /// What to print.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Certificates that the API server is to trust for the webhook, PEM: the caBundle
+    /// Certificates that the API server is to trust for the webhook, PEM: the caBundle. Without,
+    /// the webhook makes its certificate itself and needs nothing; with it, the certificate comes
+    /// from the Secret, and the webhook never calls the API server
     #[arg(long, value_name = "FILE")]
-    pub ca: PathBuf,
+    pub ca: Option<PathBuf>,
 
     /// Namespace of the webhook
     #[arg(long, default_value = "arc-rocm", value_parser = label, value_name = "NAMESPACE")]
@@ -28,7 +33,12 @@ pub struct Args {
     pub name: String,
 
     /// Register a webhook that runs elsewhere, and print nothing but the registration
-    #[arg(long, value_parser = webhook_url, value_name = "https://HOST:PORT/mutate")]
+    #[arg(
+        long,
+        requires = "ca",
+        value_parser = webhook_url,
+        value_name = "https://HOST:PORT/mutate"
+    )]
     pub url: Option<String>,
 
     /// What the API server does with a runner pod when the webhook does not answer
@@ -71,12 +81,24 @@ pub struct WorkloadArgs {
     )]
     pub replicas: u16,
 
-    /// Secret with the serving certificate, of type kubernetes.io/tls
-    #[arg(long, default_value = "arc-rocm-tls", conflicts_with = "url", value_name = "NAME")]
+    /// Secret with the serving certificate; with --ca it has to be there, of type kubernetes.io/tls
+    #[arg(
+        long,
+        default_value = "arc-rocm-tls",
+        value_parser = subdomain,
+        conflicts_with = "url",
+        value_name = "NAME"
+    )]
     pub tls_secret: String,
 
     /// ConfigMap with runner profiles; without it, the built-in profile is used
-    #[arg(long, default_value = "arc-rocm-profiles", conflicts_with = "url", value_name = "NAME")]
+    #[arg(
+        long,
+        default_value = "arc-rocm-profiles",
+        value_parser = subdomain,
+        conflicts_with = "url",
+        value_name = "NAME"
+    )]
     pub profiles_configmap: String,
 
     /// User who may create runner pods; `*` stands for any characters [default: ARC's controller]
@@ -106,27 +128,34 @@ impl Args {
         let WorkloadArgs { image, replicas, tls_secret, profiles_configmap, requesters } = workload;
         Requesters::parse(requesters.iter().map(String::as_str))
             .map_err(|error| Misconfigured::error(format!("--requester: {error}")))?;
-        let unusable = || Misconfigured(format!("--ca {}", ca.display()));
-        let ca_bundle =
-            manifests::bundle(&fs::read(&ca).with_context(unusable)?).with_context(unusable)?;
-        let target = match url {
-            Some(url) => Target::Url(url),
-            None => Target::Cluster(Workload {
+        let ca_bundle = ca.as_deref().map(authorities).transpose()?;
+        let target = match (url, ca_bundle) {
+            (Some(url), Some(ca_bundle)) => Target::Elsewhere { url, ca_bundle },
+            (Some(_), None) => return Err(Misconfigured::error("--url needs --ca")),
+            (None, ca_bundle) => Target::Cluster(Workload {
                 image,
                 replicas,
+                certificates: ca_bundle.map_or(Certificates::SelfManaged, |ca_bundle| {
+                    Certificates::Files { ca_bundle }
+                }),
                 tls_secret,
                 profiles_config_map: profiles_configmap,
                 requesters,
             }),
         };
-        let settings = Settings { name, namespace, ca_bundle, failure_policy, timeout, target };
-        let documents = manifests::documents(&settings)?;
+        let yaml = manifests::yaml(&Settings { name, namespace, failure_policy, timeout, target });
         let text = match output {
-            Output::Yaml => manifests::yaml(&documents)?,
-            Output::Json => format!("{:#}\n", manifests::list(&documents)),
+            Output::Yaml => yaml,
+            Output::Json => format!("{:#}\n", manifests::list(&yaml)?),
         };
         output::write(|out| Ok(out.write_all(text.as_bytes())?))
     }
+}
+
+/// The `caBundle` from a file.
+fn authorities(path: &Path) -> anyhow::Result<String> {
+    let unusable = || Misconfigured(format!("--ca {}", path.display()));
+    manifests::bundle(&fs::read(path).with_context(unusable)?).with_context(unusable)
 }
 
 /// What a namespace may be called (RFC 1123 label).
@@ -148,6 +177,14 @@ fn service_name(text: &str) -> Result<String, String> {
         return Err("a Service's name begins with a letter".to_owned());
     }
     Ok(name)
+}
+
+/// What a Secret or a ConfigMap may be called (RFC 1123 subdomain).
+fn subdomain(text: &str) -> Result<String, String> {
+    let is_ok = text.len() <= 253 && text.split('.').all(|part| label(part).is_ok());
+    let message =
+        "lower-case letters, digits, dashes and dots, at most 253 in all and 63 between dots";
+    is_ok.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
 }
 
 /// What the API server accepts as a webhook's URL (`k8s.io/apiserver/pkg/util/webhook`).
@@ -209,5 +246,9 @@ mod tests {
             assert!(service_name(name).is_err(), "{name:?}");
         }
         assert!(label("2a").is_ok());
+        assert!(subdomain("a.b-2").is_ok());
+        for name in ["", ".", "a..b", "a_b", "a\"b", &"a.".repeat(200)] {
+            assert!(subdomain(name).is_err(), "{name:?}");
+        }
     }
 }

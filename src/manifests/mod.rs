@@ -1,31 +1,33 @@
 //! The objects that register the webhook and run it, as the documents that `kubectl apply` takes.
 //!
-//! Pure: settings in, documents out, the same for the same settings. The objects are Kubernetes'
-//! own types, so that a misspelt field does not compile.
+//! They are the chart's: `deploy/render` renders it with words in the place of what differs between
+//! two installations, and here the words are replaced. Pure: settings in, documents out, the same
+//! for the same settings.
 
 mod ca;
-mod webhook;
-mod workload;
+mod fill;
 
-use std::fmt::Write as _;
-
-use serde::Serialize;
 use serde_json::{Value, json};
+
+use self::fill::{Blank, fill, quote};
 
 pub use ca::{BundleError, bundle};
 
 /// The default image, of this very version.
 pub const IMAGE: &str = concat!("ghcr.io/arc-rocm/arc-rocm:", env!("CARGO_PKG_VERSION"));
 
+// The chart, rendered by `deploy/render` for each way to certificates.
+const SELF_MANAGED: &str = include_str!("self-managed.yaml");
+const FILES: &str = include_str!("files.yaml");
+const URL: &str = include_str!("url.yaml");
+
 /// What differs between two installations.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Name of the objects.
+    /// Name of the objects: a DNS label that begins with a letter.
     pub name: String,
-    /// Our own namespace, whose pods are never sent to us.
+    /// Our own namespace, whose pods are never sent to us: a DNS label.
     pub namespace: String,
-    /// PEM certificates that the API server trusts for the webhook, see [`bundle`].
-    pub ca_bundle: String,
     /// What the API server does without an answer.
     pub failure_policy: FailurePolicy,
     /// How long the API server waits for an answer, in seconds.
@@ -39,8 +41,13 @@ pub struct Settings {
 pub enum Target {
     /// In the cluster; the documents make it run there.
     Cluster(Workload),
-    /// Somewhere that is reached by this URL.
-    Url(String),
+    /// Somewhere else.
+    Elsewhere {
+        /// Where it is reached.
+        url: String,
+        /// PEM certificates that the API server trusts for it, see [`bundle`].
+        ca_bundle: String,
+    },
 }
 
 /// How the webhook runs in the cluster.
@@ -50,12 +57,26 @@ pub struct Workload {
     pub image: String,
     /// How many pods.
     pub replicas: u16,
-    /// The Secret of type `kubernetes.io/tls` with the serving certificate.
+    /// Who makes the certificate in [`tls_secret`](Self::tls_secret).
+    pub certificates: Certificates,
+    /// The Secret with the serving certificate: a DNS subdomain.
     pub tls_secret: String,
-    /// The ConfigMap with the profiles; it need not exist.
+    /// The ConfigMap with the profiles, which need not exist: a DNS subdomain.
     pub profiles_config_map: String,
     /// Patterns for `--requester`; none for the default.
     pub requesters: Vec<String>,
+}
+
+/// Who makes the certificate.
+#[derive(Clone, Debug)]
+pub enum Certificates {
+    /// The webhook does, and keeps the registration's `caBundle` right.
+    SelfManaged,
+    /// Somebody else does. The webhook reads files, and never calls the API server.
+    Files {
+        /// PEM certificates that the API server trusts for it, see [`bundle`].
+        ca_bundle: String,
+    },
 }
 
 /// What the API server does with a runner pod when the webhook does not answer.
@@ -70,54 +91,62 @@ pub enum FailurePolicy {
     Ignore,
 }
 
-/// One object, and what a reader should know about it.
-#[derive(Clone, Debug)]
-pub struct Document {
-    /// Lines of text, without the `#`.
-    pub comment: String,
-    /// The object.
-    pub object: Value,
-}
-
-/// The documents, in the order in which they are to be applied: the registration comes last.
-pub fn documents(settings: &Settings) -> serde_json::Result<Vec<Document>> {
-    let mut documents = match &settings.target {
-        Target::Cluster(workload) => workload::documents(settings, workload)?,
-        Target::Url(_) => Vec::new(),
+/// YAML documents with comments, in the order in which they are to be applied: the registration
+/// comes last. Byte for byte what `helm template` prints for the same values.
+pub fn yaml(settings: &Settings) -> String {
+    let Settings { name, namespace, failure_policy, timeout, target } = settings;
+    let blank = |word, value: String| Blank { word, value };
+    let mut blanks = vec![
+        blank("name-placeholder", name.clone()),
+        blank("namespace-placeholder", namespace.clone()),
+        blank("failurePolicy: Ignore\n", format!("failurePolicy: {}\n", failure_policy.as_str())),
+        blank("timeoutSeconds: 29\n", format!("timeoutSeconds: {timeout}\n")),
+    ];
+    // base64 of the word "placeholder".
+    let authority = |pem: &str| {
+        let encoded = base64_simd::STANDARD.encode_to_string(pem);
+        blank("cGxhY2Vob2xkZXI=", encoded)
     };
-    documents.push(webhook::document(settings)?);
-    Ok(documents)
-}
-
-/// YAML, each document below its comment.
-pub fn yaml(documents: &[Document]) -> Result<String, serde_saphyr::ser::Error> {
-    let mut text = String::new();
-    for (index, Document { comment, object }) in documents.iter().enumerate() {
-        if index > 0 {
-            text.push_str("---\n");
+    let text = match target {
+        Target::Elsewhere { url, ca_bundle } => {
+            blanks.push(authority(ca_bundle));
+            blanks.push(blank("\"https://url-placeholder/mutate\"", quote(url)));
+            URL
         }
-        for line in comment.lines() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "# {line}");
+        Target::Cluster(workload) => {
+            let Workload { image, replicas, tls_secret, profiles_config_map, .. } = workload;
+            let flag =
+                |pattern| format!("            - {}\n", quote(&format!("--requester={pattern}")));
+            blanks.extend([
+                blank("\"image-placeholder:tag\"", quote(image)),
+                blank("replicas: 7777\n", format!("replicas: {replicas}\n")),
+                blank("secret-placeholder", tls_secret.clone()),
+                blank("profiles-placeholder", profiles_config_map.clone()),
+                blank(
+                    "            - \"--requester=requester-placeholder\"\n",
+                    workload.requesters.iter().map(flag).collect(),
+                ),
+            ]);
+            match &workload.certificates {
+                Certificates::SelfManaged => SELF_MANAGED,
+                Certificates::Files { ca_bundle } => {
+                    blanks.push(authority(ca_bundle));
+                    FILES
+                }
+            }
         }
-        // A caBundle on one line, as kubectl prints it.
-        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        text.push_str(serde_saphyr::to_string_with_options(object, options)?.trim_end());
-        text.push('\n');
-    }
-    Ok(text)
+    };
+    fill(text, &blanks)
 }
 
 /// One List of all objects, for programs; the comments are lost.
-pub fn list(documents: &[Document]) -> Value {
-    let items: Vec<&Value> = documents.iter().map(|document| &document.object).collect();
-    json!({"apiVersion": "v1", "kind": "List", "items": items})
-}
-
-impl Document {
-    fn new(comment: impl Into<String>, object: &impl Serialize) -> serde_json::Result<Self> {
-        Ok(Self { comment: comment.into(), object: serde_json::to_value(object)? })
-    }
+///
+/// # Errors
+///
+/// None for what [`yaml`] makes of valid settings.
+pub fn list(yaml: &str) -> Result<Value, serde_saphyr::Error> {
+    let items: Vec<Value> = serde_saphyr::from_multiple(yaml)?;
+    Ok(json!({"apiVersion": "v1", "kind": "List", "items": items}))
 }
 
 impl FailurePolicy {
@@ -126,6 +155,67 @@ impl FailurePolicy {
         match self {
             Self::Fail => "Fail",
             Self::Ignore => "Ignore",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        quantity::Quantity as Amount,
+        server::limits::{
+            BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
+        },
+    };
+
+    #[test]
+    fn the_memory_limit_has_room_for_what_the_server_allows() {
+        // limits.rs: some 30 KiB a connection, and what is read ahead on each; one body in one
+        // piece; a few MiB for the process itself.
+        let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
+        let needed = BUFFERED_BODIES + connections + BODY_LIMIT + (16 << 20);
+        for text in [SELF_MANAGED, FILES] {
+            let list = list(text).unwrap();
+            let items = list["items"].as_array().unwrap();
+            let deployment = items.iter().find(|item| item["kind"] == "Deployment").unwrap();
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let limit = container["resources"]["limits"]["memory"].as_str().unwrap();
+            let limit = limit.parse::<Amount>().unwrap().whole().unwrap();
+            assert!(limit >= needed as u64, "{limit} < {needed}");
+        }
+    }
+
+    #[test]
+    fn no_placeholder_is_left_in_any_of_the_renders() {
+        let settings = |target| Settings {
+            name: "n".to_owned(),
+            namespace: "s".to_owned(),
+            failure_policy: FailurePolicy::Fail,
+            timeout: 5,
+            target,
+        };
+        let cluster = |certificates| {
+            Target::Cluster(Workload {
+                image: "i".to_owned(),
+                replicas: 2,
+                certificates,
+                tls_secret: "t".to_owned(),
+                profiles_config_map: "p".to_owned(),
+                requesters: Vec::new(),
+            })
+        };
+        let ca_bundle = "c".to_owned();
+        for target in [
+            cluster(Certificates::SelfManaged),
+            cluster(Certificates::Files { ca_bundle: ca_bundle.clone() }),
+            Target::Elsewhere { url: "https://u/mutate".to_owned(), ca_bundle },
+        ] {
+            let text = yaml(&settings(target));
+            for word in ["placeholder", "7777", "cGxhY2Vob2xkZXI", "timeoutSeconds: 29"] {
+                assert!(!text.contains(word), "{word}\n{text}");
+            }
+            assert!(text.contains("failurePolicy: Fail\n"));
         }
     }
 }

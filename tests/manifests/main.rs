@@ -17,8 +17,9 @@ use k8s_openapi::{
         admissionregistration::v1::MutatingWebhookConfiguration,
         apps::v1::Deployment,
         core::v1::{Namespace, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
-        rbac::v1::{Role, RoleBinding},
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
     serde::{Serialize, de::DeserializeOwned},
 };
@@ -36,7 +37,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 fn manifests(arguments: &[&str]) -> String {
-    let output = run(&[&["--ca", CA], arguments].concat());
+    let output = run(arguments);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
     assert_eq!(told, "");
@@ -62,9 +63,75 @@ fn everything_that_is_needed_in_a_cluster() {
 }
 
 #[test]
+fn with_certificates_from_files_the_api_server_is_never_called() {
+    insta::assert_snapshot!(stable(&manifests(&["--ca", CA])));
+}
+
+/// The image that both name is of the program's version, so that neither installs another's.
+#[test]
+fn the_kustomization_is_the_default_render() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kustomize/arc-rocm.yaml");
+    let committed = fs::read_to_string(path).unwrap();
+    let (_, committed) = committed.split_once('\n').unwrap();
+    assert_eq!(committed, manifests(&[]), "deploy/render was not run");
+}
+
+#[test]
 fn with_a_url_the_registration_alone() {
-    let arguments = ["--url", "https://ci.example:8443/mutate", "--failure-policy", "Ignore"];
+    let url = "https://ci.example:8443/mutate";
+    let arguments = ["--ca", CA, "--url", url, "--failure-policy", "Ignore"];
     insta::assert_snapshot!(manifests(&arguments));
+}
+
+/// What needs no API server gets no token, and what has one has it for a reason.
+#[test]
+fn a_token_is_mounted_only_where_the_api_server_is_called() {
+    for (arguments, mounted) in [(&[][..], true), (&["--ca", CA], false)] {
+        let documents = documents(&manifests(arguments));
+        let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
+        assert_eq!(spec["automountServiceAccountToken"], mounted);
+        assert_eq!(of(&documents, "ServiceAccount")["automountServiceAccountToken"], false);
+        let is_there = |kind: &str| documents.iter().any(|document| document["kind"] == kind);
+        assert_eq!(is_there("Role"), mounted);
+        assert_eq!(is_there("ClusterRole"), mounted);
+    }
+}
+
+/// `vault-helm#580`, `gatekeeper#1045`: a caBundle that is applied anew undoes a rotation.
+#[test]
+fn with_our_own_certificates_no_ca_bundle_is_applied() {
+    let documents = documents(&manifests(&[]));
+    let webhook = &of(&documents, "MutatingWebhookConfiguration")["webhooks"][0];
+    let client = webhook["clientConfig"].as_object().unwrap();
+    assert_eq!(client.keys().collect::<Vec<_>>(), ["service"]);
+}
+
+#[test]
+fn the_account_may_write_our_own_objects_and_nothing_else_that_has_a_name() {
+    let documents = documents(&manifests(&["--name", "rocm-two", "--tls-secret", "pair"]));
+    let rules = |kind: &str| of(&documents, kind)["rules"].as_array().unwrap().clone();
+    for rule in rules("Role").into_iter().chain(rules("ClusterRole")) {
+        let names = match rule["resources"][0].as_str().unwrap() {
+            // It cannot be limited by name.
+            "secrets" if rule["verbs"] == json!(["create"]) => Value::Null,
+            "secrets" => json!(["pair"]),
+            "mutatingwebhookconfigurations" => json!(["rocm-two"]),
+            "runnerprofiles" => {
+                assert_eq!(rule["verbs"], json!(["get", "list", "watch"]));
+                Value::Null
+            }
+            "runnerprofiles/status" => Value::Null,
+            "events" => {
+                assert_eq!(rule["verbs"], json!(["create", "patch"]));
+                Value::Null
+            }
+            other => panic!("{other} is not covered"),
+        };
+        assert_eq!(rule["resourceNames"], names, "{rule}");
+        for verb in rule["verbs"].as_array().unwrap() {
+            assert!(!["*", "delete", "deletecollection"].contains(&verb.as_str().unwrap()));
+        }
+    }
 }
 
 #[test]
@@ -88,26 +155,35 @@ fn same<T: DeserializeOwned + Serialize>(document: &Value) {
 
 #[test]
 fn no_field_is_lost_on_the_way_through_kubernetes_types() {
-    let documents = documents(&manifests(&["--requester", "system:serviceaccount:arc:yes"]));
-    for document in &documents {
-        match document["kind"].as_str().unwrap() {
-            "Namespace" => same::<Namespace>(document),
-            "ServiceAccount" => same::<ServiceAccount>(document),
-            "Role" => same::<Role>(document),
-            "RoleBinding" => same::<RoleBinding>(document),
-            "Deployment" => same::<Deployment>(document),
-            "Service" => same::<Service>(document),
-            "PodDisruptionBudget" => same::<PodDisruptionBudget>(document),
-            "MutatingWebhookConfiguration" => same::<MutatingWebhookConfiguration>(document),
-            other => panic!("{other} is not covered"),
+    let arguments = ["--requester", "system:serviceaccount:arc:yes"];
+    for (arguments, count) in [(&arguments[..], 11), (&["--ca", CA], 7)] {
+        let mut documents = documents(&manifests(arguments));
+        // Its own types have their own tests.
+        documents.retain(|document| document["kind"] != "CustomResourceDefinition");
+        for document in &documents {
+            match document["kind"].as_str().unwrap() {
+                "Namespace" => same::<Namespace>(document),
+                "NetworkPolicy" => same::<NetworkPolicy>(document),
+                "ServiceAccount" => same::<ServiceAccount>(document),
+                "Role" => same::<Role>(document),
+                "RoleBinding" => same::<RoleBinding>(document),
+                "ClusterRole" => same::<ClusterRole>(document),
+                "ClusterRoleBinding" => same::<ClusterRoleBinding>(document),
+                "Deployment" => same::<Deployment>(document),
+                "Service" => same::<Service>(document),
+                "PodDisruptionBudget" => same::<PodDisruptionBudget>(document),
+                "MutatingWebhookConfiguration" => same::<MutatingWebhookConfiguration>(document),
+                other => panic!("{other} is not covered"),
+            }
         }
+        assert_eq!(documents.len(), count);
     }
-    assert_eq!(documents.len(), 8);
 }
 
 #[test]
 fn names_and_selectors_fit_together() {
-    let arguments = ["--name", "rocm-two", "--namespace", "infra", "--tls-secret", "pair"];
+    let arguments =
+        ["--ca", CA, "--name", "rocm-two", "--namespace", "infra", "--tls-secret", "pair"];
     let documents = documents(&manifests(&arguments));
     let deployment = of(&documents, "Deployment");
     let pod = &deployment["spec"]["template"];
@@ -154,7 +230,9 @@ fn names_and_selectors_fit_together() {
     assert_eq!(excluded, &json!(["infra", "kube-system"]));
     let account = &of(&documents, "ServiceAccount")["metadata"]["name"];
     assert_eq!(&pod["spec"]["serviceAccountName"], account);
-    assert_eq!(&of(&documents, "RoleBinding")["subjects"][0]["name"], account);
+    let policy = of(&documents, "NetworkPolicy");
+    assert_eq!(&policy["spec"]["podSelector"]["matchLabels"], labels);
+    assert_eq!(policy["spec"]["egress"], json!([]), "nothing is called");
     for document in &documents {
         let metadata = &document["metadata"];
         match document["kind"].as_str().unwrap() {
@@ -197,7 +275,8 @@ fn the_selector_takes_the_runners_that_arc_makes() {
 
 #[test]
 fn the_process_understands_its_arguments_and_has_time_to_drain() {
-    let documents = documents(&manifests(&["--requester", "a,b", "--requester", "c"]));
+    let arguments = ["--ca", CA, "--requester", "a,b", "--requester", "c"];
+    let documents = documents(&manifests(&arguments));
     let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
     let args: Vec<&str> = spec["containers"][0]["args"]
         .as_array()
@@ -274,7 +353,9 @@ fn what_cannot_work_exits_with_2_and_says_why() {
         assert!(output.stdout.is_empty());
     };
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    fails(&[], "--ca");
+    fails(&["--url", "https://ci.example/mutate"], "--ca");
+    fails(&["--tls-secret", "a_b"], "lower-case");
+    fails(&["--profiles-configmap", ""], "lower-case");
     fails(&["--ca", "/nowhere/ca.crt"], "/nowhere/ca.crt");
     fails(&["--ca", manifest], "there is no CERTIFICATE in it");
     fails(&["--ca", CA, "--url", "http://ci.example/mutate"], "https://");
