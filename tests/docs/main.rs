@@ -39,6 +39,7 @@ fn pages() -> Vec<Page> {
     let more = [
         "README.md",
         "deploy/README.md",
+        "deploy/docker/README.md",
         "deploy/kind/README.md",
         "certs/README.md",
         "tests/cluster/README.md",
