@@ -129,7 +129,7 @@ readonly CERTS="$LOGS/certs"
 "$ARC_ROCM_BIN" certs --out "$CERTS" --force
 image=$("$ARC_ROCM_BIN" manifests --ca "$CERTS/ca.crt" -o json \
   | jq -er '.items[] | select(.kind == "Deployment") | .spec.template.spec.containers[0].image')
-DOCKER_BUILDKIT=1 docker build --file deploy/kind/Dockerfile --tag "$image" .
+DOCKER_BUILDKIT=1 docker build --file deploy/docker/Dockerfile --tag "$image" .
 kind load docker-image "$image" --name "$CLUSTER"
 
 step "ourselves, as deploy/README.md says it"

@@ -2,11 +2,12 @@
 
 use super::{
     decision::{Decision, decide},
-    record::{Answer, Record},
+    record::{Answer, Owner, Record},
     response,
     review::{self, Request, Unreadable},
     rules::Rules,
 };
+use crate::selection;
 
 /// Answers the `AdmissionReview` in `body`.
 pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
@@ -25,18 +26,24 @@ pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
 }
 
 fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
-    let (profile, operations) = match decision {
-        Decision::Skip(_) => (None, 0),
+    let (skip, profile, operations) = match decision {
+        Decision::Skip(skip) => (Some(*skip), None, 0),
         Decision::Planned { choice, operations, .. } => {
-            (Some(choice.profile.name.clone()), operations.len())
+            (None, Some(choice.profile.name.clone()), operations.len())
         }
     };
+    let owner = request.object.as_ref().and_then(selection::owner);
     Record {
         uid: request.uid.to_string(),
         namespace: request.namespace.to_string(),
         name: display_name(request),
+        owner: owner.map(|owner| Owner {
+            name: owner.text("name").to_owned(),
+            uid: owner.text("uid").to_owned(),
+        }),
         outcome: decision.outcome(),
         reason: decision.reason(),
+        skip,
         profile,
         operations,
         conflicts: decision.codes(),

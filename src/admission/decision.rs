@@ -3,7 +3,7 @@
 use super::{record::Outcome, review::Request, rules::Rules};
 use crate::{
     patch::Operation,
-    plan::{Conflict, Plan, plan, runner_index},
+    plan::{Code, Conflict, Plan, plan, runner_index},
     pod::Json,
     profile::Choice,
     selection::{RunnerPod, Skip},
@@ -48,12 +48,12 @@ impl Decision<'_> {
         }
     }
 
-    /// The fixed word of each conflict.
-    pub fn codes(&self) -> Vec<&'static str> {
+    /// The kind of each conflict.
+    pub fn codes(&self) -> Vec<Code> {
         match self {
             Self::Skip(_) => Vec::new(),
             Self::Planned { conflicts, .. } => {
-                conflicts.iter().map(|conflict| conflict.code.as_str()).collect()
+                conflicts.iter().map(|conflict| conflict.code).collect()
             }
         }
     }

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use memchr::memmem;
 
 use super::{record::Answer, review::Request};
-use crate::{pod::Json, profile::template::RUNNER};
+use crate::{pod::Json, profile::template::RUNNER, selection};
 
 /// Reviews that are kept: a fleet's scale sets, each with a few generations of pods. The oldest
 /// goes first.
@@ -42,9 +42,16 @@ struct Entry {
     holes: Vec<Hole>,
     uid: Range<usize>,
     name: Range<usize>,
+    owner: Option<OwnerAt>,
     answer: Answer,
     /// Where the uid stands in the answer.
     uid_in_answer: Range<usize>,
+}
+
+/// Where the owner of the pod is named.
+struct OwnerAt {
+    name: Range<usize>,
+    uid: Range<usize>,
 }
 
 /// A string that may differ.
@@ -105,6 +112,15 @@ impl Entry {
         let uid = range(review, &request.uid)?;
         let name = range(review, &request.name)?;
         let pod = request.object.as_ref()?;
+        // Each pod has an owner of its own. An owner without a name or uid, or with escapes in
+        // them, is not the API server's writing, and not worth remembering.
+        let owner = match selection::owner(pod) {
+            None => None,
+            Some(owner) => Some(OwnerAt {
+                name: range(review, owner.text("name"))?,
+                uid: range(review, owner.text("uid"))?,
+            }),
+        };
         let needle = format!(r#""uid":"{}""#, &*request.uid);
         let start = memmem::find(&answer.body, needle.as_bytes())? + r#""uid":""#.len();
         let uid_in_answer = start..start + uid.len();
@@ -141,7 +157,8 @@ impl Entry {
             _ => true,
         });
         let answer = answer.clone();
-        apart.then(|| Self { review: review.into(), holes, uid, name, answer, uid_in_answer })
+        let review = review.into();
+        apart.then_some(Self { review, holes, uid, name, owner, answer, uid_in_answer })
     }
 
     /// Whether `review` is this one but for the strings that may differ.
@@ -171,6 +188,10 @@ impl Entry {
         answer.body.get_mut(self.uid_in_answer.clone())?.copy_from_slice(uid.as_bytes());
         uid.clone_into(&mut answer.record.uid);
         text(&self.name)?.clone_into(&mut answer.record.name);
+        if let Some((at, owner)) = self.owner.as_ref().zip(answer.record.owner.as_mut()) {
+            text(&at.name)?.clone_into(&mut owner.name);
+            text(&at.uid)?.clone_into(&mut owner.uid);
+        }
         Some(answer)
     }
 }

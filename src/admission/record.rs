@@ -1,4 +1,6 @@
-//! What an answer is, once it is found: bytes to send, and words to log and count.
+//! What an answer is, once it is found: bytes to send, and words to log, count and tell.
+
+use crate::{plan::Code, selection::Skip};
 
 /// What was done with a pod.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -22,7 +24,16 @@ impl Outcome {
     }
 }
 
-/// What there is to say about one answer in logs and metrics. Holds names only: no env value and
+/// The EphemeralRunner that controls a pod, as the pod refers to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// Its name, in the pod's namespace.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// What there is to say about one answer in logs, metrics and Events. Holds names only: no env value and
 /// no part of the pod's spec ever gets in here.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -32,16 +43,20 @@ pub struct Record {
     pub namespace: String,
     /// The pod's name, or its generateName followed by `*`.
     pub name: String,
+    /// Whose pod it is; nobody's if no EphemeralRunner controls it.
+    pub owner: Option<Owner>,
     /// What was done.
     pub outcome: Outcome,
     /// Why, as one fixed word such as `injected` or `not-a-runner`.
     pub reason: &'static str,
+    /// The same, of a pod that was left alone.
+    pub skip: Option<Skip>,
     /// The profile that was applied.
     pub profile: Option<String>,
     /// The number of patch operations.
     pub operations: usize,
-    /// The fixed word of each conflict, such as `env-kept`.
-    pub conflicts: Vec<&'static str>,
+    /// The kind of each conflict.
+    pub conflicts: Vec<Code>,
     /// Whether the request was a dry run.
     pub dry_run: bool,
 }

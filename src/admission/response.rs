@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{decision::Decision, review::Request};
-use crate::plan::Conflict;
+use crate::plan::{Code, Conflict};
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
@@ -62,7 +62,8 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
         Decision::Planned { choice, conflicts, .. } => {
             annotations.insert("profile", choice.profile.name.clone());
             if !conflicts.is_empty() {
-                annotations.insert("conflicts", decision.codes().join(","));
+                let codes: Vec<_> = decision.codes().into_iter().map(Code::as_str).collect();
+                annotations.insert("conflicts", codes.join(","));
             }
             let mut warnings = warnings(conflicts);
             if let Some(tie) = choice.tie {

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod certs;
+mod events;
 pub mod explain;
 pub mod inject;
 mod input;

@@ -15,11 +15,13 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::{
     Misconfigured,
     certs::blame,
+    events::EventArgs,
     reload::{self, Watched},
     rules::{self, RuleArgs},
 };
 use crate::{
     certs::{self, Issued},
+    cluster::events,
     server::{self, Limits, PATH, Service, Shutdown, admin},
     telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
     tls::{self, Files, Identity, Pair},
@@ -53,6 +55,9 @@ pub struct Args {
         value_name = "DURATION"
     )]
     pub profiles_poll: Duration,
+    /// Events.
+    #[command(flatten)]
+    pub events: EventArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -130,6 +135,7 @@ pub struct Serving {
     pub service: Arc<Service>,
     server: server::Running,
     admin: admin::Running,
+    events: Option<events::Running>,
     ca: Ca,
 }
 
@@ -156,13 +162,14 @@ impl Args {
 
     /// Starts to serve.
     pub async fn start(self, metrics: Metrics, shutdown: Shutdown) -> anyhow::Result<Serving> {
-        let Self { listen, tls, rules, profiles_poll, log: _ } = self;
+        let Self { listen, tls, rules, profiles_poll, events, log: _ } = self;
         let (profiles, rules) = Watched::new(rules).map_err(rules::blame)?;
         metrics.profiles_loaded.set(reload::loaded(&rules));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
         let limits = Limits { shutdown_grace, ..Limits::default() };
-        let service = Arc::new(Service::new(rules, metrics, limits));
+        let (service, events) = events.start(Service::new(rules, metrics, limits)).await?;
+        let service = Arc::new(service);
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
@@ -192,7 +199,7 @@ impl Args {
             version = crate::VERSION,
             "serving"
         );
-        Ok(Serving { service, server, admin, ca })
+        Ok(Serving { service, server, admin, events, ca })
     }
 }
 
@@ -237,8 +244,11 @@ fn parse_period(text: &str) -> Result<Duration, String> {
 impl Serving {
     /// Waits for the end.
     pub async fn join(self) -> anyhow::Result<()> {
-        let Self { service: _, server, admin, ca: _ } = self;
+        let Self { service: _, server, admin, events, ca: _ } = self;
         server.join().await.context("the server failed")?;
+        if let Some(events) = events {
+            events.finish().await;
+        }
         // Up to here /readyz has said that we are draining, and /metrics how far.
         drop(admin);
         Ok(())

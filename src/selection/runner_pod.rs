@@ -14,7 +14,7 @@ const ORGANIZATION_LABEL: &str = "actions.github.com/organization";
 const REPOSITORY_LABEL: &str = "actions.github.com/repository";
 const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
 /// The kind that owns runner pods, and its API group.
-const OWNER_KIND: &str = "EphemeralRunner";
+pub(crate) const OWNER_KIND: &str = "EphemeralRunner";
 const OWNER_GROUP: &str = "actions.github.com/";
 
 /// Who may have privileged containers added: patterns over the user's name.
@@ -72,7 +72,7 @@ impl<'p> RunnerPod<'p> {
         if this.is_windows() {
             return Err(Skip::Windows);
         }
-        if !this.has_owner() {
+        if owner(pod).is_none() {
             return Err(Skip::NoOwner);
         }
         if !requesters.allow(user) {
@@ -131,13 +131,13 @@ impl<'p> RunnerPod<'p> {
         at(&["os", "name"]) == Some("windows")
             || at(&["nodeSelector", "kubernetes.io/os"]) == Some("windows")
     }
+}
 
-    fn has_owner(&self) -> bool {
-        let owners = self.pod.get("metadata").map(|metadata| metadata.list("ownerReferences"));
-        owners.unwrap_or_default().iter().any(|owner| {
-            owner.text("kind") == OWNER_KIND
-                && owner.text("apiVersion").starts_with(OWNER_GROUP)
-                && owner.get("controller").and_then(Json::as_bool) == Some(true)
-        })
-    }
+/// The reference to the EphemeralRunner that controls a pod.
+pub(crate) fn owner<'p>(pod: &'p Json<'p>) -> Option<&'p Json<'p>> {
+    pod.get("metadata")?.list("ownerReferences").iter().find(|owner| {
+        owner.text("kind") == OWNER_KIND
+            && owner.text("apiVersion").starts_with(OWNER_GROUP)
+            && owner.get("controller").and_then(Json::as_bool) == Some(true)
+    })
 }

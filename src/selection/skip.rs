@@ -93,4 +93,19 @@ impl Skip {
                 | Self::UnknownProfile
         )
     }
+
+    /// Whether the runner's author should hear of it, by an Event on the EphemeralRunner: each
+    /// reason that a pod with an owner can have for being a runner without anything of ours.
+    pub const fn is_told(self) -> bool {
+        matches!(
+            self,
+            Self::OptedOut
+                | Self::Windows
+                | Self::Requester
+                | Self::NoRunnerContainer
+                | Self::NoProfile
+                | Self::UnknownProfile
+                | Self::KubernetesMode
+        )
+    }
 }

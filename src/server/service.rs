@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     admission::{self, Answer, Rules, Unreadable},
+    cluster::events::Outbox,
     telemetry::{self, Metrics},
 };
 
@@ -45,6 +46,8 @@ pub type Answerer = fn(&[u8], &Rules) -> Result<Answer, Unreadable>;
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
+    /// Where to leave what is worth an Event; nowhere if none are wanted.
+    events: Option<Outbox>,
     gates: Gates,
     /// Held while a body that came in pieces is in one: the copy is in no budget.
     joining: Mutex<()>,
@@ -88,6 +91,7 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
+            events: None,
             gates: Gates::default(),
             joining: Mutex::new(()),
             limits,
@@ -101,6 +105,12 @@ impl Service {
     #[must_use]
     pub fn with_answerer(self, answerer: Answerer) -> Self {
         Self { answerer, ..self }
+    }
+
+    /// The same, leaving what is worth an Event in `outbox`.
+    #[must_use]
+    pub fn with_events(self, outbox: Outbox) -> Self {
+        Self { events: Some(outbox), ..self }
     }
 
     /// Replaces the rules for all requests whose body is complete from now on.
@@ -197,6 +207,9 @@ impl Service {
         match answered {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
+                if let Some(events) = &self.events {
+                    events.leave(&record);
+                }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
                 response.headers_mut().insert(header::CONTENT_TYPE, JSON);

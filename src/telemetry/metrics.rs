@@ -35,6 +35,12 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections above the cap, which got one answer.
     pub connections_over_cap: Counter,
+    /// Events that the API server has, whether it took this one or had it already.
+    pub events_sent: Counter,
+    /// Events that it did not take.
+    pub events_failed: Counter,
+    /// Events lost because the queue was full.
+    pub events_dropped: Counter,
     /// Profiles in force.
     pub profiles_loaded: Gauge,
     /// Panics turned into a 500.
@@ -103,6 +109,9 @@ impl Metrics {
             requests_shed: Counter::default(),
             connections: Gauge::default(),
             connections_over_cap: Counter::default(),
+            events_sent: Counter::default(),
+            events_failed: Counter::default(),
+            events_dropped: Counter::default(),
             profiles_loaded: Gauge::default(),
             panics: Counter::default(),
         };
@@ -119,6 +128,9 @@ impl Metrics {
             requests_shed,
             connections,
             connections_over_cap,
+            events_sent,
+            events_failed,
+            events_dropped,
             profiles_loaded,
             panics,
         } = &mut metrics;
@@ -156,6 +168,13 @@ impl Metrics {
             profile_reloads.clone(),
         );
         registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
+        registry.register("events_sent", "Events that the API server has", events_sent.clone());
+        registry.register(
+            "events_failed",
+            "Events that the API server did not take",
+            events_failed.clone(),
+        );
+        registry.register("events_dropped", "Events lost to a full queue", events_dropped.clone());
         registry.register("panics", "Panics turned into a 500", panics.clone());
         registry.register("log_lines_dropped", "Log lines lost to a slow reader", dropped);
         // A series that is there from the start at 0 is what an alert can rely on.
@@ -169,8 +188,8 @@ impl Metrics {
     /// Counts an answer. The record is taken apart for its profile's name.
     pub fn admitted(&self, record: Record, took: Duration) {
         self.duration.observe(took.as_secs_f64());
-        for conflict in record.conflicts {
-            self.conflicts.get_or_create(&Conflict { conflict }).inc();
+        for code in record.conflicts {
+            self.conflicts.get_or_create(&Conflict { conflict: code.as_str() }).inc();
         }
         let labels = Admission {
             outcome: record.outcome.as_str(),

@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 pub use metrics::{CertificateKind, Metrics, ReloadResult};
 pub use writer::{Flush, Lines};
 
-use crate::admission::Record;
+use crate::{admission::Record, plan::Code};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -137,16 +137,16 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Words with commas between them.
-struct Words<'a>(&'a [&'static str]);
+/// The fixed words of conflicts with commas between them.
+struct Words<'a>(&'a [Code]);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, word) in self.0.iter().enumerate() {
+        for (index, code) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(",")?;
             }
-            f.write_str(word)?;
+            f.write_str(code.as_str())?;
         }
         Ok(())
     }

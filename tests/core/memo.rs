@@ -1,6 +1,6 @@
 //! Answers from memory are the answers that would have been found.
 
-use arc_rocm::admission::{Answer, Rules, Unreadable, answer};
+use arc_rocm::admission::{Answer, Owner, Rules, Unreadable, answer};
 use arc_rocm::selection::Requesters;
 
 use crate::support::fixtures;
@@ -50,6 +50,39 @@ fn the_next_pod_of_a_scale_set_is_known_and_gets_what_it_would_have_got() {
     assert_eq!(known, told(answer(&next, &forgetful(&rules))).unwrap());
     assert!(known.0.contains("00000000-1111-2222-3333-444444444444"));
     assert!(known.1.contains("runner-zzzz9"));
+}
+
+/// An Event is found by its owner's uid: with that of an earlier pod it would be shown on another
+/// runner, or on none.
+#[test]
+fn each_pod_of_a_scale_set_is_its_own_owners_when_the_answer_is_known() {
+    let rules = Rules::default();
+    let first = captured("plain");
+    let owner = |review: &[u8]| answer(review, &rules).unwrap().record.owner.unwrap();
+    let of_first = owner(&first);
+    let next = next_pod(&first);
+    assert!(rules.is_known(&next));
+    let of_next = owner(&next);
+    let named = |owner: &Owner| (owner.name.clone(), owner.uid.clone());
+    let runner = "linux.rocm.gpu.gfx942.2-qx8ff-runner-";
+    assert_eq!(
+        named(&of_first),
+        (format!("{runner}b9ms2"), "f88d59e7-20f4-470e-98e1-dabce558afa3".to_owned())
+    );
+    assert_eq!(
+        named(&of_next),
+        (format!("{runner}zzzz9"), "99999999-8888-7777-6666-555555555555".to_owned())
+    );
+    assert_eq!(owner(&first), of_first, "and the first one's is not lost");
+}
+
+#[test]
+fn a_pod_whose_owner_is_written_with_escapes_is_not_remembered() {
+    let rules = Rules::default();
+    let review = plain_with("\"uid\":\"f88d59e7", "\"uid\":\"\\u006688d59e7");
+    let record = answer(review.as_bytes(), &rules).unwrap().record;
+    assert_eq!(record.owner.unwrap().uid, "f88d59e7-20f4-470e-98e1-dabce558afa3");
+    assert!(!rules.is_known(review.as_bytes()));
 }
 
 #[test]

@@ -40,24 +40,6 @@ fn the_cluster_has_the_fields_that_kind_knows() {
     assert_eq!(roles, ["control-plane", "worker", "worker"]);
 }
 
-#[test]
-fn the_image_is_one_static_program_of_the_manifests_user() {
-    let text = read("deploy/kind/Dockerfile");
-    let toolchain = read("rust-toolchain.toml");
-    let rust = text.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
-    assert!(toolchain.contains(&format!("channel = \"{rust}\"")), "{rust}");
-    let (_, last) = text.rsplit_once("\nFROM ").unwrap();
-    assert!(last.starts_with("scratch\n"), "{last}");
-    assert!(last.contains("\nUSER 65532:65532\n"), "{last}");
-    assert!(last.contains("\nENTRYPOINT [\"/arc-rocm\"]\n"), "{last}");
-    assert!(text.contains(arc_rocm::manifests::IMAGE), "another image than the manifests'");
-    let ignored = read("deploy/kind/Dockerfile.dockerignore");
-    for line in ignored.lines().filter(|line| !line.starts_with('#')) {
-        let is_built = ["src", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples"];
-        assert!(!is_built.contains(&line), "the build needs {line}");
-    }
-}
-
 /// The captured pod of a scale set, twice, under the names of its two runners.
 fn pods(scale_set: &str, fixture: &str, patched: bool) -> Value {
     let text = read(&format!("tests/fixtures/arc/{fixture}.pod.json"));
@@ -194,7 +176,7 @@ fn the_script_runs_from_first_to_last() {
     let order = [
         "kind create cluster --name arc-rocm --image kindest/node:v",
         "kubectl patch node/b --subresource=status",
-        "docker build --file deploy/kind/Dockerfile --tag ghcr.io/arc-rocm/arc-rocm:",
+        "docker build --file deploy/docker/Dockerfile --tag ghcr.io/arc-rocm/arc-rocm:",
         "kind load docker-image ghcr.io/arc-rocm/arc-rocm:",
         "kubectl --namespace arc-rocm rollout status",
         "helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller --version 0.14.2",

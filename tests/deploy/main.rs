@@ -9,6 +9,7 @@
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
 
+mod image;
 mod kind;
 mod profiles;
 mod workflows;
@@ -73,7 +74,8 @@ fn blocks(page: &str, mark: &str) -> Vec<String> {
 
 #[test]
 fn shell_scripts_are_sound() {
-    let scripts = ["deploy/kind/run.sh", "deploy/workflows/test-profiles.sh"];
+    let scripts =
+        ["deploy/docker/build", "deploy/kind/run.sh", "deploy/workflows/test-profiles.sh"];
     for script in scripts {
         let path = root().join(script);
         let mode = fs::metadata(&path).unwrap().permissions().mode();

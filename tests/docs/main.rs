@@ -39,6 +39,7 @@ fn pages() -> Vec<Page> {
     let more = [
         "README.md",
         "deploy/README.md",
+        "deploy/docker/README.md",
         "deploy/kind/README.md",
         "certs/README.md",
         "tests/cluster/README.md",
@@ -137,8 +138,15 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
     let text = page("docs/admission.md");
     for skip in Skip::ALL {
         let row = row(&text, skip.as_str()).unwrap_or_else(|| panic!("no row for {skip:?}"));
-        let warned = row.trim_end_matches(" |").rsplit("| ").next().unwrap() == "yes";
-        assert_eq!(warned, skip.is_warned(), "{row}");
+        let mut cells = row.trim_end_matches(" |").rsplit(" | ");
+        let event = cells.next().unwrap();
+        let wanted = match (skip.is_told(), skip.is_warned()) {
+            (false, _) => "none",
+            (true, false) => "Normal",
+            (true, true) => "Warning",
+        };
+        assert_eq!(event, wanted, "{row}");
+        assert_eq!(cells.next().unwrap() == "yes", skip.is_warned(), "{row}");
     }
     for outcome in [Outcome::Patched, Outcome::Unchanged, Outcome::Skipped] {
         assert!(text.contains(&format!("`{}`", outcome.as_str())));

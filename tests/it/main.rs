@@ -11,6 +11,7 @@
 
 mod client;
 mod drain;
+mod events;
 mod http;
 mod limits;
 mod process;

@@ -24,22 +24,28 @@ fn certs(out: &Path, more: &[&str]) -> Output {
     arc_rocm().arg("certs").arg("--out").arg(out).args(more).output().unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let kill = Command::new("sh").args(["-c", r#"kill -"$0" "$1""#, name, &id]).status();
     assert!(kill.unwrap().success());
 }
 
 /// A process that serves on any free port, and its log.
-struct Serving {
-    child: Child,
-    log: Box<dyn Iterator<Item = Value>>,
-    address: SocketAddr,
-    admin: SocketAddr,
+pub struct Serving {
+    pub child: Child,
+    pub log: Box<dyn Iterator<Item = Value>>,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 fn serve(arguments: &[&str]) -> Serving {
+    serve_in(&[], arguments)
+}
+
+/// The same with these variables in its environment.
+pub fn serve_in(environment: &[(&str, &str)], arguments: &[&str]) -> Serving {
     let mut child = arc_rocm()
+        .envs(environment.iter().copied())
         .args(["serve", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"])
         .args(arguments)
         .spawn()
@@ -52,7 +58,7 @@ fn serve(arguments: &[&str]) -> Serving {
     Serving { child, log, address, admin }
 }
 
-fn exit(mut child: Child) -> ExitStatus {
+pub fn exit(mut child: Child) -> ExitStatus {
     child.wait().unwrap()
 }
 
@@ -244,7 +250,7 @@ fn a_profiles_directory_that_becomes_empty_keeps_the_last_good() {
     assert_eq!(exit(child).code(), Some(0));
 }
 
-fn base64_of(text: &Value) -> String {
+pub fn base64_of(text: &Value) -> String {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
     String::from_utf8(BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap()).unwrap()
 }

@@ -13,8 +13,8 @@ func Exec(place Place, command []string) error {
 	return enter(place, []string{"-m", "-n", "-p", "-u", "-i"}, command)
 }
 
-// PushBinary gives the cluster's registry an image of one static program, under the name ref.
-func PushBinary(place Place, ref, binary string) error {
+// PushImage gives the cluster's registry the image in a file, under the name ref: see images.FromFile.
+func PushImage(place Place, ref, file string) error {
 	config, err := place.Config()
 	if err == nil && !config.Isolated {
 		return errors.New("a plain cluster has no registry")
@@ -23,8 +23,8 @@ func PushBinary(place Place, ref, binary string) error {
 	if err != nil {
 		return err
 	}
-	// In the cluster's network alone, so that the program's path means what it does out here.
-	return enter(place, []string{"-n"}, []string{program, "push-binary", RegistryAddress, ref, binary})
+	// In the cluster's network alone, so that the file's path means what it does out here.
+	return enter(place, []string{"-n"}, []string{program, "push-image", RegistryAddress, ref, file})
 }
 
 // Env is the shell assignments of a running cluster.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"arc-rocm.dev/tests/cluster/internal/cluster"
+	"arc-rocm.dev/tests/cluster/internal/engine"
 	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
@@ -25,7 +26,9 @@ const usage = `usage: cluster COMMAND [--name NAME]
   list    the clusters that run
   env     shell assignments of a running cluster, for eval
   logs    the folder with the components' logs
-  image   REF BINARY: an image of one static program, under a name that the cluster can pull
+  image   REF FILE: an image under a name that the cluster can pull: FILE is one static program, or what
+          docker save has written
+  engine  -- COMMAND: run a command with a Docker daemon of its own, which is gone afterwards
   exec    -- COMMAND: run a command inside the cluster's namespaces
   kubectl ARGS: kubectl of the cluster's own version, with KUBECONFIG as it is set
 `
@@ -33,7 +36,7 @@ const usage = `usage: cluster COMMAND [--name NAME]
 // imageUser is nobody on any machine, as in the images of distroless.
 const imageUser = "65532:65532"
 
-// arguments is how many each command takes, besides flags; `exec` takes any number.
+// arguments is how many each command takes, besides flags; `exec` and `engine` take any number.
 var arguments = map[string]int{"up": 0, "down": 0, "list": 0, "env": 0, "logs": 0, "image": 2, "help": 0}
 
 // Run runs one command.
@@ -87,11 +90,19 @@ func Run(name string, args []string) error {
 		return nil
 	case "image":
 		if flags.NArg() != 2 {
-			return errors.New("a reference and a program are needed")
+			return errors.New("a reference and a program or an archive are needed")
 		}
-		return cluster.PushBinary(place, flags.Arg(0), flags.Arg(1))
-	case "push-binary":
-		return pushBinary(flags.Args())
+		return cluster.PushImage(place, flags.Arg(0), flags.Arg(1))
+	case "push-image":
+		return pushImage(flags.Args())
+	case "engine":
+		cache, err := images.CacheDir()
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+		return engine.Run(ctx, cache, flags.Args())
 	case "exec":
 		return cluster.Exec(place, flags.Args())
 	case "help":
@@ -102,12 +113,12 @@ func Run(name string, args []string) error {
 	return errors.New("no such command")
 }
 
-// pushBinary runs inside the cluster's network: REGISTRY REF BINARY.
-func pushBinary(args []string) error {
+// pushImage runs inside the cluster's network: REGISTRY REF FILE.
+func pushImage(args []string) error {
 	if len(args) != 3 {
-		return errors.New("a registry, a reference and a program are needed")
+		return errors.New("a registry, a reference and a program or an archive are needed")
 	}
-	image, err := images.Binary(args[1], args[2], imageUser)
+	image, err := images.FromFile(args[1], args[2], imageUser)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod events;
 mod fleet;
 mod flow;
 mod generated;
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Vec<Case> {
         honest::cases(),
         stored::cases(),
         sets::cases(),
+        events::cases(),
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
