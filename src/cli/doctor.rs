@@ -81,9 +81,12 @@ fn text(out: &mut dyn Write, checks: &[Check]) -> anyhow::Result<()> {
             }
         }
     }
-    let counted = [Level::Error, Level::Warning, Level::Unknown]
-        .map(|level| format!("{} {}", number(checks, level), level.as_str()));
-    writeln!(out, "\n{}", counted.join(", "))?;
+    let counted = |level: Level| {
+        let number = number(checks, level);
+        format!("{number} {}{}", level.as_str(), if number == 1 { "" } else { "s" })
+    };
+    let (errors, warnings) = (counted(Level::Error), counted(Level::Warning));
+    writeln!(out, "\n{errors}, {warnings}, {} unknown", number(checks, Level::Unknown))?;
     Ok(())
 }
 
@@ -148,7 +151,7 @@ mod tests {
     fn a_sick_cluster_is_told_what_to_do() {
         let mut facts = healthy();
         let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
-        registration["webhooks"][0]["failurePolicy"] = json!("Ignore");
+        registration["webhooks"][0]["reinvocationPolicy"] = json!("Never");
         facts.slices.as_mut().unwrap().items.clear();
         let trial = facts.trial.as_mut().unwrap();
         trial.warnings.clear();

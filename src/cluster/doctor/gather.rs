@@ -15,7 +15,7 @@ use super::{
     },
     trial,
 };
-use crate::{manifests::WEBHOOK, selection::RUNNER_LABEL};
+use crate::{annotations::STATUS, manifests::WEBHOOK, selection::RUNNER_LABEL};
 
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";
@@ -220,9 +220,25 @@ async fn runners(client: &Client) -> Known<Listed<Value>> {
     let lives = |pod: Value| {
         let ended = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
         let going = pod.pointer("/metadata/deletionTimestamp").is_some();
-        (!ended && !going).then_some(pod)
+        (!ended && !going).then(|| slim(pod))
     };
     Ok(list(client, &path, "list pods", lives).await?.unwrap_or_default())
+}
+
+/// A pod without what no check looks at: there may be thousands of them.
+fn slim(mut pod: Value) -> Value {
+    let patched = texts(&pod, "/metadata/annotations").contains_key(STATUS);
+    if let Value::Object(members) = &mut pod {
+        members.remove("status");
+        if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
+            metadata.remove("managedFields");
+        }
+        // A patched one stands for its scale set where nothing else does.
+        if let (true, Some(Value::Object(spec))) = (patched, members.get_mut("spec")) {
+            spec.retain(|field, _| field == "containers" || field == "nodeSelector");
+        }
+    }
+    pod
 }
 
 async fn failed(client: &Client) -> Known<Option<Listed<FailedRunner>>> {

@@ -26,12 +26,22 @@ pub(super) fn check(facts: &Facts) -> Check {
             "registered by URL: its files are not in the cluster".clone_into(&mut check.summary);
             return check;
         }
+        Ok(None) if deployment.is_none() => {
+            check.summary = format!("there is no Secret {secret}");
+            return check;
+        }
         Ok(None) => {
-            check.add(
-                Code::CertificateMissing,
-                format!("there is no Secret {secret}: the webhook's pods cannot start"),
-                "kubectl create secret tls, as deploy/README.md says",
-            );
+            let own = deployment.is_some_and(|d| !deployment::flag(d, "tls-secret").is_empty());
+            let (why, remedy) = if own {
+                ("the webhook has not made it", "its log says why")
+            } else {
+                (
+                    "the webhook's pods cannot start",
+                    "kubectl create secret tls, as deploy/README.md says",
+                )
+            };
+            let seen = format!("there is no Secret {secret}: {why}");
+            check.add(Code::CertificateMissing, seen, remedy);
             return check;
         }
         Ok(Some(chain)) => chain,

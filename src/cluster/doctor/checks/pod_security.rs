@@ -1,7 +1,9 @@
 //! Namespaces that refuse what a patched runner needs.
 
 use super::names;
-use crate::cluster::doctor::{Check, Code, Facts, gather::runner_namespaces, sample::Samples};
+use crate::cluster::doctor::{
+    Check, Code, Facts, Unknown, gather::runner_namespaces, sample::Samples,
+};
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("pod-security");
@@ -35,9 +37,13 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
                      EphemeralRunners"
                 ),
             ),
-            "" => unlabelled.push(namespace),
+            "" if levels.contains_key(namespace) => unlabelled.push(namespace),
+            "" => check.unknown(&Unknown::Failed(format!("namespace {namespace} was not listed"))),
             _ => {}
         }
+    }
+    if check.findings.iter().any(|finding| finding.code == Code::PodSecurity) {
+        return check;
     }
     check.summary = if unlabelled.is_empty() {
         "no namespace with runners enforces less than privileged".to_owned()

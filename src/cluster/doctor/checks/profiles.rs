@@ -13,10 +13,9 @@ use crate::{
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("profiles");
-    for unknown in [facts.profiles.as_ref().err(), facts.config_map.as_ref().err()] {
-        if let Some(unknown) = unknown {
-            check.unknown(unknown);
-        }
+    let unknown = [facts.profiles.as_ref().err(), facts.config_map.as_ref().err()];
+    for unknown in unknown.into_iter().flatten() {
+        check.unknown(unknown);
     }
     objects(&mut check, facts);
     if let Some(first) = samples.problems.first() {

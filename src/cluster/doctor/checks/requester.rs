@@ -60,10 +60,10 @@ pub(super) fn check(facts: &Facts) -> Check {
             );
         }
     }
-    check.summary = format!(
-        "{} may have runners patched",
-        names(controllers.items.iter().map(|controller| controller.user.as_str()))
-    );
+    let known = controllers.items.iter().map(|controller| controller.user.as_str());
+    if check.findings.is_empty() {
+        check.summary = format!("{} may have runners patched", names(known));
+    }
     check
 }
 

@@ -75,9 +75,15 @@ fn endpoints(check: &mut Check, facts: &Facts, webhook: Option<&Value>) {
         .count();
     check.summary = format!("{} ready behind {service}", count(ready, "pod"));
     if ready == 0 {
+        let ignores = webhook.is_some_and(|webhook| text(webhook, "/failurePolicy") == "Ignore");
+        let meanwhile = if ignores {
+            "runners come up bare meanwhile"
+        } else {
+            "no runner pod is created meanwhile"
+        };
         check.add(
             Code::NoReadyEndpoints,
-            format!("no pod behind Service {service} is ready: no runner pod is created meanwhile"),
+            format!("no pod behind Service {service} is ready: {meanwhile}"),
             format!(
                 "kubectl --namespace {} get pods; /readyz and the log say why a pod is not ready",
                 of("namespace")
