@@ -13,7 +13,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use ca::{BundleError, bundle};
-pub(crate) use webhook::{NAMESPACE_LABEL, WEBHOOK};
 
 /// The default image, of this very version.
 pub const IMAGE: &str = concat!("ghcr.io/arc-rocm/arc-rocm:", env!("CARGO_PKG_VERSION"));

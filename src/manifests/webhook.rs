@@ -16,9 +16,9 @@ use super::{
 use crate::{annotations::INJECT, selection::RUNNER_LABEL, server::PATH};
 
 /// The webhook's name, which the API server wants to be a domain.
-pub(crate) const WEBHOOK: &str = "mutate.arc-rocm.dev";
+const WEBHOOK: &str = "mutate.arc-rocm.dev";
 /// The label that every namespace has with its own name.
-pub(crate) const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
+const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 const KUBE_SYSTEM: &str = "kube-system";
 
 const SELECTORS: &str = "\

@@ -13,9 +13,10 @@ use super::{
         Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod,
         full_name, list as members, text, texts,
     },
+    names::{NAMESPACE_LABEL, RUNNER_LABEL, WEBHOOK},
     trial,
 };
-use crate::{annotations::STATUS, manifests::WEBHOOK, selection::RUNNER_LABEL};
+use crate::annotations::STATUS;
 
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";
@@ -47,7 +48,9 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     let deployment = get(client, &path, &needs).await;
     let known = deployment.as_ref().ok().and_then(Option::as_ref);
     let (scale_sets, runners) = tokio::join!(scale_sets(client), runners(client));
-    let tried = namespace_to_try(&scale_sets, &runners);
+    let known_webhook = registration.as_ref().ok().and_then(Option::as_ref).and_then(ours);
+    let excluded = known_webhook.map(excluded).unwrap_or_default();
+    let tried = namespace_to_try(&scale_sets, &runners, &excluded);
 
     let (
         other_registrations,
@@ -97,15 +100,16 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     })
 }
 
-/// A namespace in which runners are made.
+/// A namespace in which runners are made, and for which the webhook is to be called.
 fn namespace_to_try(
     scale_sets: &Known<Option<Listed<Value>>>,
     runners: &Known<Listed<Value>>,
+    excluded: &[&str],
 ) -> String {
     let sets = scale_sets.iter().flatten().flat_map(|listed| &listed.items);
     let pods = runners.iter().flat_map(|listed| &listed.items);
-    let first = sets.chain(pods).map(|object| text(object, "/metadata/namespace")).next();
-    first.unwrap_or(DEFAULT_NAMESPACE).to_owned()
+    let mut all = sets.chain(pods).map(|object| text(object, "/metadata/namespace"));
+    all.find(|namespace| !excluded.contains(namespace)).unwrap_or(DEFAULT_NAMESPACE).to_owned()
 }
 
 /// Other configurations with a webhook of our name, where ours is not there: the name may be
@@ -146,6 +150,17 @@ async fn service(
     let needs = format!("list endpointslices.discovery.k8s.io in namespace {namespace}");
     let slices = list(client, &path, &needs, Some).await;
     (found.map(|found| found.is_some()), slices.map(Option::unwrap_or_default))
+}
+
+/// The namespaces that a webhook is not called for, by name.
+pub(super) fn excluded(webhook: &Value) -> Vec<&str> {
+    members(webhook, "/namespaceSelector/matchExpressions")
+        .filter(|expression| {
+            text(expression, "/key") == NAMESPACE_LABEL && text(expression, "/operator") == "NotIn"
+        })
+        .flat_map(|expression| members(expression, "/values"))
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// Our webhook in a configuration.
@@ -301,4 +316,57 @@ pub(super) fn runner_namespaces(facts: &Facts) -> BTreeSet<&str> {
     let objects = sets.chain(pods).map(|object| text(object, "/metadata/namespace"));
     let failed = facts.failed.iter().flatten().flat_map(|listed| &listed.items);
     objects.chain(failed.map(|runner| runner.namespace.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_dry_run_is_where_runners_are_and_the_webhook_is_called() {
+        let set = |namespace: &str| json!({"metadata": {"namespace": namespace}});
+        let sets = |items: Vec<Value>| Ok(Some(Listed { items, cut: false }));
+        let none = || Ok(Listed::default());
+        let both = sets(vec![set("infra"), set("arc-runners")]);
+        assert_eq!(namespace_to_try(&both, &none(), &["infra"]), "arc-runners");
+        assert_eq!(namespace_to_try(&Ok(None), &none(), &[]), "default");
+        let pods = Ok(Listed { items: vec![set("by-pod")], cut: false });
+        assert_eq!(namespace_to_try(&Ok(None), &pods, &[]), "by-pod");
+    }
+
+    #[test]
+    fn a_pod_is_kept_without_what_no_check_reads() {
+        let pod = |annotations: Value| {
+            json!({
+                "metadata": {"name": "x", "managedFields": [{}], "annotations": annotations},
+                "spec": {"containers": [], "nodeSelector": {}, "volumes": [{}]},
+                "status": {"phase": "Running"},
+            })
+        };
+        let bare = slim(pod(json!({})));
+        assert_eq!(bare["spec"], pod(json!({}))["spec"]);
+        assert_eq!(
+            (&bare["status"], &bare["metadata"]["managedFields"]),
+            (&Value::Null, &Value::Null)
+        );
+        let patched = slim(pod(json!({"arc-rocm.dev/status": "{}"})));
+        assert_eq!(patched["spec"], json!({"containers": [], "nodeSelector": {}}));
+    }
+
+    #[test]
+    fn the_end_before_the_last_start_is_kept() {
+        let pod = json!({
+            "metadata": {"name": "arc-rocm-x"},
+            "spec": {"containers": [{"image": "i:1"}]},
+            "status": {"containerStatuses": [{
+                "restartCount": 4,
+                "lastState": {"terminated": {"reason": "OOMKilled"}},
+            }]},
+        });
+        let WebhookPod { name, image, restarts, last_end } = webhook_pod(&pod);
+        assert_eq!((name.as_str(), image.as_str()), ("arc-rocm-x", "i:1"));
+        assert_eq!((restarts, last_end.as_str()), (4, "OOMKilled"));
+    }
 }

@@ -9,6 +9,7 @@ mod deployment;
 mod facts;
 mod finding;
 mod gather;
+mod names;
 mod sample;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use super::{
     Facts,
     facts::{text, texts},
+    names::RUNNER_LABEL,
 };
 use crate::{
     admission::{Rules, choose, read},
     profile::{BUILTIN, File, GpusFrom, ProfileSet},
-    selection::{RUNNER_LABEL, Requesters, Skip},
+    selection::{Requesters, Skip},
 };
 
 /// Any user that the default requesters allow: whether the real one is, is another check.
@@ -81,12 +82,17 @@ fn files(facts: &Facts) -> Vec<File> {
     }
     for object in facts.profiles.iter().flatten().flat_map(|listed| &listed.items) {
         let name = text(object, "/metadata/name");
-        if rejection(object).is_none() {
+        // What was good last stays in force while the newest spec is not.
+        let spec = match rejection(object) {
+            None => object.get("spec"),
+            Some(_) => object.pointer("/status/accepted/spec"),
+        };
+        if let Some(spec) = spec {
             let kept = json!({
-                "apiVersion": object["apiVersion"],
+                "apiVersion": object.get("apiVersion"),
                 "kind": "RunnerProfile",
                 "metadata": {"name": name},
-                "spec": object["spec"],
+                "spec": spec,
             });
             files.push(File { name: format!("runnerprofile/{name}"), text: kept.to_string() });
         }

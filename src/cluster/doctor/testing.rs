@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Check, Controller, Facts, Listed, Node, Settings, Trial, WebhookPod};
 use crate::{
     certs::{self, Issued},
-    manifests::{FailurePolicy, IMAGE, Target, Workload, documents},
     tls,
 };
 
@@ -71,30 +70,57 @@ pub(crate) fn pod(name: &str, patched: bool) -> Value {
 
 /// All is well.
 pub(crate) fn healthy() -> Facts {
-    let settings = crate::manifests::Settings {
-        name: "arc-rocm".to_owned(),
-        namespace: "arc-rocm".to_owned(),
-        ca_bundle: ISSUED.ca.clone(),
-        failure_policy: FailurePolicy::Fail,
-        timeout: 5,
-        target: Target::Cluster(Workload {
-            image: IMAGE.to_owned(),
-            replicas: 2,
-            tls_secret: "arc-rocm-tls".to_owned(),
-            profiles_config_map: "arc-rocm-profiles".to_owned(),
-            requesters: Vec::new(),
-        }),
-    };
-    let documents = documents(&settings).unwrap();
-    let object = |kind: &str| {
-        let mut objects = documents.iter().map(|document| &document.object);
-        objects.find(|object| object["kind"] == kind).unwrap().clone()
-    };
-    let mut deployment = object("Deployment");
-    deployment["status"] = json!({"readyReplicas": 2});
+    let registration = json!({
+        "metadata": {"name": "arc-rocm"},
+        "webhooks": [{
+            "name": "mutate.arc-rocm.dev",
+            "clientConfig": {
+                "caBundle": base64_simd::STANDARD.encode_to_string(&ISSUED.ca),
+                "service": {"name": "arc-rocm", "namespace": "arc-rocm", "path": "/mutate", "port": 443},
+            },
+            "rules": [{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["pods"],
+                "scope": "Namespaced",
+            }],
+            "objectSelector": {
+                "matchLabels": {"actions-ephemeral-runner": "True"},
+                "matchExpressions": [
+                    {"key": "arc-rocm.dev/inject", "operator": "NotIn", "values": ["false"]},
+                ],
+            },
+            "namespaceSelector": {"matchExpressions": [{
+                "key": "kubernetes.io/metadata.name",
+                "operator": "NotIn",
+                "values": ["arc-rocm", "kube-system"],
+            }]},
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "IfNeeded",
+            "sideEffects": "None",
+        }],
+    });
+    let deployment = json!({
+        "spec": {"replicas": 2, "template": {"spec": {
+            "containers": [{
+                "name": "arc-rocm",
+                "args": ["serve", "--tls-cert=/tls/tls.crt", "--profiles=/profiles"],
+                "volumeMounts": [
+                    {"name": "tls", "mountPath": "/tls"},
+                    {"name": "profiles", "mountPath": "/profiles"},
+                ],
+            }],
+            "volumes": [
+                {"name": "tls", "secret": {"secretName": "arc-rocm-tls"}},
+                {"name": "profiles", "configMap": {"name": "arc-rocm-profiles"}},
+            ],
+        }}},
+        "status": {"readyReplicas": 2},
+    });
     let webhook_pod = |name: &str| WebhookPod {
         name: name.to_owned(),
-        image: IMAGE.to_owned(),
+        image: "ghcr.io/arc-rocm/arc-rocm:0.1.0".to_owned(),
         restarts: 0,
         last_end: String::new(),
     };
@@ -104,7 +130,7 @@ pub(crate) fn healthy() -> Facts {
         settings: Settings { name: "arc-rocm".to_owned(), namespace: "arc-rocm".to_owned() },
         now: leaf.leaf_not_after - DAYS * 86_400,
         version: Ok("v1.37.2".to_owned()),
-        registration: Ok(Some(object("MutatingWebhookConfiguration"))),
+        registration: Ok(Some(registration)),
         other_registrations: Vec::new(),
         service: Ok(true),
         deployment: Ok(Some(deployment)),

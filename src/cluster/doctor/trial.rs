@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{
     call,
     facts::{Known, Trial, Unknown, text},
+    names::RUNNER_LABEL,
 };
-use crate::{annotations::STATUS, selection::RUNNER_LABEL};
+use crate::annotations::STATUS;
 
 /// The pod's name, which is never stored.
 const NAME: &str = "arc-rocm-doctor";

@@ -1,8 +1,7 @@
 //! Whether the API server reaches the webhook and trusts it: judged by itself, on a dry run.
 
-use crate::{
-    cluster::doctor::{Check, Code, Facts, Trial, Unknown, facts::text, gather::ours},
-    manifests::WEBHOOK,
+use crate::cluster::doctor::{
+    Check, Code, Facts, Trial, Unknown, facts::text, gather::ours, names::WEBHOOK,
 };
 
 /// What the webhook's own warnings begin with.

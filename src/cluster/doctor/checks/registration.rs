@@ -9,10 +9,9 @@ use crate::{
     cluster::doctor::{
         Check, Code, Facts,
         facts::{list, text},
-        gather::ours,
+        gather::{excluded, ours},
+        names::{RUNNER_LABEL, WEBHOOK},
     },
-    manifests::{NAMESPACE_LABEL, WEBHOOK},
-    selection::RUNNER_LABEL,
 };
 
 const AGAIN: &str = "apply what arc-rocm manifests prints, or say there what differs";
@@ -143,13 +142,7 @@ fn object_selector(check: &mut Check, webhook: &Value) {
 }
 
 fn namespace_selector(check: &mut Check, webhook: &Value, own: &str) {
-    let excluded: Vec<&str> = list(webhook, "/namespaceSelector/matchExpressions")
-        .filter(|expression| {
-            text(expression, "/key") == NAMESPACE_LABEL && text(expression, "/operator") == "NotIn"
-        })
-        .flat_map(|expression| list(expression, "/values"))
-        .filter_map(Value::as_str)
-        .collect();
+    let excluded = excluded(webhook);
     // One that names what it wants excludes the rest.
     let named = words(webhook.get("namespaceSelector"))
         .iter()

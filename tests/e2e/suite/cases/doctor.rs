@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
+use arc_rocm::profile::source::{Node, documents};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("doctor-names-pod-security-and-its-victims", pod_security).alone(),
         case("doctor-names-runners-from-before", bare).alone(),
         case("doctor-says-what-it-may-not-see", blind).alone(),
+        case("doctor-needs-no-more-than-its-page-says", permitted).alone(),
     ]
 }
 
@@ -85,6 +87,9 @@ async fn healthy(scene: &Scene) -> anyhow::Result<()> {
     ensure!(report.printed["errors"] == 0, "{:#}", report.printed);
     ensure!(report.printed["unknown"] == 0, "{:#}", report.printed);
     let checks = report.printed["checks"].as_array().context("no checks")?;
+    let registration = checks.iter().find(|check| check["check"] == "registration");
+    let level = registration.map(|check| text(check, "/level")).unwrap_or_default();
+    ensure!(level == "ok", "what manifests prints is not what the doctor wants: {registration:#?}");
     let admission = checks.iter().find(|check| check["check"] == "admission");
     let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
     ensure!(said.contains("called the webhook for a dry run"), "{:#}", report.printed);
@@ -210,16 +215,16 @@ async fn bare(scene: &Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An account without any right learns what it lacks, check by check, and nothing is called well.
-async fn blind(scene: &Scene) -> anyhow::Result<()> {
+/// A kubeconfig, in a folder, for an account of the case's namespace.
+async fn kubeconfig(scene: &Scene, name: &str) -> anyhow::Result<(TempDir, String)> {
     let cluster = scene.cluster();
     let account = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": "blind", "namespace": scene.namespace},
+        "metadata": {"name": name, "namespace": scene.namespace},
     });
     cluster.apply(&account).await?;
-    let path = format!("/api/v1/namespaces/{}/serviceaccounts/blind/token", scene.namespace);
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{name}/token", scene.namespace);
     let request = json!({
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -236,12 +241,18 @@ async fn blind(scene: &Scene) -> anyhow::Result<()> {
             "certificate-authority-data": ca,
         }}],
         "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "blind", "context": {"cluster": "c", "user": "u"}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}}],
     });
     let folder = TempDir::new()?;
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, config.to_string())?;
-    let file = file.to_string_lossy();
+    let file = file.to_string_lossy().into_owned();
+    Ok((folder, file))
+}
+
+/// An account without any right learns what it lacks, check by check, and nothing is called well.
+async fn blind(scene: &Scene) -> anyhow::Result<()> {
+    let (_folder, file) = kubeconfig(scene, "blind").await?;
     let arguments = ["--kubeconfig", &file, "--context", "blind"];
     let report = Report::of(scene, &arguments).await?;
     for part in ["list nodes", "list pods", "get secrets arc-rocm-tls", "create pods"] {
@@ -255,4 +266,64 @@ async fn blind(scene: &Scene) -> anyhow::Result<()> {
     let strict = Report::of(scene, &[&arguments[..], &["--strict"]].concat()).await?;
     ensure!((report.code, strict.code) == (Some(0), Some(1)), "{:#}", report.printed);
     Ok(())
+}
+
+/// The objects of `docs/doctor.md` are enough, for an account that has nothing else; and Pod
+/// Security's strictest level does not refuse the dry run.
+async fn permitted(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let runner = arc.scale(&plain()?, 1).await?.remove(0);
+    arc.stored(&runner, SOON).await?;
+    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "restricted"})).await?;
+
+    let (_folder, file) = kubeconfig(scene, "doctor").await?;
+    let subject = json!({
+        "kind": "ServiceAccount",
+        "name": "doctor",
+        "namespace": scene.namespace,
+    });
+    for mut object in page_objects()? {
+        let kind = text(&object, "/kind").to_owned();
+        let name = format!("{}-{}", text(&object, "/metadata/name"), scene.namespace);
+        let mut metadata = json!({"name": name});
+        if kind == "Role" {
+            metadata["namespace"] = json!(scene.namespace);
+        }
+        object["metadata"] = metadata.clone();
+        scene.apply(&object).await?;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": format!("{kind}Binding"),
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+            "subjects": [subject],
+        });
+        scene.apply(&binding).await?;
+    }
+    // The webhook's own namespace is the case's, where the page's Roles are.
+    let arguments = ["--kubeconfig", &file, "--namespace", &scene.namespace];
+    let report = until("the doctor's rights", SOON, || async {
+        let report = Report::of(scene, &arguments).await?;
+        Ok(if report.printed["unknown"] == 0 {
+            Look::Seen(report)
+        } else {
+            Look::NotYet(format!("{:#}", report.printed))
+        })
+    })
+    .await?;
+    let mut checks = report.printed["checks"].as_array().into_iter().flatten();
+    let admission = checks.find(|check| check["check"] == "admission");
+    let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
+    let tried = format!("called the webhook for a dry run in {}", scene.namespace);
+    ensure!(said.contains(&tried), "{:#}", report.printed);
+    Ok(())
+}
+
+/// The objects in the page's block of YAML.
+fn page_objects() -> anyhow::Result<Vec<Value>> {
+    const PAGE: &str = include_str!("../../../../docs/doctor.md");
+    let (_, block) = PAGE.split_once("```yaml\n").context("no YAML")?;
+    let (block, _) = block.split_once("```").context("no end")?;
+    let nodes = documents("docs/doctor.md", block).map_err(|problems| anyhow!("{problems:?}"))?;
+    Ok(nodes.iter().map(Node::to_json).collect())
 }
