@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod certs;
+pub mod doctor;
 mod events;
 pub mod explain;
 pub mod inject;
@@ -41,6 +42,8 @@ enum Command {
     Certs(certs::Args),
     /// Print what runs the webhook in a cluster and registers it there, for kubectl apply
     Manifests(Box<manifests::Args>),
+    /// Say what is wrong with an installation, and what to do about it
+    Doctor(doctor::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -93,6 +96,10 @@ impl Command {
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
             Self::Manifests(args) => args.run()?,
+            Self::Doctor(args) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                return runtime.block_on(args.run());
+            }
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);

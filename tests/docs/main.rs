@@ -14,6 +14,7 @@ use std::{
 use arc_rocm::{
     admission::Outcome,
     annotations,
+    cluster::doctor,
     plan::{Code, Reason},
     profile::{File, ProfileSet, spec_schema},
     selection::Skip,
@@ -150,6 +151,17 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
     }
     for outcome in [Outcome::Patched, Outcome::Unchanged, Outcome::Skipped] {
         assert!(text.contains(&format!("`{}`", outcome.as_str())));
+    }
+}
+
+#[test]
+fn every_finding_of_the_doctor_is_explained_at_its_level() {
+    let text = page("docs/doctor.md");
+    for code in doctor::Code::ALL {
+        let word = code.as_str();
+        let row = row(&text, word).unwrap_or_else(|| panic!("no row for {word}"));
+        let level = code.level().as_str();
+        assert!(row.starts_with(&format!("| `{word}` | {level} |")), "{word} is {level}: {row}");
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration};
 
 use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use kube::{Client, Config, client::Body};
 use serde_json::Value;
@@ -104,6 +105,19 @@ impl Cluster {
         }
         let client = Client::try_from(config.clone())?;
         Ok(Self { client, config })
+    }
+
+    /// The API server's address, and its authorities as a kubeconfig has them.
+    pub(crate) fn server(&self) -> anyhow::Result<(String, String)> {
+        let authorities = self.config.root_cert.as_deref().context("no authority")?;
+        let pem: String = authorities
+            .iter()
+            .map(|der| {
+                let text = BASE64_STANDARD.encode(der);
+                format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+            })
+            .collect();
+        Ok((self.config.cluster_url.to_string(), BASE64_STANDARD.encode(pem)))
     }
 
     /// kube's own client, for watches and port-forwards.

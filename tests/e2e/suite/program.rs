@@ -37,6 +37,29 @@ pub(crate) async fn run(
     String::from_utf8(output.stdout).with_context(what)
 }
 
+/// Runs `arc-rocm ARGUMENTS`, which may find something: its exit code and the JSON that it prints.
+///
+/// # Errors
+///
+/// Anything printed but JSON, with what the program said.
+pub(crate) async fn report(
+    settings: &Settings,
+    arguments: &[&str],
+) -> anyhow::Result<(Option<i32>, Value)> {
+    let what = || format!("arc-rocm {}", arguments.join(" "));
+    let output = Command::new(&settings.program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(what)?;
+    let printed = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr))
+    })?;
+    Ok((output.status.code(), printed))
+}
+
 /// `arc-rocm certs`: ca.crt, tls.crt and tls.key in `folder`, replaced if they are there.
 pub(crate) async fn certs(settings: &Settings, folder: &Path, host: &str) -> anyhow::Result<()> {
     let folder = folder.to_string_lossy();

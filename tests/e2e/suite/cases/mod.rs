@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod doctor;
 mod events;
 mod fleet;
 mod flow;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Case> {
         latency::cases(),
         generated::cases(),
         shutdown::cases(),
+        doctor::cases(),
     ]
     .into_iter()
     .flatten()

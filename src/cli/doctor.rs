@@ -1,0 +1,191 @@
+//! `arc-rocm doctor`: what is wrong with an installation, and what to do about it.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{FINDINGS, Misconfigured, output, profiles::Output};
+use crate::cluster::{
+    self,
+    doctor::{Check, Level, Settings, examine},
+};
+
+/// Whom to examine.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Kubeconfig; without, `KUBECONFIG`, the usual place, or the account of the pod
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig; without, the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// The webhook's namespace
+    #[arg(long, short, default_value = "arc-rocm", value_name = "NAMESPACE")]
+    pub namespace: String,
+
+    /// Name of the webhook's objects
+    #[arg(long, default_value = "arc-rocm", value_name = "NAME")]
+    pub name: String,
+
+    /// Exit with 1 for warnings, and for what could not be found out, as for errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// What to print
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+impl Args {
+    /// Examines.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { kubeconfig, context, namespace, name, strict, output } = self;
+        let client = cluster::connect(kubeconfig.as_deref(), context.as_deref())
+            .await
+            .context(Misconfigured("cannot reach a cluster".to_owned()))?;
+        let now = Timestamp::now().as_second();
+        let checks = examine(&client, Settings { name, namespace }, now).await;
+        output::write(|out| match output {
+            Output::Text => text(out, &checks),
+            Output::Json => Ok(writeln!(out, "{:#}", report(&checks))?),
+        })?;
+        let worst = checks.iter().filter_map(Check::level).max();
+        let least = if strict { Level::Unknown } else { Level::Error };
+        Ok(if worst >= Some(least) { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// How many findings have a level.
+fn number(checks: &[Check], level: Level) -> usize {
+    let findings = checks.iter().flat_map(|check| &check.findings);
+    findings.filter(|finding| finding.code.level() == level).count()
+}
+
+/// For people: a line for each check, and below it what was found.
+fn text(out: &mut dyn Write, checks: &[Check]) -> anyhow::Result<()> {
+    for check in checks {
+        let level = check.level().filter(|level| *level != Level::Info);
+        let mark = level.map_or("ok", Level::as_str);
+        let line = format!("{mark:8} {:13} {}", check.name, printable(&check.summary));
+        writeln!(out, "{}", line.trim_end())?;
+        for finding in &check.findings {
+            let level = finding.code.level().as_str();
+            let code = finding.code.as_str();
+            writeln!(out, "         {level}: {} ({code})", printable(&finding.message))?;
+            if !finding.remedy.is_empty() {
+                writeln!(out, "           do: {}", printable(&finding.remedy))?;
+            }
+        }
+    }
+    let counted = |level: Level| {
+        let number = number(checks, level);
+        format!("{number} {}{}", level.as_str(), if number == 1 { "" } else { "s" })
+    };
+    let (errors, warnings) = (counted(Level::Error), counted(Level::Warning));
+    writeln!(out, "\n{errors}, {warnings}, {} unknown", number(checks, Level::Unknown))?;
+    Ok(())
+}
+
+/// Names and messages come from a cluster; what moves a terminal's cursor is not printed.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// For programs: docs/doctor.md.
+fn report(checks: &[Check]) -> Value {
+    let checks_json: Vec<Value> = checks
+        .iter()
+        .map(|check| {
+            let findings: Vec<Value> = check
+                .findings
+                .iter()
+                .map(|finding| {
+                    json!({
+                        "code": finding.code.as_str(),
+                        "level": finding.code.level().as_str(),
+                        "message": finding.message,
+                        "remedy": finding.remedy,
+                    })
+                })
+                .collect();
+            json!({
+                "check": check.name,
+                "level": check.level().map_or("ok", Level::as_str),
+                "summary": check.summary,
+                "findings": findings,
+            })
+        })
+        .collect();
+    json!({
+        "checks": checks_json,
+        "errors": number(checks, Level::Error),
+        "warnings": number(checks, Level::Warning),
+        "unknown": number(checks, Level::Unknown),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::doctor::{
+        Code, FailedRunner, Finding, Listed, Unknown, judge,
+        testing::{healthy, pod},
+    };
+
+    fn printed(checks: &[Check]) -> String {
+        let mut out = Vec::new();
+        text(&mut out, checks).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_healthy_cluster_reads_so() {
+        insta::assert_snapshot!(printed(&judge(&healthy())));
+    }
+
+    #[test]
+    fn a_sick_cluster_is_told_what_to_do() {
+        let mut facts = healthy();
+        let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+        registration["webhooks"][0]["reinvocationPolicy"] = json!("Never");
+        facts.slices.as_mut().unwrap().items.clear();
+        let trial = facts.trial.as_mut().unwrap();
+        trial.warnings.clear();
+        trial.code = 500;
+        trial.message = "Internal error occurred: failed calling webhook \"mutate.arc-rocm.dev\": \
+                         failed to call webhook: Post \"https://arc-rocm.arc-rocm.svc:443/mutate\
+                         ?timeout=5s\": no endpoints available for service \"arc-rocm\""
+            .to_owned();
+        facts.certificate = Err(Unknown::Forbidden("get secrets arc-rocm-tls".to_owned()));
+        facts.controllers.as_mut().unwrap().items[0].user =
+            "system:serviceaccount:arc-systems:my-arc".to_owned();
+        facts.namespaces.as_mut().unwrap().insert("arc-runners".to_owned(), "baseline".to_owned());
+        facts.nodes.as_mut().unwrap().items.clear();
+        facts.runners.as_mut().unwrap().items.push(pod("old", false));
+        let failed = FailedRunner {
+            namespace: "arc-runners".to_owned(),
+            name: "late".to_owned(),
+            reason: "InvalidPod".to_owned(),
+            message: "pods \"late\" is forbidden: violates PodSecurity \"baseline:latest\": \
+                      privileged (container \"dind\" must not set \
+                      securityContext.privileged=true)"
+                .to_owned(),
+        };
+        facts.failed = Ok(Some(Listed { items: vec![failed], cut: false }));
+        let checks = judge(&facts);
+        insta::assert_snapshot!(printed(&checks));
+        insta::assert_snapshot!("sick_json", format!("{:#}", report(&checks)));
+    }
+
+    #[test]
+    fn what_moves_a_cursor_is_not_printed() {
+        let message = "x\u{1b}[2Jy\nz".to_owned();
+        let finding = Finding { code: Code::RunnerFailed, message, remedy: String::new() };
+        let check = Check { name: "runners", summary: String::new(), findings: vec![finding] };
+        assert!(printed(&[check]).contains("warning: x [2Jy z (runner-failed)\n"));
+    }
+}

@@ -1,0 +1,165 @@
+//! One question to the API server, and what may come back.
+
+use hyper::{
+    Method, Request,
+    header::{self, HeaderValue},
+};
+use kube::{Client, client::Body};
+use serde_json::Value;
+
+use super::facts::{Known, Listed, Unknown, text};
+
+/// Objects in one answer: pods with long environments are some 30 KB each.
+const PAGE: usize = 250;
+/// Answers to one list: 10,000 objects. Who has more has a finding that says so, not a process
+/// that grows.
+const PAGES: usize = 40;
+/// Characters of a message that are kept: the API server repeats whole objects in some.
+const MESSAGE: usize = 600;
+
+/// An answer of any status.
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) object: Value,
+    /// The texts of the `Warning` headers, which come with errors as well.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Sends one request.
+pub(super) async fn send(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Answer, Unknown> {
+    let failed = |error: &dyn std::error::Error| Unknown::Failed(chain(error));
+    let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json")
+        .body(Body::from(bytes))
+        .map_err(|error| failed(&error))?;
+    let response = client.send(request).await.map_err(|error| failed(&error))?;
+    let (head, body) = response.into_parts();
+    let body = body.collect_bytes().await.map_err(|error| failed(&error))?;
+    let object = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let warnings = head.headers.get_all(header::WARNING).iter().filter_map(warning).collect();
+    Ok(Answer { code: head.status.as_u16(), object, warnings })
+}
+
+/// The object at a path; `None` where there is none. `needs` is the permission, such as
+/// `get nodes`.
+pub(super) async fn get(client: &Client, path: &str, needs: &str) -> Known<Option<Value>> {
+    let answer = send(client, Method::GET, path, None).await?;
+    match answer.code {
+        200 => Ok(Some(answer.object)),
+        404 => Ok(None),
+        403 => Err(Unknown::Forbidden(needs.to_owned())),
+        code => Err(Unknown::Failed(refusal(code, &answer.object))),
+    }
+}
+
+/// What `keep` makes of the objects of a list, page by page; `None` where the kind is not served.
+/// `path` may have a query.
+pub(super) async fn list<T>(
+    client: &Client,
+    path: &str,
+    needs: &str,
+    mut keep: impl FnMut(Value) -> Option<T>,
+) -> Known<Option<Listed<T>>> {
+    let mut all = Listed::default();
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let mut next = String::new();
+    for _ in 0..PAGES {
+        let page = format!("{path}{joint}limit={PAGE}{next}");
+        let Some(mut answer) = get(client, &page, needs).await? else { return Ok(None) };
+        if let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) {
+            all.items.extend(items.into_iter().filter_map(&mut keep));
+        }
+        let token = text(&answer, "/metadata/continue");
+        if token.is_empty() {
+            return Ok(Some(all));
+        }
+        next = format!("&continue={}", encoded(token));
+    }
+    all.cut = true;
+    Ok(Some(all))
+}
+
+/// The message of an answer that is an error.
+pub(super) fn refusal(code: u16, object: &Value) -> String {
+    match text(object, "/message") {
+        "" => format!("the API server answered {code}"),
+        message => cut(message),
+    }
+}
+
+/// A message of a bounded length.
+pub(super) fn cut(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE) {
+        Some((end, _)) => format!("{}...", message.get(..end).unwrap_or_default()),
+        None => message.to_owned(),
+    }
+}
+
+/// An error with all that it was caused by: the outermost of a connection says nothing.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !told.contains(&more) {
+            told = format!("{told}: {more}");
+        }
+        cause = error.source();
+    }
+    cut(&told)
+}
+
+/// The text of a header such as `299 - "no such field"`.
+fn warning(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let quoted = text.split_once('"')?.1.rsplit_once('"')?.0;
+    Some(quoted.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
+
+/// A value of a query, percent-encoded.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.extend(format!("{byte:02X}").chars());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_header_is_its_text() {
+        let header = HeaderValue::from_static(r#"299 - "say \"hello\" to C:\\""#);
+        assert_eq!(warning(&header).unwrap(), r#"say "hello" to C:\"#);
+        assert_eq!(warning(&HeaderValue::from_static("none")), None);
+    }
+
+    #[test]
+    fn a_selector_travels_in_a_query() {
+        assert_eq!(encoded("a/b=True,c"), "a%2Fb%3DTrue%2Cc");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let long = "ü".repeat(MESSAGE + 1);
+        assert_eq!(cut(&long).chars().count(), MESSAGE + 3);
+        assert_eq!(cut("short"), "short");
+    }
+}

@@ -1,0 +1,76 @@
+//! The API server: is it there, and new enough.
+
+use crate::cluster::doctor::{Check, Code, Facts, Unknown};
+
+const NAME: &str = "api-server";
+/// Restartable init containers, which our dind is, are on by default since 1.29
+/// (KEP-753, `SidecarContainers` beta).
+const OLDEST: u32 = 29;
+/// The minors that `tests/e2e` runs on.
+const TESTED: std::ops::RangeInclusive<u32> = 35..=37;
+
+/// There is no API server to ask anything else.
+pub(in super::super) fn unreachable(error: &Unknown) -> Check {
+    let mut check = Check::new(NAME);
+    check.add(
+        Code::ApiServerUnreachable,
+        error.to_string(),
+        "see to the kubeconfig and its context (--kubeconfig, --context); nothing else was checked",
+    );
+    check
+}
+
+pub(super) fn check(facts: &Facts) -> Check {
+    let mut check = Check::new(NAME);
+    let version = match &facts.version {
+        Ok(version) => version,
+        Err(unknown) => {
+            check.unknown(unknown);
+            return check;
+        }
+    };
+    check.summary.clone_from(version);
+    match minor(version) {
+        Some(minor) if minor < OLDEST => check.add(
+            Code::ApiServerTooOld,
+            format!(
+                "{version}: before 1.{OLDEST} the API server drops restartPolicy of init \
+                 containers and refuses the runner pods, which ARC takes for good"
+            ),
+            format!("update the cluster to 1.{OLDEST} or newer before you install"),
+        ),
+        Some(minor) if !TESTED.contains(&minor) => check.add(
+            Code::ApiServerUntested,
+            format!("{version}: tested are 1.{} to 1.{}", TESTED.start(), TESTED.end()),
+            "",
+        ),
+        Some(_) => {}
+        None => check.unknown(&Unknown::Failed(format!("{version:?} is no version of 1.x"))),
+    }
+    check
+}
+
+/// The minor of `v1.37.2` or `v1.35.1-eks-abc`.
+fn minor(version: &str) -> Option<u32> {
+    let rest = version.trim_start_matches('v').strip_prefix("1.")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::doctor::testing::{codes, healthy};
+
+    #[test]
+    fn versions_are_judged_by_their_minor() {
+        let of =
+            |version: &str| codes(&check(&Facts { version: Ok(version.to_owned()), ..healthy() }));
+        assert!(of("v1.37.2").is_empty());
+        assert!(of("v1.35.4-eks-3025e55").is_empty());
+        assert_eq!(of("v1.29.0"), ["api-server-untested"]);
+        assert_eq!(of("v1.38.0+k3s1"), ["api-server-untested"]);
+        assert_eq!(of("v1.28.15"), ["api-server-too-old"]);
+        assert_eq!(of(""), ["unknown"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! The `caBundle`: can it be read, and for how long does it hold.
+
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde_json::Value;
+
+use crate::{
+    cluster::doctor::{Check, Code, Facts, facts::text, gather::ours},
+    tls,
+};
+
+/// As long before its end a certificate is worth a warning: two weeks of seconds.
+pub(super) const SOON: i64 = 14 * 86_400;
+
+pub(super) fn check(facts: &Facts) -> Check {
+    let mut check = Check::new("authority");
+    let webhook = match &facts.registration {
+        Ok(registration) => registration.as_ref().and_then(ours),
+        Err(unknown) => {
+            check.unknown(unknown);
+            return check;
+        }
+    };
+    let Some(webhook) = webhook else {
+        "there is no registration".clone_into(&mut check.summary);
+        return check;
+    };
+    if text(webhook, "/clientConfig/caBundle").is_empty() {
+        // The machine's own authorities may vouch for a URL; nobody but us does for NAME.NS.svc.
+        if webhook.pointer("/clientConfig/service").is_some() {
+            check.add(
+                Code::CaBundleEmpty,
+                "caBundle is empty: the API server trusts nobody for this Service",
+                "without --tls-secret: arc-rocm manifests --ca FILE | kubectl apply -f -; with it \
+                 the webhook fills it in, and its log says why it does not",
+            );
+        } else {
+            "none: the API server's machine vouches for the URL".clone_into(&mut check.summary);
+        }
+        return check;
+    }
+    let Some(bundle) = bundle(webhook) else {
+        check.add(
+            Code::CaBundleBroken,
+            "caBundle has something else in it than PEM certificates",
+            "apply what arc-rocm manifests --ca FILE prints",
+        );
+        return check;
+    };
+    let ends: Vec<i64> = bundle.iter().filter_map(|ca| tls::not_after(ca).ok()).collect();
+    let last = ends.iter().max().copied().unwrap_or_default();
+    let left = last - facts.now;
+    check.summary = format!(
+        "{} in caBundle, valid for {}",
+        super::count(ends.len(), "certificate"),
+        days(left)
+    );
+    let renew = "make a new one in time: deploy/README.md, \"A new certificate\"";
+    if left <= 0 {
+        check.add(Code::CaExpired, "every certificate in caBundle has expired", renew);
+    } else if left < SOON {
+        check.add(Code::CaExpiresSoon, format!("caBundle is valid for {} more", days(left)), renew);
+    }
+    check
+}
+
+/// The certificates of the `caBundle`; `None` if one is none, or if there is none.
+pub(super) fn bundle(webhook: &Value) -> Option<Vec<CertificateDer<'static>>> {
+    let bundle = text(webhook, "/clientConfig/caBundle").as_bytes();
+    let pem = base64_simd::STANDARD.decode_to_vec(bundle).ok()?;
+    let all: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().ok()?;
+    let good = !all.is_empty() && all.iter().all(|certificate| tls::not_after(certificate).is_ok());
+    good.then_some(all)
+}
+
+/// A time span in the largest whole unit that says enough.
+pub(super) fn days(seconds: i64) -> String {
+    match seconds / 86_400 {
+        0 => format!("{} h", seconds / 3600),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::doctor::testing::{DAYS, codes, healthy};
+
+    fn with(ca_bundle: &str, later: i64) -> Vec<&'static str> {
+        let mut facts = healthy();
+        facts.now += later;
+        let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+        if ca_bundle != "healthy" {
+            registration["webhooks"][0]["clientConfig"]["caBundle"] = json!(ca_bundle);
+        }
+        codes(&check(&facts))
+    }
+
+    #[test]
+    fn an_authority_is_judged_by_its_end() {
+        let day = 86_400;
+        assert!(with("healthy", 0).is_empty());
+        assert_eq!(with("healthy", (DAYS - 13) * day), ["ca-expires-soon"]);
+        assert_eq!(with("healthy", (DAYS + 1) * day), ["ca-expired"]);
+    }
+
+    #[test]
+    fn a_bundle_of_nothing_or_of_something_else_is_found() {
+        assert_eq!(with("", 0), ["ca-bundle-empty"]);
+        assert_eq!(with("aGVsbG8=", 0), ["ca-bundle-broken"]);
+        assert_eq!(with("?", 0), ["ca-bundle-broken"]);
+    }
+
+    #[test]
+    fn a_url_may_be_vouched_for_by_the_machine() {
+        let mut facts = healthy();
+        let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+        registration["webhooks"][0]["clientConfig"] = json!({"url": "https://dev.example/mutate"});
+        assert!(codes(&check(&facts)).is_empty());
+    }
+}

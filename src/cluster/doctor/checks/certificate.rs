@@ -1,0 +1,221 @@
+//! The serving certificate in its Secret: does the `caBundle` vouch for it, by what name, how long.
+
+use rustls::{
+    CertificateError, Error, RootCertStore,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
+    server::ParsedCertificate,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+
+use super::authority::{SOON, bundle, days};
+use crate::{
+    cluster::doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
+    tls,
+};
+
+const RENEW: &str = "make a new one: deploy/README.md, \"A new certificate\"";
+
+pub(super) fn check(facts: &Facts) -> Check {
+    let mut check = Check::new("certificate");
+    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
+    let secret = format!("{}/{}", facts.settings.namespace, deployment::secret(deployment));
+    let webhook = facts.registration.iter().flatten().find_map(ours);
+    let by_url = webhook.is_some_and(|webhook| !text(webhook, "/clientConfig/url").is_empty());
+    let chain = match &facts.certificate {
+        Ok(None) if by_url && deployment.is_none() => {
+            "registered by URL: its files are not in the cluster".clone_into(&mut check.summary);
+            return check;
+        }
+        Ok(None) if deployment.is_none() => {
+            check.summary = format!("there is no Secret {secret}");
+            return check;
+        }
+        Ok(None) => {
+            let own = deployment.is_some_and(|d| !deployment::flag(d, "tls-secret").is_empty());
+            let (why, remedy) = if own {
+                ("the webhook has not made it", "its log says why")
+            } else {
+                (
+                    "the webhook's pods cannot start",
+                    "kubectl create secret tls, as deploy/README.md says",
+                )
+            };
+            let seen = format!("there is no Secret {secret}: {why}");
+            check.add(Code::CertificateMissing, seen, remedy);
+            return check;
+        }
+        Ok(Some(chain)) => chain,
+        Err(unknown) => {
+            check.unknown(unknown);
+            return check;
+        }
+    };
+    let certificates: Option<Vec<CertificateDer<'_>>> =
+        CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().ok();
+    let leaf = certificates.as_deref().and_then(<[_]>::split_first);
+    let end = leaf.and_then(|(leaf, _)| tls::not_after(leaf).ok());
+    let (Some((leaf, others)), Some(end)) = (leaf, end) else {
+        check.add(
+            Code::CertificateBroken,
+            format!("tls.crt of Secret {secret} is no PEM certificate"),
+            RENEW,
+        );
+        return check;
+    };
+    let left = end - facts.now;
+    check.summary = format!("in Secret {secret}, valid for {}", days(left));
+    if left <= 0 {
+        check.add(
+            Code::CertificateExpired,
+            format!("the certificate in Secret {secret} has expired"),
+            RENEW,
+        );
+        return check;
+    }
+    if left < SOON {
+        check.add(
+            Code::CertificateExpiresSoon,
+            format!("the certificate in Secret {secret} is valid for {} more", days(left)),
+            "renew it, unless the webhook or cert-manager does",
+        );
+    }
+    let Some((webhook, bundle)) = webhook.and_then(|webhook| Some((webhook, bundle(webhook)?)))
+    else {
+        return check;
+    };
+    if let Err(why) = trusted(leaf, others, &bundle, &host(webhook), facts.now) {
+        check.add(
+            Code::CertificateUntrusted,
+            format!("the API server will not trust the certificate in Secret {secret}: {why}"),
+            "register the authority that signed it, or serve the pair that belongs to it",
+        );
+    }
+    check
+}
+
+/// The name that the API server verifies: NAME.NAMESPACE.svc, or the URL's host.
+fn host(webhook: &serde_json::Value) -> String {
+    if let Some(service) = webhook.pointer("/clientConfig/service") {
+        return format!("{}.{}.svc", text(service, "/name"), text(service, "/namespace"));
+    }
+    let url = text(webhook, "/clientConfig/url");
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+    .trim_matches(['[', ']'])
+    .to_owned()
+}
+
+/// As the API server does it, which is Go's `crypto/x509`: by any authority of the bundle, which
+/// may be the certificate itself.
+fn trusted(
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    bundle: &[CertificateDer<'_>],
+    host: &str,
+    now: i64,
+) -> Result<(), String> {
+    let parsed = ParsedCertificate::try_from(leaf).map_err(|error| words(&error, host))?;
+    let name = ServerName::try_from(host).map_err(|_| format!("{host} is no name"))?;
+    verify_server_name(&parsed, &name).map_err(|error| words(&error, host))?;
+    if bundle.iter().any(|certificate| certificate == leaf) {
+        return Ok(());
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(bundle.iter().cloned());
+    let seconds = u64::try_from(now).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider();
+    let algorithms = algorithms.signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(&parsed, &roots, others, now, algorithms)
+        .map_err(|error| words(&error, host))
+}
+
+fn words(error: &Error, host: &str) -> String {
+    match error {
+        // A bad signature is one by another authority of the same name: ours all have the same.
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => "no authority in caBundle has signed it".to_owned(),
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => format!("it is not for {host}"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        certs,
+        cluster::doctor::{
+            Unknown,
+            testing::{DAYS, codes, healthy},
+        },
+    };
+
+    fn with(change: impl FnOnce(&mut Facts)) -> Check {
+        let mut facts = healthy();
+        change(&mut facts);
+        check(&facts)
+    }
+
+    #[test]
+    fn the_pair_that_belongs_to_the_bundle_is_trusted_until_its_end() {
+        let day = 86_400;
+        assert!(codes(&with(|_| {})).is_empty());
+        assert_eq!(codes(&with(|f| f.now += (DAYS - 13) * day)), ["certificate-expires-soon"]);
+        assert_eq!(codes(&with(|f| f.now += (DAYS + 1) * day)), ["certificate-expired"]);
+    }
+
+    #[test]
+    fn another_authority_or_another_name_is_not_trusted() {
+        let other = certs::issue(&[], 30).unwrap().certificate;
+        let found = with(|facts| facts.certificate = Ok(Some(other)));
+        assert_eq!(codes(&found), ["certificate-untrusted"]);
+        assert!(found.findings[0].message.contains("no authority"), "{found:?}");
+
+        let found = with(|facts| {
+            let webhook = facts.registration.as_mut().unwrap().as_mut().unwrap();
+            webhook["webhooks"][0]["clientConfig"]["service"]["namespace"] = json!("infra");
+        });
+        assert!(found.findings[0].message.contains("not for arc-rocm.infra.svc"), "{found:?}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_its_own_bundle_is_trusted_as_the_api_server_does() {
+        let own = certs::issue(&[], 30).unwrap().certificate;
+        let found = with(|facts| {
+            let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+            registration["webhooks"][0]["clientConfig"]["caBundle"] =
+                json!(base64_simd::STANDARD.encode_to_string(&own));
+            facts.certificate = Ok(Some(own));
+        });
+        assert!(codes(&found).is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn the_name_is_the_services_or_the_urls() {
+        let url = |url: &str| host(&json!({"clientConfig": {"url": url}}));
+        assert_eq!(url("https://dev.example:8443/mutate"), "dev.example");
+        assert_eq!(url("https://[::1]:8443/mutate"), "::1");
+        assert_eq!(url("https://10.0.0.1/mutate"), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_missing_broken_or_hidden_is_told_apart() {
+        assert_eq!(codes(&with(|f| f.certificate = Ok(None))), ["certificate-missing"]);
+        assert_eq!(
+            codes(&with(|f| f.certificate = Ok(Some("x".to_owned())))),
+            ["certificate-broken"]
+        );
+        let hidden = Err(Unknown::Forbidden("get secrets arc-rocm-tls".to_owned()));
+        assert_eq!(codes(&with(|f| f.certificate = hidden)), ["unknown"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! The checks: facts in, findings out.
+
+mod admission;
+mod api_server;
+mod authority;
+mod certificate;
+mod nodes;
+mod pod_security;
+mod profiles;
+mod registration;
+mod requester;
+mod runners;
+mod serving;
+
+pub(super) use api_server::unreachable;
+
+use super::{Check, Facts, sample::Samples};
+
+/// The most names that a finding lists.
+const NAMES: usize = 10;
+
+pub(super) fn all(facts: &Facts) -> Vec<Check> {
+    let samples = Samples::of(facts);
+    vec![
+        api_server::check(facts),
+        registration::check(facts),
+        authority::check(facts),
+        serving::check(facts),
+        admission::check(facts),
+        certificate::check(facts),
+        requester::check(facts),
+        pod_security::check(facts, &samples),
+        profiles::check(facts, &samples),
+        nodes::check(facts, &samples),
+        runners::check(facts, &samples),
+    ]
+}
+
+/// Names, as many as a reader wants to see.
+fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let all: Vec<&str> = names.into_iter().collect();
+    let mut text = all.iter().take(NAMES).copied().collect::<Vec<_>>().join(", ");
+    if all.len() > NAMES {
+        text = format!("{text} and {} more", all.len() - NAMES);
+    }
+    text
+}
+
+/// `1 pod`, `2 pods`.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let many: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        let text = names(many.iter().map(String::as_str));
+        assert_eq!(text, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+        assert_eq!(names(["a"]), "a");
+    }
+}

@@ -1,0 +1,126 @@
+//! What the webhook's Deployment says about where its configuration is.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::facts::{list, text};
+
+/// The Secret where there is no Deployment to ask.
+const SECRET: &str = "arc-rocm-tls";
+/// The `ConfigMap` where there is no Deployment to ask.
+const CONFIG_MAP: &str = "arc-rocm-profiles";
+
+/// The values of a flag of `arc-rocm serve`, given as `--flag=a,b`, `--flag a` or by variable.
+pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
+    let Some(container) = container(deployment) else { return Vec::new() };
+    let args: Vec<&str> = list(container, "/args").filter_map(Value::as_str).collect();
+    let mut values = Vec::new();
+    for (index, arg) in args.iter().enumerate() {
+        let Some(rest) = arg.strip_prefix("--").and_then(|arg| arg.strip_prefix(flag)) else {
+            continue;
+        };
+        if let Some(value) = rest.strip_prefix('=') {
+            values.push(value);
+        } else if rest.is_empty() {
+            let next = args.get(index + 1).filter(|next| !next.starts_with("--"));
+            values.push(next.copied().unwrap_or("true"));
+        }
+    }
+    if values.is_empty() {
+        let name = format!("ARC_ROCM_{}", flag.replace('-', "_").to_uppercase());
+        let set = list(container, "/env").find(|variable| text(variable, "/name") == name);
+        values.extend(set.map(|variable| text(variable, "/value")));
+    }
+    values
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .filter(|value| !value.is_empty())
+        .collect()
+}
+
+/// The Secret with the serving certificate.
+pub(super) fn secret(deployment: Option<&Value>) -> String {
+    let Some(deployment) = deployment else { return SECRET.to_owned() };
+    if let Some(name) = flag(deployment, "tls-secret").first() {
+        return (*name).to_owned();
+    }
+    let file = flag(deployment, "tls-cert").first().copied().unwrap_or_default();
+    mounted(deployment, file, "/secret/secretName").unwrap_or_else(|| SECRET.to_owned())
+}
+
+/// The `ConfigMap` with the profiles.
+pub(super) fn config_map(deployment: Option<&Value>) -> String {
+    let named = deployment.and_then(|deployment| {
+        let path = flag(deployment, "profiles").first().copied()?;
+        mounted(deployment, path, "/configMap/name")
+    });
+    named.unwrap_or_else(|| CONFIG_MAP.to_owned())
+}
+
+/// The source of the volume that is mounted at `path` or above it.
+fn mounted(deployment: &Value, path: &str, source: &str) -> Option<String> {
+    let container = container(deployment)?;
+    let above = |mount: &&Value| {
+        let at = text(mount, "/mountPath");
+        !at.is_empty() && Path::new(path).starts_with(at)
+    };
+    let volume = text(list(container, "/volumeMounts").find(above)?, "/name");
+    let mut volumes = list(deployment, "/spec/template/spec/volumes");
+    let name = text(volumes.find(|other| text(other, "/name") == volume)?, source);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Ours is the one that serves; others may have been injected.
+fn container(deployment: &Value) -> Option<&Value> {
+    let serves = |container: &&Value| list(container, "/args").any(|arg| arg == "serve");
+    list(deployment, "/spec/template/spec/containers").find(serves)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(args: &[&str]) -> Value {
+        let mounts = json!([{"name": "a", "mountPath": "/tls"}, {"name": "b", "mountPath": "/p"}]);
+        json!({"spec": {"template": {"spec": {
+            "containers": [
+                {"name": "mesh", "args": ["proxy", "--requester=no"]},
+                {
+                    "name": "arc-rocm",
+                    "args": args,
+                    "env": [{"name": "ARC_ROCM_REQUESTER", "value": "x,y"}],
+                    "volumeMounts": mounts,
+                },
+            ],
+            "volumes": [
+                {"name": "b", "configMap": {"name": "ours"}},
+                {"name": "a", "secret": {"secretName": "pair"}},
+            ],
+        }}}})
+    }
+
+    #[test]
+    fn a_flag_is_read_in_each_of_its_forms() {
+        let deployment = with(&["serve", "--requester=a", "--requester", "b", "--watch-profiles"]);
+        assert_eq!(flag(&deployment, "requester"), ["a", "b"]);
+        assert_eq!(flag(&deployment, "watch-profiles"), ["true"]);
+        assert_eq!(flag(&with(&["serve"]), "requester"), ["x", "y"]);
+        assert!(flag(&with(&["serve", "--tls-certificate=x"]), "tls-cert").is_empty());
+        assert!(flag(&json!({}), "requester").is_empty());
+    }
+
+    #[test]
+    fn the_secret_and_the_config_map_are_those_that_are_mounted_or_named() {
+        let files = with(&["serve", "--tls-cert=/tls/tls.crt", "--profiles=/p"]);
+        assert_eq!(secret(Some(&files)), "pair");
+        assert_eq!(config_map(Some(&files)), "ours");
+        assert_eq!(secret(Some(&with(&["serve", "--tls-secret=made"]))), "made");
+        let elsewhere = with(&["serve", "--tls-cert=/other/tls.crt", "--profiles=/other"]);
+        assert_eq!(secret(Some(&elsewhere)), SECRET);
+        assert_eq!(config_map(Some(&elsewhere)), CONFIG_MAP);
+        assert_eq!((secret(None), config_map(None)), (SECRET.to_owned(), CONFIG_MAP.to_owned()));
+    }
+}

@@ -1,0 +1,255 @@
+//! What each scale set's next runner pod will be like, and what the webhook will do with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Facts,
+    facts::{text, texts},
+    names::RUNNER_LABEL,
+};
+use crate::{
+    admission::{Rules, choose, read},
+    profile::{BUILTIN, File, GpusFrom, ProfileSet},
+    selection::{Requesters, Skip},
+};
+
+/// Any user that the default requesters allow: whether the real one is, is another check.
+const USER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
+const SCALE_SET: &str = "actions.github.com/scale-set-name";
+
+/// What the webhook does with a pod.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) profile: String,
+    pub(super) gpus: u32,
+    pub(super) resource: String,
+    /// Whether the scale set's name says the number of GPUs.
+    pub(super) by_name: bool,
+    pub(super) node_selector: BTreeMap<String, String>,
+}
+
+/// A scale set and its next runner.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) outcome: Result<Chosen, Skip>,
+}
+
+/// All of them, by the profiles that the webhook has.
+#[derive(Debug)]
+pub(super) struct Samples {
+    pub(super) rules: Rules,
+    /// Why the profiles do not compile; the built-in one stands in for them.
+    pub(super) problems: Vec<String>,
+    /// Whether the profiles could be read.
+    pub(super) known: bool,
+    pub(super) all: Vec<Sample>,
+}
+
+impl Samples {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let files = files(facts);
+        let (profiles, problems) = match ProfileSet::compile(&files) {
+            Ok(profiles) => (profiles, Vec::new()),
+            Err(problems) => {
+                (ProfileSet::builtin(), problems.iter().map(ToString::to_string).collect())
+            }
+        };
+        let rules = Rules::new(profiles, Requesters::default());
+        let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
+        let all = pods(facts)
+            .into_iter()
+            .map(|((namespace, name), pod)| {
+                let outcome = judge(&pod, &namespace, &rules);
+                Sample { namespace, name, outcome }
+            })
+            .collect();
+        Self { rules, problems, known, all }
+    }
+}
+
+/// The profiles as files: the `ConfigMap`'s, and the objects that were not rejected.
+fn files(facts: &Facts) -> Vec<File> {
+    let mut files = Vec::new();
+    for (name, text) in facts.config_map.iter().flatten().flatten() {
+        // As the webhook reads a directory (cli::rules).
+        if [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending)) {
+            files.push(File { name: name.clone(), text: text.clone() });
+        }
+    }
+    for object in facts.profiles.iter().flatten().flat_map(|listed| &listed.items) {
+        let name = text(object, "/metadata/name");
+        // What was good last stays in force while the newest spec is not.
+        let spec = match rejection(object) {
+            None => object.get("spec"),
+            Some(_) => object.pointer("/status/accepted/spec"),
+        };
+        if let Some(spec) = spec {
+            let kept = json!({
+                "apiVersion": object.get("apiVersion"),
+                "kind": "RunnerProfile",
+                "metadata": {"name": name},
+                "spec": spec,
+            });
+            files.push(File { name: format!("runnerprofile/{name}"), text: kept.to_string() });
+        }
+    }
+    files
+}
+
+/// Why an object was not accepted, by its status.
+pub(super) fn rejection(profile: &Value) -> Option<&str> {
+    let mut conditions = super::facts::list(profile, "/status/conditions");
+    let accepted = conditions.find(|condition| text(condition, "/type") == "Accepted")?;
+    (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
+}
+
+/// A pod for each scale set, by namespace and name: of its template, or one that it has made.
+fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
+    let mut pods = BTreeMap::new();
+    if let Ok(Some(sets)) = &facts.scale_sets {
+        for set in &sets.items {
+            let at = |pointer| text(set, pointer).to_owned();
+            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner(set));
+        }
+        return pods;
+    }
+    for pod in facts.runners.iter().flat_map(|listed| &listed.items) {
+        let labels = texts(pod, "/metadata/labels");
+        let Some(name) = labels.get(SCALE_SET) else { continue };
+        let namespace = text(pod, "/metadata/namespace").to_owned();
+        pods.entry((namespace, name.clone())).or_insert_with(|| pod.clone());
+    }
+    pods
+}
+
+/// The runner pod that ARC makes of an `AutoscalingRunnerSet`, as far as a profile's choice
+/// depends on it (`resourcebuilder.go`: the set's labels, those of `ephemeralRunnerMetadata`, those
+/// of the template; ARC's own last).
+fn runner(set: &Value) -> Value {
+    let name = text(set, "/metadata/name");
+    let merged = |field: &str| -> Map<String, Value> {
+        let mut all = Map::new();
+        for pointer in ["/metadata", "/spec/ephemeralRunnerMetadata", "/spec/template/metadata"] {
+            // Helm's and ARC's own annotations of the set stay with it.
+            if pointer == "/metadata" && field == "annotations" {
+                continue;
+            }
+            for (key, value) in texts(set, &format!("{pointer}/{field}")) {
+                all.insert(key, Value::String(value));
+            }
+        }
+        all
+    };
+    let (mut labels, mut annotations) = (merged("labels"), merged("annotations"));
+    labels.insert(RUNNER_LABEL.to_owned(), json!("True"));
+    labels.entry(SCALE_SET).or_insert_with(|| json!(name));
+    let github = match text(set, "/spec/runnerScaleSetName") {
+        "" => name,
+        github => github,
+    };
+    annotations.insert("actions.github.com/runner-scale-set-name".to_owned(), json!(github));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": format!("{name}-xxxxx-runner-xxxxx"),
+            "namespace": text(set, "/metadata/namespace"),
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [{
+                "apiVersion": "actions.github.com/v1alpha1",
+                "kind": "EphemeralRunner",
+                "name": name,
+                "uid": "00000000-0000-0000-0000-000000000000",
+                "controller": true,
+            }],
+        },
+        "spec": set.pointer("/spec/template/spec").cloned().unwrap_or_default(),
+    })
+}
+
+/// What the webhook would do with a pod that ARC's controller creates.
+pub(super) fn judge(pod: &Value, namespace: &str, rules: &Rules) -> Result<Chosen, Skip> {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "doctor",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "name": text(pod, "/metadata/name"),
+            "namespace": namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": USER},
+            "object": pod,
+        },
+    });
+    let body = review.to_string();
+    // What cannot be read as a review is no pod.
+    let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
+    let (_, _, choice) = choose(&request, rules)?;
+    let template = choice.profile.pod_template(choice.gpus);
+    let mut node_selector = texts(&template, "/spec/nodeSelector");
+    // The author wins.
+    node_selector.extend(texts(pod, "/spec/nodeSelector"));
+    Ok(Chosen {
+        profile: choice.profile.name.clone(),
+        gpus: choice.gpus,
+        resource: choice.profile.gpu_resource().to_owned(),
+        by_name: choice.gpus_from == GpusFrom::Name,
+        node_selector,
+    })
+}
+
+impl Chosen {
+    pub(super) fn is_built_in(&self) -> bool {
+        self.profile == BUILTIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(stem: &str) -> Value {
+        let path = format!(
+            "{}/tests/fixtures/arc/objects/autoscalingrunnerset.{stem}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_captured_scale_set_is_chosen_for_as_its_captured_pod_is() {
+        let rules = Rules::default();
+        for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
+            let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
+            let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let by_pod = judge(&pod, "arc-runners", &rules);
+            let by_set = judge(&runner(&captured(stem)), "arc-runners", &rules);
+            match (by_pod, by_set) {
+                (Ok(pod), Ok(set)) => {
+                    assert_eq!(
+                        (pod.profile, pod.gpus, pod.node_selector),
+                        (set.profile, set.gpus, set.node_selector),
+                        "{stem}"
+                    );
+                }
+                (pod, set) => assert_eq!(pod.unwrap_err(), set.unwrap_err(), "{stem}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_the_ephemeral_runner_reaches_the_pod() {
+        let mut set = captured("plain");
+        set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
+        assert_eq!(judge(&runner(&set), "n", &Rules::default()).unwrap().gpus, 7);
+        set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
+        let skip = judge(&runner(&set), "n", &Rules::default()).unwrap_err();
+        assert_eq!(skip, Skip::OptedOut);
+    }
+}

@@ -1,0 +1,116 @@
+//! The pod by which the API server itself is asked whether it reaches and trusts the webhook. It
+//! is a dry run: nothing is stored.
+
+use hyper::Method;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{
+    call,
+    facts::{Known, Trial, Unknown, text},
+    names::RUNNER_LABEL,
+};
+use crate::annotations::STATUS;
+
+/// The pod's name, which is never stored.
+const NAME: &str = "arc-rocm-doctor";
+
+/// Creates a runner pod in `namespace`, and does not.
+pub(super) async fn run(client: &Client, namespace: &str) -> Known<Trial> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    let answer = call::send(client, Method::POST, &path, Some(&pod(namespace))).await?;
+    let message = match answer.code {
+        200..300 => String::new(),
+        code => call::refusal(code, &answer.object),
+    };
+    // The authorizer's own words; what admission refuses has others.
+    if answer.code == 403 && message.contains("cannot create resource") {
+        let needs = format!("create pods in namespace {namespace} (nothing is stored)");
+        return Err(Unknown::Forbidden(needs));
+    }
+    Ok(Trial {
+        namespace: namespace.to_owned(),
+        code: answer.code,
+        message,
+        warnings: answer.warnings,
+        patched: !text(&answer.object, &status_pointer()).is_empty(),
+    })
+}
+
+fn status_pointer() -> String {
+    format!("/metadata/annotations/{}", STATUS.replace('/', "~1"))
+}
+
+/// What the registration selects, and no admission policy objects to: Pod Security's `restricted`
+/// allows it. The owner is one that a `matchCondition` may ask for; as it does not exist, and the
+/// user is not ARC's controller, the webhook leaves the pod alone and says so.
+fn pod(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": NAME,
+            "namespace": namespace,
+            "labels": {
+                RUNNER_LABEL: "True",
+                "actions.github.com/scale-set-name": NAME,
+                "actions.github.com/scale-set-namespace": namespace,
+            },
+            "ownerReferences": [{
+                "apiVersion": "actions.github.com/v1alpha1",
+                "kind": "EphemeralRunner",
+                "name": NAME,
+                "uid": "00000000-0000-0000-0000-000000000000",
+                "controller": true,
+            }],
+        },
+        "spec": {
+            "automountServiceAccountToken": false,
+            "restartPolicy": "Never",
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "runner",
+                "image": "ghcr.io/actions/actions-runner:latest",
+                "command": ["/home/runner/run.sh"],
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        admission::{Rules, choose, read},
+        selection::Skip,
+    };
+
+    #[test]
+    fn the_webhook_warns_whoever_tries_it_and_patches_nothing() {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "x",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "namespace": "arc-runners",
+                "operation": "CREATE",
+                "userInfo": {"username": "kubernetes-admin"},
+                "object": pod("arc-runners"),
+            },
+        });
+        let body = serde_json::to_vec(&review).unwrap();
+        let request = read(&body).unwrap();
+        let skip = choose(&request, &Rules::default()).map(|_| ()).unwrap_err();
+        assert_eq!(skip, Skip::Requester);
+        assert!(skip.is_warned());
+    }
+}

@@ -1,0 +1,329 @@
+//! `arc-rocm doctor` on a real API server: nothing is wrong, or it is named.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use arc_rocm::profile::source::{Node, documents};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    arc::{kinds::Kind, runners, scale_set::ScaleSet},
+    case::{Case, case},
+    cluster::{pods, text},
+    probe, program,
+    scene::Scene,
+    wait::{Look, until},
+};
+
+const SOON: Duration = Duration::from_secs(60);
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case("doctor-finds-nothing-wrong", healthy).alone(),
+        case("doctor-names-a-webhook-that-is-down", down).alone(),
+        case("doctor-names-a-ca-that-does-not-belong", untrusted).alone(),
+        case("doctor-names-a-registration-that-is-gone", unregistered).alone(),
+        case("doctor-names-pod-security-and-its-victims", pod_security).alone(),
+        case("doctor-names-runners-from-before", bare).alone(),
+        case("doctor-says-what-it-may-not-see", blind).alone(),
+        case("doctor-needs-no-more-than-its-page-says", permitted).alone(),
+    ]
+}
+
+/// What the doctor found: its exit code, and each finding.
+struct Report {
+    code: Option<i32>,
+    printed: Value,
+}
+
+impl Report {
+    async fn of(scene: &Scene, arguments: &[&str]) -> anyhow::Result<Self> {
+        let arguments = [&["doctor", "-o", "json"], arguments].concat();
+        let (code, printed) = program::report(&scene.world.settings, &arguments).await?;
+        Ok(Self { code, printed })
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Value> {
+        let checks = self.printed["checks"].as_array().into_iter().flatten();
+        checks.filter_map(|check| check["findings"].as_array()).flatten()
+    }
+
+    /// The finding of this word whose message has this text.
+    fn has(&self, code: &str, part: &str) -> bool {
+        self.findings()
+            .any(|finding| finding["code"] == code && text(finding, "/message").contains(part))
+    }
+
+    fn ensure(&self, code: &str, part: &str) -> anyhow::Result<()> {
+        ensure!(self.has(code, part), "no {code} with {part:?}: {:#}", self.printed);
+        Ok(())
+    }
+}
+
+/// The API server sees a change of a registration after a moment.
+async fn settled(scene: &Scene, code: &str, part: &str) -> anyhow::Result<Report> {
+    until("the doctor to find it", SOON, || async {
+        let report = Report::of(scene, &[]).await?;
+        Ok(if report.has(code, part) {
+            Look::Seen(report)
+        } else {
+            Look::NotYet(report.printed.to_string())
+        })
+    })
+    .await
+}
+
+fn plain() -> anyhow::Result<ScaleSet> {
+    ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")
+}
+
+async fn healthy(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let runner = arc.scale(&plain()?, 1).await?.remove(0);
+    arc.stored(&runner, SOON).await?;
+    let report = Report::of(scene, &[]).await?;
+    ensure!(report.code == Some(0), "{:#}", report.printed);
+    ensure!(report.printed["errors"] == 0, "{:#}", report.printed);
+    ensure!(report.printed["unknown"] == 0, "{:#}", report.printed);
+    let checks = report.printed["checks"].as_array().context("no checks")?;
+    let registration = checks.iter().find(|check| check["check"] == "registration");
+    let level = registration.map(|check| text(check, "/level")).unwrap_or_default();
+    ensure!(level == "ok", "what manifests prints is not what the doctor wants: {registration:#?}");
+    let admission = checks.iter().find(|check| check["check"] == "admission");
+    let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
+    ensure!(said.contains("called the webhook for a dry run"), "{:#}", report.printed);
+    let left = scene.cluster().find(&format!("{}/arc-rocm-doctor", pods(&scene.namespace))).await?;
+    ensure!(left.is_none(), "the dry run was stored");
+    Ok(())
+}
+
+async fn down(scene: &Scene) -> anyhow::Result<()> {
+    let world = &scene.world;
+    let mut installation = world.installation.lock().await;
+    installation.down(scene.cluster()).await?;
+    let report = Report::of(scene, &[]).await;
+    installation.up(scene.cluster(), &world.settings).await?;
+    probe::called(scene.cluster()).await?;
+    let report = report?;
+    ensure!(report.code == Some(1), "{:#}", report.printed);
+    report.ensure("webhook-fails", "runners wait meanwhile")
+}
+
+async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
+    let world = &scene.world;
+    let installation = world.installation.lock().await;
+    let other = TempDir::new()?;
+    program::certs(&world.settings, other.path(), &installation.host()).await?;
+    installation.trust(scene.cluster(), &world.settings, &other.path().join("ca.crt")).await?;
+    let report = settled(scene, "webhook-fails", "caBundle does not vouch").await;
+    let own = installation.certs().join("ca.crt");
+    installation.trust(scene.cluster(), &world.settings, &own).await?;
+    probe::called(scene.cluster()).await?;
+    let report = report?;
+    ensure!(report.code == Some(1), "{:#}", report.printed);
+    if installation.form == crate::settings::Form::Service {
+        report.ensure("certificate-untrusted", "no authority in caBundle has signed it")?;
+    }
+    Ok(())
+}
+
+async fn unregistered(scene: &Scene) -> anyhow::Result<()> {
+    let world = &scene.world;
+    let installation = world.installation.lock().await;
+    let wrong = Report::of(scene, &["--name", "other"]).await?;
+    wrong.ensure("registration-missing", "no MutatingWebhookConfiguration other")?;
+    let hint = wrong.findings().any(|f| text(f, "/remedy").contains("--name arc-rocm"));
+    ensure!(hint, "{:#}", wrong.printed);
+
+    scene.cluster().delete(&installation.registration()).await?;
+    let report = Report::of(scene, &[]).await;
+    let own = installation.certs().join("ca.crt");
+    installation.trust(scene.cluster(), &world.settings, &own).await?;
+    probe::called(scene.cluster()).await?;
+    let report = report?;
+    ensure!(report.code == Some(1), "{:#}", report.printed);
+    report.ensure("registration-missing", "arc-rocm")
+}
+
+async fn pod_security(scene: &Scene) -> anyhow::Result<()> {
+    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "baseline"})).await?;
+    let arc = scene.controller().await?;
+    let runner = arc.scale(&plain()?, 1).await?.remove(0);
+    arc.ended(&runner, SOON).await?;
+    let report = settled(scene, "runner-refused", "violates PodSecurity").await?;
+    ensure!(report.code == Some(1), "{:#}", report.printed);
+    report.ensure("runner-refused", &runner)?;
+    report.ensure("pod-security", &scene.namespace)
+}
+
+/// A runner pod that somebody else than ARC's controller made is as bare as one from before the
+/// installation.
+async fn bare(scene: &Scene) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    let runner = cluster
+        .create(
+            &runners(&scene.namespace),
+            &json!({
+                "apiVersion": "actions.github.com/v1alpha1",
+                "kind": "EphemeralRunner",
+                "metadata": {"name": "before", "namespace": scene.namespace},
+                "spec": {},
+            }),
+        )
+        .await?
+        .object;
+    let pod = |name: &str, labels: &Value| {
+        let mut pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": scene.namespace,
+                "labels": labels,
+                "ownerReferences": [{
+                    "apiVersion": "actions.github.com/v1alpha1",
+                    "kind": "EphemeralRunner",
+                    "name": "before",
+                    "uid": runner["metadata"]["uid"],
+                    "controller": true,
+                }],
+            },
+            "spec": {"containers": [{
+                "name": "runner",
+                "image": "ghcr.io/actions/actions-runner:latest",
+                "command": ["/home/runner/run.sh"],
+            }]},
+        });
+        pod["metadata"]["labels"]["actions-ephemeral-runner"] = json!("True");
+        pod["metadata"]["labels"]["actions.github.com/scale-set-name"] =
+            json!("linux.rocm.gpu.gfx942.2");
+        pod
+    };
+    let path = pods(&scene.namespace);
+    cluster.create(&path, &pod("before", &json!({}))).await?;
+    cluster.create(&path, &pod("out", &json!({"arc-rocm.dev/inject": "false"}))).await?;
+
+    let report = Report::of(scene, &[]).await?;
+    let of = |name: &str| format!("{}/{name}", scene.namespace);
+    report.ensure("runner-unpatched", &of("before"))?;
+    ensure!(!report.has("runner-unpatched", &of("out")), "{:#}", report.printed);
+    report.ensure("runner-left-alone", &of("out"))?;
+    ensure!(report.code == Some(0), "a warning alone is no error: {:#}", report.printed);
+    let strict = Report::of(scene, &["--strict"]).await?;
+    ensure!(strict.code == Some(1), "{:#}", strict.printed);
+    Ok(())
+}
+
+/// A kubeconfig, in a folder, for an account of the case's namespace.
+async fn kubeconfig(scene: &Scene, name: &str) -> anyhow::Result<(TempDir, String)> {
+    let cluster = scene.cluster();
+    let account = json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": scene.namespace},
+    });
+    cluster.apply(&account).await?;
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{name}/token", scene.namespace);
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600},
+    });
+    let token = cluster.create(&path, &request).await?.object;
+    let token = text(&token, "/status/token");
+    let (server, ca) = cluster.server()?;
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {
+            "server": server,
+            "certificate-authority-data": ca,
+        }}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}}],
+    });
+    let folder = TempDir::new()?;
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, config.to_string())?;
+    let file = file.to_string_lossy().into_owned();
+    Ok((folder, file))
+}
+
+/// An account without any right learns what it lacks, check by check, and nothing is called well.
+async fn blind(scene: &Scene) -> anyhow::Result<()> {
+    let (_folder, file) = kubeconfig(scene, "blind").await?;
+    let arguments = ["--kubeconfig", &file, "--context", "blind"];
+    let report = Report::of(scene, &arguments).await?;
+    for part in ["list nodes", "list pods", "get secrets arc-rocm-tls", "create pods"] {
+        report.ensure("unknown", part)?;
+    }
+    ensure!(report.printed["errors"] == 0, "{:#}", report.printed);
+    let well = report.printed["checks"].as_array().into_iter().flatten();
+    let well: Vec<&str> =
+        well.filter(|check| check["level"] == "ok").map(|check| text(check, "/check")).collect();
+    ensure!(well == ["api-server"], "{well:?} called well: {:#}", report.printed);
+    let strict = Report::of(scene, &[&arguments[..], &["--strict"]].concat()).await?;
+    ensure!((report.code, strict.code) == (Some(0), Some(1)), "{:#}", report.printed);
+    Ok(())
+}
+
+/// The objects of `docs/doctor.md` are enough, for an account that has nothing else; and Pod
+/// Security's strictest level does not refuse the dry run.
+async fn permitted(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.controller().await?;
+    let runner = arc.scale(&plain()?, 1).await?.remove(0);
+    arc.stored(&runner, SOON).await?;
+    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "restricted"})).await?;
+
+    let (_folder, file) = kubeconfig(scene, "doctor").await?;
+    let subject = json!({
+        "kind": "ServiceAccount",
+        "name": "doctor",
+        "namespace": scene.namespace,
+    });
+    for mut object in page_objects()? {
+        let kind = text(&object, "/kind").to_owned();
+        let name = format!("{}-{}", text(&object, "/metadata/name"), scene.namespace);
+        let mut metadata = json!({"name": name});
+        if kind == "Role" {
+            metadata["namespace"] = json!(scene.namespace);
+        }
+        object["metadata"] = metadata.clone();
+        scene.apply(&object).await?;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": format!("{kind}Binding"),
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+            "subjects": [subject],
+        });
+        scene.apply(&binding).await?;
+    }
+    // The webhook's own namespace is the case's, where the page's Roles are.
+    let arguments = ["--kubeconfig", &file, "--namespace", &scene.namespace];
+    let report = until("the doctor's rights", SOON, || async {
+        let report = Report::of(scene, &arguments).await?;
+        Ok(if report.printed["unknown"] == 0 {
+            Look::Seen(report)
+        } else {
+            Look::NotYet(format!("{:#}", report.printed))
+        })
+    })
+    .await?;
+    let mut checks = report.printed["checks"].as_array().into_iter().flatten();
+    let admission = checks.find(|check| check["check"] == "admission");
+    let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
+    let tried = format!("called the webhook for a dry run in {}", scene.namespace);
+    ensure!(said.contains(&tried), "{:#}", report.printed);
+    Ok(())
+}
+
+/// The objects in the page's block of YAML.
+fn page_objects() -> anyhow::Result<Vec<Value>> {
+    const PAGE: &str = include_str!("../../../../docs/doctor.md");
+    let (_, block) = PAGE.split_once("```yaml\n").context("no YAML")?;
+    let (block, _) = block.split_once("```").context("no end")?;
+    let nodes = documents("docs/doctor.md", block).map_err(|problems| anyhow!("{problems:?}"))?;
+    Ok(nodes.iter().map(Node::to_json).collect())
+}
