@@ -236,15 +236,35 @@ pub struct Offer {
     pub trusted: bool,
     /// Its authority has settled.
     pub settled: bool,
-    /// The certificate in use is trusted; false if there is none.
-    pub current: bool,
-    /// Both are of the same authority.
-    pub same_issuer: bool,
+    /// The live `caBundle` has no other authority.
+    pub alone: bool,
+    /// What is in use.
+    pub current: Current,
+}
+
+/// A certificate in use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Current {
+    /// There is none yet.
+    None,
+    /// It is not trusted.
+    Distrusted,
+    /// It is trusted.
+    Trusted,
+    /// It is trusted, and of the same authority as the one that is offered.
+    SameIssuer,
 }
 
 impl Offer {
-    /// The one in use is kept as long as it is better known.
+    /// Whether to take it. The one in use is kept as long as it is better known; whoever has none
+    /// leaves the reviews to others that may have one, if there were any.
     pub const fn accept(self) -> bool {
-        self.trusted && (self.settled || !self.current || self.same_issuer)
+        self.trusted
+            && (self.settled
+                || match self.current {
+                    Current::None => self.alone,
+                    Current::Distrusted | Current::SameIssuer => true,
+                    Current::Trusted => false,
+                })
     }
 }

@@ -42,7 +42,7 @@ use self::{
 use crate::{
     certs::{
         self, Kept, Names,
-        rotation::{self, Offer, Policy, Seen, Source, Step, Write},
+        rotation::{self, Current, Offer, Policy, Seen, Source, Step, Write},
     },
     cluster,
     server::{Gate, Service},
@@ -313,13 +313,17 @@ impl Keeper {
         }
         let settled = self.settling.settled(self.policy.settle, Instant::now());
         let issuer = kept.issuer();
+        let same = |issuer| tls::signed(&current, std::slice::from_ref(issuer), now).is_ok();
         let offer = Offer {
             trusted: live.trusts(pair.chain(), now),
             settled: issuer.is_some_and(|issuer| settled.contains(issuer)),
-            current: live.trusts(&current, now),
-            same_issuer: issuer.is_some_and(|issuer| {
-                tls::signed(&current, std::slice::from_ref(issuer), now).is_ok()
-            }),
+            alone: live.trusted().len() == 1,
+            current: match &self.serving {
+                Serving::Waiting(_) | Serving::Nobody => Current::None,
+                Serving::Since(_) if !live.trusts(&current, now) => Current::Distrusted,
+                Serving::Since(_) if issuer.is_some_and(same) => Current::SameIssuer,
+                Serving::Since(_) => Current::Trusted,
+            },
         };
         if offer.accept() {
             self.replace(pair, kept.ca_not_after());

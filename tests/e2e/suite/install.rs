@@ -353,7 +353,7 @@ pub(crate) const REGISTRATIONS: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 /// A port that nobody listens on at the moment.
-fn free_port(host: &str) -> anyhow::Result<u16> {
+pub(crate) fn free_port(host: &str) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((host, 0)).with_context(|| format!("listen on {host}"))?;
     Ok(listener.local_addr()?.port())
 }

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod certificates;
 mod fleet;
 mod flow;
 mod generated;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Case> {
         flow::cases(),
         others::cases(),
         outages::cases(),
+        certificates::cases(),
         latency::cases(),
         generated::cases(),
         shutdown::cases(),
