@@ -1,27 +1,32 @@
-//! Issuing a certificate authority and one server certificate from it.
+//! Certificate authorities and server certificates: issuing them, and when to issue new ones.
 //!
-//! The authority's key is not kept: a new certificate means a new authority, so there is no key
-//! around that could sign for other names.
+//! All of it is pure but for the key's randomness: the time is passed in, and where a certificate
+//! is kept is for others. [`issue`] is for files and for memory, where the authority's key is not
+//! kept; [`Kept`] and [`rotation`] are for a Secret that has it, because there a new certificate
+//! of the same authority is the usual case.
 
+mod authority;
 mod file;
+mod kept;
+mod leaf;
+mod names;
+pub mod rotation;
+mod span;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+use rcgen::{DistinguishedName, DnType};
+
+pub use self::{
+    authority::Authority,
+    file::write,
+    kept::{CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY, Kept, KeptLeaf, certificates, dated},
+    names::Names,
+    span::{BACKDATED, Span, now},
 };
-use time::{Duration, OffsetDateTime};
 
-pub use file::write;
-
-/// The names that every certificate is for: the Service of the manifests, and what a try-out on
-/// the own machine uses.
-const NAMES: [&str; 2] = ["arc-rocm.arc-rocm.svc", "localhost"];
-const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-
-/// Valid from a little before now on, for clocks that are late.
-const BACKDATED: Duration = Duration::minutes(5);
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// An authority and a certificate of it, all PEM.
 #[derive(Clone)]
@@ -48,68 +53,29 @@ pub enum IssueError {
         source: rcgen::Error,
     },
     /// An end of validity that the calendar does not have.
-    #[error("{0} days from now is out of range")]
-    Days(u32),
+    #[error("the end of validity is out of range")]
+    Dates,
+    /// What was issued is no pair.
+    #[error("the certificate that was issued is not usable")]
+    Unusable,
     /// The library's own failure.
     #[error("cannot issue a certificate")]
     Library(#[from] rcgen::Error),
 }
 
-/// Issues a certificate for the usual names and for `hosts`, valid for `days`.
+/// Issues a certificate for the usual names and for `hosts`, valid for `days`, of an authority
+/// whose key is then gone: nothing is around that could sign for other names.
 pub fn issue(hosts: &[String], days: u32) -> Result<Issued, IssueError> {
-    let now = OffsetDateTime::now_utc();
-    let not_before = now - BACKDATED;
-    let not_after = now.checked_add(Duration::days(days.into())).ok_or(IssueError::Days(days))?;
-
-    let mut authority = CertificateParams::default();
-    authority.not_before = not_before;
-    authority.not_after = not_after;
-    authority.distinguished_name = common_name("arc-rocm CA");
-    // No authority below this one.
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-
-    let mut server = CertificateParams::default();
-    server.not_before = not_before;
-    server.not_after = not_after;
-    server.distinguished_name = common_name("arc-rocm");
-    server.subject_alt_names = subject_alt_names(hosts)?;
-    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate()?;
-    let certificate = server.signed_by(&key, &authority)?;
-
-    Ok(Issued { ca: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+    let span = Span::new(now(), Duration::from_secs(u64::from(days) * DAY));
+    let authority = Authority::issue(span)?;
+    let leaf::Issued { certificate, key } = authority.leaf(span, Names::new(hosts)?.and(&[]))?;
+    Ok(Issued { ca: kept::pem([authority.certificate()]), certificate, key })
 }
 
 fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
-}
-
-fn subject_alt_names(hosts: &[String]) -> Result<Vec<SanType>, IssueError> {
-    let mut all = Vec::new();
-    for name in NAMES {
-        all.push(SanType::DnsName(name.try_into()?));
-    }
-    all.extend(ADDRESSES.map(SanType::IpAddress));
-    for host in hosts {
-        let san = match host.parse() {
-            Ok(address) => SanType::IpAddress(address),
-            Err(_) => SanType::DnsName(
-                host.as_str()
-                    .try_into()
-                    .map_err(|source| IssueError::Host { host: host.clone(), source })?,
-            ),
-        };
-        if !all.contains(&san) {
-            all.push(san);
-        }
-    }
-    Ok(all)
 }
 
 /// Without the key.

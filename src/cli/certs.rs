@@ -60,7 +60,7 @@ impl Args {
 
 /// A name or a number of days is the user's.
 pub(super) fn blame(error: IssueError) -> anyhow::Error {
-    let usage = matches!(error, IssueError::Host { .. } | IssueError::Days(_));
+    let usage = matches!(error, IssueError::Host { .. } | IssueError::Dates);
     let error = anyhow::Error::new(error);
     if usage { error.context(Misconfigured("no certificate".to_owned())) } else { error }
 }

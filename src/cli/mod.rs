@@ -12,6 +12,7 @@ pub mod profiles;
 mod reload;
 pub mod rules;
 pub mod serve;
+pub mod trust;
 
 use std::{io::Write, process::ExitCode};
 

@@ -18,6 +18,7 @@ use super::{
     events::EventArgs,
     reload::{self, Watched},
     rules::{self, RuleArgs},
+    trust::TrustArgs,
 };
 use crate::{
     certs::{self, Issued},
@@ -43,6 +44,9 @@ pub struct Args {
     /// The certificate.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// The certificate, where the cluster has a part in it.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// The configuration.
     #[command(flatten)]
     pub rules: RuleArgs,
@@ -155,14 +159,19 @@ impl Args {
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let logs = self.log.init()?;
         let metrics = Metrics::new(logs.dropped().clone());
-        let serving = self.start(metrics, shutdown).await?;
+        // Asked to stop before there was a certificate, there is nothing to drain.
+        let Some(serving) = self.start(metrics, shutdown).await? else { return Ok(()) };
         serving.hint(logs.format());
         serving.join().await
     }
 
-    /// Starts to serve.
-    pub async fn start(self, metrics: Metrics, shutdown: Shutdown) -> anyhow::Result<Serving> {
-        let Self { listen, tls, rules, profiles_poll, events, log: _ } = self;
+    /// Starts to serve; `None` if `shutdown` is asked for before there is a certificate.
+    pub async fn start(
+        self,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Option<Serving>> {
+        let Self { listen, tls, trust, rules, profiles_poll, events, log: _ } = self;
         let (profiles, rules) = Watched::new(rules).map_err(rules::blame)?;
         metrics.profiles_loaded.set(reload::loaded(&rules));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
@@ -171,27 +180,46 @@ impl Args {
         let (service, events) = events.start(Service::new(rules, metrics, limits)).await?;
         let service = Arc::new(service);
 
+        let serve_admin = async || {
+            let bound = admin::bind(admin_bind).await.with_context(|| cannot_listen(admin_bind))?;
+            anyhow::Ok(bound.spawn(Arc::clone(&service)))
+        };
+        // Whoever waits for a certificate is alive meanwhile, and says what it waits for.
+        let early = if trust.tls_secret.is_some() { Some(serve_admin().await?) } else { None };
+
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
-        let (pair, ca) = if let Some(files) = &mut files {
-            let pair = files.changed().await.context(Misconfigured("no certificate".to_owned()))?;
-            (pair.context("the first read is always a change")?, Ca::Foreign)
+        let (identity, ca) = if let Some(first) = trust.keep(&tls_hosts, &service).await? {
+            tokio::select! {
+                identity = first => (identity.context("nobody looks after the Secret")?, Ca::Foreign),
+                () = shutdown.drain() => return Ok(None),
+            }
         } else {
-            (in_memory(bind, tls_hosts, ca_out.as_deref())?, Ca::Own(ca_out))
+            let (pair, ca) = if let Some(files) = &mut files {
+                let none = || Misconfigured("no certificate".to_owned());
+                let pair = files.changed().await.with_context(none)?;
+                (pair.context("the first read is always a change")?, Ca::Foreign)
+            } else {
+                (in_memory(bind, tls_hosts, ca_out.as_deref())?, Ca::Own(ca_out))
+            };
+            let not_after = |kind, seconds| service.metrics().not_after(kind, seconds);
+            not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
+            not_after(CertificateKind::Ca, pair.ca_not_after);
+            let identity = Arc::new(Identity::new(&pair));
+            trust.check(&identity, &service).await?;
+            (identity, ca)
         };
-        let not_after = |kind, seconds| service.metrics().not_after(kind, seconds);
-        not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
-        not_after(CertificateKind::Ca, pair.ca_not_after);
-        let identity = Arc::new(Identity::new(&pair));
         let config = tls::server_config(Arc::clone(&identity))?;
 
         let bound = server::bind(bind).await.with_context(|| cannot_listen(bind))?;
-        let admin = admin::bind(admin_bind).await.with_context(|| cannot_listen(admin_bind))?;
+        let admin = match early {
+            Some(admin) => admin,
+            None => serve_admin().await?,
+        };
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
         }
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service)));
-        let admin = admin.spawn(Arc::clone(&service));
         let server = bound.spawn(config, Arc::clone(&service), shutdown);
         tracing::info!(
             address = %server.local_addr(),
@@ -199,7 +227,7 @@ impl Args {
             version = crate::VERSION,
             "serving"
         );
-        Ok(Serving { service, server, admin, events, ca })
+        Ok(Some(Serving { service, server, admin, events, ca }))
     }
 }
 
@@ -232,7 +260,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration that passes.
-fn parse_period(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_period(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("it must be more than nothing".to_owned()),
         period => Ok(period),

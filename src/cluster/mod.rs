@@ -3,6 +3,7 @@
 //! Each part is a task that a failing API server may slow down and never ends. What a part has to
 //! decide is pure and stands beside it; here is the I/O.
 
+pub mod certificates;
 pub mod doctor;
 pub mod events;
 
@@ -13,8 +14,11 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-/// One request. A watch is a chain of shorter ones, which kube bounds by itself.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest silence of the API server. It holds for watches as well, and a quiet one ends after
+/// 290 s by kube's own wish: less than that would break it off each time.
+const READ_TIMEOUT: Duration = Duration::from_secs(295);
+/// One request that is no watch, by whoever sends it.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The field manager of all that we apply, which is also the reporter of our events.
 pub const MANAGER: &str = "arc-rocm";
 
@@ -48,6 +52,6 @@ pub async fn connect(
         None if context.is_some() => Config::from_kubeconfig(&options).await?,
         None => Config::infer().await?,
     };
-    config.read_timeout = Some(REQUEST_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
     Ok(Client::try_from(config)?)
 }

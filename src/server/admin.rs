@@ -65,7 +65,11 @@ pub fn router(service: Arc<Service>) -> Router {
 
 async fn readyz(State(service): State<Arc<Service>>) -> impl IntoResponse {
     match service.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        Phase::Starting => {
+            let reasons = service.gates().closed().map(|reasons| reasons + "\n");
+            let text = format!("starting\n{}", reasons.unwrap_or_default());
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
         Phase::Serving => service.gates().closed().map_or_else(
             || (StatusCode::OK, "ok\n".to_owned()),
             |reasons| (StatusCode::SERVICE_UNAVAILABLE, format!("{reasons}\n")),

@@ -49,7 +49,7 @@ impl Shutdown {
     }
 
     /// Waits until the server was asked to drain.
-    pub(super) async fn drain(&self) {
+    pub async fn drain(&self) {
         self.reached(DRAIN).await;
     }
 

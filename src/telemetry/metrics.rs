@@ -27,6 +27,8 @@ pub struct Metrics {
     duration: Histogram,
     refused: Family<Refused, Counter>,
     not_after: Family<Certificate, Gauge>,
+    issued: Family<Certificate, Counter>,
+    publishes: Family<Reload, Counter>,
     reloads: Family<Reload, Counter>,
     profile_reloads: Family<Reload, Counter>,
     /// Requests answered 503 for want of memory.
@@ -43,6 +45,10 @@ pub struct Metrics {
     pub events_dropped: Counter,
     /// Profiles in force.
     pub profiles_loaded: Gauge,
+    /// 1 if the API server trusts the certificate in use, else 0; 0 where nobody looks.
+    pub certificate_trusted: Gauge,
+    /// Times that the Secret or the registration could not be read or written.
+    pub certificate_failures: Counter,
     /// Panics turned into a 500.
     pub panics: Counter,
 }
@@ -63,6 +69,17 @@ pub enum ReloadResult {
     Replaced,
     /// The new content is unusable and the old one stays in use.
     Rejected,
+}
+
+/// How an attempt to set the registration's `caBundle` ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PublishResult {
+    /// It is set.
+    Published,
+    /// The registration was changed meanwhile, and is looked at again.
+    Conflict,
+    /// The API server did not do it.
+    Failed,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -104,6 +121,8 @@ impl Metrics {
             duration: Histogram::new(DURATION_BUCKETS),
             refused: Family::default(),
             not_after: Family::default(),
+            issued: Family::default(),
+            publishes: Family::default(),
             reloads: Family::default(),
             profile_reloads: Family::default(),
             requests_shed: Counter::default(),
@@ -113,6 +132,8 @@ impl Metrics {
             events_failed: Counter::default(),
             events_dropped: Counter::default(),
             profiles_loaded: Gauge::default(),
+            certificate_trusted: Gauge::default(),
+            certificate_failures: Counter::default(),
             panics: Counter::default(),
         };
         // Exhaustive, so that no metric is left unregistered.
@@ -123,6 +144,8 @@ impl Metrics {
             duration,
             refused,
             not_after,
+            issued,
+            publishes,
             reloads,
             profile_reloads,
             requests_shed,
@@ -132,6 +155,8 @@ impl Metrics {
             events_failed,
             events_dropped,
             profiles_loaded,
+            certificate_trusted,
+            certificate_failures,
             panics,
         } = &mut metrics;
         registry.register("build", "This build", Info::new([("version", VERSION)]));
@@ -161,6 +186,26 @@ impl Metrics {
             Unit::Seconds,
             not_after.clone(),
         );
+        registry.register(
+            "tls_certificates_issued",
+            "Certificates issued into the Secret",
+            issued.clone(),
+        );
+        registry.register(
+            "tls_certificate_trusted",
+            "Whether the API server trusts the certificate in use",
+            certificate_trusted.clone(),
+        );
+        registry.register(
+            "tls_certificate_failures",
+            "Failures to read or write the Secret or the webhook configuration",
+            certificate_failures.clone(),
+        );
+        registry.register(
+            "ca_bundle_publishes",
+            "Attempts to set the caBundle of the webhook configuration",
+            publishes.clone(),
+        );
         registry.register("tls_reloads", "Changes of the certificate files", reloads.clone());
         registry.register(
             "profile_reloads",
@@ -181,6 +226,12 @@ impl Metrics {
         for result in [ReloadResult::Replaced, ReloadResult::Rejected] {
             drop(reloads.get_or_create(&result.labels()));
             drop(profile_reloads.get_or_create(&result.labels()));
+        }
+        for result in [PublishResult::Published, PublishResult::Conflict, PublishResult::Failed] {
+            drop(publishes.get_or_create(&result.labels()));
+        }
+        for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
+            drop(issued.get_or_create(&kind.labels()));
         }
         metrics
     }
@@ -216,12 +267,7 @@ impl Metrics {
 
     /// Sets a certificate's end of validity, in seconds since the epoch; `None` if there is none.
     pub fn not_after(&self, kind: CertificateKind, seconds: Option<i64>) {
-        let labels = Certificate {
-            certificate: match kind {
-                CertificateKind::Leaf => "leaf",
-                CertificateKind::Ca => "ca",
-            },
-        };
+        let labels = kind.labels();
         match seconds {
             Some(seconds) => {
                 self.not_after.get_or_create(&labels).set(seconds);
@@ -232,11 +278,48 @@ impl Metrics {
         }
     }
 
+    /// Counts a certificate that was issued into the Secret.
+    pub fn certificate_issued(&self, kind: CertificateKind) {
+        self.issued.get_or_create(&kind.labels()).inc();
+    }
+
+    /// Counts an attempt to set the registration's `caBundle`.
+    pub fn ca_bundle_published(&self, result: PublishResult) {
+        self.publishes.get_or_create(&result.labels()).inc();
+    }
+
     /// All of them, as OpenMetrics text.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::with_capacity(4096);
         text::encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+}
+
+// === impl CertificateKind ===
+
+impl CertificateKind {
+    const fn labels(self) -> Certificate {
+        Certificate {
+            certificate: match self {
+                Self::Leaf => "leaf",
+                Self::Ca => "ca",
+            },
+        }
+    }
+}
+
+// === impl PublishResult ===
+
+impl PublishResult {
+    const fn labels(self) -> Reload {
+        Reload {
+            result: match self {
+                Self::Published => "published",
+                Self::Conflict => "conflict",
+                Self::Failed => "failed",
+            },
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-pub use metrics::{CertificateKind, Metrics, ReloadResult};
+pub use metrics::{CertificateKind, Metrics, PublishResult, ReloadResult};
 pub use writer::{Flush, Lines};
 
 use crate::{admission::Record, plan::Code};

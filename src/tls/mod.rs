@@ -1,6 +1,7 @@
 //! TLS: one provider, passed explicitly, and a certificate that can be swapped under way.
 
 mod reload;
+mod verify;
 
 use std::{fmt, sync::Arc};
 
@@ -14,7 +15,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 use x509_parser::parse_x509_certificate;
 
-pub use reload::{Files, ReadError};
+pub use self::{
+    reload::{Files, ReadError},
+    verify::{Distrust, named, signed, verify},
+};
 
 /// All that is ever offered in ALPN: what the API server pins for webhooks.
 const ALPN: &[u8] = b"http/1.1";
@@ -86,6 +90,11 @@ impl Pair {
         let key = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
         Ok(Self { key, leaf_not_after, ca_not_after })
     }
+
+    /// The chain, leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
 }
 
 /// The end of a certificate's validity, in seconds since the epoch.
@@ -105,6 +114,11 @@ impl Identity {
     /// Gives this pair to all handshakes from now on.
     pub fn replace(&self, pair: &Pair) {
         self.0.store(Arc::clone(&pair.key));
+    }
+
+    /// The chain that new handshakes get, leaf first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.load().cert.clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod certificates;
 mod doctor;
 mod events;
 mod fleet;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> Vec<Case> {
         flow::cases(),
         others::cases(),
         outages::cases(),
+        certificates::cases(),
         latency::cases(),
         generated::cases(),
         shutdown::cases(),

@@ -54,7 +54,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Runners that take no place on any node.
-fn set() -> anyhow::Result<ScaleSet> {
+pub(super) fn set() -> anyhow::Result<ScaleSet> {
     Ok(ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")?
         .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!(NO_SCHEDULER)))
 }
@@ -129,7 +129,11 @@ async fn unrelated(scene: &Scene, name: &str) -> anyhow::Result<()> {
 }
 
 /// All runners have their pods, all pods are patched, nothing has failed.
-async fn recovered(scene: &Scene, arc: &Controller, runners: &[String]) -> anyhow::Result<()> {
+pub(super) async fn recovered(
+    scene: &Scene,
+    arc: &Controller,
+    runners: &[String],
+) -> anyhow::Result<()> {
     for runner in runners {
         arc.stored(runner, RECOVERY).await?;
     }
@@ -149,7 +153,7 @@ async fn recovered(scene: &Scene, arc: &Controller, runners: &[String]) -> anyho
 }
 
 /// Makes a runner `every` so often, as long as `work` takes and until there are `least`.
-async fn while_creating(
+pub(super) async fn while_creating(
     arc: &Controller,
     set: &ScaleSet,
     every: Duration,
@@ -177,7 +181,7 @@ async fn while_creating(
 }
 
 /// The attempts that failed, and a line about them for the report.
-fn failures(attempts: &[Attempt]) -> (Vec<&Attempt>, String) {
+pub(super) fn failures(attempts: &[Attempt]) -> (Vec<&Attempt>, String) {
     let failed: Vec<&Attempt> = attempts.iter().filter(|one| one.result.is_err()).collect();
     let line = format!("{} of {} attempts failed", failed.len(), attempts.len());
     (failed, line)

@@ -1,0 +1,229 @@
+//! The Secret that holds an authority and a certificate of it: reading and writing its data.
+
+use std::{collections::BTreeMap, fmt};
+
+use pem::{EncodeConfig, LineEnding, Pem};
+use rcgen::SanType;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+
+use super::{
+    Authority, BACKDATED, IssueError, Names, Span, leaf,
+    rotation::{self, Held, Policy, Source, Write},
+};
+use crate::tls::{self, Pair};
+
+/// The authorities' certificates, PEM: the one that signs first, then older ones.
+pub const CA_CERTIFICATE: &str = "ca.crt";
+/// The private key of the first of them, PEM.
+pub const CA_KEY: &str = "ca.key";
+/// The server's certificate, PEM.
+pub const CERTIFICATE: &str = "tls.crt";
+/// Its private key, PEM.
+pub const KEY: &str = "tls.key";
+
+/// Data of a Secret, as far as it can be used.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    authorities: Vec<CertificateDer<'static>>,
+    /// The first of them with its key, if that is there.
+    signer: Option<std::sync::Arc<Authority>>,
+    leaf: Option<KeptLeaf>,
+}
+
+/// A server certificate with its key.
+#[derive(Clone)]
+pub struct KeptLeaf {
+    certificate: String,
+    key: String,
+    /// Ready for use.
+    pub pair: Pair,
+}
+
+impl Kept {
+    /// Reads the data of a Secret. What is missing or broken is left out.
+    pub fn read(data: &BTreeMap<String, Vec<u8>>) -> Self {
+        let text = |name: &str| data.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let authorities = text(CA_CERTIFICATE).map(certificates).unwrap_or_default();
+        let signer = authorities.first().zip(text(CA_KEY)).and_then(|(certificate, key)| {
+            Authority::read(certificate, span(certificate)?, key).map(Into::into)
+        });
+        let leaf = text(CERTIFICATE)
+            .zip(text(KEY))
+            .and_then(|(certificate, key)| KeptLeaf::new(certificate, key));
+        Self { authorities, signer, leaf }
+    }
+
+    /// The data for a Secret; `None` if it is not complete.
+    pub fn data(&self) -> Option<[(&'static str, String); 4]> {
+        let (signer, leaf) = (self.signer.as_ref()?, self.leaf.as_ref()?);
+        Some([
+            (CA_CERTIFICATE, self.bundle()),
+            (CA_KEY, signer.key()),
+            (CERTIFICATE, leaf.certificate.clone()),
+            (KEY, leaf.key.clone()),
+        ])
+    }
+
+    /// What the API server is to trust, PEM.
+    pub fn bundle(&self) -> String {
+        pem(&self.authorities)
+    }
+
+    /// The same, one by one.
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// The server certificate.
+    pub const fn leaf(&self) -> Option<&KeptLeaf> {
+        self.leaf.as_ref()
+    }
+
+    /// Which of the authorities has signed the server certificate.
+    pub fn issuer(&self) -> Option<&CertificateDer<'static>> {
+        issuer(self.leaf.as_ref()?, &self.authorities)
+    }
+
+    /// When the authority that signs ends, in seconds since the epoch.
+    pub fn ca_not_after(&self) -> Option<i64> {
+        Some(self.signer.as_ref()?.span().not_after)
+    }
+
+    /// What [`rotation::next`] looks at. `more` are authorities that the leaf may be of, beside
+    /// those that are here.
+    pub fn held(
+        &self,
+        names: &Names,
+        more: &[CertificateDer<'static>],
+    ) -> Held<CertificateDer<'static>> {
+        let all: Vec<_> = self.authorities.iter().chain(more).cloned().collect();
+        Held {
+            authorities: dated(&self.authorities),
+            signs: self.signer.is_some(),
+            leaf: self.leaf.as_ref().and_then(|leaf| {
+                let chain = leaf.pair.chain();
+                Some(rotation::Leaf {
+                    issuer: issuer(leaf, &all).cloned(),
+                    span: span(chain.first()?)?,
+                    named: tls::named(chain, names.asked()).is_ok(),
+                })
+            }),
+        }
+    }
+
+    /// Carries a step out: issues what it asks for, and leaves out what it does not keep.
+    /// `memory` is what was kept before, for a leaf that is recalled.
+    pub fn step(
+        &self,
+        memory: &Self,
+        write: &Write<CertificateDer<'static>>,
+        names: &Names,
+        policy: &Policy,
+        now: i64,
+    ) -> Result<Self, IssueError> {
+        let signer = match &self.signer {
+            Some(signer) if !write.authority => signer.clone(),
+            _ => Authority::issue(Span::new(now, policy.authority))?.into(),
+        };
+        let mut authorities = vec![signer.certificate().clone()];
+        authorities.extend(write.keep.iter().filter(|one| *one != signer.certificate()).cloned());
+        let present = match write.leaf {
+            Source::Secret => self.leaf.clone(),
+            Source::Memory => memory.leaf.clone(),
+            Source::New => None,
+        };
+        let leaf = if let Some(leaf) = present {
+            leaf
+        } else {
+            let span = Span::new(now, policy.leaf);
+            // A certificate that only lacks a name keeps those that it has: two replicas with
+            // different names, as during a rollout, would else take them from each other.
+            let others = match &self.leaf {
+                Some(leaf) if write.widen => leaf.names(),
+                _ => Vec::new(),
+            };
+            let leaf::Issued { certificate, key } = signer.leaf(span, names.and(&others))?;
+            KeptLeaf::new(&certificate, &key).ok_or(IssueError::Unusable)?
+        };
+        Ok(Self { authorities, signer: Some(signer), leaf: Some(leaf) })
+    }
+}
+
+impl KeptLeaf {
+    fn new(certificate: &str, key: &str) -> Option<Self> {
+        let pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes()).ok()?;
+        Some(Self { certificate: certificate.to_owned(), key: key.to_owned(), pair })
+    }
+
+    fn names(&self) -> Vec<SanType> {
+        let Some(leaf) = self.pair.chain().first() else { return Vec::new() };
+        let Ok((_, parsed)) = parse_x509_certificate(leaf) else { return Vec::new() };
+        let names = parsed.subject_alternative_name().ok().flatten();
+        let names = names.map(|names| &names.value.general_names);
+        names.into_iter().flatten().filter_map(san).collect()
+    }
+}
+
+fn san(name: &GeneralName<'_>) -> Option<SanType> {
+    match name {
+        GeneralName::DNSName(name) => Some(SanType::DnsName((*name).try_into().ok()?)),
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(Into::into);
+            let address = four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(Into::into));
+            Some(SanType::IpAddress(address.ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// By signature alone: what has ended was signed all the same.
+fn issuer<'a>(
+    leaf: &KeptLeaf,
+    authorities: &'a [CertificateDer<'static>],
+) -> Option<&'a CertificateDer<'static>> {
+    let chain = leaf.pair.chain();
+    let created = span(chain.first()?)?.created;
+    authorities.iter().find(|one| tls::signed(chain, std::slice::from_ref(*one), created).is_ok())
+}
+
+/// Certificates with their validity; what is no certificate is left out.
+pub fn dated(
+    certificates: &[CertificateDer<'static>],
+) -> Vec<rotation::Authority<CertificateDer<'static>>> {
+    let dated = |one: &CertificateDer<'static>| {
+        Some(rotation::Authority { id: one.clone(), span: span(one)? })
+    };
+    certificates.iter().filter_map(dated).collect()
+}
+
+fn span(certificate: &CertificateDer<'_>) -> Option<Span> {
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    let validity = parsed.validity();
+    Some(Span {
+        created: validity.not_before.timestamp().saturating_add(BACKDATED),
+        not_after: validity.not_after.timestamp(),
+    })
+}
+
+/// The certificates of a PEM text. What is broken or something else is left out.
+pub fn certificates(text: &str) -> Vec<CertificateDer<'static>> {
+    let all = CertificateDer::pem_slice_iter(text.as_bytes()).map_while(Result::ok);
+    all.filter(|one| span(one).is_some()).collect()
+}
+
+pub(super) fn pem<'a>(
+    certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+) -> String {
+    let all: Vec<Pem> =
+        certificates.into_iter().map(|one| Pem::new("CERTIFICATE", one.to_vec())).collect();
+    pem::encode_many_config(&all, EncodeConfig::new().set_line_ending(LineEnding::LF))
+        .replace("\n\n", "\n")
+}
+
+/// Without the key.
+impl fmt::Debug for KeptLeaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptLeaf").finish_non_exhaustive()
+    }
+}

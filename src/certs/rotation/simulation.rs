@@ -1,0 +1,387 @@
+//! Replicas that read and write one Secret and one registration for years, interleaved step by
+//! step, with people who delete the one and wipe the other.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 24 * 60 * MINUTE;
+/// How late API servers see the registration: less than [`Policy::settle`].
+const LAG: i64 = 20;
+/// What can happen to the registration or the Secret without us.
+const HEALING: i64 = 3 * MINUTE;
+
+type Id = u64;
+
+/// What a Secret has, and which pair it is.
+#[derive(Clone, Debug)]
+struct Data {
+    held: Held<Id>,
+    leaf: Id,
+}
+
+/// What is read with a version that a write depends on.
+#[derive(Clone, Debug)]
+struct Versioned<T> {
+    version: u64,
+    value: T,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Replica {
+    policy: Option<Policy>,
+    /// Its clock against the right one.
+    skew: i64,
+    memory: Option<Data>,
+    served: Option<(Id, Leaf<Id>)>,
+    since: Vec<(Id, i64)>,
+    live: Option<Versioned<Vec<Authority<Id>>>>,
+    secret: Option<Versioned<Option<Data>>>,
+}
+
+struct World {
+    now: i64,
+    ids: Id,
+    live: Versioned<Vec<Authority<Id>>>,
+    /// What was live until when.
+    past: Vec<(i64, Vec<Authority<Id>>)>,
+    secret: Versioned<Option<Data>>,
+    replicas: Vec<Replica>,
+    /// When somebody else last changed something.
+    disturbed: i64,
+    writes: usize,
+    publications: usize,
+}
+
+fn empty() -> Held<Id> {
+    Held { authorities: Vec::new(), signs: false, leaf: None }
+}
+
+fn policy(turn: f64) -> Policy {
+    Policy {
+        authority: Duration::from_hours(8760),
+        leaf: Duration::from_hours(2160),
+        overlap: Duration::from_hours(1),
+        settle: Duration::from_secs(30),
+        turn,
+    }
+}
+
+impl World {
+    fn new(turns: &[f64]) -> Self {
+        let replica = |turn: &f64| Replica { policy: Some(policy(*turn)), ..Replica::default() };
+        Self {
+            now: 1_000_000_000,
+            ids: 0,
+            live: Versioned { version: 0, value: Vec::new() },
+            past: Vec::new(),
+            secret: Versioned { version: 0, value: None },
+            replicas: turns.iter().map(replica).collect(),
+            disturbed: 1_000_000_000,
+            writes: 0,
+            publications: 0,
+        }
+    }
+
+    fn id(&mut self) -> Id {
+        self.ids += 1;
+        self.ids
+    }
+
+    fn publish(&mut self, value: Vec<Authority<Id>>) {
+        let old = std::mem::replace(&mut self.live.value, value);
+        self.live.version += 1;
+        self.past.push((self.now, old));
+        let now = self.now;
+        self.past.retain(|(until, _)| *until > now - LAG);
+    }
+
+    fn disturb(&mut self) {
+        self.disturbed = self.now;
+    }
+
+    /// One read or one write of one replica, as `cluster::certificates` does them.
+    fn turn(&mut self, index: usize) {
+        let mut replica = std::mem::take(&mut self.replicas[index]);
+        if replica.live.is_none() {
+            replica.live = Some(self.live.clone());
+        } else if replica.secret.is_none() {
+            replica.secret = Some(self.secret.clone());
+        } else {
+            let live = replica.live.take().unwrap();
+            let secret = replica.secret.take().unwrap();
+            self.act(&mut replica, &live, &secret);
+        }
+        self.replicas[index] = replica;
+    }
+
+    fn act(
+        &mut self,
+        replica: &mut Replica,
+        live: &Versioned<Vec<Authority<Id>>>,
+        secret: &Versioned<Option<Data>>,
+    ) {
+        let (policy, now) = (replica.policy.unwrap(), self.now + replica.skew);
+        replica.since.retain(|(id, _)| live.value.iter().any(|one| one.id == *id));
+        for one in &live.value {
+            if !replica.since.iter().any(|(id, _)| *id == one.id) {
+                replica.since.push((one.id, self.now));
+            }
+        }
+        let settle = seconds(policy.settle);
+        let settled: Vec<Id> =
+            replica.since.iter().filter(|(_, at)| self.now - at >= settle).map(|x| x.0).collect();
+        let held = |data: &Option<Data>| data.as_ref().map_or_else(empty, |one| one.held.clone());
+        let seen = Seen {
+            secret: held(&secret.value),
+            memory: held(&replica.memory),
+            live: live.value.clone(),
+            settled: settled.clone(),
+        };
+        if let Step::Write(write) = next(&seen, &policy, now) {
+            if self.secret.version == secret.version {
+                self.write(replica, secret, &seen, &write, now);
+            }
+            return;
+        }
+        let Some(data) = &secret.value else { return };
+        replica.memory = Some(data.clone());
+        if live.value != data.held.authorities {
+            if self.live.version == live.version {
+                self.publications += 1;
+                self.publish(data.held.authorities.clone());
+            }
+            return;
+        }
+        let leaf = data.held.leaf.clone().unwrap();
+        let trusted = |leaf: &Leaf<Id>| {
+            live.value.iter().any(|one| Some(one.id) == leaf.issuer && one.span.holds(now))
+                && leaf.span.holds(now)
+        };
+        let offer = Offer {
+            trusted: trusted(&leaf),
+            settled: leaf.issuer.is_some_and(|issuer| settled.contains(&issuer)),
+            alone: live.value.len() == 1,
+            current: match &replica.served {
+                None => Current::None,
+                Some((_, one)) if !trusted(one) => Current::Distrusted,
+                Some((_, one)) if one.issuer == leaf.issuer => Current::SameIssuer,
+                Some(_) => Current::Trusted,
+            },
+        };
+        if offer.accept() {
+            replica.served = Some((data.leaf, leaf));
+        }
+    }
+
+    fn write(
+        &mut self,
+        replica: &Replica,
+        read: &Versioned<Option<Data>>,
+        seen: &Seen<Id>,
+        write: &Write<Id>,
+        now: i64,
+    ) {
+        self.writes += 1;
+        let policy = replica.policy.unwrap();
+        let known: Vec<&Authority<Id>> =
+            [&seen.secret.authorities, &seen.memory.authorities, &seen.live]
+                .into_iter()
+                .flatten()
+                .collect();
+        let find = |id: &Id| (*known.iter().find(|one| one.id == *id).unwrap()).clone();
+        let mut authorities: Vec<Authority<Id>> = write.keep.iter().map(find).collect();
+        if write.authority {
+            let id = self.id();
+            authorities.insert(0, Authority { id, span: Span::new(now, policy.authority) });
+        }
+        assert!(authorities.len() <= MAX_AUTHORITIES);
+        let (leaf, pair) = match write.leaf {
+            Source::Secret => {
+                let data = read.value.as_ref().unwrap();
+                (data.held.leaf.clone().unwrap(), data.leaf)
+            }
+            Source::Memory => {
+                let data = replica.memory.as_ref().unwrap();
+                (data.held.leaf.clone().unwrap(), data.leaf)
+            }
+            Source::New => {
+                let front = &authorities[0];
+                let span = Span::new(now, policy.leaf).within(front.span);
+                (Leaf { issuer: Some(front.id), span, named: true }, self.id())
+            }
+        };
+        assert!(authorities.iter().any(|one| Some(one.id) == leaf.issuer), "{write:?}");
+        let held = Held { authorities, signs: true, leaf: Some(leaf) };
+        self.secret.value = Some(Data { held, leaf: pair });
+        self.secret.version += 1;
+    }
+
+    /// Every replica is woken, as often as a pass may take steps.
+    fn everyone(&mut self) {
+        for index in (0..self.replicas.len()).cycle().take(self.replicas.len() * 24) {
+            self.turn(index);
+        }
+    }
+
+    /// What is served is trusted: by API servers that have seen the registration as it is, and by
+    /// those that are late.
+    fn check(&self) {
+        if self.now - self.disturbed < HEALING {
+            return;
+        }
+        for replica in &self.replicas {
+            // Not called before it is ready.
+            let Some((_, leaf)) = &replica.served else { continue };
+            let late = self.past.iter().filter(|(until, _)| *until > self.now - LAG);
+            let late = late.map(|(_, live)| live);
+            for live in late.chain([&self.live.value]) {
+                let trusted = live
+                    .iter()
+                    .any(|one| Some(one.id) == leaf.issuer && one.span.not_after > self.now);
+                assert!(trusted, "{leaf:?} is not trusted by {live:?}");
+            }
+            assert!(leaf.span.not_after > self.now, "{leaf:?} has ended at {}", self.now);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// One step of one replica.
+    Turn(usize),
+    /// Time passes; everybody looks at least every half minute.
+    Seconds(u8),
+    /// Much time passes, in which everybody looks now and then.
+    Days(u8),
+    /// `kubectl delete secret`.
+    Delete,
+    /// `helm upgrade` without a caBundle.
+    Wipe,
+    /// Both at once.
+    DeleteAndWipe,
+    /// Another pod in a replica's place.
+    Restart(usize),
+    /// A clock is set.
+    Clock(usize, i8),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        20 => (0..3_usize).prop_map(Event::Turn),
+        4 => any::<u8>().prop_map(Event::Seconds),
+        4 => (1..60_u8).prop_map(Event::Days),
+        1 => Just(Event::Delete),
+        1 => Just(Event::Wipe),
+        1 => Just(Event::DeleteAndWipe),
+        1 => (0..3_usize).prop_map(Event::Restart),
+        1 => ((0..3_usize), -120..120_i8).prop_map(|(index, by)| Event::Clock(index, by)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_served_is_trusted_at_every_moment(
+        turns in prop::collection::vec(0.0..1.0_f64, 2..=3),
+        events in prop::collection::vec(event(), 1..150),
+    ) {
+        let mut world = World::new(&turns);
+        let count = turns.len();
+        world.everyone();
+        let (mut deletions, mut disturbances, start) = (1, 1, world.now);
+        for event in events {
+            match event {
+                Event::Turn(index) => {
+                    world.turn(index % count);
+                    world.check();
+                }
+                Event::Seconds(seconds) => pass(&mut world, seconds.into(), 10),
+                Event::Days(days) => pass(&mut world, i64::from(days) * DAY, 8 * 60 * MINUTE),
+                Event::Delete => {
+                    world.secret.value = None;
+                    world.secret.version += 1;
+                    deletions += 1;
+                    disturbances += 1;
+                }
+                Event::Wipe => {
+                    world.publish(Vec::new());
+                    world.disturb();
+                    disturbances += 1;
+                }
+                Event::DeleteAndWipe => {
+                    world.secret.value = None;
+                    world.secret.version += 1;
+                    world.publish(Vec::new());
+                    world.disturb();
+                    deletions += 1;
+                    disturbances += 1;
+                }
+                Event::Restart(index) => {
+                    let replica = &mut world.replicas[index % count];
+                    let Replica { policy, skew, .. } = replica.clone();
+                    *replica = Replica { policy, skew, ..Replica::default() };
+                    // Not called before it is ready.
+                }
+                Event::Clock(index, seconds) => {
+                    world.replicas[index % count].skew = i64::from(seconds);
+                }
+            }
+        }
+        pass(&mut world, 3 * MINUTE, 10);
+        let issuer = world.secret.value.as_ref().unwrap().held.leaf.as_ref().unwrap().issuer;
+        for replica in &world.replicas {
+            prop_assert_eq!(replica.served.as_ref().unwrap().1.issuer, issuer);
+        }
+        // Two thirds of 90 days pass between two certificates, and each authority's end brings
+        // one more; all of it is three writes.
+        let years = (world.now - start) as usize / (365 * DAY as usize) + 1;
+        prop_assert!(world.writes <= 4 * (deletions + 10 * years), "{} writes", world.writes);
+        let publications = 4 * (disturbances + 10 * years);
+        prop_assert!(world.publications <= publications, "{} of them", world.publications);
+    }
+}
+
+/// Time passes. Between two looks of everybody there are `step` seconds, but each change wakes
+/// them for as long as it takes to settle and to drop what is old.
+fn pass(world: &mut World, seconds: i64, step: i64) {
+    let end = world.now + seconds;
+    let mut busy_until = world.now + 2 * MINUTE;
+    while world.now < end {
+        let step = if world.now < busy_until { 10 } else { step };
+        world.now = (world.now + step).min(end);
+        let before = (world.secret.version, world.live.version);
+        world.everyone();
+        if (world.secret.version, world.live.version) != before {
+            busy_until = world.now + 2 * MINUTE;
+        }
+        world.check();
+    }
+}
+
+#[test]
+fn a_new_authority_is_trusted_before_anything_of_it_is_served_and_the_old_one_until_nothing_is() {
+    let mut world = World::new(&[0.0, 1.0]);
+    world.everyone();
+    let first = world.live.value[0].id;
+    assert_eq!((world.writes, world.publications), (1, 1), "a fresh install is immediate");
+    pass(&mut world, 243 * DAY, 60 * MINUTE);
+    while world.live.value.len() == 1 {
+        pass(&mut world, 10, 10);
+        assert!(world.now < 1_000_000_000 + 244 * DAY, "a third of a year is left");
+    }
+    assert_eq!(world.live.value[1].id, first);
+    for replica in &world.replicas {
+        assert_eq!(replica.served.as_ref().unwrap().1.issuer, Some(first));
+    }
+    pass(&mut world, 59 * MINUTE, 10);
+    assert_eq!(world.live.value.len(), 2);
+    pass(&mut world, 3 * MINUTE, 10);
+    let new = world.live.value[0].id;
+    assert_eq!(world.live.value.len(), 1);
+    for replica in &world.replicas {
+        assert_eq!(replica.served.as_ref().unwrap().1.issuer, Some(new));
+    }
+}

@@ -1,0 +1,55 @@
+//! How long a certificate is valid.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::IssueError;
+
+/// Valid from a little before now on, for clocks that are late. In seconds.
+pub const BACKDATED: i64 = 5 * 60;
+
+/// From when to when, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// When it was issued, which is a little later than it is valid from.
+    pub created: i64,
+    /// The last second of its validity.
+    pub not_after: i64,
+}
+
+impl Span {
+    /// From now on, for a lifetime.
+    pub fn new(now: i64, lifetime: Duration) -> Self {
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        Self { created: now, not_after: now.saturating_add(seconds) }
+    }
+
+    /// The same, but not beyond another's end.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self { not_after: self.not_after.min(other.not_after), ..self }
+    }
+
+    /// Whether it is valid at that time.
+    pub const fn holds(self, now: i64) -> bool {
+        self.created.saturating_sub(BACKDATED) <= now && now < self.not_after
+    }
+
+    /// From its issue to its end, in seconds.
+    pub const fn lifetime(self) -> i64 {
+        self.not_after.saturating_sub(self.created)
+    }
+
+    /// The two ends as a certificate has them.
+    pub(super) fn dates(self) -> Result<(OffsetDateTime, OffsetDateTime), IssueError> {
+        let date =
+            |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| IssueError::Dates);
+        Ok((date(self.created.saturating_sub(BACKDATED))?, date(self.not_after)?))
+    }
+}
+
+/// The clock of the wall, in seconds since the epoch.
+pub fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}

@@ -1,0 +1,138 @@
+//! Flags for certificates of our own and for readiness by the API server's trust.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+use super::{Misconfigured, certs::blame, serve::parse_period};
+use crate::{
+    certs::{Names, rotation::Policy},
+    cluster::{
+        self,
+        certificates::{self, Keeper, Place},
+    },
+    server::{Gate, Service},
+    tls::Identity,
+};
+
+/// Where a pod's own namespace is written.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Certificates of our own, and who has to trust them.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Certificate in the cluster")]
+pub struct TrustArgs {
+    /// Keep a certificate of our own in this Secret, for all replicas, and renew it
+    #[arg(
+        long,
+        env = "ARC_ROCM_TLS_SECRET",
+        conflicts_with_all = ["tls_cert", "ca_out"],
+        requires = "webhook_configuration",
+        value_name = "NAME"
+    )]
+    pub tls_secret: Option<String>,
+
+    /// Namespace of the Secret [default: the pod's own, or the kubeconfig's]
+    #[arg(long, env = "ARC_ROCM_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// MutatingWebhookConfiguration that must trust the certificate before we are ready; with
+    /// --tls-secret, its caBundle is set
+    #[arg(long, env = "ARC_ROCM_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
+
+    /// Lifetime of a certificate authority of our own
+    #[arg(
+        long,
+        env = "ARC_ROCM_CA_LIFETIME",
+        default_value = "8760h",
+        value_parser = parse_period,
+        value_name = "DURATION"
+    )]
+    pub ca_lifetime: Duration,
+
+    /// Lifetime of a certificate of our own
+    #[arg(
+        long,
+        env = "ARC_ROCM_CERTIFICATE_LIFETIME",
+        default_value = "2160h",
+        value_parser = parse_period,
+        value_name = "DURATION"
+    )]
+    pub certificate_lifetime: Duration,
+
+    /// How long an old authority is trusted beside its successor
+    #[arg(
+        long,
+        env = "ARC_ROCM_CA_OVERLAP",
+        default_value = "1h",
+        value_parser = parse_period,
+        value_name = "DURATION"
+    )]
+    pub ca_overlap: Duration,
+
+    /// How long until every API server has noticed a new authority; for tests
+    #[arg(
+        long,
+        env = "ARC_ROCM_CA_SETTLE",
+        default_value = "30s",
+        value_parser = parse_period,
+        value_name = "DURATION",
+        hide = true
+    )]
+    pub ca_settle: Duration,
+}
+
+impl TrustArgs {
+    /// Starts to keep the Secret, if asked to. The first certificate comes when the API server
+    /// trusts it.
+    pub(super) async fn keep(
+        &self,
+        hosts: &[String],
+        service: &Arc<Service>,
+    ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
+        let Some(secret) = &self.tls_secret else { return Ok(None) };
+        let configuration = self.webhook_configuration.clone().unwrap_or_default();
+        let names = Names::new(hosts).map_err(blame)?;
+        let client = client().await?;
+        let namespace = self.namespace.clone().or_else(own_namespace);
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        let place = Place { namespace, secret: secret.clone(), configuration };
+        let policy = Policy {
+            authority: self.ca_lifetime,
+            leaf: self.certificate_lifetime,
+            overlap: self.ca_overlap,
+            settle: self.ca_settle,
+            turn: 0.0,
+        };
+        let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
+        tokio::spawn(keeper.run());
+        Ok(Some(first))
+    }
+
+    /// Starts to check whether the certificate of somebody else's is trusted, if asked to.
+    pub(super) async fn check(
+        &self,
+        identity: &Arc<Identity>,
+        service: &Arc<Service>,
+    ) -> anyhow::Result<()> {
+        let Some(configuration) = self.webhook_configuration.clone() else { return Ok(()) };
+        let client = client().await?;
+        let place = Place { namespace: String::new(), secret: String::new(), configuration };
+        service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
+        let (identity, service) = (Arc::clone(identity), Arc::clone(service));
+        tokio::spawn(certificates::check(client, place, identity, service));
+        Ok(())
+    }
+}
+
+async fn client() -> anyhow::Result<kube::Client> {
+    let client = cluster::connect(None, None).await;
+    client.context(Misconfigured("no access to the API server".to_owned()))
+}
+
+fn own_namespace() -> Option<String> {
+    let text = fs::read_to_string(NAMESPACE_FILE).ok()?;
+    Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}

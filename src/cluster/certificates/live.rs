@@ -1,0 +1,201 @@
+//! The registration as the API server has it, as far as trust is concerned.
+
+use k8s_openapi::{
+    ByteString,
+    api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration},
+};
+use kube::ResourceExt as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+
+use crate::{certs, tls};
+
+/// What is live.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    name: String,
+    version: Option<String>,
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Clone, Debug)]
+struct Webhook {
+    name: String,
+    bundle: Vec<CertificateDer<'static>>,
+    /// The name that the API server asks the certificate for; `None` if it cannot be told.
+    host: Option<ServerName<'static>>,
+}
+
+impl Live {
+    pub(super) fn new(configuration: &MutatingWebhookConfiguration) -> Self {
+        Self {
+            name: configuration.name_any(),
+            version: configuration.resource_version(),
+            webhooks: configuration.webhooks.iter().flatten().map(webhook).collect(),
+        }
+    }
+
+    /// The certificates that every webhook's `caBundle` has.
+    pub(super) fn trusted(&self) -> Vec<CertificateDer<'static>> {
+        let Some((first, others)) = self.webhooks.split_first() else { return Vec::new() };
+        let all = |one: &&CertificateDer<'static>| others.iter().all(|w| w.bundle.contains(one));
+        first.bundle.iter().filter(all).cloned().collect()
+    }
+
+    /// Whether a `caBundle` has other certificates than these, in whatever order.
+    pub(super) fn lacks(&self, bundle: &[CertificateDer<'static>]) -> bool {
+        self.webhooks.iter().any(|webhook| {
+            !bundle.iter().all(|one| webhook.bundle.contains(one))
+                || !webhook.bundle.iter().all(|one| bundle.contains(one))
+        })
+    }
+
+    /// Whether a chain is trusted by every webhook, whatever its names are.
+    pub(super) fn trusts(&self, chain: &[CertificateDer<'static>], now: i64) -> bool {
+        !self.webhooks.is_empty()
+            && self.webhooks.iter().all(|one| tls::verify(chain, &one.bundle, now).is_ok())
+    }
+
+    /// Whether the API server will take a chain, for the first webhook for which it will not.
+    pub(super) fn accepts(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: i64,
+    ) -> Result<(), String> {
+        let of = &self.name;
+        if self.webhooks.is_empty() {
+            return Err(format!("MutatingWebhookConfiguration {of} has no webhooks"));
+        }
+        for Webhook { name, bundle, host } in &self.webhooks {
+            tls::verify(chain, bundle, now)
+                .and_then(|()| tls::named(chain, host.clone()))
+                .map_err(|error| {
+                    format!(
+                        "the certificate in use is not trusted by webhook {name} of \
+                         MutatingWebhookConfiguration {of}: {error}"
+                    )
+                })?;
+        }
+        Ok(())
+    }
+
+    /// What to apply so that every webhook trusts `bundle`, PEM: nothing but that. Applied to a
+    /// configuration that is not at the version that was read, it is a conflict.
+    pub(super) fn publication(&self, bundle: &str) -> Value {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let webhooks: Vec<Value> = self
+            .webhooks
+            .iter()
+            .map(|one| json!({"name": one.name, "clientConfig": {"caBundle": bundle}}))
+            .collect();
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": self.name, "resourceVersion": self.version},
+            "webhooks": webhooks,
+        })
+    }
+}
+
+fn webhook(webhook: &MutatingWebhook) -> Webhook {
+    let config = &webhook.client_config;
+    let bundle = config.ca_bundle.as_ref().map(|bytes| String::from_utf8_lossy(&bytes.0));
+    let host = match (&config.service, &config.url) {
+        (Some(service), _) => Some(format!("{}.{}.svc", service.name, service.namespace)),
+        (None, Some(url)) => host(url),
+        (None, None) => None,
+    };
+    Webhook {
+        name: webhook.name.clone(),
+        bundle: bundle.map(|text| certs::certificates(&text)).unwrap_or_default(),
+        host: host.and_then(|host| ServerName::try_from(host).ok()),
+    }
+}
+
+/// The host of a URL, without the brackets of an IPv6 address.
+fn host(url: &str) -> Option<String> {
+    let url: hyper::Uri = url.parse().ok()?;
+    Some(url.host()?.trim_matches(['[', ']']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::admissionregistration::v1::{ServiceReference, WebhookClientConfig};
+
+    use super::*;
+    use crate::{
+        certs::{Issued, issue, now},
+        tls::Pair,
+    };
+
+    fn live(bundles: &[&str]) -> Live {
+        let service = ServiceReference {
+            name: "arc-rocm".to_owned(),
+            namespace: "arc-rocm".to_owned(),
+            ..ServiceReference::default()
+        };
+        let webhook = |(index, bundle): (usize, &&str)| MutatingWebhook {
+            name: format!("{index}.arc-rocm.dev"),
+            client_config: WebhookClientConfig {
+                ca_bundle: Some(ByteString(bundle.as_bytes().to_vec())),
+                service: Some(service.clone()),
+                url: None,
+            },
+            ..MutatingWebhook::default()
+        };
+        let webhooks = Some(bundles.iter().enumerate().map(webhook).collect());
+        Live::new(&MutatingWebhookConfiguration { webhooks, ..Default::default() })
+    }
+
+    fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
+        let pair = Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes()).unwrap();
+        pair.chain().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_is_accepted_if_every_webhook_trusts_it_and_asks_for_its_name() {
+        let (own, other) = (issue(&[], 1).unwrap(), issue(&[], 1).unwrap());
+        let both = format!("{}{}", other.ca, own.ca);
+        let chain = chain(&own);
+        assert_eq!(live(&[&own.ca, &both]).accepts(&chain, now()), Ok(()));
+        for bundles in [[own.ca.as_str(), &other.ca], [&own.ca, ""], ["broken", &own.ca]] {
+            let refused = live(&bundles).accepts(&chain, now()).unwrap_err();
+            assert!(refused.contains("is not trusted by webhook"), "{refused}");
+            assert!(!live(&bundles).trusts(&chain, now()));
+        }
+        let mut elsewhere = live(&[&own.ca]);
+        elsewhere.webhooks[0].host = Some("arc-rocm.other.svc".try_into().unwrap());
+        let refused = elsewhere.accepts(&chain, now()).unwrap_err();
+        assert!(refused.ends_with("it is not for arc-rocm.other.svc"), "{refused}");
+        assert!(live(&[]).accepts(&chain, now()).unwrap_err().ends_with("has no webhooks"));
+    }
+
+    #[test]
+    fn an_authority_or_a_certificate_that_has_ended_is_not_trusted() {
+        let own = issue(&[], 1).unwrap();
+        let chain = chain(&own);
+        for now in [now() - 600, now() + 2 * 24 * 3600] {
+            let refused = live(&[&own.ca]).accepts(&chain, now).unwrap_err();
+            assert!(refused.contains("it does not verify"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_right_in_any_order_and_wrong_with_one_more_or_less() {
+        let (one, two) = (issue(&[], 1).unwrap().ca, issue(&[], 1).unwrap().ca);
+        let both = certs::certificates(&format!("{one}{two}"));
+        let reversed = format!("{two}\n{one}");
+        assert!(!live(&[&reversed]).lacks(&both));
+        assert!(live(&[&one]).lacks(&both));
+        assert!(live(&[&reversed]).lacks(&both[..1]));
+        assert!(live(&[&reversed, ""]).lacks(&both));
+        assert_eq!(live(&[&reversed, &one]).trusted(), both[..1]);
+    }
+
+    #[test]
+    fn the_name_asked_for_is_the_services_or_the_urls() {
+        assert_eq!(host("https://192.0.2.7:8443/mutate").as_deref(), Some("192.0.2.7"));
+        assert_eq!(host("https://[2001:db8::1]:8443/mutate").as_deref(), Some("2001:db8::1"));
+        assert_eq!(host("https://hooks.example/mutate").as_deref(), Some("hooks.example"));
+    }
+}

@@ -1,0 +1,382 @@
+//! Certificates of our own, kept in a Secret, and their trust by the API server.
+//!
+//! A pass reads the registration and then the Secret, both anew, and does the next thing that is
+//! to be done: [`rotation::next`] says what. Watches and the clock start passes and decide
+//! nothing, so that a late or lost event costs time and no more.
+//!
+//! The order of the two reads matters. What is published is applied to the version of the
+//! registration that was read, so the Secret is at least as new as the `caBundle` that it
+//! replaces: a slow replica cannot publish an older state over a newer one.
+
+mod check;
+mod live;
+mod pace;
+mod settling;
+mod store;
+mod trouble;
+mod verdict;
+mod watch;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use rustls_pki_types::CertificateDer;
+use tokio::{
+    sync::{Notify, oneshot},
+    time,
+};
+
+pub use self::{check::check, store::Place};
+use self::{
+    live::Live,
+    pace::Pace,
+    settling::Settling,
+    store::{Store, Written},
+    trouble::{Trouble, random},
+    verdict::Verdicts,
+};
+use crate::{
+    certs::{
+        self, Kept, Names,
+        rotation::{self, Current, Offer, Policy, Seen, Source, Step, Write},
+    },
+    cluster,
+    server::{Gate, Service},
+    telemetry::{CertificateKind, Chain, PublishResult},
+    tls::{self, Identity, Pair},
+};
+
+/// The longest pause between two passes, by which a machine that was suspended catches up.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Events come in groups, and what somebody rewrites all the time is looked at this often.
+const GATHER: Duration = Duration::from_millis(100);
+/// One pass. Without an answer, it is tried again.
+const PASS_TIMEOUT: Duration = cluster::REQUEST_TIMEOUT;
+/// Steps of one pass. A rotation needs three; conflicts with other replicas a few more.
+const STEPS: usize = 8;
+
+/// Keeps the Secret and the registration right.
+pub struct Keeper {
+    store: Store,
+    policy: Policy,
+    names: Names,
+    service: Arc<Service>,
+    memory: Kept,
+    settling: Settling,
+    serving: Serving,
+    verdicts: Verdicts,
+    writes: Pace,
+    publications: Pace,
+    fight: Trouble,
+}
+
+/// What is served.
+enum Serving {
+    /// Nothing yet. Whoever waits gets the first.
+    Waiting(oneshot::Sender<Arc<Identity>>),
+    /// This.
+    Since(Arc<Identity>),
+    /// Nothing, and nobody waits any more.
+    Nobody,
+}
+
+/// What a pass could not do.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot read MutatingWebhookConfiguration {0}")]
+    Configuration(String, #[source] kube::Error),
+    #[error("cannot read Secret {0}")]
+    Secret(String, #[source] kube::Error),
+    #[error("cannot write Secret {0}")]
+    Write(String, #[source] kube::Error),
+    #[error("cannot publish to MutatingWebhookConfiguration {0}")]
+    Publish(String, #[source] kube::Error),
+    #[error("the API server does not answer")]
+    Late,
+    #[error("cannot issue")]
+    Issue(#[from] certs::IssueError),
+}
+
+impl Keeper {
+    /// One that has not looked yet, and what will be served once there is something to serve that
+    /// the API server trusts. `policy.turn` is chosen here.
+    pub fn new(
+        client: Client,
+        place: Place,
+        policy: Policy,
+        names: Names,
+        service: Arc<Service>,
+    ) -> (Self, oneshot::Receiver<Arc<Identity>>) {
+        let (sender, receiver) = oneshot::channel();
+        let now = Instant::now();
+        service.gates().close(Gate::Trust, "there is no certificate yet");
+        let keeper = Self {
+            store: Store::new(client, place),
+            policy: Policy { turn: random(), ..policy },
+            names,
+            service,
+            memory: Kept::default(),
+            settling: Settling::default(),
+            serving: Serving::Waiting(sender),
+            verdicts: Verdicts::default(),
+            writes: Pace::new(now),
+            publications: Pace::new(now),
+            fight: Trouble::default(),
+        };
+        (keeper, receiver)
+    }
+
+    /// Goes on for ever.
+    pub async fn run(mut self) {
+        let waker = Arc::new(Notify::new());
+        let (secrets, configurations) = self.store.watched();
+        let Place { secret, configuration, .. } = self.store.place.clone();
+        tokio::spawn(watch::wake(secrets, secret, "Secret", Arc::clone(&waker)));
+        let what = "MutatingWebhookConfiguration";
+        tokio::spawn(watch::wake(configurations, configuration, what, Arc::clone(&waker)));
+        let mut trouble = Trouble::default();
+        loop {
+            let passed = time::timeout(PASS_TIMEOUT, self.pass()).await;
+            let pause = match passed.unwrap_or(Err(Failure::Late)) {
+                Ok(pause) => {
+                    if trouble.ends() {
+                        tracing::info!("the certificates are looked after again");
+                    }
+                    pause
+                }
+                Err(failure) => {
+                    self.service.metrics().certificate_failures.inc();
+                    let message = Chain(&failure).to_string();
+                    if trouble.notes(&message) {
+                        tracing::warn!(error = message, "certificates: will try again");
+                    }
+                    if !self.verdicts.any() {
+                        self.service.gates().close(Gate::Trust, message);
+                    }
+                    trouble.wait(random())
+                }
+            };
+            if time::timeout(pause, waker.notified()).await.is_ok() {
+                time::sleep(GATHER).await;
+            }
+        }
+    }
+
+    /// Does what is to be done, and says when to look again.
+    async fn pass(&mut self) -> Result<Duration, Failure> {
+        for _ in 0..STEPS {
+            let live = self.live().await?;
+            let secret = self.secret().await?;
+            let kept = Kept::read(&store::data(secret.as_ref()));
+            let trusted = live.as_ref().map(Live::trusted).unwrap_or_default();
+            self.settling.look(&trusted, Instant::now());
+            let step = self.step(&kept, &trusted);
+            let (mut pause, mut failure) = (PERIOD, None);
+            match step {
+                Step::Wait(until) => pause = pause.min(until_then(until)),
+                Step::Write(write) => match self.writes.take(Instant::now()) {
+                    Ok(()) => match self.write(secret, &kept, &write).await {
+                        Ok(_) => continue,
+                        // What is there is published and served all the same.
+                        Err(error) => failure = Some(error),
+                    },
+                    Err(wait) => pause = self.fights(wait, "Secret"),
+                },
+            }
+            if kept.leaf().is_some() && kept.ca_not_after().is_some() {
+                self.memory = kept.clone();
+            }
+            if let Some(live) = live.as_ref().filter(|live| wrong(live, &kept)) {
+                match self.publications.take(Instant::now()) {
+                    Ok(()) => match self.publish(live, &kept).await {
+                        Ok(_) => continue,
+                        Err(error) => failure = failure.or(Some(error)),
+                    },
+                    Err(wait) => {
+                        pause = pause.min(self.fights(wait, "MutatingWebhookConfiguration"));
+                    }
+                }
+            }
+            self.serve(&kept, live.as_ref());
+            self.judge(live.as_ref());
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            if [&self.writes, &self.publications].iter().all(|pace| pace.is_full(Instant::now())) {
+                self.fight.ends();
+            }
+            let settle = self.settling.next(self.policy.settle, Instant::now());
+            return Ok(pause.min(settle.unwrap_or(PERIOD)));
+        }
+        // Others are quicker each time; they do what is to be done.
+        Ok(GATHER)
+    }
+
+    async fn live(&self) -> Result<Option<Live>, Failure> {
+        let name = || self.store.place.configuration.clone();
+        self.store.live().await.map_err(|error| Failure::Configuration(name(), error))
+    }
+
+    async fn secret(&self) -> Result<Option<Secret>, Failure> {
+        let name = || self.store.place.secret.clone();
+        self.store.secret().await.map_err(|error| Failure::Secret(name(), error))
+    }
+
+    fn step(
+        &self,
+        kept: &Kept,
+        trusted: &[CertificateDer<'static>],
+    ) -> Step<CertificateDer<'static>> {
+        let more = [self.memory.authorities(), trusted].concat();
+        let seen = Seen {
+            secret: kept.held(&self.names, &more),
+            memory: self.memory.held(&self.names, &[]),
+            live: certs::dated(trusted),
+            settled: self.settling.settled(self.policy.settle, Instant::now()),
+        };
+        rotation::next(&seen, &self.policy, certs::now())
+    }
+
+    async fn write(
+        &self,
+        read: Option<Secret>,
+        kept: &Kept,
+        write: &Write<CertificateDer<'static>>,
+    ) -> Result<Written, Failure> {
+        let place = &self.store.place;
+        let next = kept.step(&self.memory, write, &self.names, &self.policy, certs::now())?;
+        let written = self.store.write(read, &next).await;
+        let written = written.map_err(|error| Failure::Write(place.secret.clone(), error))?;
+        if written == Written::Done {
+            let metrics = self.service.metrics();
+            if write.authority {
+                metrics.certificate_issued(CertificateKind::Ca);
+            }
+            if write.leaf == Source::New {
+                metrics.certificate_issued(CertificateKind::Leaf);
+            }
+            tracing::info!(
+                secret = place.secret,
+                new_ca = write.authority,
+                new_certificate = write.leaf == Source::New,
+                authorities = next.authorities().len(),
+                "certificates changed"
+            );
+        }
+        Ok(written)
+    }
+
+    async fn publish(&mut self, live: &Live, kept: &Kept) -> Result<Written, Failure> {
+        let configuration = &self.store.place.configuration;
+        let published = self.store.publish(live, &kept.bundle()).await;
+        let result = match published {
+            Ok(Written::Done) => PublishResult::Published,
+            Ok(Written::Conflict) => PublishResult::Conflict,
+            Err(_) => PublishResult::Failed,
+        };
+        self.service.metrics().ca_bundle_published(result);
+        let published =
+            published.map_err(|error| Failure::Publish(configuration.clone(), error))?;
+        if published == Written::Done {
+            let authorities = kept.authorities().len();
+            tracing::info!(configuration, authorities, "caBundle published");
+        }
+        Ok(published)
+    }
+
+    /// Somebody undoes what we do, as fast as we do it.
+    fn fights(&mut self, wait: Duration, what: &'static str) -> Duration {
+        if self.fight.notes(what) {
+            tracing::warn!(
+                what,
+                "somebody else keeps changing it: no other tool, such as cert-manager, may manage \
+                 these certificates"
+            );
+        }
+        wait
+    }
+
+    /// Serves what is in the Secret as soon as that is better than what is served.
+    fn serve(&mut self, kept: &Kept, live: Option<&Live>) {
+        let (Some(leaf), Some(live)) = (kept.leaf(), live) else { return };
+        let (pair, now) = (&leaf.pair, certs::now());
+        let current = match &self.serving {
+            Serving::Since(identity) => identity.chain(),
+            Serving::Waiting(_) | Serving::Nobody => Vec::new(),
+        };
+        if current == pair.chain() {
+            return;
+        }
+        let settled = self.settling.settled(self.policy.settle, Instant::now());
+        let issuer = kept.issuer();
+        let same = |issuer| tls::signed(&current, std::slice::from_ref(issuer), now).is_ok();
+        let offer = Offer {
+            trusted: live.trusts(pair.chain(), now),
+            settled: issuer.is_some_and(|issuer| settled.contains(issuer)),
+            alone: live.trusted().len() == 1,
+            current: match &self.serving {
+                Serving::Waiting(_) | Serving::Nobody => Current::None,
+                Serving::Since(_) if !live.trusts(&current, now) => Current::Distrusted,
+                Serving::Since(_) if issuer.is_some_and(same) => Current::SameIssuer,
+                Serving::Since(_) => Current::Trusted,
+            },
+        };
+        if offer.accept() {
+            self.replace(pair, kept.ca_not_after());
+        }
+    }
+
+    fn replace(&mut self, pair: &Pair, ca_not_after: Option<i64>) {
+        let serving = std::mem::replace(&mut self.serving, Serving::Nobody);
+        self.serving = match serving {
+            Serving::Since(identity) => {
+                identity.replace(pair);
+                Serving::Since(identity)
+            }
+            Serving::Waiting(waiting) => {
+                let identity = Arc::new(Identity::new(pair));
+                match waiting.send(Arc::clone(&identity)) {
+                    Ok(()) => Serving::Since(identity),
+                    Err(_) => Serving::Nobody,
+                }
+            }
+            Serving::Nobody => Serving::Nobody,
+        };
+        let metrics = self.service.metrics();
+        metrics.not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
+        metrics.not_after(CertificateKind::Ca, ca_not_after);
+        tracing::info!(not_after = pair.leaf_not_after, "certificate in use");
+    }
+
+    fn judge(&mut self, live: Option<&Live>) {
+        let chain = match &self.serving {
+            Serving::Since(identity) => identity.chain(),
+            Serving::Waiting(_) | Serving::Nobody => Vec::new(),
+        };
+        let verdict = verdict::of(&self.store.place, live, &chain, certs::now());
+        self.verdicts.tell(&self.service, verdict);
+    }
+}
+
+/// Whether the registration trusts others than those in the Secret. A Secret that is not complete
+/// is not published.
+fn wrong(live: &Live, kept: &Kept) -> bool {
+    kept.ca_not_after().is_some() && live.lacks(kept.authorities())
+}
+
+/// How long until a time, in seconds since the epoch; at least a moment.
+fn until_then(time: i64) -> Duration {
+    let seconds = time.saturating_sub(certs::now()).max(0);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).max(GATHER)
+}
+
+/// Without the keys.
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("place", &self.store.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! How long an authority has been in the live `caBundle`.
+
+use std::time::{Duration, Instant};
+
+use rustls_pki_types::CertificateDer;
+
+/// Since when each was seen there, without a look that did not see it.
+#[derive(Debug, Default)]
+pub(super) struct Settling(Vec<(CertificateDer<'static>, Instant)>);
+
+impl Settling {
+    /// Notes what is there at the moment.
+    pub(super) fn look(&mut self, live: &[CertificateDer<'static>], now: Instant) {
+        self.0.retain(|(one, _)| live.contains(one));
+        for one in live {
+            if !self.0.iter().any(|(known, _)| known == one) {
+                self.0.push((one.clone(), now));
+            }
+        }
+    }
+
+    /// Those that have been there for at least that long.
+    pub(super) fn settled(&self, settle: Duration, now: Instant) -> Vec<CertificateDer<'static>> {
+        let long = |since: &Instant| now.saturating_duration_since(*since) >= settle;
+        self.0.iter().filter(|(_, since)| long(since)).map(|(one, _)| one.clone()).collect()
+    }
+
+    /// How long until the next one has.
+    pub(super) fn next(&self, settle: Duration, now: Instant) -> Option<Duration> {
+        let left = |since: &Instant| settle.checked_sub(now.saturating_duration_since(*since));
+        self.0.iter().filter_map(|(_, since)| left(since)).filter(|left| !left.is_zero()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_settles_by_being_there_all_the_time() {
+        let (one, two) = (CertificateDer::from(vec![1]), CertificateDer::from(vec![2]));
+        let (start, settle) = (Instant::now(), Duration::from_secs(30));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut settling = Settling::default();
+        settling.look(&[one.clone()], at(0));
+        settling.look(&[one.clone(), two.clone()], at(20));
+        assert_eq!(settling.settled(settle, at(29)), []);
+        assert_eq!(settling.next(settle, at(29)), Some(Duration::from_secs(1)));
+        assert_eq!(settling.settled(settle, at(30)), [one.clone()]);
+        assert_eq!(settling.next(settle, at(30)), Some(Duration::from_secs(20)));
+        settling.look(&[two.clone()], at(31));
+        settling.look(&[one, two.clone()], at(32));
+        assert_eq!(settling.settled(settle, at(50)), [two]);
+    }
+}

@@ -1,0 +1,111 @@
+//! The Secret and the registration in the API server.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    ByteString,
+    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+    core::PartialObjectMeta,
+};
+
+use super::live::Live;
+use crate::{certs::Kept, cluster::MANAGER};
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The namespace of the Secret.
+    pub namespace: String,
+    /// The Secret.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`.
+    pub configuration: String,
+}
+
+/// Access to them.
+pub(super) struct Store {
+    pub(super) place: Place,
+    client: Client,
+    secrets: Api<Secret>,
+    configurations: Api<MutatingWebhookConfiguration>,
+}
+
+/// How a write that depends on nothing having been written meanwhile has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Written {
+    Done,
+    /// Somebody was first: it is to be read again.
+    Conflict,
+}
+
+impl Store {
+    pub(super) fn new(client: Client, place: Place) -> Self {
+        Self {
+            secrets: Api::namespaced(client.clone(), &place.namespace),
+            configurations: Api::all(client.clone()),
+            client,
+            place,
+        }
+    }
+
+    /// What the two watches look at, without content.
+    pub(super) fn watched(
+        &self,
+    ) -> (Api<PartialObjectMeta<Secret>>, Api<PartialObjectMeta<MutatingWebhookConfiguration>>)
+    {
+        let secrets = Api::namespaced(self.client.clone(), &self.place.namespace);
+        (secrets, Api::all(self.client.clone()))
+    }
+
+    pub(super) async fn secret(&self) -> kube::Result<Option<Secret>> {
+        self.secrets.get_opt(&self.place.secret).await
+    }
+
+    pub(super) async fn live(&self) -> kube::Result<Option<Live>> {
+        let found = self.configurations.get_opt(&self.place.configuration).await?;
+        Ok(found.as_ref().map(Live::new))
+    }
+
+    /// Creates the Secret, or replaces our part of the one that was read.
+    pub(super) async fn write(&self, read: Option<Secret>, kept: &Kept) -> kube::Result<Written> {
+        let Some(data) = kept.data() else { return Ok(Written::Conflict) };
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+        let data = data.map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes())));
+        let written = if let Some(mut secret) = read {
+            secret.data.get_or_insert_default().extend(data);
+            self.secrets.replace(&self.place.secret, &params, &secret).await
+        } else {
+            let mut secret = Secret { data: Some(data.into()), ..Secret::default() };
+            secret.metadata.name = Some(self.place.secret.clone());
+            secret.type_ = Some("kubernetes.io/tls".to_owned());
+            self.secrets.create(&params, &secret).await
+        };
+        outcome(written)
+    }
+
+    /// Applies the registration's `caBundle`.
+    pub(super) async fn publish(&self, live: &Live, bundle: &str) -> kube::Result<Written> {
+        let params = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(live.publication(bundle));
+        outcome(self.configurations.patch(&self.place.configuration, &params, &patch).await)
+    }
+}
+
+/// The data of a Secret.
+pub(super) fn data(secret: Option<&Secret>) -> BTreeMap<String, Vec<u8>> {
+    let data = secret.and_then(|secret| secret.data.as_ref());
+    data.into_iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect()
+}
+
+/// 409 is `Conflict` and `AlreadyExists`, 404 that it was deleted meanwhile.
+fn outcome<K>(result: kube::Result<K>) -> kube::Result<Written> {
+    match result {
+        Ok(_) => Ok(Written::Done),
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(Written::Conflict),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,86 @@
+//! Whether a certificate is trusted, as the API server's client sees it.
+
+use std::time::Duration;
+
+use rustls::{
+    RootCertStore,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
+    server::ParsedCertificate,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use x509_parser::parse_x509_certificate;
+
+use super::provider;
+
+/// Why a certificate is not trusted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// There is none.
+    #[error("there is no certificate")]
+    None,
+    /// It cannot be read.
+    #[error("the certificate cannot be read")]
+    Unreadable,
+    /// Nobody who is trusted has signed it, or it is not valid at that time.
+    #[error("it does not verify: {0}")]
+    Chain(rustls::Error),
+    /// It is for another name.
+    #[error("it is not for {name}")]
+    Name {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Whether `roots` have signed a chain, leaf first, and all are valid at a time in seconds since
+/// the epoch. Roots count as well: Go, and so the API server, checks their dates.
+pub fn verify(
+    chain: &[CertificateDer<'static>],
+    roots: &[CertificateDer<'static>],
+    now: i64,
+) -> Result<(), Distrust> {
+    let valid = |root: &&CertificateDer<'static>| {
+        parse_x509_certificate(root).is_ok_and(|(_, root)| {
+            let validity = root.validity();
+            validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp()
+        })
+    };
+    let roots: Vec<_> = roots.iter().filter(valid).cloned().collect();
+    signed(chain, &roots, now)
+}
+
+/// The same, whatever the dates of the roots are.
+pub fn signed(
+    chain: &[CertificateDer<'static>],
+    roots: &[CertificateDer<'static>],
+    now: i64,
+) -> Result<(), Distrust> {
+    let (leaf, others) = chain.split_first().ok_or(Distrust::None)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| Distrust::Unreadable)?;
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let now = Duration::from_secs(u64::try_from(now).unwrap_or_default());
+    verify_server_cert_signed_by_trust_anchor(
+        &leaf,
+        &store,
+        others,
+        UnixTime::since_unix_epoch(now),
+        provider().signature_verification_algorithms.all,
+    )
+    .map_err(Distrust::Chain)
+}
+
+/// Whether a chain's leaf is for all of these names.
+pub fn named<'n>(
+    chain: &[CertificateDer<'static>],
+    names: impl IntoIterator<Item = ServerName<'n>>,
+) -> Result<(), Distrust> {
+    let leaf = chain.first().ok_or(Distrust::None)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| Distrust::Unreadable)?;
+    for name in names {
+        verify_server_name(&leaf, &name)
+            .map_err(|_| Distrust::Name { name: name.to_str().into_owned() })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! Certificates of our own: two replicas, one Secret, no leader.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use super::outages::{failures, recovered, set, while_creating};
+use crate::{
+    capabilities::Need,
+    case::{Case, case},
+    cluster::text,
+    install::{REGISTRATIONS, free_port},
+    probe, program,
+    scene::Scene,
+    wait::{Look, until},
+};
+
+/// The registration of these cases.
+const NAME: &str = "e2e-certificates";
+const SECRET: &str = "arc-rocm-tls";
+/// A Secret that does not exist, an API server that answers: all of it takes a second.
+const READY: Duration = Duration::from_secs(20);
+/// Whoever wipes the bundle finds it whole again within about a second.
+const HEALED: Duration = Duration::from_secs(2);
+/// Several lives of a certificate.
+const ROTATED: Duration = Duration::from_mins(2);
+const EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case("certificates-of-our-own", kept).needs(&[Need::Host]).alone(),
+        case("certificates-rotate-under-load", rotated).needs(&[Need::Host]).alone(),
+    ]
+}
+
+/// Replicas, as processes of this machine, and the registration that names each of them.
+struct Replicas<'s> {
+    scene: &'s Scene,
+    folder: TempDir,
+    admin: Vec<SocketAddr>,
+    processes: Vec<Child>,
+}
+
+impl<'s> Replicas<'s> {
+    /// Starts two replicas before there is a registration, as a chart's rollout does, and then
+    /// registers them without a `caBundle`.
+    async fn start(scene: &'s Scene, flags: &[&str]) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        let mut replicas = Self { scene, folder, admin: Vec::new(), processes: Vec::new() };
+        let mut urls = Vec::new();
+        for index in 0..2 {
+            let (host, settings) = (scene.host()?, &scene.world.settings);
+            let (port, admin) = (free_port(host)?, free_port("127.0.0.1")?);
+            let admin = SocketAddr::from(([127, 0, 0, 1], admin));
+            let log = fs::File::create(replicas.folder.path().join(index.to_string()))?;
+            let process = Command::new(&settings.program)
+                .args(["serve", "--bind", &format!("{host}:{port}"), "--tls-host", host])
+                .args(["--admin-bind", &admin.to_string(), "--namespace", &scene.namespace])
+                .args(["--tls-secret", SECRET, "--webhook-configuration", NAME])
+                .args(flags)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .kill_on_drop(true)
+                .spawn()
+                .context("arc-rocm serve")?;
+            replicas.admin.push(admin);
+            replicas.processes.push(process);
+            urls.push(format!("https://{host}:{port}/mutate"));
+        }
+        let waiting = "MutatingWebhookConfiguration e2e-certificates does not exist";
+        replicas.say(waiting, READY).await?;
+        for admin in &replicas.admin {
+            ensure!(get(*admin, "/livez").await?.starts_with("HTTP/1.1 200"), "not alive");
+        }
+        scene.apply(&replicas.registration(&urls).await?).await?;
+        replicas.say("\r\n\r\nok\n", READY).await?;
+        Ok(replicas)
+    }
+
+    async fn registration(&self, urls: &[String]) -> anyhow::Result<Value> {
+        let settings = &self.scene.world.settings;
+        let folder = self.folder.path().join("any");
+        program::certs(settings, &folder, "any.example").await?;
+        let ca = folder.join("ca.crt").to_string_lossy().into_owned();
+        let url = format!("--url={}", urls.first().context("no replica")?);
+        let arguments = ["--ca", &ca, "--name", NAME, "--namespace", &self.scene.namespace, &url];
+        let objects = program::manifests(settings, &arguments).await?;
+        let mut registration = objects
+            .into_iter()
+            .find(|object| object["kind"] == "MutatingWebhookConfiguration")
+            .context("no registration in the manifests")?;
+        let mut webhook = registration["webhooks"][0].take();
+        webhook["namespaceSelector"]["matchLabels"] =
+            json!({"kubernetes.io/metadata.name": self.scene.namespace});
+        let each = urls.iter().enumerate().map(|(index, url)| {
+            let mut webhook = webhook.clone();
+            webhook["name"] = json!(format!("replica-{index}.arc-rocm.dev"));
+            webhook["clientConfig"] = json!({"url": url});
+            webhook
+        });
+        registration["webhooks"] = each.collect();
+        Ok(registration)
+    }
+
+    /// Waits until every `/readyz` says this.
+    async fn say(&self, wanted: &str, within: Duration) -> anyhow::Result<()> {
+        for (index, admin) in self.admin.iter().enumerate() {
+            let what = format!("replica {index} to say {wanted:?}");
+            let said = until(&what, within, || async {
+                Ok(match get(*admin, "/readyz").await {
+                    Ok(said) if said.contains(wanted) => Look::Seen(()),
+                    Ok(said) => Look::NotYet(said),
+                    Err(error) => Look::NotYet(error.to_string()),
+                })
+            });
+            said.await.with_context(|| self.log())?;
+        }
+        Ok(())
+    }
+
+    /// The authorities that both webhooks trust; none while they differ.
+    async fn bundle(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let live = self.scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+        let of = |index: usize| text(&live, &format!("/webhooks/{index}/clientConfig/caBundle"));
+        if of(0) != of(1) {
+            return Ok(Vec::new());
+        }
+        let pem = BASE64_STANDARD.decode(of(0))?;
+        Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
+    }
+
+    /// Waits for a bundle that is as wanted, and says how long it took.
+    async fn bundle_is(
+        &self,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&[CertificateDer<'static>]) -> bool,
+    ) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        let seen = until(what, within, || async {
+            let bundle = self.bundle().await?;
+            let count = bundle.len();
+            Ok(if wanted(&bundle) {
+                Look::Seen(())
+            } else {
+                Look::NotYet(format!("{count} authorities"))
+            })
+        });
+        seen.await.with_context(|| self.log())?;
+        Ok(start.elapsed())
+    }
+
+    async fn wipe(&self) -> anyhow::Result<()> {
+        let path = format!("{REGISTRATIONS}/{NAME}");
+        let mut live = self.scene.cluster().get(&path).await?;
+        for index in 0..2 {
+            live["webhooks"][index]["clientConfig"]["caBundle"] = json!("Cg==");
+        }
+        let webhooks = live["webhooks"].take();
+        self.scene.cluster().merge(&path, &json!({"webhooks": webhooks})).await?;
+        Ok(())
+    }
+
+    async fn delete_secret(&self) -> anyhow::Result<()> {
+        let secret = format!("/api/v1/namespaces/{}/secrets/{SECRET}", self.scene.namespace);
+        self.scene.cluster().delete(&secret).await?;
+        Ok(())
+    }
+
+    /// The sum of a metric over all replicas.
+    async fn sum(&self, metric: &str) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for admin in &self.admin {
+            let metrics = get(*admin, "/metrics").await?;
+            let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
+            sum += line.with_context(|| format!("no {metric}"))?.trim().parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
+    fn log(&self) -> String {
+        let read = |index: usize| fs::read_to_string(self.folder.path().join(index.to_string()));
+        (0..2).map(|index| read(index).unwrap_or_default()).collect::<Vec<_>>().join("---\n")
+    }
+}
+
+/// Both come up with one CA; a wiped bundle heals; a deleted Secret is issued anew, without a
+/// review that fails.
+async fn kept(scene: &Scene) -> anyhow::Result<()> {
+    let replicas = Replicas::start(scene, &["--ca-settle", "2s", "--ca-overlap", "5s"]).await?;
+    let first = replicas.bundle().await?;
+    ensure!(first.len() == 1, "{} authorities, not one of both", first.len());
+    let issued = r#"arc_rocm_tls_certificates_issued_total{certificate="ca"}"#;
+    ensure!(replicas.sum(issued).await? == 1, "more than one was issued");
+
+    replicas.wipe().await?;
+    let healed = replicas.bundle_is("the wiped bundle to heal", HEALED, |now| now == first).await?;
+    scene.figure("wiped caBundle whole again after", &format!("{} ms", healed.as_millis()));
+    replicas.say("\r\n\r\nok\n", READY).await?;
+    probe::called(scene.cluster()).await?;
+
+    let arc = scene.controller().await?;
+    let reissued = async {
+        replicas.delete_secret().await?;
+        let both = |now: &[CertificateDer<'static>]| now.len() == 2 && now[1] == first[0];
+        replicas.bundle_is("a new CA before the old one", READY, both).await?;
+        let new = |now: &[CertificateDer<'static>]| now.len() == 1 && now != first;
+        replicas.bundle_is("the old CA to go", READY, new).await.map(|_| ())
+    };
+    let runners = while_creating(&arc, &set()?, EVERY, 20, reissued).await?;
+    recovered(scene, &arc, &runners).await?;
+    let attempts = arc.all_attempts();
+    let (failed, line) = failures(&attempts);
+    scene.figure("the certificates' Secret deleted while runners are made", &line);
+    ensure!(failed.is_empty(), "{failed:?}\n{}", replicas.log());
+    replicas.say("\r\n\r\nok\n", READY).await
+}
+
+/// Authorities that last for 40 s and certificates that last for 20 s: generations of both pass
+/// while runners come and come.
+async fn rotated(scene: &Scene) -> anyhow::Result<()> {
+    let flags =
+        ["--ca-settle=2s", "--ca-overlap=4s", "--ca-lifetime=40s", "--certificate-lifetime=20s"];
+    let replicas = Replicas::start(scene, &flags).await?;
+    let arc = scene.controller().await?;
+    let generations = async {
+        for _ in 0..2 {
+            let old = replicas.bundle().await?;
+            let gone = |now: &[CertificateDer<'static>]| {
+                !now.is_empty() && now.iter().all(|one| !old.contains(one))
+            };
+            replicas.bundle_is("the next CA alone", ROTATED, gone).await?;
+        }
+        Ok(())
+    };
+    let runners = while_creating(&arc, &set()?, EVERY, 20, generations).await?;
+    recovered(scene, &arc, &runners).await?;
+    let attempts = arc.all_attempts();
+    let (failed, line) = failures(&attempts);
+    let of = |kind| format!("arc_rocm_tls_certificates_issued_total{{certificate=\"{kind}\"}}");
+    let (authorities, leaves) = (replicas.sum(&of("ca")).await?, replicas.sum(&of("leaf")).await?);
+    scene.figure(
+        "rotation of our own certificates while runners are made",
+        &format!("{line}, {authorities} CAs, {leaves} certificates"),
+    );
+    ensure!(failed.is_empty(), "{failed:?}\n{}", replicas.log());
+    ensure!(authorities <= 4 && leaves <= 12, "{authorities} CAs, {leaves} certificates");
+    replicas.say("\r\n\r\nok\n", READY).await
+}
+
+/// The answer to a plain HTTP request, head and body.
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
