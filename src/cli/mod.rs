@@ -40,6 +40,8 @@ enum Command {
     Certs(certs::Args),
     /// Print what runs the webhook in a cluster and registers it there, for kubectl apply
     Manifests(Box<manifests::Args>),
+    /// Print the CustomResourceDefinition of RunnerProfile, for kubectl apply
+    Crd,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -92,6 +94,9 @@ impl Command {
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
             Self::Manifests(args) => args.run()?,
+            Self::Crd => output::write(|out| {
+                Ok(out.write_all(output::yaml(&crate::profile::crd::crd())?.as_bytes())?)
+            })?,
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);
