@@ -5,6 +5,7 @@ pub mod explain;
 pub mod inject;
 mod input;
 pub mod manifests;
+pub mod objects;
 mod output;
 pub mod profiles;
 mod reload;

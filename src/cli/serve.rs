@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::{
     Misconfigured,
     certs::blame,
+    objects::ObjectArgs,
     reload::{self, Watched},
     rules::{self, RuleArgs},
 };
@@ -44,6 +45,9 @@ pub struct Args {
     /// The configuration.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// Profiles in the cluster.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// How often to look at the profile files
     #[arg(
         long,
@@ -156,8 +160,11 @@ impl Args {
 
     /// Starts to serve.
     pub async fn start(self, metrics: Metrics, shutdown: Shutdown) -> anyhow::Result<Serving> {
-        let Self { listen, tls, rules, profiles_poll, log: _ } = self;
-        let (profiles, rules) = Watched::new(rules).map_err(rules::blame)?;
+        let Self { listen, tls, rules, objects, profiles_poll, log: _ } = self;
+        let (profiles, mut rules) = Watched::new(rules).map_err(rules::blame)?;
+        if objects.watch_profiles {
+            rules.profiles = rules.profiles.builtin_by_name();
+        }
         metrics.profiles_loaded.set(reload::loaded(&rules));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
@@ -183,7 +190,8 @@ impl Args {
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
         }
-        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service)));
+        let feed = objects.start(&service).await?;
+        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
         let admin = admin.spawn(Arc::clone(&service));
         let server = bound.spawn(config, Arc::clone(&service), shutdown);
         tracing::info!(

@@ -3,6 +3,8 @@
 //! Each part is a task that a failing API server may slow down and never ends. What a part has to
 //! decide is pure and stands beside it; here is the I/O.
 
+pub mod profiles;
+
 use std::time::Duration;
 
 use kube::{

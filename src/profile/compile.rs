@@ -149,7 +149,11 @@ pub fn schema() -> Schema {
 }
 
 /// The documents of one file that pass the schema.
-pub(super) fn read(file: &File, schema: Option<&Schema>, problems: &mut Vec<Problem>) -> Vec<Document> {
+pub(super) fn read(
+    file: &File,
+    schema: Option<&Schema>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Document> {
     let nodes = match source::documents(&file.name, &file.text) {
         Ok(nodes) => nodes,
         Err(more) => {
@@ -227,10 +231,7 @@ fn envelope(node: &Node, report: &mut Report<'_>) -> Option<String> {
 }
 
 /// Compiles one document.
-fn profile(
-    document: &Document,
-    documents: &Documents<'_>,
-) -> Result<Profile, Vec<Finding>> {
+fn profile(document: &Document, documents: &Documents<'_>) -> Result<Profile, Vec<Finding>> {
     let Document { file, node, name, spec: written } = document;
     let mut report = Report::new(file, node);
     check::written(written, &mut report);
@@ -278,10 +279,7 @@ fn profile(
 
 /// The problems of the profiles that `failed`, without those that a profile only inherits from
 /// one that has failed as well.
-fn own_problems(
-    failed: &BTreeMap<&str, Vec<Finding>>,
-    documents: &Documents<'_>,
-) -> Vec<Problem> {
+fn own_problems(failed: &BTreeMap<&str, Vec<Finding>>, documents: &Documents<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, findings) in failed {
         let mut inherited: Vec<&Finding> = Vec::new();

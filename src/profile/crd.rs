@@ -111,7 +111,13 @@ fn spec() -> Value {
     }
     add(&mut spec, &["sharedVolumes"], &json!({"maxItems": MOST_ITEMS}));
     let sources = [
-        "hostPath", "emptyDir", "persistentVolumeClaim", "ephemeral", "nfs", "csi", "configMap",
+        "hostPath",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "ephemeral",
+        "nfs",
+        "csi",
+        "configMap",
         "secret",
     ];
     let message = "a shared volume has one source";

@@ -164,10 +164,8 @@ fn settle<'o>(
         if blamed.is_empty() {
             return profiles;
         }
-        let chains: BTreeMap<String, Vec<String>> = candidates
-            .keys()
-            .map(|name| ((*name).to_owned(), bases(name, &documents)))
-            .collect();
+        let chains: BTreeMap<String, Vec<String>> =
+            candidates.keys().map(|name| ((*name).to_owned(), bases(name, &documents))).collect();
         let is_hurried = round >= MAX_ROUNDS;
         drop(documents);
         if is_hurried {
