@@ -203,9 +203,10 @@ fn convert(document: &Value, schema: &Value) -> Value {
                 && accepts_null(schema)
             {
                 field.insert("nullable".to_owned(), true.into());
-                // The API server takes null for one more word.
-                if let Some(Value::Array(words)) = field.get_mut("enum") {
-                    words.push(Value::Null);
+                // The API server refuses null for an enum, nullable or not and listed or not.
+                if let Some(Value::Array(words)) = field.remove("enum") {
+                    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+                    field.insert("pattern".to_owned(), format!("^({})$", words.join("|")).into());
                 }
             }
             (name.clone(), field)

@@ -3,6 +3,7 @@
 //! What they compile to is decided elsewhere, together with the profile files, by one owner; here
 //! are the two ends that talk to the API server.
 
+mod applied;
 mod counts;
 mod told;
 mod watch;

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{Seen, Sight};
+use super::{Seen, Sight, applied};
 use crate::{profile::objects::Object, telemetry::Chain};
 
 /// How long nothing has to change until a change is passed on: `kubectl apply` of a folder is one
@@ -27,6 +27,10 @@ const QUIET: Duration = Duration::from_millis(100);
 const HELD: Duration = Duration::from_secs(1);
 /// How often to look for a kind that the API server does not know.
 const MISSING: Duration = Duration::from_mins(1);
+/// One watch, in seconds, after which the API server ends it and the next one goes on from there.
+/// Shorter than what a request may be silent ([`crate::cluster::connect`]), or a quiet watch would
+/// be taken for a dead one.
+const WATCH_SECONDS: u32 = 20;
 /// `404 Not Found`: there is no such kind.
 const NOT_FOUND: u16 = 404;
 
@@ -53,7 +57,8 @@ pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>) {
 
 /// Follows the objects until the API server says that there is no such kind, or nobody listens.
 async fn follow(api: &Api<DynamicObject>, sight: &Sender<Sight>, is_missing: &mut bool) {
-    let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
+    let events =
+        watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).default_backoff();
     let mut events = pin!(events);
     let mut state = State::default();
     // When the first change was seen that was not passed on, and the last one.
@@ -155,7 +160,10 @@ fn seen(object: &DynamicObject) -> Seen {
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             created: created.map(|time| time.0.as_second()).unwrap_or_default(),
-            spec: object.data.get("spec").cloned().unwrap_or(Value::Null),
+            spec: applied::restored(
+                object.data.get("spec").cloned().unwrap_or(Value::Null),
+                object.annotations().get(applied::LAST_APPLIED).map(String::as_str),
+            ),
             good: status.accepted.clone(),
         },
         status,

@@ -25,7 +25,7 @@ fn all(schema: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn it_fits_into_the_annotation_of_client_side_apply_prometheus_operator_4355() {
+fn it_fits_into_the_annotation_of_client_side_apply_prometheus_operator_4367() {
     let size = crd().to_string().len();
     assert!(size < MOST_BYTES, "{size} bytes");
 }
@@ -75,5 +75,5 @@ fn ranges_and_words_are_those_of_the_types() {
     assert_eq!((&count["minimum"], &count["maximum"]), (&json!(0), &json!(64)));
     let priority = of_spec("/properties/priority");
     assert_eq!((&priority["minimum"], &priority["default"]), (&json!(i32::MIN), &json!(0)));
-    assert_eq!(of_spec("/properties/kubernetesMode/enum"), json!(["Skip", "Resources", null]));
+    assert_eq!(of_spec("/properties/kubernetesMode/pattern"), "^(Skip|Resources)$");
 }
