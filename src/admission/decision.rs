@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The reason of an outcome that is not a skip.
-const INJECTED: &str = "injected";
+pub(crate) const INJECTED: &str = "injected";
 const COMPLETE: &str = "complete";
 
 /// What was decided about one pod.

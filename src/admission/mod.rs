@@ -15,7 +15,7 @@ mod rules;
 pub use answer::answer;
 pub(crate) use answer::display_name;
 pub use decision::Decision;
-pub(crate) use decision::{choose, decide};
+pub(crate) use decision::{INJECTED, choose, decide};
 pub use record::{Answer, Outcome, Owner, Record};
 pub(crate) use response::{conflict_json, review as answer_review};
 pub(crate) use review::read;

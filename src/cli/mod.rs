@@ -7,6 +7,7 @@ pub mod explain;
 pub mod inject;
 mod input;
 pub mod manifests;
+pub mod objects;
 mod output;
 pub mod profiles;
 mod reload;
@@ -45,6 +46,8 @@ enum Command {
     Manifests(Box<manifests::Args>),
     /// Say what is wrong with an installation, and what to do about it
     Doctor(doctor::Args),
+    /// Print the CustomResourceDefinition of RunnerProfile, for kubectl apply
+    Crd,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -101,6 +104,9 @@ impl Command {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 return runtime.block_on(args.run());
             }
+            Self::Crd => output::write(|out| {
+                Ok(out.write_all(output::yaml(&crate::profile::crd::crd())?.as_bytes())?)
+            })?,
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);

@@ -1,19 +1,25 @@
-//! Watching the profile files: a change is compiled beside the rules in force and swapped in as a
-//! whole; a bad change, files that are gone, or a
-//! directory without any, keep what is there.
+//! From sources to rules: the one place that knows the newest profile files and objects. A change
+//! of either is compiled beside the rules in force and swapped in as a whole; a bad change, files
+//! that are gone, or a directory without any, keep what is there.
 //!
-//! By polling and comparing, for the same reasons as the certificate's files: the kubelet swaps a
-//! ConfigMap's files by a symlink above them (kubernetes#111947).
+//! Files are looked at by polling and comparing, for the same reasons as the certificate's files:
+//! the kubelet swaps a ConfigMap's files by a symlink above them (kubernetes#111947). Objects are
+//! watched elsewhere.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::time;
+use tokio::time::{self, MissedTickBehavior};
 
 use super::rules::{RuleArgs, RulesError};
 use crate::{
     admission::Rules,
-    profile::{File, Profile},
-    server::Service,
+    cluster::profiles::{Feed, Sight, Verdicts},
+    profile::{
+        File, Profile,
+        objects::{self, Object},
+        status::LastGood,
+    },
+    server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
 
@@ -21,27 +27,57 @@ use crate::{
 /// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
 const WARM_PROFILES: usize = 64;
 
-/// The files as they were read last, good or bad.
+/// The sources of the rules.
 pub(super) struct Watched {
     args: RuleArgs,
+    /// The files as they were read last, good or bad.
     seen: Vec<File>,
+    /// The files as they were good last.
+    files: Vec<File>,
+    /// The objects as they were compiled last; `None` until there is anything to know of them.
+    objects: Option<Vec<Object>>,
+    /// The last good specs by the objects' uids, for as long as a status does not have them.
+    good: BTreeMap<String, LastGood>,
+}
+
+/// What a look at the sources came to.
+struct Changed {
+    rules: Rules,
+    verdicts: Verdicts,
 }
 
 impl Watched {
-    /// Reads and compiles for the first time.
+    /// Reads and compiles the files for the first time.
     pub(super) fn new(args: RuleArgs) -> Result<(Self, Rules), RulesError> {
         let seen = args.profiles.read()?;
-        let rules = compile(&args, &seen)?;
-        Ok((Self { args, seen }, rules))
+        let rules = args.compile(&seen)?;
+        warm(&rules);
+        let files = seen.clone();
+        Ok((Self { args, seen, files, objects: None, good: BTreeMap::new() }, rules))
     }
 
-    /// Looks every `period`, for ever.
-    pub(super) async fn watch(mut self, period: Duration, service: Arc<Service>) {
+    /// Looks at the files every `period`, and at the objects whenever they have changed, for ever.
+    pub(super) async fn watch(
+        mut self,
+        period: Duration,
+        service: Arc<Service>,
+        mut feed: Option<Feed>,
+    ) {
         let mut gone = false;
+        let mut ticks = time::interval_at(time::Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            time::sleep(period).await;
+            let sight = tokio::select! {
+                _ = ticks.tick() => None,
+                sight = next(&mut feed) => Some(sight),
+            };
+            let is_objects = sight.is_some();
             // Reading and compiling may take milliseconds; reviews are answered meanwhile.
-            let (next, changed) = match tokio::task::spawn_blocking(move || self.changed()).await {
+            let look = move || match sight {
+                None => self.look_at_files(),
+                Some(sight) => self.look_at_objects(sight),
+            };
+            let (next, changed) = match tokio::task::spawn_blocking(look).await {
                 Ok(result) => result,
                 Err(error) => {
                     tracing::error!(%error, "profiles are no longer watched");
@@ -50,14 +86,19 @@ impl Watched {
             };
             self = next;
             match changed {
-                Ok(None) => gone = false,
-                Ok(Some(rules)) => {
-                    gone = false;
+                Ok(None) => gone &= is_objects,
+                Ok(Some(Changed { rules, verdicts })) => {
+                    gone &= is_objects;
                     let profiles = loaded(&rules);
                     service.replace_rules(rules);
-                    service.metrics().profiles_reloaded(ReloadResult::Replaced);
+                    if !is_objects {
+                        service.metrics().profiles_reloaded(ReloadResult::Replaced);
+                    }
                     service.metrics().profiles_loaded.set(profiles);
-                    tracing::info!(profiles, "profiles replaced");
+                    tracing::info!(profiles, objects = verdicts.len(), "profiles replaced");
+                    if let Some(feed) = &feed {
+                        feed.verdicts.send_replace(verdicts);
+                    }
                 }
                 // Files that are gone stay gone for many looks, and one line is enough.
                 Err(error) if gone && is_gone(&error) => {}
@@ -74,11 +115,14 @@ impl Watched {
                     }
                 }
             }
+            if self.objects.is_some() {
+                service.gates().open(Gate::Profiles);
+            }
         }
     }
 
     /// The new rules, when the files have changed.
-    fn changed(mut self) -> (Self, Result<Option<Rules>, RulesError>) {
+    fn look_at_files(mut self) -> (Self, Result<Option<Changed>, RulesError>) {
         let files = match self.args.profiles.read() {
             Ok(files) if files == self.seen => return (self, Ok(None)),
             Ok(files) => files,
@@ -90,17 +134,71 @@ impl Watched {
             let path = path.display().to_string();
             return (self, Err(RulesError::Emptied { path }));
         }
-        let rules = compile(&self.args, &files);
-        self.seen = files;
-        (self, rules.map(Some))
+        self.seen.clone_from(&files);
+        let changed = self.judge(&files);
+        if changed.is_ok() {
+            self.files = files;
+        }
+        (self, changed.map(Some))
+    }
+
+    /// The new rules, when what decides about them has changed in the objects.
+    fn look_at_objects(mut self, sight: Sight) -> (Self, Result<Option<Changed>, RulesError>) {
+        let Some(sight) = sight else { return (self, Ok(None)) };
+        let mut objects: Vec<Object> = sight.iter().map(|seen| seen.object.clone()).collect();
+        for object in &mut objects {
+            let own = self.good.get(&object.uid);
+            object.good = newer(object.good.take(), own.cloned());
+        }
+        if self.objects.as_ref() == Some(&objects) {
+            return (self, Ok(None));
+        }
+        self.objects = Some(objects);
+        let files = std::mem::take(&mut self.files);
+        let changed = self.judge(&files);
+        self.files = files;
+        (self, changed.map(Some))
+    }
+
+    /// Compiles everything, with the usual templates made ahead, and remembers what was good.
+    fn judge(&mut self, files: &[File]) -> Result<Changed, RulesError> {
+        let objects = self.objects.as_deref().unwrap_or_default();
+        let judged = objects::judge(files, objects).map_err(RulesError::Profiles)?;
+        let mut verdicts = BTreeMap::new();
+        for object in self.objects.iter_mut().flatten() {
+            let Some(verdict) = judged.verdicts.get(&object.name) else { continue };
+            object.good.clone_from(&verdict.good);
+            verdicts.insert(object.uid.clone(), verdict.clone());
+        }
+        let good =
+            verdicts.iter().filter_map(|(uid, verdict)| Some((uid.clone(), verdict.good.clone()?)));
+        self.good = good.collect();
+        let rules = self.args.rules_of(judged.profiles)?;
+        warm(&rules);
+        Ok(Changed { rules, verdicts: Arc::new(verdicts) })
     }
 }
 
-/// The rules, with the usual templates made ahead.
-fn compile(args: &RuleArgs, files: &[File]) -> Result<Rules, RulesError> {
-    let rules = args.compile(files)?;
+/// The objects, when they have changed; never without a feed.
+async fn next(feed: &mut Option<Feed>) -> Sight {
+    if let Some(feed) = feed
+        && feed.objects.changed().await.is_ok()
+    {
+        return feed.objects.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
+/// The newer of two specs of one object.
+fn newer(one: Option<LastGood>, other: Option<LastGood>) -> Option<LastGood> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.generation > one.generation => Some(other),
+        (one, other) => one.or(other),
+    }
+}
+
+fn warm(rules: &Rules) {
     rules.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
-    Ok(rules)
 }
 
 /// Whether there is nothing to compile, which stays so for many looks.

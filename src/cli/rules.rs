@@ -139,8 +139,12 @@ impl RuleArgs {
 
     /// The rules with the profiles of `files`.
     pub fn compile(&self, files: &[File]) -> Result<Rules, RulesError> {
+        self.rules_of(ProfileSet::compile(files).map_err(RulesError::Profiles)?)
+    }
+
+    /// The rules with these profiles.
+    pub(super) fn rules_of(&self, profiles: ProfileSet) -> Result<Rules, RulesError> {
         let requesters = Requesters::parse(self.requesters.iter().map(String::as_str))?;
-        let profiles = ProfileSet::compile(files).map_err(RulesError::Profiles)?;
         Ok(Rules::new(profiles, requesters))
     }
 }

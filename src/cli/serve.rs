@@ -16,6 +16,7 @@ use super::{
     Misconfigured,
     certs::blame,
     events::EventArgs,
+    objects::ObjectArgs,
     reload::{self, Watched},
     rules::{self, RuleArgs},
     trust::TrustArgs,
@@ -50,6 +51,9 @@ pub struct Args {
     /// The configuration.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// Profiles in the cluster.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// How often to look at the profile files
     #[arg(
         long,
@@ -171,8 +175,11 @@ impl Args {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Option<Serving>> {
-        let Self { listen, tls, trust, rules, profiles_poll, events, log: _ } = self;
-        let (profiles, rules) = Watched::new(rules).map_err(rules::blame)?;
+        let Self { listen, tls, trust, rules, objects, profiles_poll, events, log: _ } = self;
+        let (profiles, mut rules) = Watched::new(rules).map_err(rules::blame)?;
+        if objects.watch_profiles {
+            rules.profiles = rules.profiles.builtin_by_name();
+        }
         metrics.profiles_loaded.set(reload::loaded(&rules));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
@@ -219,7 +226,8 @@ impl Args {
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
         }
-        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service)));
+        let feed = objects.start(&service).await?;
+        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
         let server = bound.spawn(config, Arc::clone(&service), shutdown);
         tracing::info!(
             address = %server.local_addr(),

@@ -6,6 +6,7 @@
 pub mod certificates;
 pub mod doctor;
 pub mod events;
+pub mod profiles;
 
 use std::time::Duration;
 

@@ -9,16 +9,20 @@ use serde_json::{Map, Value};
 use super::{
     Position, Problem, Profile, ProfileSet, check,
     inherit::inherit,
+    objects::OBJECT_PREFIX,
     report::{Finding, Part, Report},
     schema,
     set::BUILTIN,
-    source::{self, Node, Segment},
+    source::{self, Node, NodeValue, Segment},
     spec::{API_VERSION, KIND, RunnerProfileSpec},
 };
 use crate::selection::{Matcher, pattern::MAX_GPUS};
 
 /// The built-in profile's text.
 pub const BUILTIN_TEXT: &str = include_str!("builtin.yaml");
+
+/// Kinds of lists of profiles: kubectl's own, and the API server's.
+const LISTS: [&str; 2] = ["List", "RunnerProfileList"];
 
 /// A file's text, under the name that its problems are shown with.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,12 +34,24 @@ pub struct File {
 }
 
 /// One RunnerProfile of a file, past the schema.
-struct Document {
-    file: String,
+pub(super) struct Document {
+    pub(super) file: String,
     node: Node,
-    name: String,
+    pub(super) name: String,
     /// The spec as written.
-    spec: Value,
+    pub(super) spec: Value,
+}
+
+/// Documents by the names of their profiles.
+pub(super) type Documents<'d> = BTreeMap<&'d str, &'d Document>;
+
+/// Whom the built-in profile is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Builtin {
+    /// Every runner pod: there is nothing else.
+    Everyone,
+    /// Pods that name it, and profiles that extend it.
+    ByName,
 }
 
 impl ProfileSet {
@@ -48,47 +64,14 @@ impl ProfileSet {
     /// with some, it is there to be extended or named.
     pub fn compile(files: &[File]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut documents: BTreeMap<String, Document> = BTreeMap::new();
         // The built-in profile has passed it (a test says so), and a server without profiles of
         // its own is spared the megabytes that Kubernetes' types take to describe.
         let schema = (!files.is_empty()).then(schema);
-        let builtin = File { name: "built-in".to_owned(), text: BUILTIN_TEXT.to_owned() };
-        let files_and_schemas = files.iter().map(|file| (file, schema.as_ref()));
-        for (file, schema) in std::iter::once((&builtin, None)).chain(files_and_schemas) {
-            for document in read(file, schema, &mut problems) {
-                let path = [Part::from("metadata"), Part::from("name")];
-                let mut report = Report::new(&file.name, &document.node);
-                match documents.get(&document.name) {
-                    Some(_) if document.name == BUILTIN => {
-                        report.add(&path, "rocm is the built-in profile; give yours another name");
-                    }
-                    Some(other) => {
-                        report.add(&path, format!("{} has a profile of this name too", other.file));
-                    }
-                    None => {
-                        documents.insert(document.name.clone(), document);
-                        continue;
-                    }
-                }
-                problems.extend(report.into_problems());
-            }
-        }
-        let mut profiles = Vec::new();
-        let mut failed: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
-        for document in documents.values() {
-            match profile(document, &documents) {
-                Ok(mut profile) => {
-                    if profile.name == BUILTIN && !files.is_empty() {
-                        profile.matcher = None;
-                    }
-                    profiles.push(profile);
-                }
-                Err(findings) => {
-                    failed.insert(&document.name, findings);
-                }
-            }
-        }
-        problems.extend(own_problems(&failed, &documents));
+        let read = read_files(files, schema.as_ref(), &mut problems);
+        let documents = by_name(&read, &mut problems);
+        let builtin = if files.is_empty() { Builtin::Everyone } else { Builtin::ByName };
+        let (profiles, more) = profiles(&documents, builtin);
+        problems.extend(more);
         ties(&profiles, &documents, &mut problems);
         if problems.is_empty() {
             Ok(Self::new(profiles))
@@ -99,13 +82,78 @@ impl ProfileSet {
     }
 }
 
+/// The documents of the built-in profile and of `files`.
+pub(super) fn read_files(
+    files: &[File],
+    schema: Option<&Schema>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Document> {
+    let builtin = File { name: "built-in".to_owned(), text: BUILTIN_TEXT.to_owned() };
+    let mut documents = read(&builtin, None, problems);
+    for file in files {
+        documents.extend(read(file, schema, problems));
+    }
+    documents
+}
+
+/// The documents by name; the first of a name wins.
+pub(super) fn by_name<'d>(read: &'d [Document], problems: &mut Vec<Problem>) -> Documents<'d> {
+    let mut documents = Documents::new();
+    for document in read {
+        let path = [Part::from("metadata"), Part::from("name")];
+        let mut report = Report::new(&document.file, &document.node);
+        match documents.get(document.name.as_str()) {
+            Some(_) if document.name == BUILTIN => {
+                report.add(&path, "rocm is the built-in profile; give yours another name");
+            }
+            Some(other) => {
+                report.add(&path, format!("{} has a profile of this name too", other.file));
+            }
+            None => {
+                documents.insert(&document.name, document);
+                continue;
+            }
+        }
+        problems.extend(report.into_problems());
+    }
+    documents
+}
+
+/// The profiles that are good by themselves, and what is wrong with the others; without
+/// [`ties`].
+pub(super) fn profiles(
+    documents: &Documents<'_>,
+    builtin: Builtin,
+) -> (Vec<Profile>, Vec<Problem>) {
+    let mut profiles = Vec::new();
+    let mut failed: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
+    for document in documents.values() {
+        match profile(document, documents) {
+            Ok(mut profile) => {
+                if profile.name == BUILTIN && builtin == Builtin::ByName {
+                    profile.matcher = None;
+                }
+                profiles.push(profile);
+            }
+            Err(findings) => {
+                failed.insert(&document.name, findings);
+            }
+        }
+    }
+    (profiles, own_problems(&failed, documents))
+}
+
 /// The schema of a RunnerProfile's `spec`, from the types.
 pub fn schema() -> Schema {
     schema_for!(RunnerProfileSpec)
 }
 
 /// The documents of one file that pass the schema.
-fn read(file: &File, schema: Option<&Schema>, problems: &mut Vec<Problem>) -> Vec<Document> {
+pub(super) fn read(
+    file: &File,
+    schema: Option<&Schema>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Document> {
     let nodes = match source::documents(&file.name, &file.text) {
         Ok(nodes) => nodes,
         Err(more) => {
@@ -122,7 +170,7 @@ fn read(file: &File, schema: Option<&Schema>, problems: &mut Vec<Problem>) -> Ve
         });
     }
     let mut documents = Vec::new();
-    for node in nodes {
+    for node in nodes.into_iter().flat_map(items) {
         let mut report = Report::new(&file.name, &node);
         let name = envelope(&node, &mut report);
         let mut found = report.into_problems();
@@ -142,6 +190,16 @@ fn read(file: &File, schema: Option<&Schema>, problems: &mut Vec<Problem>) -> Ve
         }
     }
     documents
+}
+
+/// The items of a List, as `kubectl get runnerprofiles -o yaml` prints it; anything else as it is.
+fn items(node: Node) -> Vec<Node> {
+    let kind = node.get("kind").map(Node::to_json);
+    let is_list = kind.and_then(|kind| kind.as_str().map(|kind| LISTS.contains(&kind)));
+    match node.get("items").map(|items| &items.value) {
+        Some(NodeValue::List(items)) if is_list == Some(true) => items.clone(),
+        _ => vec![node],
+    }
 }
 
 /// Checks what stands around the spec, and returns the name.
@@ -173,10 +231,7 @@ fn envelope(node: &Node, report: &mut Report<'_>) -> Option<String> {
 }
 
 /// Compiles one document.
-fn profile(
-    document: &Document,
-    documents: &BTreeMap<String, Document>,
-) -> Result<Profile, Vec<Finding>> {
+fn profile(document: &Document, documents: &Documents<'_>) -> Result<Profile, Vec<Finding>> {
     let Document { file, node, name, spec: written } = document;
     let mut report = Report::new(file, node);
     check::written(written, &mut report);
@@ -213,6 +268,7 @@ fn profile(
     if report.is_empty() {
         let origin = match file.as_str() {
             "built-in" => file.clone(),
+            _ if file.starts_with(OBJECT_PREFIX) => file.clone(),
             _ => format!("{file}:{}", node.at.line),
         };
         Ok(Profile::new(name.clone(), origin, extends, matcher, spec))
@@ -223,10 +279,7 @@ fn profile(
 
 /// The problems of the profiles that `failed`, without those that a profile only inherits from
 /// one that has failed as well.
-fn own_problems(
-    failed: &BTreeMap<&str, Vec<Finding>>,
-    documents: &BTreeMap<String, Document>,
-) -> Vec<Problem> {
+fn own_problems(failed: &BTreeMap<&str, Vec<Finding>>, documents: &Documents<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, findings) in failed {
         let mut inherited: Vec<&Finding> = Vec::new();
@@ -261,7 +314,7 @@ fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
 /// The spec with everything that it inherits, and the names of what it builds on.
 fn chain(
     document: &Document,
-    documents: &BTreeMap<String, Document>,
+    documents: &Documents<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Value, Vec<String>)> {
     let path = [Part::from("spec"), Part::from("extends")];
@@ -285,7 +338,7 @@ fn chain(
         }
         let Some(found) = documents.get(base) else {
             if current.name == document.name {
-                let known = documents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let known = documents.keys().copied().collect::<Vec<_>>().join(", ");
                 report
                     .add(&path, format!("there is no valid profile {base:?}; there are: {known}"));
             }
@@ -301,34 +354,36 @@ fn chain(
 }
 
 /// Two profiles that can match one pod need different priorities.
-fn ties(profiles: &[Profile], documents: &BTreeMap<String, Document>, problems: &mut Vec<Problem>) {
+fn ties(profiles: &[Profile], documents: &Documents<'_>, problems: &mut Vec<Problem>) {
     for (index, one) in profiles.iter().enumerate() {
-        for other in profiles.iter().skip(index + 1) {
-            if one.priority != other.priority {
-                continue;
-            }
-            let (Some(ours), Some(theirs)) = (&one.matcher, &other.matcher) else { continue };
-            let Some(pattern) = ours.overlaps(theirs) else { continue };
-            let Some(document) = documents.get(&one.name) else { continue };
-            let mut report = Report::new(&document.file, &document.node);
-            let mut path = vec![Part::from("spec"), Part::from("match")];
-            let mut subject = "every pod that it matches may be".to_owned();
-            if let Some(pattern) = pattern.and_then(|index| {
-                path.extend([Part::from("scaleSets"), Part::Index(index)]);
-                ours.scale_sets().get(index)
-            }) {
-                subject = format!("{:?}", pattern.as_str());
-            }
-            let (name, priority) = (&other.name, other.priority);
-            report.add(
-                &path,
-                format!(
-                    "{subject} also matched by profile {name:?} with the same priority {priority}"
-                ),
-            );
-            problems.extend(report.into_problems());
-        }
+        let others = profiles.iter().skip(index + 1);
+        problems.extend(others.flat_map(|other| tie(one, other, documents)));
     }
+}
+
+/// What is wrong with `one` when it can match a pod that `other` matches with the same priority.
+pub(super) fn tie(one: &Profile, other: &Profile, documents: &Documents<'_>) -> Vec<Problem> {
+    if one.priority != other.priority {
+        return Vec::new();
+    }
+    let (Some(ours), Some(theirs)) = (&one.matcher, &other.matcher) else { return Vec::new() };
+    let Some(pattern) = ours.overlaps(theirs) else { return Vec::new() };
+    let Some(document) = documents.get(one.name.as_str()) else { return Vec::new() };
+    let mut report = Report::new(&document.file, &document.node);
+    let mut path = vec![Part::from("spec"), Part::from("match")];
+    let mut subject = "every pod that it matches may be".to_owned();
+    if let Some(pattern) = pattern.and_then(|index| {
+        path.extend([Part::from("scaleSets"), Part::Index(index)]);
+        ours.scale_sets().get(index)
+    }) {
+        subject = format!("{:?}", pattern.as_str());
+    }
+    let (name, priority) = (&other.name, other.priority);
+    report.add(
+        &path,
+        format!("{subject} also matched by profile {name:?} with the same priority {priority}"),
+    );
+    report.into_problems()
 }
 
 #[cfg(test)]

@@ -7,16 +7,19 @@
 mod check;
 mod compile;
 mod compiled;
+pub mod crd;
 mod expand;
 mod inherit;
 mod layer;
 mod normal;
+pub mod objects;
 pub mod problem;
 mod report;
 pub mod schema;
 mod set;
 pub mod source;
 pub mod spec;
+pub mod status;
 pub mod template;
 
 pub use compile::{BUILTIN_TEXT, File, schema as spec_schema};

@@ -15,7 +15,7 @@ use super::{
 };
 
 mod message;
-mod target;
+pub(in crate::profile) mod target;
 #[cfg(test)]
 mod tests;
 

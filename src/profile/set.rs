@@ -75,6 +75,16 @@ impl ProfileSet {
         Self { profiles }
     }
 
+    /// The same with the built-in profile only for pods that name it: what there is to say of the
+    /// others is not known yet.
+    #[must_use]
+    pub fn builtin_by_name(mut self) -> Self {
+        for profile in self.profiles.iter_mut().filter(|profile| profile.name == BUILTIN) {
+            profile.matcher = None;
+        }
+        self
+    }
+
     /// The profile `name`.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)

@@ -27,7 +27,12 @@ pub const KIND: &str = "RunnerProfile";
 
 /// What runner pods of some scale sets get.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, Serialize)]
-#[kube(group = "arc-rocm.dev", version = "v1alpha1", kind = "RunnerProfile")]
+#[kube(
+    group = "arc-rocm.dev",
+    version = "v1alpha1",
+    kind = "RunnerProfile",
+    status = "super::status::RunnerProfileStatus"
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RunnerProfileSpec {
     /// The profile that this one builds on. `rocm` is the built-in one.

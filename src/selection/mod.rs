@@ -8,5 +8,5 @@ mod skip;
 pub use matcher::{Matcher, Mismatch};
 pub use pattern::{Pattern, PatternError};
 pub use runner_pod::{DEFAULT_REQUESTER, Requesters, RunnerPod};
-pub(crate) use runner_pod::{OWNER_KIND, RUNNER_LABEL, owner};
+pub(crate) use runner_pod::{OWNER_KIND, owner};
 pub use skip::Skip;

@@ -9,7 +9,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{VERSION, admission::Record};
+use crate::{
+    VERSION,
+    admission::{INJECTED, Outcome, Record},
+};
 
 /// Upper bounds in seconds. An answer takes tens of microseconds; the last bounds are the webhook
 /// timeouts that people set.
@@ -248,6 +251,16 @@ impl Metrics {
             reason: record.reason,
         };
         self.admissions.get_or_create(&labels).inc();
+    }
+
+    /// How many pods were patched with the profile of this name.
+    pub fn patched(&self, profile: &str) -> u64 {
+        let labels = Admission {
+            outcome: Outcome::Patched.as_str(),
+            profile: Some(profile.to_owned()),
+            reason: INJECTED,
+        };
+        self.admissions.get(&labels).map_or(0, |counter| counter.get())
     }
 
     /// Counts a request that was refused with this status.

@@ -10,7 +10,7 @@ const MAX_HOPS: usize = 32;
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::profile) enum Kind {
     String,
     Integer,
     Number,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn accepts(self, node: &Node) -> bool {
+    pub(in crate::profile) fn accepts(self, node: &Node) -> bool {
         match &node.value {
             NodeValue::Null => true,
             NodeValue::Bool(_) | NodeValue::Ambiguous(_) => self == Self::Boolean,
@@ -50,15 +50,15 @@ impl Kind {
 
 /// A schema that says something, and the name it has among the definitions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'s> {
-    pub(super) name: Option<&'s str>,
+pub(in crate::profile) struct Target<'s> {
+    pub(in crate::profile) name: Option<&'s str>,
     keywords: &'s Map<String, Value>,
 }
 
 impl<'s> Target<'s> {
     /// Follows `schema` through references, and through the unions that `Option` and described
     /// fields are made of. `None` accepts anything.
-    pub(super) fn resolve(document: &'s Value, schema: &'s Value) -> Option<Self> {
+    pub(in crate::profile) fn resolve(document: &'s Value, schema: &'s Value) -> Option<Self> {
         let mut keywords = schema.as_object()?;
         let mut name = keywords.get("title").and_then(Value::as_str);
         for _ in 0..MAX_HOPS {
@@ -88,22 +88,27 @@ impl<'s> Target<'s> {
     }
 
     /// The name without its path: `EnvVar`.
-    pub(super) fn short_name(&self) -> Option<&'s str> {
+    pub(in crate::profile) fn short_name(&self) -> Option<&'s str> {
         self.name.and_then(|name| name.rsplit('.').next())
     }
 
-    pub(super) fn is_kubernetes(&self) -> bool {
+    /// What is said of it.
+    pub(in crate::profile) fn description(&self) -> Option<&'s Value> {
+        self.keywords.get("description")
+    }
+
+    pub(in crate::profile) fn is_kubernetes(&self) -> bool {
         self.name.is_some_and(|name| name.starts_with("io.k8s."))
     }
 
-    pub(super) fn is_int_or_string(&self) -> bool {
+    pub(in crate::profile) fn is_int_or_string(&self) -> bool {
         self.keywords.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true))
             || (matches!(self.short_name(), Some("Quantity" | "IntOrString"))
                 && !self.keywords.contains_key("type"))
     }
 
     /// The kinds that the schema names, `null` aside; none when it does not care.
-    pub(super) fn kinds(&self) -> Vec<Kind> {
+    pub(in crate::profile) fn kinds(&self) -> Vec<Kind> {
         match self.keywords.get("type") {
             Some(Value::String(name)) => Kind::from_keyword(name).into_iter().collect(),
             Some(Value::Array(names)) => {
@@ -115,7 +120,7 @@ impl<'s> Target<'s> {
     }
 
     /// The values that `const` or `enum` lists, here or in all branches of a union; `null` aside.
-    pub(super) fn allowed(&self, document: &'s Value) -> Option<Vec<&'s Value>> {
+    pub(in crate::profile) fn allowed(&self, document: &'s Value) -> Option<Vec<&'s Value>> {
         let values = if let Some(value) = self.keywords.get("const") {
             vec![value]
         } else if let Some(Value::Array(values)) = self.keywords.get("enum") {
@@ -140,7 +145,7 @@ impl<'s> Target<'s> {
     }
 
     /// The branches of `anyOf` or `oneOf`, `null` aside.
-    pub(super) fn branches(&self) -> Vec<&'s Value> {
+    pub(in crate::profile) fn branches(&self) -> Vec<&'s Value> {
         let is_null = |schema: &&Value| {
             schema.get("type").and_then(Value::as_str) == Some("null")
                 || schema.get("const") == Some(&Value::Null)
@@ -154,16 +159,16 @@ impl<'s> Target<'s> {
     }
 
     /// The schemas of `allOf`.
-    pub(super) fn parts(&self) -> &'s [Value] {
+    pub(in crate::profile) fn parts(&self) -> &'s [Value] {
         self.keywords.get("allOf").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn properties(&self) -> Option<&'s Map<String, Value>> {
+    pub(in crate::profile) fn properties(&self) -> Option<&'s Map<String, Value>> {
         self.keywords.get("properties").and_then(Value::as_object)
     }
 
     /// The schema of the field `key`.
-    pub(super) fn field(&self, key: &str) -> Option<&'s Value> {
+    pub(in crate::profile) fn field(&self, key: &str) -> Option<&'s Value> {
         let additional = || self.keywords.get("additionalProperties").filter(|it| it.is_object());
         // What schemars writes for a map whose keys are numbers.
         let pattern = || self.keywords.get("patternProperties")?.as_object()?.values().next();
@@ -172,7 +177,7 @@ impl<'s> Target<'s> {
 
     /// Whether fields without a schema are fine. A type that lists fields and does not say is
     /// closed: Kubernetes drops what it does not know, and so does serde.
-    pub(super) fn takes_any_field(&self) -> bool {
+    pub(in crate::profile) fn takes_any_field(&self) -> bool {
         match self.keywords.get("additionalProperties") {
             Some(Value::Bool(flag)) => *flag,
             _ => {
@@ -183,17 +188,17 @@ impl<'s> Target<'s> {
         }
     }
 
-    pub(super) fn required(&self) -> impl Iterator<Item = &'s str> {
+    pub(in crate::profile) fn required(&self) -> impl Iterator<Item = &'s str> {
         let names = self.keywords.get("required").and_then(Value::as_array);
         names.into_iter().flatten().filter_map(Value::as_str)
     }
 
-    pub(super) fn items(&self) -> Option<&'s Value> {
+    pub(in crate::profile) fn items(&self) -> Option<&'s Value> {
         self.keywords.get("items")
     }
 
     /// The lowest and highest integer, from `format`, `minimum` and `maximum`.
-    pub(super) fn range(&self) -> (i128, i128) {
+    pub(in crate::profile) fn range(&self) -> (i128, i128) {
         let format = self.keywords.get("format").and_then(Value::as_str);
         let (low, high) = match format {
             Some("int8") => (i8::MIN.into(), i8::MAX.into()),

@@ -1,0 +1,68 @@
+//! RunnerProfile objects: watching them, and telling in their status what became of them.
+//!
+//! What they compile to is decided elsewhere, together with the profile files, by one owner; here
+//! are the two ends that talk to the API server.
+
+mod applied;
+mod counts;
+mod told;
+mod watch;
+mod write;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kube::{
+    Api, Client,
+    api::ApiResource,
+    core::{DynamicObject, GroupVersionKind},
+};
+use tokio::sync::watch::{Receiver, Sender, channel};
+
+use crate::{
+    profile::{
+        crd::PLURAL,
+        objects::{Object, Verdict},
+        spec::{API_VERSION, GROUP, KIND},
+        status::RunnerProfileStatus,
+    },
+    server::Service,
+};
+
+/// An object as it was seen last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// What the compiler needs of it.
+    pub object: Object,
+    /// Its status; the default where it has none or one that cannot be read.
+    pub status: RunnerProfileStatus,
+}
+
+/// All objects; `None` until they have been listed for the first time.
+pub type Sight = Option<Arc<Vec<Seen>>>;
+/// The verdicts, by the objects' uids.
+pub type Verdicts = Arc<BTreeMap<String, Verdict>>;
+
+/// The owner's ends of both tasks.
+#[derive(Debug)]
+pub struct Feed {
+    /// All objects, whenever they have changed.
+    pub objects: Receiver<Sight>,
+    /// What became of them.
+    pub verdicts: Sender<Verdicts>,
+}
+
+/// Starts to watch and to write. Both go on until the feed is dropped.
+pub fn spawn(client: &Client, service: Arc<Service>) -> Feed {
+    let (sight, objects) = channel(None);
+    let (verdicts, judged) = channel(Verdicts::default());
+    tokio::spawn(watch::watch(api(client), sight));
+    tokio::spawn(write::write(api(client), objects.clone(), judged, service));
+    Feed { objects, verdicts }
+}
+
+/// Objects as JSON: a typed one would lose every `null`, which takes an inherited value away.
+fn api(client: &Client) -> Api<DynamicObject> {
+    let version = API_VERSION.rsplit_once('/').map_or(API_VERSION, |(_, version)| version);
+    let kind = GroupVersionKind::gvk(GROUP, version, KIND);
+    Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, PLURAL))
+}

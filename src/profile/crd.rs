@@ -1,0 +1,282 @@
+//! The CustomResourceDefinition of RunnerProfile, from the types that files are read with.
+//!
+//! Kubernetes' own types stay open in it (`x-kubernetes-preserve-unknown-fields`): spelt out, the
+//! pod template alone would be larger than what client-side `kubectl apply` can store in its
+//! annotation, and would be of one Kubernetes version. What is misspelt in there is found by the
+//! same checks as in files, and stands in the object's status.
+
+use schemars::{Schema, schema_for};
+use serde_json::{Map, Value, json};
+
+use super::{
+    compile::schema,
+    schema::target::{Kind, Target},
+    set::BUILTIN,
+    spec::{API_VERSION, GROUP, KIND},
+    status::{ACCEPTED, READY, RunnerProfileStatus},
+};
+
+/// The plural, as in `kubectl get runnerprofiles`.
+pub const PLURAL: &str = "runnerprofiles";
+/// The longest DNS subdomain, as names of objects are.
+const NAME_LENGTH: usize = 253;
+/// Most patterns of one list, and most shared volumes of one profile. Many times what a fleet has;
+/// the API server wants to know how much a validation rule can cost.
+const MOST_ITEMS: usize = 256;
+/// The longest pattern: names of scale sets have at most 45 characters on GitHub and those of
+/// objects at most 253.
+const PATTERN_LENGTH: usize = 253;
+/// The pattern of a DNS subdomain (apimachinery, `validation.IsDNS1123Subdomain`).
+const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// The CustomResourceDefinition, as JSON.
+pub fn crd() -> Value {
+    let name = format!("{PLURAL}.{GROUP}");
+    let version = API_VERSION.rsplit_once('/').map_or(API_VERSION, |(_, version)| version);
+    let condition = |kind| format!(".status.conditions[?(@.type==\"{kind}\")].status");
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": KIND,
+                "listKind": format!("{KIND}List"),
+                "plural": PLURAL,
+                "singular": KIND.to_lowercase(),
+                "shortNames": ["rp"],
+                "categories": ["arc-rocm"],
+            },
+            "scope": "Cluster",
+            "versions": [{
+                "name": version,
+                "served": true,
+                "storage": true,
+                "additionalPrinterColumns": [
+                    column("Priority", "integer", ".spec.priority"),
+                    column("Extends", "string", ".spec.extends"),
+                    column("Accepted", "string", &condition(ACCEPTED)),
+                    column("Ready", "string", &condition(READY)),
+                    column("Patched", "integer", ".status.podsPatched"),
+                    column("Age", "date", ".metadata.creationTimestamp"),
+                ],
+                "schema": {"openAPIV3Schema": root()},
+                "subresources": {"status": {}},
+            }],
+        },
+    })
+}
+
+fn column(name: &str, kind: &str, path: &str) -> Value {
+    json!({"name": name, "type": kind, "jsonPath": path})
+}
+
+fn root() -> Value {
+    json!({
+        "type": "object",
+        "description": "What runner pods of some scale sets get.",
+        "required": ["spec"],
+        "properties": {
+            "spec": spec(),
+            "status": status(),
+        },
+        "x-kubernetes-validations": [
+            rule(
+                &format!("self.metadata.name != '{BUILTIN}'"),
+                "rocm is the built-in profile; give yours another name",
+            ),
+            rule(
+                "!has(self.spec.extends) || self.spec.extends != self.metadata.name",
+                "a profile cannot extend itself",
+            ),
+        ],
+    })
+}
+
+fn rule(rule: &str, message: &str) -> Value {
+    json!({"rule": rule, "message": message})
+}
+
+fn spec() -> Value {
+    let mut spec = structural(&schema());
+    let names = json!({"maxLength": NAME_LENGTH, "minLength": 1, "pattern": SUBDOMAIN});
+    add(&mut spec, &["extends"], &names);
+    add(&mut spec, &["priority"], &json!({"default": 0}));
+    let patterns = ["scaleSets", "namespaces", "organizations", "repositories", "enterprises"];
+    for list in patterns {
+        let path = ["match", list];
+        add(&mut spec, &path, &json!({"minItems": 1, "maxItems": MOST_ITEMS}));
+        add(&mut spec, &["match", list, "items"], &json!({"maxLength": PATTERN_LENGTH}));
+    }
+    add(&mut spec, &["sharedVolumes"], &json!({"maxItems": MOST_ITEMS}));
+    let sources = [
+        "hostPath",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "ephemeral",
+        "nfs",
+        "csi",
+        "configMap",
+        "secret",
+    ];
+    let message = "a shared volume has one source";
+    add(&mut spec, &["sharedVolumes", "items"], &at_most_one(&sources, message));
+    let sources = ["emptyDir", "hostPath", "persistentVolumeClaim", "ephemeral"];
+    let message = "a data root has at most one volume source";
+    add(&mut spec, &["dind", "dataRoot"], &at_most_one(&sources, message));
+    spec
+}
+
+/// A rule that only one of `fields` is given; one that is null is not.
+fn at_most_one(fields: &[&str], message: &str) -> Value {
+    let given: Vec<String> = fields.iter().map(|field| format!("has(self.{field})")).collect();
+    let given = given.join(", ");
+    json!({
+        "x-kubernetes-validations": [
+            rule(&format!("[{given}].filter(given, given).size() <= 1"), message),
+        ],
+    })
+}
+
+fn status() -> Value {
+    let mut status = structural(&schema_for!(RunnerProfileStatus));
+    let keys = json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]});
+    add(&mut status, &["conditions"], &keys);
+    // One entry of the object's managed fields, not one for each of the spec's.
+    let atomic = json!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "x-kubernetes-preserve-unknown-fields": true,
+    });
+    add(&mut status, &["accepted", "spec"], &atomic);
+    status
+}
+
+/// Adds keywords to the schema at `path`, of properties and `items`.
+fn add(schema: &mut Value, path: &[&str], keywords: &Value) {
+    let mut at = schema;
+    for step in path {
+        let next = match *step {
+            "items" => at.get_mut("items"),
+            field => at.get_mut("properties").and_then(|fields| fields.get_mut(field)),
+        };
+        let Some(next) = next else { return };
+        at = next;
+    }
+    if let (Value::Object(at), Value::Object(keywords)) = (at, keywords) {
+        at.extend(keywords.clone());
+    }
+}
+
+/// A schema that schemars made, as a structural one: without references and unions.
+fn structural(schema: &Schema) -> Value {
+    let document = schema.as_value();
+    convert(document, document)
+}
+
+fn convert(document: &Value, schema: &Value) -> Value {
+    let mut out = Map::new();
+    let target = Target::resolve(document, schema);
+    // What is said where a type is used comes before what is said of the type.
+    let description = schema.get("description").or_else(|| target.as_ref()?.description());
+    if let Some(description) = description.and_then(Value::as_str) {
+        out.insert("description".to_owned(), unwrapped(description).into());
+    }
+    let Some(target) = target else {
+        out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+        return out.into();
+    };
+    if target.is_int_or_string() {
+        // A quantity may be a number with a fraction, which int-or-string would refuse.
+        out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+    } else if target.is_kubernetes() && target.short_name() != Some("Condition") {
+        open(&target, &mut out);
+    } else if let Some(allowed) = target.allowed(document) {
+        out.insert("type".to_owned(), "string".into());
+        out.insert("enum".to_owned(), allowed.into_iter().cloned().collect());
+    } else if let Some(fields) = target.properties() {
+        let required: Vec<&str> = target.required().collect();
+        let fields = fields.iter().map(|(name, schema)| {
+            let mut field = convert(document, schema);
+            if let Value::Object(field) = &mut field
+                && accepts_null(schema)
+            {
+                field.insert("nullable".to_owned(), true.into());
+                // The API server refuses null for an enum, nullable or not and listed or not.
+                if let Some(Value::Array(words)) = field.remove("enum") {
+                    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+                    field.insert("pattern".to_owned(), format!("^({})$", words.join("|")).into());
+                }
+            }
+            (name.clone(), field)
+        });
+        out.insert("type".to_owned(), "object".into());
+        out.insert("properties".to_owned(), fields.collect::<Map<_, _>>().into());
+        if !required.is_empty() {
+            out.insert("required".to_owned(), required.into());
+        }
+    } else if let Some(items) = target.items() {
+        out.insert("type".to_owned(), "array".into());
+        out.insert("items".to_owned(), convert(document, items));
+    } else {
+        scalar(&target, &mut out);
+    }
+    out.into()
+}
+
+/// A type of Kubernetes' own, of which only the kind is said.
+fn open(target: &Target<'_>, out: &mut Map<String, Value>) {
+    match target.kinds().as_slice() {
+        [Kind::String] => {
+            out.insert("type".to_owned(), "string".into());
+            // `Time` is the only one.
+            out.insert("format".to_owned(), "date-time".into());
+        }
+        _ => {
+            out.insert("type".to_owned(), "object".into());
+            out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+        }
+    }
+}
+
+fn scalar(target: &Target<'_>, out: &mut Map<String, Value>) {
+    let kind = match target.kinds().as_slice() {
+        [Kind::String] => "string",
+        [Kind::Boolean] => "boolean",
+        [Kind::Integer] => {
+            // The API server knows int32 and int64 alone; a narrower type is a range.
+            let (low, high) = target.range();
+            let is_narrow = (i128::from(i64::MIN), i128::from(i64::MAX)) != (low, high);
+            out.insert("format".to_owned(), "int64".into());
+            if let (true, Ok(low), Ok(high)) = (is_narrow, i64::try_from(low), i64::try_from(high))
+            {
+                out.insert("minimum".to_owned(), low.into());
+                out.insert("maximum".to_owned(), high.into());
+            }
+            "integer"
+        }
+        _ => {
+            out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+            return;
+        }
+    };
+    out.insert("type".to_owned(), kind.into());
+}
+
+/// Whether a schema of a field names null: in a profile it takes an inherited value away.
+fn accepts_null(schema: &Value) -> bool {
+    let is_null = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("null");
+    let types = schema.get("type").and_then(Value::as_array);
+    let branches = schema.get("anyOf").and_then(Value::as_array);
+    types.into_iter().flatten().any(|kind| kind == "null")
+        || branches.into_iter().flatten().any(is_null)
+}
+
+/// A comment's lines as one.
+fn unwrapped(text: &str) -> String {
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;
