@@ -6,19 +6,21 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use arc_rocm::{
-    admission::Outcome,
+    admission::{Outcome, Record},
     annotations,
     cluster::doctor,
     plan::{Code, Reason},
     profile::{File, ProfileSet, spec_schema},
     selection::Skip,
-    telemetry::Metrics,
+    telemetry::{CertificateKind, Metrics},
 };
 use serde_json::Value;
 
@@ -42,6 +44,7 @@ fn pages() -> Vec<Page> {
         "deploy/README.md",
         "deploy/docker/README.md",
         "deploy/kind/README.md",
+        "deploy/helm/arc-rocm/README.md",
         "certs/README.md",
         "tests/cluster/README.md",
         "tests/e2e/README.md",
@@ -177,7 +180,7 @@ fn every_annotation_has_its_place() {
 #[test]
 fn every_metric_is_listed() {
     let text = page("docs/admission.md");
-    let metrics = Metrics::default().encode().unwrap();
+    let metrics = all_metrics();
     let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut count = 0;
     for family in families {
@@ -191,6 +194,115 @@ fn every_metric_is_listed() {
         count += 1;
     }
     assert!(count > 5);
+}
+
+/// What /metrics prints once each family has a series: one without is not printed.
+fn all_metrics() -> String {
+    let metrics = Metrics::default();
+    let record = Record {
+        uid: String::new(),
+        namespace: String::new(),
+        name: String::new(),
+        outcome: Outcome::Patched,
+        reason: "injected",
+        profile: Some("rocm".to_owned()),
+        operations: 1,
+        conflicts: vec!["env-kept"],
+        dry_run: false,
+    };
+    metrics.admitted(record, Duration::from_micros(50));
+    metrics.refused(503);
+    for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
+        metrics.not_after(kind, Some(1));
+    }
+    metrics.encode().unwrap()
+}
+
+/// The names of our metrics as Prometheus has them, those of a histogram's parts among them.
+fn series() -> BTreeSet<String> {
+    let metrics = all_metrics();
+    let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut names = BTreeSet::new();
+    for (name, kind) in families.map(|family| family.split_once(' ').unwrap()) {
+        let endings: &[&str] = match kind {
+            "counter" => &["_total"],
+            "info" => &["_info"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        names.extend(endings.iter().map(|ending| format!("{name}{ending}")));
+    }
+    names
+}
+
+/// The metrics of ours that a text names.
+fn named(text: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_name(c));
+    words.filter(|word| word.starts_with("arc_rocm_")).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_name_metrics_that_there_are() {
+    let series = series();
+    let files = root().join("deploy/helm/arc-rocm/files");
+    for (file, at_least) in [("alerts.yaml", 8), ("dashboard.json", 12)] {
+        let text = fs::read_to_string(files.join(file)).unwrap();
+        let named = named(&text);
+        for name in &named {
+            assert!(series.contains(*name), "{file}: there is no metric {name}");
+        }
+        assert!(named.len() >= at_least, "{file}: {named:?}");
+    }
+}
+
+#[test]
+fn the_dashboards_panels_have_expressions_and_places_of_their_own() {
+    let path = root().join("deploy/helm/arc-rocm/files/dashboard.json");
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut places = BTreeSet::new();
+    for panel in panels {
+        let title = panel["title"].as_str().unwrap();
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(!targets.is_empty(), "{title}");
+        for target in targets {
+            let expression = target["expr"].as_str().unwrap();
+            assert_eq!(named(expression).len(), 1, "{title}: {expression}");
+            assert!(expression.contains("namespace=~\"$namespace\""), "{title}: {expression}");
+        }
+        let place = &panel["gridPos"];
+        places.insert((place["x"].as_u64().unwrap(), place["y"].as_u64().unwrap()));
+    }
+    assert_eq!(places.len(), panels.len());
+}
+
+#[test]
+fn the_chart_is_of_the_programs_version() {
+    let text = fs::read_to_string(root().join("deploy/helm/arc-rocm/Chart.yaml")).unwrap();
+    for line in [
+        format!("version: {}", arc_rocm::VERSION),
+        format!("appVersion: \"{}\"", arc_rocm::VERSION),
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line}");
+    }
+}
+
+#[test]
+fn every_value_of_the_chart_is_in_the_table_or_below_one_that_is() {
+    let path = root().join("deploy/helm/arc-rocm/values.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let page = page("deploy/README.md");
+    let mut count = 0;
+    for name in schema["properties"].as_object().unwrap().keys().filter(|name| *name != "global") {
+        let is_listed = page.lines().filter_map(|line| line.strip_prefix("| `")).any(|line| {
+            let cell = line.split(" |").next().unwrap_or_default();
+            cell.split('`').any(|word| word == name || word.starts_with(&format!("{name}.")))
+        });
+        assert!(is_listed, "deploy/README.md has no value {name}");
+        count += 1;
+    }
+    assert!(count > 20);
 }
 
 #[test]
