@@ -242,6 +242,7 @@ async fn kubeconfig(scene: &Scene, name: &str) -> anyhow::Result<(TempDir, Strin
         }}],
         "users": [{"name": "u", "user": {"token": token}}],
         "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}}],
+        "current-context": name,
     });
     let folder = TempDir::new()?;
     let file = folder.path().join("kubeconfig");
