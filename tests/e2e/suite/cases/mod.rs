@@ -8,6 +8,7 @@ mod installed;
 mod latency;
 mod others;
 mod outages;
+mod profiles;
 mod reactions;
 mod seed;
 mod sets;
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Vec<Case> {
         honest::cases(),
         stored::cases(),
         sets::cases(),
+        profiles::cases(),
         reactions::cases(),
         fleet::cases(),
         flow::cases(),
