@@ -5,6 +5,8 @@
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
 
+mod generated;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -18,7 +20,7 @@ use arc_rocm::{
     annotations,
     cluster::doctor,
     plan::{Code, Reason},
-    profile::{File, ProfileSet, spec_schema},
+    profile::{File, ProfileSet, objects, spec_schema},
     selection::Skip,
     telemetry::{CertificateKind, Metrics},
 };
@@ -324,6 +326,14 @@ fn every_field_of_a_profile_is_listed() {
         }
     }
     assert!(count > 40, "only {count} fields");
+}
+
+#[test]
+fn every_reason_why_an_object_is_refused_is_explained() {
+    let text = page("docs/profiles.md");
+    for reason in objects::Reason::ALL {
+        assert!(row(&text, reason.as_str()).is_some(), "no row for {reason:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod installed;
 mod latency;
 mod others;
 mod outages;
+mod profiles;
 mod reactions;
 mod seed;
 mod sets;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
         stored::cases(),
         sets::cases(),
         events::cases(),
+        profiles::cases(),
         reactions::cases(),
         fleet::cases(),
         flow::cases(),

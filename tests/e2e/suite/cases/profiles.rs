@@ -1,0 +1,355 @@
+//! RunnerProfile objects: from `kubectl apply` to the pod, with two replicas of the webhook that
+//! watch them.
+
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::seed::container;
+use crate::{
+    arc::{kinds::Kind, scale_set::ScaleSet},
+    capabilities::{GPU, Need},
+    case::{Case, case},
+    cluster::{Cluster, Refused, text},
+    hook::Hook,
+    program,
+    scene::Scene,
+    settings::root,
+    wait::{Look, until},
+};
+
+const SOON: Duration = Duration::from_secs(30);
+/// From an applied object to the answer that has it: the watch, the quiet, the compilation.
+const IN_FORCE: Duration = Duration::from_secs(5);
+/// Twice what the counts of one replica wait at most.
+const COUNTED: Duration = Duration::from_secs(80);
+const MANY: usize = 1000;
+const MANY_IN_FORCE: Duration = Duration::from_mins(4);
+const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case("profile-objects", life).needs(&[Need::Host]).alone(),
+        case("profile-objects-are-counted-by-all", counted).needs(&[Need::Host]).alone(),
+        case("profile-objects-that-are-invalid", invalid).needs(&[Need::Host]).alone(),
+        case("profile-objects-by-the-thousand", thousand)
+            .needs(&[Need::Host])
+            .alone()
+            .within(Duration::from_mins(8)),
+    ]
+}
+
+/// A process that watches the objects, and serves on a port of its own.
+struct Replica {
+    port: u16,
+    folder: TempDir,
+    _process: Child,
+}
+
+impl Replica {
+    async fn start(scene: &Scene) -> anyhow::Result<Self> {
+        let host = scene.host()?;
+        let folder = TempDir::new()?;
+        program::certs(&scene.world.settings, folder.path(), host).await?;
+        let [port, admin] = [free_port(host)?, free_port(host)?];
+        let process = Command::new(&scene.world.settings.program)
+            .args(["serve", "--watch-profiles"])
+            .args(["--bind", &format!("{host}:{port}")])
+            .args(["--admin-bind", &format!("{host}:{admin}")])
+            .arg("--tls-cert")
+            .arg(folder.path().join("tls.crt"))
+            .arg("--tls-key")
+            .arg(folder.path().join("tls.key"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log"))?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("arc-rocm serve --watch-profiles")?;
+        until("a replica to listen", SOON, || async {
+            Ok(match tokio::net::TcpStream::connect((host, port)).await {
+                Ok(_) => Look::Seen(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await?;
+        Ok(Self { port, folder, _process: process })
+    }
+
+    /// Registers it for the case's namespace.
+    async fn register(&self, scene: &Scene) -> anyhow::Result<()> {
+        let hook = Hook::serve(scene.host()?, |_| crate::hook::Verdict::Allow).await?;
+        let name = format!("z-objects-{}", scene.namespace);
+        let mut registration = hook.registration(&name, &scene.namespace);
+        let ca = fs::read(self.folder.path().join("ca.crt"))?;
+        registration["webhooks"][0]["clientConfig"] = json!({
+            "url": format!("https://{}:{}/mutate", scene.host()?, self.port),
+            "caBundle": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, ca),
+        });
+        scene.apply(&registration).await?;
+        Ok(())
+    }
+
+    /// The log so far, for who asks why.
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+fn free_port(host: &str) -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind((host, 0))?.local_addr()?.port())
+}
+
+/// Installs the definition that is committed, and waits until the API server has the kind.
+async fn install(scene: &Scene) -> anyhow::Result<()> {
+    let path = root().join("deploy/helm/arc-rocm/crds/runnerprofiles.arc-rocm.dev.yaml");
+    let at = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerprofiles.arc-rocm.dev\
+              ?fieldManager=e2e&force=true&fieldValidation=Strict";
+    let apply = "application/apply-patch+yaml";
+    scene.cluster().call(Method::PATCH, at, apply, fs::read(path)?).await?;
+    until("the kind to be served", SOON, || async {
+        Ok(match scene.cluster().find(PROFILES).await? {
+            Some(_) => Look::Seen(()),
+            None => Look::NotYet("404".to_owned()),
+        })
+    })
+    .await?;
+    scene.cluster().delete(PROFILES).await?;
+    Ok(())
+}
+
+fn object(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "arc-rocm.dev/v1alpha1",
+        "kind": "RunnerProfile",
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+/// Server-side apply of an object's spec.
+async fn apply(cluster: &Cluster, name: &str, spec: &Value) -> Result<Value, Refused> {
+    let path = format!("{PROFILES}/{name}?fieldManager=e2e&force=true&fieldValidation=Strict");
+    let body = object(name, spec).to_string().into_bytes();
+    let reply = cluster.call(Method::PATCH, &path, "application/apply-patch+yaml", body).await?;
+    Ok(reply.object)
+}
+
+fn spec(cpu: &str) -> Value {
+    json!({
+        "extends": "rocm",
+        "match": {"scaleSets": ["objects-{gpus}"]},
+        "gpu": {"perGpu": {"cpu": cpu}, "total": {"cpu": null}},
+        "template": {"spec": {"nodeSelector": {"pytorch": null}}},
+    })
+}
+
+fn condition<'v>(object: &'v Value, kind: &str) -> (&'v str, &'v str, &'v str) {
+    let all = object["status"]["conditions"].as_array();
+    let one = all.into_iter().flatten().find(|one| one["type"] == kind);
+    one.map_or(("", "", ""), |one| {
+        (text(one, "/status"), text(one, "/reason"), text(one, "/message"))
+    })
+}
+
+/// Waits until the status says so of the newest generation.
+async fn told(
+    scene: &Scene,
+    name: &str,
+    accepted: &str,
+    ready: &str,
+    within: Duration,
+) -> anyhow::Result<Value> {
+    until(&format!("{name}: {accepted}, {ready}"), within, || async {
+        let object = scene.cluster().get(&format!("{PROFILES}/{name}")).await?;
+        let is_newest = object["status"]["conditions"][0]["observedGeneration"]
+            == object["metadata"]["generation"];
+        let reasons = (condition(&object, "Accepted").1, condition(&object, "Ready").1);
+        Ok(if is_newest && reasons == (accepted, ready) {
+            Look::Seen(object)
+        } else {
+            Look::NotYet(object["status"].to_string())
+        })
+    })
+    .await
+}
+
+/// What the next runner of the scale set asks for, once it is `cpu`; how long that took.
+async fn runner_asks(scene: &Scene, set: &str, cpu: &str) -> anyhow::Result<(Value, Duration)> {
+    let start = Instant::now();
+    let by_arc = scene.cluster().by(&crate::arc::access::user())?;
+    let pod = until(&format!("a pod with cpu {cpu:?}"), IN_FORCE, || async {
+        let mut pod = crate::probe::runner_pod(&scene.namespace)?;
+        pod["metadata"]["labels"]["actions.github.com/scale-set-name"] = json!(set);
+        let pod = crate::probe::dry_run(&by_arc, &scene.namespace, &pod).await?.object;
+        let asked = container(&pod, "runner")["resources"]["requests"]["cpu"].clone();
+        Ok(if asked.as_str().unwrap_or_default() == cpu {
+            Look::Seen(pod)
+        } else {
+            Look::NotYet(asked.to_string())
+        })
+    })
+    .await?;
+    Ok((pod, start.elapsed()))
+}
+
+async fn life(scene: &Scene) -> anyhow::Result<()> {
+    let _webhook = scene.world.installation.lock().await;
+    install(scene).await?;
+    let replica = Replica::start(scene).await?;
+    replica.register(scene).await?;
+    let cluster = scene.cluster();
+
+    apply(cluster, "fleet", &spec("10")).await?;
+    let (pod, took) = runner_asks(scene, "objects-2", "20").await?;
+    scene.figure("from an applied RunnerProfile to the first pod that gets it", &ms(took));
+    ensure!(container(&pod, "runner")["resources"]["limits"][GPU] == "2", "{pod:#}");
+    // The inherited selector was taken away by null, which was stored.
+    ensure!(pod["spec"]["nodeSelector"]["pytorch"].is_null(), "{pod:#}");
+    let told_first = told(scene, "fleet", "Accepted", "InForce", IN_FORCE).await?;
+
+    let mut bad = spec("11");
+    bad["template"]["spec"]["nodeSelectr"] = json!({});
+    apply(cluster, "fleet", &bad).await?;
+    let refused = told(scene, "fleet", "Invalid", "LastGoodInForce", IN_FORCE).await?;
+    let message = condition(&refused, "Accepted").2;
+    ensure!(message.contains("spec.template.spec.nodeSelectr: unknown field"), "{message}");
+    ensure!(refused["status"]["accepted"] == told_first["status"]["accepted"], "{refused:#}");
+    runner_asks(scene, "objects-2", "20").await?;
+
+    // A replica that has never seen the good spec has it from the status.
+    let later = Replica::start(scene).await?;
+    drop(replica);
+    later.register(scene).await?;
+    runner_asks(scene, "objects-2", "20").await.with_context(|| later.log())?;
+
+    apply(cluster, "fleet", &spec("12")).await?;
+    runner_asks(scene, "objects-2", "24").await?;
+    let mended = told(scene, "fleet", "Accepted", "InForce", IN_FORCE).await?;
+    ensure!(mended["status"]["lastError"].is_null(), "{mended:#}");
+
+    let mut fallback = spec("3");
+    fallback["match"]["scaleSets"] = json!(["objects-*"]);
+    fallback["gpu"]["count"] = json!(1);
+    fallback["priority"] = json!(-1);
+    apply(cluster, "fallback", &fallback).await?;
+    told(scene, "fallback", "Accepted", "InForce", IN_FORCE).await?;
+    runner_asks(scene, "objects-2", "24").await?;
+    cluster.delete(&format!("{PROFILES}/fleet")).await?;
+    let (_, took) = runner_asks(scene, "objects-2", "3").await?;
+    scene.figure("from a deleted RunnerProfile to the first pod of the next one", &ms(took));
+    cluster.delete(PROFILES).await?;
+    Ok(())
+}
+
+async fn counted(scene: &Scene) -> anyhow::Result<()> {
+    let _webhook = scene.world.installation.lock().await;
+    install(scene).await?;
+    let replicas = [Replica::start(scene).await?, Replica::start(scene).await?];
+    apply(scene.cluster(), "counted", &spec("1")).await?;
+    told(scene, "counted", "Accepted", "InForce", IN_FORCE).await?;
+    let arc = scene.controller().await?;
+    let mut expected = 0;
+    for (replica, gpus) in replicas.iter().zip([1, 2]) {
+        replica.register(scene).await?;
+        // The API server takes a changed registration in its own time; a first runner waits for it.
+        let set = ScaleSet::new(Kind::Plain, &format!("objects-{gpus}"))?;
+        for runner in arc.scale(&set, 3).await? {
+            arc.stored(&runner, SOON).await?;
+            expected += 1;
+        }
+    }
+    let start = Instant::now();
+    let path = format!("{PROFILES}/counted");
+    until("both replicas' pods to be counted", COUNTED, || async {
+        let patched = scene.cluster().get(&path).await?["status"]["podsPatched"].clone();
+        Ok(if patched.as_u64() >= Some(expected) {
+            Look::Seen(())
+        } else {
+            Look::NotYet(patched.to_string())
+        })
+    })
+    .await?;
+    scene.figure("from the last of six pods to a count that has all", &ms(start.elapsed()));
+    scene.cluster().delete(PROFILES).await?;
+    Ok(())
+}
+
+/// What the definition rules out is refused at once; what only the compiler knows, in the status.
+async fn invalid(scene: &Scene) -> anyhow::Result<()> {
+    let _webhook = scene.world.installation.lock().await;
+    install(scene).await?;
+    let _replica = Replica::start(scene).await?;
+    let cluster = scene.cluster();
+    let two = json!({"name": "a", "mountPath": "/a", "emptyDir": {}, "nfs": {"server": "s", "path": "/"}});
+    let refused = [
+        ("rocm", json!({})),
+        ("itself", json!({"extends": "itself"})),
+        ("unknown", json!({"gpus": 2})),
+        ("two", json!({"sharedVolumes": [two]})),
+        ("roots", json!({"dind": {"dataRoot": {"emptyDir": {}, "ephemeral": {}}}})),
+        ("far", json!({"priority": 3_000_000_000_u64})),
+        ("word", json!({"start": {"isolation": "Some"}})),
+        ("empty", json!({"match": {"scaleSets": []}})),
+        ("many", json!({"gpu": {"count": 65}})),
+    ];
+    for (name, spec) in &refused {
+        let answer = apply(cluster, name, spec).await;
+        ensure!(answer.is_err(), "{name} is stored: {spec}");
+    }
+    let reported = [
+        ("base", json!({"extends": "nobody"}), "there is no valid profile"),
+        ("typo", json!({"template": {"spec": {"tolerationss": []}}}), "unknown field"),
+        ("quantity", json!({"gpu": {"total": {"cpu": "much"}}}), "spec.gpu.total.cpu"),
+        ("resource", json!({"gpu": {"resource": "not one"}}), "spec.gpu.resource"),
+    ];
+    for (name, spec, _) in &reported {
+        apply(cluster, name, spec).await?;
+    }
+    for (name, _, message) in &reported {
+        let object = told(scene, name, "Invalid", "LeftOut", IN_FORCE).await?;
+        let said = condition(&object, "Accepted").2;
+        ensure!(said.contains(message), "{name}: {said}");
+        ensure!(text(&object, "/status/lastError").contains(message), "{name}: {said}");
+    }
+    cluster.delete(PROFILES).await?;
+    Ok(())
+}
+
+async fn thousand(scene: &Scene) -> anyhow::Result<()> {
+    let _webhook = scene.world.installation.lock().await;
+    install(scene).await?;
+    let replicas = [Replica::start(scene).await?, Replica::start(scene).await?];
+    replicas[0].register(scene).await?;
+    let start = Instant::now();
+    for index in 0..MANY {
+        let mut spec = spec("2");
+        spec["match"]["scaleSets"] = json!([format!("objects-n{index:04}-{{gpus}}")]);
+        apply(scene.cluster(), &format!("n{index:04}"), &spec).await?;
+    }
+    scene.figure("1,000 RunnerProfiles applied one after the other", &ms(start.elapsed()));
+    let last = Instant::now();
+    let (_, took) = runner_asks(scene, "objects-n0999-4", "8").await?;
+    scene.figure("from the last of 1,000 to a pod that gets it", &ms(took));
+    until("1,000 statuses", MANY_IN_FORCE, || async {
+        let all = scene.cluster().list(PROFILES).await?;
+        let ready = all.iter().filter(|one| condition(one, "Ready").1 == "InForce").count();
+        Ok(if ready == MANY { Look::Seen(()) } else { Look::NotYet(ready.to_string()) })
+    })
+    .await?;
+    scene.figure("from the last of 1,000 to the last status", &ms(last.elapsed()));
+    scene.cluster().delete(PROFILES).await?;
+    Ok(())
+}
+
+fn ms(took: Duration) -> String {
+    format!("{} ms", took.as_millis())
+}
