@@ -227,3 +227,138 @@ impl fmt::Debug for KeptLeaf {
         f.debug_struct("KeptLeaf").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::certs::rotation::{Seen, Step, next};
+
+    const NOW: i64 = 1_800_000_000;
+    const POLICY: Policy = Policy {
+        authority: Duration::from_hours(900),
+        leaf: Duration::from_hours(90),
+        overlap: Duration::from_hours(1),
+        settle: Duration::from_secs(30),
+        turn: 0.0,
+    };
+
+    fn names(hosts: &[&str]) -> Names {
+        Names::new(&hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    /// One step of a process that remembers `memory` and has seen all authorities settle.
+    fn stepped(secret: &Kept, memory: &Kept, names: &Names, now: i64) -> Option<Kept> {
+        let seen = Seen {
+            secret: secret.held(names, memory.authorities()),
+            memory: memory.held(names, &[]),
+            live: Vec::new(),
+            settled: secret.authorities().to_vec(),
+        };
+        match next(&seen, &POLICY, now) {
+            Step::Wait(_) => None,
+            Step::Write(write) => Some(secret.step(memory, &write, names, &POLICY, now).unwrap()),
+        }
+    }
+
+    fn fresh(names: &Names) -> Kept {
+        let none = Kept::default();
+        stepped(&none, &none, names, NOW).unwrap()
+    }
+
+    fn written(kept: &Kept) -> BTreeMap<String, Vec<u8>> {
+        let data = kept.data().unwrap();
+        data.into_iter().map(|(key, text)| (key.to_owned(), text.into_bytes())).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_there_is_nothing_more_to_do() {
+        let names = names(&["hooks.example", "192.0.2.7"]);
+        let kept = fresh(&names);
+        let read = Kept::read(&written(&kept));
+        assert_eq!(written(&read), written(&kept));
+        assert_eq!(read.issuer(), read.authorities().first());
+        assert_eq!(read.ca_not_after(), Some(NOW + 900 * 3600));
+        assert!(stepped(&read, &Kept::default(), &names, NOW).is_none());
+        let chain = read.leaf().unwrap().pair.chain();
+        for asked in ["hooks.example", "192.0.2.7", "arc-rocm.arc-rocm.svc"] {
+            tls::named(chain, [asked.try_into().unwrap()]).unwrap();
+        }
+        tls::verify(chain, read.authorities(), NOW).unwrap();
+        tls::verify(chain, read.authorities(), NOW + 91 * 3600).unwrap_err();
+    }
+
+    #[test]
+    fn a_rotation_goes_from_one_authority_to_the_next_with_a_chain_at_each_step() {
+        let names = names(&[]);
+        let (none, first) = (Kept::default(), fresh(&names));
+        let now = NOW + 601 * 3600;
+        let renewed = stepped(&first, &none, &names, NOW + 70 * 3600).unwrap();
+        assert_eq!(renewed.authorities(), first.authorities());
+        // The certificate has ended as well by then, and so there is nothing to go on with.
+        let both = stepped(&renewed, &none, &names, now).unwrap();
+        assert_eq!(both.authorities()[1..], *first.authorities());
+        assert_eq!(both.issuer(), both.authorities().first());
+        assert!(stepped(&both, &none, &names, now).is_none());
+        let alone = stepped(&both, &none, &names, now + 3600).unwrap();
+        assert_eq!(alone.authorities(), &both.authorities()[..1]);
+        assert_eq!(written(&alone)[KEY], written(&both)[KEY], "the certificate stays");
+    }
+
+    #[test]
+    fn a_deleted_secret_is_replaced_with_the_remembered_certificate_until_the_new_ca_signs() {
+        let names = names(&[]);
+        let old = fresh(&names);
+        let anew = stepped(&Kept::default(), &old, &names, NOW + 60).unwrap();
+        assert_eq!(anew.authorities()[1..], *old.authorities());
+        assert_eq!(written(&anew)[KEY], written(&old)[KEY]);
+        assert_ne!(written(&anew)[CA_KEY], written(&old)[CA_KEY]);
+        let next = stepped(&anew, &old, &names, NOW + 90).unwrap();
+        assert_eq!(next.issuer(), next.authorities().first());
+        assert_ne!(written(&next)[KEY], written(&old)[KEY]);
+    }
+
+    #[test]
+    fn what_is_broken_in_a_secret_is_replaced_and_the_rest_stays_trusted() {
+        let (names, none) = (names(&[]), Kept::default());
+        let good = written(&fresh(&names));
+        let other = written(&fresh(&names));
+        for key in [CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY] {
+            for bad in [b"".to_vec(), b"\xff".to_vec(), other[key].clone()] {
+                let mut data = good.clone();
+                data.insert(key.to_owned(), bad.clone());
+                let broken = Kept::read(&data);
+                let mended = stepped(&broken, &none, &names, NOW).unwrap();
+                let mended = Kept::read(&written(&mended));
+                assert!(mended.issuer().is_some(), "{key} {bad:?}");
+                assert!(broken.authorities().iter().all(|one| mended.authorities().contains(one)));
+            }
+        }
+    }
+
+    #[test]
+    fn replicas_with_different_names_agree_on_a_certificate_for_all_of_them() {
+        let (one, two, none) = (names(&["one.example"]), names(&["two.example"]), Kept::default());
+        let first = fresh(&one);
+        let both = stepped(&first, &none, &two, NOW).unwrap();
+        assert!(stepped(&both, &none, &one, NOW).is_none());
+        assert!(stepped(&both, &none, &two, NOW).is_none());
+        assert_eq!(both.authorities(), first.authorities());
+    }
+
+    #[test]
+    fn a_certificate_ends_with_its_authority_at_the_latest() {
+        let policy = Policy { leaf: Duration::from_hours(9000), ..POLICY };
+        let write = Write { authority: true, keep: Vec::new(), leaf: Source::New, widen: false };
+        let none = Kept::default();
+        let kept = none.step(&none, &write, &names(&[]), &policy, NOW).unwrap();
+        assert_eq!(Some(kept.leaf().unwrap().pair.leaf_not_after), kept.ca_not_after());
+    }
+
+    #[test]
+    fn debugging_output_has_no_private_key() {
+        let told = format!("{:?}", fresh(&names(&[])));
+        assert!(told.contains("KeptLeaf { .. }") && !told.contains("PRIVATE"), "{told}");
+    }
+}

@@ -139,6 +139,10 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
         &["serve", "--tls-cert", "/nowhere/tls.crt", "--tls-key", "/nowhere/tls.key"],
         "cannot read /nowhere/tls.crt: No such file",
     );
+    fails(&["serve", "--tls-secret", "arc-rocm-tls"], "--webhook-configuration");
+    let both = ["--tls-secret=a", "--tls-cert=b", "--tls-key=c", "--webhook-configuration=d"];
+    fails(&[&["serve"], &both[..]].concat(), "cannot be used with");
+    fails(&["serve", "--ca-overlap", "0s"], "--ca-overlap");
     fails(&["serve", "--bind", "nowhere"], "--bind");
     fails(&["serve", "--shutdown-grace", "soon"], "--shutdown-grace");
     fails(&["serve", "--tls-poll", "0s"], "--tls-poll");

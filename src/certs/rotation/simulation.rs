@@ -337,7 +337,7 @@ proptest! {
         }
         // Two thirds of 90 days pass between two certificates, and each authority's end brings
         // one more; all of it is three writes.
-        let years = (world.now - start) as usize / (365 * DAY as usize) + 1;
+        let years = usize::try_from((world.now - start) / (365 * DAY)).unwrap() + 1;
         prop_assert!(world.writes <= 4 * (deletions + 10 * years), "{} writes", world.writes);
         let publications = 4 * (disturbances + 10 * years);
         prop_assert!(world.publications <= publications, "{} of them", world.publications);

@@ -17,12 +17,12 @@ fn authority(id: u32, age: i64) -> Authority<u32> {
     Authority { id, span: Span::new(NOW - age, POLICY.authority) }
 }
 
-fn leaf(issuer: u32, age: i64) -> Option<Leaf<u32>> {
-    Some(Leaf { issuer: Some(issuer), span: Span::new(NOW - age, POLICY.leaf), named: true })
+fn leaf(issuer: u32, age: i64) -> Leaf<u32> {
+    Leaf { issuer: Some(issuer), span: Span::new(NOW - age, POLICY.leaf), named: true }
 }
 
-fn held(authorities: &[Authority<u32>], leaf: Option<Leaf<u32>>) -> Held<u32> {
-    Held { authorities: authorities.to_vec(), signs: !authorities.is_empty(), leaf }
+fn held(authorities: &[Authority<u32>], leaf: impl Into<Option<Leaf<u32>>>) -> Held<u32> {
+    Held { authorities: authorities.to_vec(), signs: !authorities.is_empty(), leaf: leaf.into() }
 }
 
 fn step(secret: Held<u32>, settled: &[u32]) -> Step<u32> {
@@ -111,7 +111,7 @@ fn deletions_in_a_row_do_not_let_the_bundle_grow_and_never_drop_the_issuer_in_us
 
 #[test]
 fn a_missing_name_is_a_new_certificate_with_the_old_names_as_well() {
-    let unnamed = leaf(1, HOUR).map(|leaf| Leaf { named: false, ..leaf });
+    let unnamed = Leaf { named: false, ..leaf(1, HOUR) };
     let secret = held(&[authority(1, HOUR)], unnamed);
     let wanted = Write { authority: false, keep: vec![1], leaf: Source::New, widen: true };
     assert_eq!(step(secret, &[]), Step::Write(wanted));
@@ -135,7 +135,7 @@ fn certificates_from_a_clock_that_was_a_year_ahead_are_replaced() {
 fn a_lifetime_that_was_shortened_holds_for_what_there_is() {
     let secret = held(&[authority(1, HOUR)], leaf(1, HOUR));
     let seen = Seen { secret, memory: held(&[], None), live: Vec::new(), settled: vec![] };
-    let policy = Policy { leaf: Duration::from_mins(60), ..POLICY };
+    let policy = Policy { leaf: Duration::from_hours(1), ..POLICY };
     assert_eq!(next(&seen, &policy, NOW), write(false, &[1], Source::New));
 }
 

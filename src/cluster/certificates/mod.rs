@@ -270,7 +270,7 @@ impl Keeper {
         Ok(written)
     }
 
-    async fn publish(&mut self, live: &Live, kept: &Kept) -> Result<Written, Failure> {
+    async fn publish(&self, live: &Live, kept: &Kept) -> Result<Written, Failure> {
         let configuration = &self.store.place.configuration;
         let published = self.store.publish(live, &kept.bundle()).await;
         let result = match published {

@@ -34,6 +34,8 @@ impl Settling {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     #[test]
@@ -42,13 +44,13 @@ mod tests {
         let (start, settle) = (Instant::now(), Duration::from_secs(30));
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut settling = Settling::default();
-        settling.look(&[one.clone()], at(0));
+        settling.look(from_ref(&one), at(0));
         settling.look(&[one.clone(), two.clone()], at(20));
         assert_eq!(settling.settled(settle, at(29)), []);
         assert_eq!(settling.next(settle, at(29)), Some(Duration::from_secs(1)));
-        assert_eq!(settling.settled(settle, at(30)), [one.clone()]);
+        assert_eq!(settling.settled(settle, at(30)), *from_ref(&one));
         assert_eq!(settling.next(settle, at(30)), Some(Duration::from_secs(20)));
-        settling.look(&[two.clone()], at(31));
+        settling.look(from_ref(&two), at(31));
         settling.look(&[one, two.clone()], at(32));
         assert_eq!(settling.settled(settle, at(50)), [two]);
     }

@@ -24,7 +24,7 @@ use crate::{
     case::{Case, case},
     cluster::text,
     install::{REGISTRATIONS, free_port},
-    probe, program,
+    program,
     scene::Scene,
     wait::{Look, until},
 };
@@ -212,7 +212,6 @@ async fn kept(scene: &Scene) -> anyhow::Result<()> {
     let healed = replicas.bundle_is("the wiped bundle to heal", HEALED, |now| now == first).await?;
     scene.figure("wiped caBundle whole again after", &format!("{} ms", healed.as_millis()));
     replicas.say("\r\n\r\nok\n", READY).await?;
-    probe::called(scene.cluster()).await?;
 
     let arc = scene.controller().await?;
     let reissued = async {
