@@ -110,13 +110,12 @@ impl Cluster {
     /// The API server's address, and its authorities as a kubeconfig has them.
     pub(crate) fn server(&self) -> anyhow::Result<(String, String)> {
         let authorities = self.config.root_cert.as_deref().context("no authority")?;
-        let pem: String = authorities
-            .iter()
-            .map(|der| {
-                let text = BASE64_STANDARD.encode(der);
-                format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-            })
-            .collect();
+        let mut pem = String::new();
+        for der in authorities {
+            pem += "-----BEGIN CERTIFICATE-----\n";
+            pem += &BASE64_STANDARD.encode(der);
+            pem += "\n-----END CERTIFICATE-----\n";
+        }
         Ok((self.config.cluster_url.to_string(), BASE64_STANDARD.encode(pem)))
     }
 

@@ -16,7 +16,7 @@ use crate::{
     wait::{Look, until},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
