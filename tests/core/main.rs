@@ -15,6 +15,7 @@ mod goldens;
 mod invalid_pods;
 mod memo;
 mod names;
+mod objects;
 mod properties;
 mod start;
 mod support;
