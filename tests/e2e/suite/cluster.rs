@@ -245,6 +245,7 @@ const CLUSTER_SCOPED: &[&str] = &[
     "Namespace",
     "Node",
     "PriorityClass",
+    "RunnerProfile",
     "RuntimeClass",
     "ValidatingWebhookConfiguration",
 ];

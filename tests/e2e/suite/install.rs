@@ -32,6 +32,9 @@ pub(crate) struct Options {
     pub(crate) namespace: String,
     /// The profiles, by file name; none: no ConfigMap, and so the built-in profile.
     pub(crate) profiles: Vec<(String, String)>,
+    /// Whether it makes its certificate itself, which is the default of `arc-rocm manifests`. The
+    /// suite's own has files, so that cases can break them.
+    pub(crate) self_managed: bool,
     /// Further arguments of `arc-rocm manifests`, such as `--timeout=2`.
     pub(crate) arguments: Vec<String>,
 }
@@ -42,6 +45,7 @@ impl Default for Options {
             name: "arc-rocm".to_owned(),
             namespace: "arc-rocm".to_owned(),
             profiles: Vec::new(),
+            self_managed: false,
             arguments: Vec::new(),
         }
     }
@@ -87,10 +91,12 @@ impl Installation {
 
     async fn deploy(&self, cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
         let Options { name, namespace, profiles, .. } = self.options.clone();
-        program::certs(settings, &self.certs(), &format!("{name}.{namespace}.svc")).await?;
         let own = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         cluster.apply(&own).await?;
-        self.apply_secret(cluster).await?;
+        if !self.options.self_managed {
+            program::certs(settings, &self.certs(), &format!("{name}.{namespace}.svc")).await?;
+            self.apply_secret(cluster).await?;
+        }
         if !profiles.is_empty() {
             self.apply_profiles(cluster, &profiles).await?;
         }
@@ -134,20 +140,23 @@ impl Installation {
         Ok(())
     }
 
-    /// What `arc-rocm manifests` prints for this installation, with a CA file.
+    /// What `arc-rocm manifests` prints for this installation, with a CA file unless it makes its own.
     pub(crate) async fn manifests(
         &self,
         settings: &Settings,
         ca: &Path,
     ) -> anyhow::Result<Vec<Value>> {
-        let Options { name, namespace, arguments, .. } = &self.options;
+        let Options { name, namespace, self_managed, arguments, .. } = &self.options;
         let ca = ca.to_string_lossy();
         let url = self.address.as_ref().map(|(host, port)| {
             // An IPv6 address needs its brackets.
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             format!("--url=https://{host}:{port}/mutate")
         });
-        let mut all = vec!["--ca", &ca, "--namespace", namespace, "--name", name];
+        let mut all = vec!["--namespace", namespace, "--name", name];
+        if !self_managed {
+            all.extend(["--ca", &ca]);
+        }
         all.extend(url.as_deref());
         all.extend(arguments.iter().map(String::as_str));
         program::manifests(settings, &all).await

@@ -1,6 +1,7 @@
 //! The cases, by what they are about.
 
 mod certificates;
+mod chart;
 mod doctor;
 mod events;
 mod fleet;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Case> {
         others::cases(),
         outages::cases(),
         certificates::cases(),
+        chart::cases(),
         latency::cases(),
         generated::cases(),
         shutdown::cases(),

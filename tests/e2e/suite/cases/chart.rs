@@ -1,0 +1,207 @@
+//! The default installation, as the chart renders it: certificates, profiles and Events of its own,
+//! as pods with the permissions that the chart gives them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::{
+    outages::{failures, recovered, set, while_creating},
+    seed::container,
+};
+use crate::{
+    arc::{controller::Controller, kinds::Kind, scale_set::ScaleSet},
+    capabilities::{GPU, Need},
+    case::{Case, case},
+    cluster::{path_of, text},
+    install::{Installation, Options},
+    probe,
+    scene::Scene,
+    wait::{Look, until},
+};
+
+const NAME: &str = "e2e-chart";
+const SOON: Duration = Duration::from_secs(30);
+/// The settling of a new authority (30 s), and what leads to it and away from it.
+const REISSUED: Duration = Duration::from_mins(2);
+const EVERY: Duration = Duration::from_millis(200);
+const LEAST: usize = 20;
+const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
+
+pub(crate) fn cases() -> Vec<Case> {
+    let life = case("default-install-lives-and-leaves", life);
+    vec![life.needs(&[Need::Service]).alone().within(Duration::from_mins(8))]
+}
+
+/// Puts the default installation into the place of the suite's own, and that back afterwards.
+async fn life(scene: &Scene) -> anyhow::Result<()> {
+    let first = scene.world.installation.lock().await;
+    let cluster = scene.cluster();
+    cluster.delete(&first.registration()).await?;
+    let options = Options {
+        name: NAME.to_owned(),
+        namespace: NAME.to_owned(),
+        profiles: Vec::new(),
+        self_managed: true,
+        ..first.options.clone()
+    };
+    let settings = &scene.world.settings;
+    let start = Instant::now();
+    let installed = async {
+        let second = Installation::install(cluster, settings, first.form, None, options).await?;
+        scene.figure("default installation, from apply to rollout", &ms(start));
+        let lived = lives(scene, &second).await;
+        if lived.is_err() {
+            crate::report::say(&second.log(cluster).await.unwrap_or_default());
+        }
+        // The documented order: the registration first, so that nothing waits for nobody.
+        let objects = second.manifests(settings, &first.certs().join("ca.crt")).await?;
+        second.uninstall(cluster).await?;
+        for object in &objects {
+            cluster.delete(&path_of(object)?).await?;
+        }
+        lived?;
+        leaves_nothing_that_waits(scene).await
+    }
+    .await;
+    first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
+    probe::called(cluster).await?;
+    installed
+}
+
+async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    probe::called(cluster).await?;
+    let arc = scene.controller().await?;
+    is_told(scene, &arc).await?;
+    takes_profiles(scene, &arc).await?;
+
+    let bundle = bundle(scene, webhook).await?;
+    ensure!(!bundle.is_empty(), "no caBundle");
+    // What is applied again, as an upgrade does, has no caBundle and takes none away.
+    for object in webhook.manifests(&scene.world.settings, &webhook.certs()).await? {
+        cluster.apply(&object).await?;
+    }
+    ensure!(self::bundle(scene, webhook).await? == bundle, "the caBundle is another one");
+
+    let before = arc.all_attempts().len();
+    let work = async {
+        let secret = format!("/api/v1/namespaces/{NAME}/secrets/arc-rocm-tls");
+        cluster.delete(&secret).await?;
+        until("a certificate of a new authority", REISSUED, || async {
+            let found = cluster.find(&secret).await?;
+            let leaf = |object: &Value| text(object, "/data/tls.crt").to_owned();
+            let authority = text(found.as_ref().unwrap_or(&Value::Null), "/data/ca.crt").to_owned();
+            let served = found.as_ref().map(leaf).unwrap_or_default();
+            let is_new = !authority.is_empty() && authority != bundle && !served.is_empty();
+            Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
+        })
+        .await?;
+        webhook.rolled_out(cluster).await?;
+        // A replica that starts in the middle of it has to come up with what there is.
+        let annotation = json!({"kubectl.kubernetes.io/restartedAt": scene.namespace});
+        let change = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+        cluster.merge(&webhook.deployment(), &change).await?;
+        webhook.rolled_out(cluster).await
+    };
+    let load = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.4")?
+        .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
+    let runners = while_creating(&arc, &load, EVERY, LEAST, work).await?;
+    for runner in &runners {
+        arc.stored(runner, SOON).await?;
+    }
+    let attempts = arc.all_attempts().split_off(before);
+    let (failed, line) = failures(&attempts);
+    scene.figure("Secret deleted and pods replaced, default installation", &line);
+    ensure!(failed.is_empty(), "{failed:?}\n{}", webhook.log(cluster).await?);
+    Ok(())
+}
+
+/// An Event says what was done with a runner's pod.
+async fn is_told(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
+    let runners = arc.scale(&set()?, 1).await?;
+    recovered(scene, arc, &runners).await?;
+    let runner = runners.first().context("no runner")?;
+    let events = format!("/api/v1/namespaces/{}/events", scene.namespace);
+    until("an Event on the EphemeralRunner", SOON, || async {
+        let all = scene.cluster().list(&events).await?;
+        let ours = all.iter().find(|event| {
+            event["involvedObject"]["name"] == **runner
+                && event["involvedObject"]["kind"] == "EphemeralRunner"
+                && event["reason"] == "Injected"
+        });
+        Ok(ours.map_or_else(|| Look::NotYet(format!("{} events", all.len())), |_| Look::Seen(())))
+    })
+    .await
+}
+
+/// A RunnerProfile object is in force, and a bad edit of it changes nothing and is told.
+async fn takes_profiles(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    let profile = |extra: Value| {
+        json!({
+            "apiVersion": "arc-rocm.dev/v1alpha1",
+            "kind": "RunnerProfile",
+            "metadata": {"name": "chart"},
+            "spec": {
+                "extends": "rocm",
+                "match": {"scaleSets": ["chart-*"]},
+                "gpu": {"count": 1},
+                "template": {"spec": extra},
+            },
+        })
+    };
+    scene.apply(&profile(json!({}))).await?;
+    accepted(scene, "True").await?;
+    // A nodeSelectr is no field of a pod.
+    scene.apply(&profile(json!({"nodeSelectr": {}}))).await?;
+    accepted(scene, "False").await?;
+    let set = ScaleSet::new(Kind::Plain, "chart-any")?
+        .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
+    // Each replica has it in its own time, and one of both is asked.
+    until("a pod of the object's profile", SOON, || async {
+        let count = arc.runners(&set).len() + 1;
+        let runner = arc.scale(&set, count).await?.pop().context("no runner")?;
+        let pod = arc.stored(&runner, SOON).await?;
+        let gpus = &container(&pod, "runner")["resources"]["limits"][GPU];
+        Ok(if gpus == "1" { Look::Seen(()) } else { Look::NotYet(gpus.to_string()) })
+    })
+    .await?;
+    cluster.delete(PROFILE).await?;
+    Ok(())
+}
+
+async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
+    until(&format!("Accepted to be {wanted}"), SOON, || async {
+        let object = scene.cluster().get(PROFILE).await?;
+        let conditions = object["status"]["conditions"].as_array();
+        let seen = conditions.into_iter().flatten().any(|one| {
+            one["type"] == "Accepted"
+                && one["status"] == wanted
+                && one["observedGeneration"] == object["metadata"]["generation"]
+        });
+        Ok(if seen { Look::Seen(()) } else { Look::NotYet(object["status"].to_string()) })
+    })
+    .await
+}
+
+/// After the uninstallation runner pods are created at once, as their author wrote them.
+async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
+    let arc = scene.cluster().by(&crate::arc::access::user())?;
+    let start = Instant::now();
+    let pod = probe::runner_pod(&scene.namespace)?;
+    let stored = probe::dry_run(&arc, &scene.namespace, &pod).await?;
+    ensure!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+    ensure!(stored.object.pointer(probe::STATUS).is_none(), "{:#}", stored.object);
+    Ok(())
+}
+
+async fn bundle(scene: &Scene, webhook: &Installation) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&webhook.registration()).await?;
+    Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+}
+
+fn ms(start: Instant) -> String {
+    format!("{} ms", start.elapsed().as_millis())
+}
