@@ -1,6 +1,6 @@
 //! `arc-rocm doctor`: what is wrong with an installation, and what to do about it.
 //!
-//! [`facts`] is asked of the API server and judged afterwards, by pure functions, one for each
+//! [`Facts`] are asked of the API server and judged afterwards, by pure functions, one for each
 //! check. Nothing is written: the one pod that is created is a dry run.
 
 mod call;
