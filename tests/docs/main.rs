@@ -205,11 +205,13 @@ fn all_metrics() -> String {
         uid: String::new(),
         namespace: String::new(),
         name: String::new(),
+        owner: None,
         outcome: Outcome::Patched,
         reason: "injected",
+        skip: None,
         profile: Some("rocm".to_owned()),
         operations: 1,
-        conflicts: vec!["env-kept"],
+        conflicts: vec![Code::EnvKept],
         dry_run: false,
     };
     metrics.admitted(record, Duration::from_micros(50));

@@ -8,6 +8,7 @@ use kube::{Client, client::Body};
 use serde_json::Value;
 
 use super::facts::{Known, Listed, Unknown, text};
+use crate::cluster::REQUEST_TIMEOUT;
 
 /// Objects in one answer: pods with long environments are some 30 KB each.
 const PAGE: usize = 250;
@@ -41,9 +42,13 @@ pub(super) async fn send(
         .header(header::ACCEPT, "application/json")
         .body(Body::from(bytes))
         .map_err(|error| failed(&error))?;
-    let response = client.send(request).await.map_err(|error| failed(&error))?;
-    let (head, body) = response.into_parts();
-    let body = body.collect_bytes().await.map_err(|error| failed(&error))?;
+    let exchange = async {
+        let response = client.send(request).await.map_err(|error| failed(&error))?;
+        let (head, body) = response.into_parts();
+        Ok((head, body.collect_bytes().await.map_err(|error| failed(&error))?))
+    };
+    let silent = |_elapsed| Unknown::Failed(format!("no answer in {REQUEST_TIMEOUT:?}"));
+    let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(silent)??;
     let object = serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     let warnings = head.headers.get_all(header::WARNING).iter().filter_map(warning).collect();
