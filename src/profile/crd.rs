@@ -227,16 +227,13 @@ fn convert(document: &Value, schema: &Value) -> Value {
 
 /// A type of Kubernetes' own, of which only the kind is said.
 fn open(target: &Target<'_>, out: &mut Map<String, Value>) {
-    match target.kinds().as_slice() {
-        [Kind::String] => {
-            out.insert("type".to_owned(), "string".into());
-            // `Time` is the only one.
-            out.insert("format".to_owned(), "date-time".into());
-        }
-        _ => {
-            out.insert("type".to_owned(), "object".into());
-            out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
-        }
+    if target.kinds() == [Kind::String] {
+        out.insert("type".to_owned(), "string".into());
+        // `Time` is the only one.
+        out.insert("format".to_owned(), "date-time".into());
+    } else {
+        out.insert("type".to_owned(), "object".into());
+        out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }
 }
 

@@ -169,7 +169,7 @@ fn settle<'o>(
         let is_hurried = round >= MAX_ROUNDS;
         drop(documents);
         if is_hurried {
-            leave_out(blamed, reason, &chains, candidates);
+            leave_out(&blamed, reason, &chains, candidates);
         } else {
             demote(blamed, reason, &chains, candidates);
         }
@@ -291,7 +291,7 @@ fn restore(gone: &str, candidates: &mut BTreeMap<&str, Candidate<'_>>) {
 /// Takes out whatever is to blame, with all that builds on it: what is left has no problem that it
 /// did not have before, so that this comes to an end.
 fn leave_out(
-    blamed: BTreeMap<String, Vec<Problem>>,
+    blamed: &BTreeMap<String, Vec<Problem>>,
     reason: Reason,
     chains: &BTreeMap<String, Vec<String>>,
     candidates: &mut BTreeMap<&str, Candidate<'_>>,

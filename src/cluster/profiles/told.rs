@@ -109,14 +109,14 @@ mod tests {
         Verdict { generation: 3, refusal, in_force, good }
     }
 
-    fn refusal(message: &str) -> Option<Refusal> {
+    fn refusal(message: &str) -> Refusal {
         let problem = Problem {
             file: "f".to_owned(),
             at: Position { line: 1, column: 77 },
             path: "spec.gpu".to_owned(),
             message: message.to_owned(),
         };
-        Some(Refusal { reason: Reason::Invalid, problems: vec![problem] })
+        Refusal { reason: Reason::Invalid, problems: vec![problem] }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_bad_edit_is_told_with_its_field_and_without_a_place_and_the_last_good_spec_stays() {
         let before = told(&verdict(None, Some(3)), &RunnerProfileStatus::default(), 1);
-        let bad = Verdict { generation: 4, ..verdict(refusal("no such field"), Some(3)) };
+        let bad = Verdict { generation: 4, ..verdict(Some(refusal("no such field")), Some(3)) };
         let status = told(&bad, &before, 2);
         let [accepted, ready] = status.conditions.as_slice() else { panic!("{status:?}") };
         assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "Invalid"));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn messages_are_bounded_and_cut_between_characters() {
-        let bad = verdict(refusal(&"\u{e4}".repeat(40_000)), None);
+        let bad = verdict(Some(refusal(&"\u{e4}".repeat(40_000))), None);
         let status = told(&bad, &RunnerProfileStatus::default(), 1);
         let [accepted, ready] = status.conditions.as_slice() else { panic!("{status:?}") };
         assert!(

@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, spec: Value) -> DynamicObject {
+    fn object(name: &str, spec: &Value) -> DynamicObject {
         let mut object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "arc-rocm.dev/v1alpha1",
             "kind": "RunnerProfile",
@@ -200,23 +200,23 @@ mod tests {
     fn a_list_is_taken_whole_and_what_was_known_stays_until_then() {
         let mut state = State::default();
         assert!(!state.take(Event::Init));
-        assert!(!state.take(Event::InitApply(object("a", json!({})))));
+        assert!(!state.take(Event::InitApply(object("a", &json!({})))));
         assert!(names(&state).is_empty());
         assert!(state.take(Event::InitDone));
-        assert!(state.take(Event::Apply(object("b", json!({})))));
+        assert!(state.take(Event::Apply(object("b", &json!({})))));
         // The watch was lost, and b went meanwhile.
         assert!(!state.take(Event::Init));
-        assert!(!state.take(Event::InitApply(object("c", json!({})))));
+        assert!(!state.take(Event::InitApply(object("c", &json!({})))));
         assert_eq!(names(&state), ["a", "b"]);
         assert!(state.take(Event::InitDone));
         assert_eq!(names(&state), ["c"]);
-        assert!(state.take(Event::Delete(object("c", json!({})))));
-        assert!(!state.take(Event::Delete(object("c", json!({})))));
+        assert!(state.take(Event::Delete(object("c", &json!({})))));
+        assert!(!state.take(Event::Delete(object("c", &json!({})))));
     }
 
     #[test]
     fn null_in_a_spec_reaches_the_compiler() {
-        let seen = seen(&object("a", json!({"groups": null})));
+        let seen = seen(&object("a", &json!({"groups": null})));
         assert_eq!(seen.object.spec, json!({"groups": null}));
         assert_eq!((seen.object.generation, seen.object.created), (2, 60));
     }
