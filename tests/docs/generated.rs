@@ -83,7 +83,8 @@ fn split(said: &str) -> (String, String) {
         return (said.to_owned(), String::new());
     };
     // A full stop ends the sentence where a space or nothing follows.
-    let (default, after) = rest.split_once(". ").unwrap_or((rest.trim_end_matches('.'), ""));
+    let (default, after) =
+        rest.split_once(". ").unwrap_or_else(|| (rest.trim_end_matches('.'), ""));
     let default = default.trim_start_matches(':').trim().to_owned();
     (format!("{before}{after}").trim().to_owned(), default)
 }
@@ -97,7 +98,7 @@ fn kind<'d>(document: &'d Value, field: &'d Value) -> (String, Option<&'d Value>
         {
             return (short.to_owned(), None);
         }
-        let own = &document["$defs"][name];
+        let own = document["$defs"].get(name).unwrap();
         if let Some(words) = own["oneOf"].as_array() {
             let words: Vec<String> =
                 words.iter().map(|word| format!("`{}`", word["const"].as_str().unwrap())).collect();
@@ -109,8 +110,8 @@ fn kind<'d>(document: &'d Value, field: &'d Value) -> (String, Option<&'d Value>
         return kind(document, branch);
     }
     let name = match &field["type"] {
-        Value::Array(types) => types[0].as_str().unwrap(),
-        other => other.as_str().unwrap_or_else(|| panic!("{field}")),
+        Value::Array(types) => types.first().and_then(Value::as_str).unwrap(),
+        other => other.as_str().unwrap(),
     };
     match name {
         "array" => {

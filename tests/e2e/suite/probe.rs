@@ -29,7 +29,12 @@ pub(crate) async fn dry_run(by: &Cluster, namespace: &str, pod: &Value) -> Resul
 
 /// A runner pod for dry runs, without an EphemeralRunner or an account of its own.
 pub(crate) fn runner_pod(namespace: &str) -> anyhow::Result<Value> {
-    let set = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.2")?
+    runner_pod_of(namespace, "linux.rocm.gpu.gfx942.2")
+}
+
+/// The same of a scale set of this name.
+pub(crate) fn runner_pod_of(namespace: &str, set: &str) -> anyhow::Result<Value> {
+    let set = ScaleSet::new(Kind::Plain, set)?
         .edit(|runner| runner["spec"]["spec"]["serviceAccountName"] = json!("default"));
     let mut runner = set.ephemeral_runner(namespace, "probe");
     // An owner needs a uid; that there is none of it does not matter to a dry run.
