@@ -48,8 +48,8 @@ pub struct Metrics {
     pub events_dropped: Counter,
     /// Profiles in force.
     pub profiles_loaded: Gauge,
-    /// 1 if the API server trusts the certificate in use, else 0; 0 where nobody looks.
-    pub certificate_trusted: Gauge,
+    /// Without a series until the first verdict, so that an alert on 0 is none where nobody looks.
+    trusted: Family<[(&'static str, &'static str); 0], Gauge>,
     /// Times that the Secret or the registration could not be read or written.
     pub certificate_failures: Counter,
     /// Panics turned into a 500.
@@ -135,7 +135,7 @@ impl Metrics {
             events_failed: Counter::default(),
             events_dropped: Counter::default(),
             profiles_loaded: Gauge::default(),
-            certificate_trusted: Gauge::default(),
+            trusted: Family::default(),
             certificate_failures: Counter::default(),
             panics: Counter::default(),
         };
@@ -158,7 +158,7 @@ impl Metrics {
             events_failed,
             events_dropped,
             profiles_loaded,
-            certificate_trusted,
+            trusted,
             certificate_failures,
             panics,
         } = &mut metrics;
@@ -197,7 +197,7 @@ impl Metrics {
         registry.register(
             "tls_certificate_trusted",
             "Whether the API server trusts the certificate in use",
-            certificate_trusted.clone(),
+            trusted.clone(),
         );
         registry.register(
             "tls_certificate_failures",
@@ -276,6 +276,11 @@ impl Metrics {
     /// Counts a change of the profile files.
     pub fn profiles_reloaded(&self, result: ReloadResult) {
         self.profile_reloads.get_or_create(&result.labels()).inc();
+    }
+
+    /// Sets whether the API server trusts the certificate in use.
+    pub fn certificate_trusted(&self, is_trusted: bool) {
+        self.trusted.get_or_create(&[]).set(i64::from(is_trusted));
     }
 
     /// Sets a certificate's end of validity, in seconds since the epoch; `None` if there is none.

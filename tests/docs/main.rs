@@ -216,6 +216,7 @@ fn all_metrics() -> String {
     };
     metrics.admitted(record, Duration::from_micros(50));
     metrics.refused(503);
+    metrics.certificate_trusted(true);
     for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
         metrics.not_after(kind, Some(1));
     }

@@ -30,7 +30,7 @@ impl Verdicts {
 
     /// Opens or closes the gate.
     pub(super) fn tell(&mut self, service: &Service, verdict: Result<(), String>) {
-        service.metrics().certificate_trusted.set(i64::from(verdict.is_ok()));
+        service.metrics().certificate_trusted(verdict.is_ok());
         match &verdict {
             Ok(()) => service.gates().open(Gate::Trust),
             Err(reason) => service.gates().close(Gate::Trust, reason.as_str()),
