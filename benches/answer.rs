@@ -1,5 +1,6 @@
-//! `cargo bench --bench answer`: the time of one answer, without a server: from memory, and found. For callgrind, give the
-//! number of answers: `--times 2000`.
+//! `cargo bench --bench answer`: the time of one answer, without a server: from memory, and found; and
+//! what a thousand profiles that do not match add to it. For callgrind, give the number of answers:
+//! `--times 2000`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -7,9 +8,14 @@ use std::{env, fs, hint::black_box, path::Path, time::Instant};
 
 use arc_rocm::{
     admission::{Rules, answer},
+    profile::{File, ProfileSet},
     selection::Requesters,
 };
 
+/// Profiles of a large fleet.
+const PROFILES: u32 = 1000;
+/// What stands before a scale set's name in a captured review.
+const SCALE_SET: &str = r#""actions.github.com/scale-set-name":""#;
 /// Answers per measurement.
 const TIMES: u32 = 20_000;
 
@@ -17,25 +23,50 @@ fn main() {
     let arguments: Vec<String> = env::args().collect();
     let times = arguments.iter().position(|argument| argument == "--times");
     let times = times.and_then(|place| arguments.get(place + 1)?.parse().ok()).unwrap_or(TIMES);
-    let rules = Rules::default();
+    measure("", &Rules::default(), times);
+    measure("of 1,000 profiles", &Rules::new(fleet(), Requesters::default()), times);
+}
+
+/// Profiles of which the last one that is tried matches.
+fn fleet() -> ProfileSet {
+    let profile = |name: &str, pattern: &str, priority: i32| {
+        format!(
+            "---\napiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: {name}}}\n\
+             spec: {{extends: rocm, priority: {priority}, match: {{scaleSets: ['{pattern}']}}}}\n"
+        )
+    };
+    let mut text: String = (1..PROFILES)
+        .map(|index| profile(&format!("p{index}"), &format!("team-{index}.gpu.*.{{gpus}}"), 0))
+        .collect();
+    text.push_str(&profile("last", "*", -1));
+    let file = File { name: "fleet.yaml".to_owned(), text };
+    ProfileSet::compile(&[file]).unwrap_or_else(|problems| {
+        println!("{problems:?}");
+        ProfileSet::builtin()
+    })
+}
+
+fn measure(what: &str, rules: &Rules, times: u32) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc");
     for name in ["plain", "dind", "author-overrides", "kubernetes", "listener"] {
         let Ok(review) = fs::read(folder.join(format!("{name}.review.json"))) else { continue };
         let begin = Instant::now();
         let mut length = 0;
         for _ in 0..times {
-            let answered = answer(black_box(&review), &rules);
+            let answered = answer(black_box(&review), rules);
             length = answered.map_or(0, |answered| black_box(answered.body).len());
         }
         let known = begin.elapsed() / times;
         let times = times / 10;
+        // Each of a scale set that was never seen.
+        let text = String::from_utf8_lossy(&review).into_owned();
+        let of = |index| text.replace(SCALE_SET, &format!("{SCALE_SET}n{index:06}."));
+        let reviews: Vec<String> = (0..times).map(of).collect();
         let begin = Instant::now();
-        for _ in 0..times {
-            // The same rules without memory.
-            let rules = Rules::new(rules.profiles.clone(), Requesters::default());
-            let _ = black_box(answer(black_box(&review), &rules));
+        for review in &reviews {
+            let _ = black_box(answer(black_box(review.as_bytes()), rules));
         }
         let new = begin.elapsed() / times;
-        println!("{name:<18} known {known:>10.1?}   new {new:>10.1?}   {length} bytes");
+        println!("{name:<18} known {known:>10.1?}   new {new:>10.1?}   {length} bytes {what}");
     }
 }
