@@ -15,23 +15,27 @@ const DIAGNOSES: &[(&str, &str, &str)] = &[
     (
         "certificate signed by unknown authority",
         "the caBundle does not vouch for the certificate that is served",
-        "register the authority that signed it (arc-rocm manifests --ca), or serve the pair that \
+        "with --tls-secret the webhook mends that by itself, and its log says why it does not; else \
+         register the authority that signed it (arc-rocm manifests --ca), or serve the pair that \
          belongs to it; during a rotation, both (deploy/README.md, \"A new certificate\")",
     ),
     (
         "certificate has expired or is not yet valid",
         "the certificate that is served has expired, or a clock is wrong",
-        "make a new one: deploy/README.md, \"A new certificate\"",
+        "with --tls-secret, delete its Secret; else make a new one: deploy/README.md, \"A new \
+         certificate\"",
     ),
     (
         "certificate is valid for",
         "the certificate that is served is for another name than NAME.NAMESPACE.svc",
-        "arc-rocm certs --host NAME.NAMESPACE.svc, and a new Secret",
+        "give serve that name by --tls-host; without --tls-secret, arc-rocm certs --host \
+         NAME.NAMESPACE.svc, and a new Secret",
     ),
     (
         "x509:",
         "the API server does not accept the certificate that is served",
-        "make a new one: deploy/README.md, \"A new certificate\"",
+        "with --tls-secret, delete its Secret; else make a new one: deploy/README.md, \"A new \
+         certificate\"",
     ),
     (
         "no endpoints available",

@@ -42,7 +42,8 @@ pub(super) fn check(facts: &Facts) -> Check {
         check.add(
             Code::CaBundleBroken,
             "caBundle has something else in it than PEM certificates",
-            "apply what arc-rocm manifests --ca FILE prints",
+            "with --tls-secret the webhook mends it, and its log says why it does not; else apply \
+             what arc-rocm manifests --ca FILE prints",
         );
         return check;
     };
@@ -54,7 +55,8 @@ pub(super) fn check(facts: &Facts) -> Check {
         super::count(ends.len(), "certificate"),
         days(left)
     );
-    let renew = "make a new one in time: deploy/README.md, \"A new certificate\"";
+    let renew = "with --tls-secret the webhook should have made a new one, and its log says why it \
+                 did not; else make it in time: deploy/README.md, \"A new certificate\"";
     if left <= 0 {
         check.add(Code::CaExpired, "every certificate in caBundle has expired", renew);
     } else if left < SOON {
