@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Host,
     /// The webhook runs as the Deployment of its manifests.
     Service,
+    /// Helm.
+    Helm,
 }
 
 impl fmt::Display for Need {
@@ -34,6 +36,7 @@ impl fmt::Display for Need {
             Self::KwokNodes => "no node labelled arc-rocm.dev/test-node=kwok offers amd.com/gpu",
             Self::Host => "ARC_ROCM_E2E_HOST is not set: the API server cannot reach this process",
             Self::Service => "the webhook is installed by URL: no node runs its Deployment",
+            Self::Helm => "ARC_ROCM_HELM is not set",
         })
     }
 }
@@ -51,6 +54,8 @@ pub(crate) struct Capabilities {
     pub(crate) real_gpus: u64,
     /// GPUs on kwok nodes.
     pub(crate) kwok_gpus: u64,
+    /// Whether there is a helm.
+    pub(crate) helm: bool,
 }
 
 impl Capabilities {
@@ -80,6 +85,7 @@ impl Capabilities {
             host,
             real_gpus: gpus(&real),
             kwok_gpus: gpus(&kwok),
+            helm: settings.helm.is_some(),
         })
     }
 
@@ -90,6 +96,7 @@ impl Capabilities {
             Need::KwokNodes => self.kwok_gpus > 0,
             Need::Host => self.host.is_some(),
             Need::Service => self.form == Form::Service,
+            Need::Helm => self.helm,
         }
     }
 }

@@ -16,6 +16,9 @@ pub(crate) struct Settings {
     /// `ARC_ROCM_E2E_INSTALL`: how the webhook is installed, where it is not to be chosen by
     /// whether there is a node that can run it.
     pub(crate) form: Option<Form>,
+    /// `ARC_ROCM_HELM`: the helm to install the chart with. Without it, cases that need one are
+    /// skipped.
+    pub(crate) helm: Option<PathBuf>,
     /// `ARC_ROCM_E2E_REQUIRE_ALL=1`: a case that the cluster cannot serve is a failure.
     pub(crate) require_all: bool,
     /// `ARC_ROCM_E2E_GENERATED`: how many generated pods are tried; 2000 without.
@@ -54,6 +57,7 @@ impl Settings {
             program: program()?,
             host: env::var("ARC_ROCM_E2E_HOST").ok().filter(|host| !host.is_empty()),
             form,
+            helm: env::var_os("ARC_ROCM_HELM").map(PathBuf::from),
             require_all: env::var("ARC_ROCM_E2E_REQUIRE_ALL").is_ok_and(|value| value == "1"),
             generated: match env::var("ARC_ROCM_E2E_GENERATED") {
                 Ok(number) => number.parse().context("ARC_ROCM_E2E_GENERATED")?,

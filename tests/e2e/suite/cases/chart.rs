@@ -1,10 +1,14 @@
 //! The default installation, as the chart renders it: certificates, profiles and Events of its own,
 //! as pods with the permissions that the chart gives them.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{
     outages::{failures, recovered, set, while_creating},
@@ -15,9 +19,10 @@ use crate::{
     capabilities::{GPU, Need},
     case::{Case, case},
     cluster::{path_of, text},
-    install::{Installation, Options},
+    install::{Installation, Options, REGISTRATIONS},
     probe,
     scene::Scene,
+    settings::root,
     wait::{Look, until},
 };
 
@@ -30,8 +35,12 @@ const LEAST: usize = 20;
 const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
 
 pub(crate) fn cases() -> Vec<Case> {
-    let life = case("default-install-lives-and-leaves", life);
-    vec![life.needs(&[Need::Service]).alone().within(Duration::from_mins(8))]
+    let long = |case: Case| case.alone().within(Duration::from_mins(8));
+    vec![
+        long(case("default-install-lives-and-leaves", life).needs(&[Need::Service])),
+        long(case("helm-installs-upgrades-and-uninstalls", helm))
+            .needs(&[Need::Service, Need::Helm]),
+    ]
 }
 
 /// Puts the default installation into the place of the suite's own, and that back afterwards.
@@ -194,6 +203,65 @@ async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     let stored = probe::dry_run(&arc, &scene.namespace, &pod).await?;
     ensure!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
     ensure!(stored.object.pointer(probe::STATUS).is_none(), "{:#}", stored.object);
+    Ok(())
+}
+
+/// The chart by Helm itself, as `deploy/README.md` says.
+async fn helm(scene: &Scene) -> anyhow::Result<()> {
+    let first = scene.world.installation.lock().await;
+    let (cluster, settings) = (scene.cluster(), &scene.world.settings);
+    cluster.delete(&first.registration()).await?;
+    let installed = helm_life(scene).await;
+    // What an attempt that failed has left would be another webhook of every case after it.
+    cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    cluster.delete(&format!("/api/v1/namespaces/{NAME}")).await?;
+    first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
+    probe::called(cluster).await?;
+    installed
+}
+
+async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    let chart = root().join("deploy/helm/arc-rocm");
+    let chart = chart.to_string_lossy();
+    let flags = ["--namespace", NAME, "--wait", "--timeout", "3m"];
+    let registered = async || {
+        let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+        anyhow::Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+    };
+    let start = Instant::now();
+    let install =
+        ["install", NAME, &chart, "--create-namespace", "--set", "fullnameOverride=e2e-chart"];
+    run_helm(scene, &[&install, flags.as_slice()].concat()).await?;
+    scene.figure("helm install --wait", &ms(start));
+    probe::called(cluster).await?;
+    let bundle = registered().await?;
+    ensure!(!bundle.is_empty(), "no caBundle");
+
+    let upgrade =
+        ["upgrade", NAME, &chart, "--reset-then-reuse-values", "--set", "webhook.timeoutSeconds=4"];
+    run_helm(scene, &[&upgrade, flags.as_slice()].concat()).await?;
+    ensure!(registered().await? == bundle, "the upgrade took the caBundle away");
+    let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
+    probe::called(cluster).await?;
+
+    run_helm(scene, &[&["uninstall", NAME], flags.as_slice()].concat()).await?;
+    ensure!(cluster.find(&format!("{REGISTRATIONS}/{NAME}")).await?.is_none(), "still registered");
+    leaves_nothing_that_waits(scene).await
+}
+
+async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
+    let helm = scene.world.settings.helm.as_ref().context("Need::Helm is missing")?;
+    let output = Command::new(helm)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("helm")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "helm {}: {said}", arguments.join(" "));
     Ok(())
 }
 
