@@ -25,12 +25,13 @@ impl Names {
         }
         all.extend(ADDRESSES.map(SanType::IpAddress));
         for host in hosts {
+            // With the root's dot no client finds its name on the certificate (RFC 6125, 6.4.1).
+            let host = host.strip_suffix('.').unwrap_or(host);
             let san = match host.parse() {
                 Ok(address) => SanType::IpAddress(address),
                 Err(_) => SanType::DnsName(
-                    host.as_str()
-                        .try_into()
-                        .map_err(|source| IssueError::Host { host: host.clone(), source })?,
+                    host.try_into()
+                        .map_err(|source| IssueError::Host { host: host.to_owned(), source })?,
                 ),
             };
             if !all.contains(&san) {
@@ -58,5 +59,25 @@ impl Names {
             SanType::IpAddress(address) => Some(ServerName::IpAddress((*address).into())),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// webpki takes no absolute name on a certificate, so it would be issued again and again.
+    #[test]
+    fn the_roots_dot_is_left_out_of_a_name() {
+        let names = Names::new(&["rocm.example.".to_owned(), "rocm.example".to_owned()]).unwrap();
+        let dns: Vec<&str> = names
+            .0
+            .iter()
+            .filter_map(|san| match san {
+                SanType::DnsName(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(dns, ["arc-rocm.arc-rocm.svc", "localhost", "rocm.example"]);
     }
 }

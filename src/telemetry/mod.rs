@@ -62,7 +62,7 @@ impl LogArgs {
         let (lines, flush) = writer::spawn(io::stderr())?;
         let dropped = lines.dropped().clone();
         let builder = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(log_level)?)
+            .with_env_filter(filter(log_level)?)
             .with_ansi(io::stderr().is_terminal())
             .with_writer(lines);
         match format {
@@ -160,6 +160,12 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
         line = place.map(panic::Location::line),
         "panicked"
     );
+}
+
+/// What is logged. Kube's client warns of an answer that it cannot decode with the whole of it, which
+/// may be a Secret; its errors come to us anyway.
+fn filter(log_level: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{log_level},kube_client::client=error"))
 }
 
 fn parse_filter(text: &str) -> Result<String, ParseError> {

@@ -6,10 +6,18 @@ use tokio::{sync::Notify, time};
 
 use super::{
     store::{Place, Store},
-    trouble::{Trouble, random},
     verdict, watch,
 };
-use crate::{certs, cluster::REQUEST_TIMEOUT, server::Service, telemetry::Chain, tls::Identity};
+use crate::{
+    certs,
+    cluster::{
+        REQUEST_TIMEOUT,
+        trouble::{Trouble, random},
+    },
+    server::Service,
+    telemetry::Chain,
+    tls::Identity,
+};
 
 /// How often to look without being woken: the certificate may change as well.
 const PERIOD: Duration = Duration::from_secs(10);

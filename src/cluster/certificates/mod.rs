@@ -13,7 +13,6 @@ mod live;
 mod pace;
 mod settling;
 mod store;
-mod trouble;
 mod verdict;
 mod watch;
 
@@ -36,7 +35,6 @@ use self::{
     pace::Pace,
     settling::Settling,
     store::{Store, Written},
-    trouble::{Trouble, random},
     verdict::Verdicts,
 };
 use crate::{
@@ -44,7 +42,10 @@ use crate::{
         self, Kept, Names,
         rotation::{self, Current, Offer, Policy, Seen, Source, Step, Write},
     },
-    cluster,
+    cluster::{
+        self,
+        trouble::{Trouble, random},
+    },
     server::{Gate, Service},
     telemetry::{CertificateKind, Chain, PublishResult},
     tls::{self, Identity, Pair},

@@ -10,7 +10,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::trouble::Trouble;
+use crate::cluster::trouble::Trouble;
 
 /// Wakes whenever the object of this name changes, appears or goes. `what` is for the log.
 pub(super) async fn wake<K>(api: Api<K>, name: String, what: &'static str, waker: Arc<Notify>)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Facts,
+    Facts, deployment,
     facts::{text, texts},
     names::RUNNER_LABEL,
 };
@@ -52,12 +52,17 @@ pub(super) struct Samples {
 impl Samples {
     pub(super) fn of(facts: &Facts) -> Self {
         let files = files(facts);
+        let has_objects =
+            watched(facts) && facts.profiles.iter().flatten().any(|all| !all.items.is_empty());
         let (profiles, problems) = match ProfileSet::compile(&files) {
             Ok(profiles) => (profiles, Vec::new()),
             Err(problems) => {
                 (ProfileSet::builtin(), problems.iter().map(ToString::to_string).collect())
             }
         };
+        // Where there are objects, good or bad, the built-in profile is for those that name it.
+        let profiles =
+            if has_objects && files.is_empty() { profiles.builtin_by_name() } else { profiles };
         let rules = Rules::new(profiles, Requesters::default());
         let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
         let all = pods(facts)
@@ -71,7 +76,8 @@ impl Samples {
     }
 }
 
-/// The profiles as files: the `ConfigMap`'s, and the objects that were not rejected.
+/// The profiles in force, as files: the `ConfigMap`'s, and what is in force of the objects, if the
+/// webhook watches them.
 fn files(facts: &Facts) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
@@ -80,12 +86,18 @@ fn files(facts: &Facts) -> Vec<File> {
             files.push(File { name: name.clone(), text: text.clone() });
         }
     }
-    for object in facts.profiles.iter().flatten().flat_map(|listed| &listed.items) {
+    let objects = facts.profiles.iter().flatten().flat_map(|listed| &listed.items);
+    for object in objects.filter(|_| watched(facts)) {
         let name = text(object, "/metadata/name");
-        // What was good last stays in force while the newest spec is not.
-        let spec = match rejection(object) {
-            None => object.get("spec"),
-            Some(_) => object.pointer("/status/accepted/spec"),
+        // The accepted spec has the nulls that kubectl takes away, and is what holds while the
+        // newest one is bad. One that another profile keeps out has it as well, and is not Ready.
+        let accepted = object.pointer("/status/accepted/spec");
+        let spec = match (condition(object, "Ready"), rejection(object)) {
+            (Some(ready), _) if text(ready, "/status") == "True" => {
+                accepted.or_else(|| object.get("spec"))
+            }
+            (None, None) => object.get("spec"),
+            _ => None,
         };
         if let Some(spec) = spec {
             let kept = json!({
@@ -102,9 +114,23 @@ fn files(facts: &Facts) -> Vec<File> {
 
 /// Why an object was not accepted, by its status.
 pub(super) fn rejection(profile: &Value) -> Option<&str> {
-    let mut conditions = super::facts::list(profile, "/status/conditions");
-    let accepted = conditions.find(|condition| text(condition, "/type") == "Accepted")?;
+    let accepted = condition(profile, "Accepted")?;
     (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
+}
+
+fn condition<'v>(profile: &'v Value, kind: &str) -> Option<&'v Value> {
+    super::facts::list(profile, "/status/conditions")
+        .find(|condition| text(condition, "/type") == kind)
+}
+
+/// Whether the webhook looks at the objects; yes, where its flags are not known.
+pub(super) fn watched(facts: &Facts) -> bool {
+    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
+    deployment.is_none_or(|deployment| {
+        deployment::flag(deployment, "watch-profiles")
+            .first()
+            .is_some_and(|value| *value != "false")
+    })
 }
 
 /// A pod for each scale set, by namespace and name: of its template, or one that it has made.
@@ -213,6 +239,7 @@ impl Chosen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::doctor::{facts::Listed, testing::healthy};
 
     fn captured(stem: &str) -> Value {
         let path = format!(
@@ -251,5 +278,39 @@ mod tests {
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
         let skip = judge(&runner(&set), "n", &Rules::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
+    }
+
+    /// Conditions as `cluster::profiles` writes them.
+    #[test]
+    fn of_an_object_that_is_what_is_in_force() {
+        let object = |accepted: &str, ready: &str, kept: Value| {
+            json!({
+                "apiVersion": "arc-rocm.dev/v1alpha1",
+                "metadata": {"name": "fleet"},
+                "spec": {"groups": [1]},
+                "status": {
+                    "conditions": [
+                        {"type": "Accepted", "status": accepted, "message": "m"},
+                        {"type": "Ready", "status": ready},
+                    ],
+                    "accepted": {"generation": 1, "spec": kept},
+                },
+            })
+        };
+        let spec = |object: Value| {
+            let listed = Listed { items: vec![object], cut: false };
+            let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
+            let of =
+                |file: &File| serde_json::from_str::<Value>(&file.text).unwrap()["spec"].take();
+            files(&facts).iter().filter(|file| file.name == "runnerprofile/fleet").map(of).next()
+        };
+        let kept = || json!({"groups": null});
+        // kubectl takes the null out of what it stores.
+        assert_eq!(spec(object("True", "True", kept())), Some(kept()));
+        assert_eq!(spec(object("False", "True", kept())), Some(kept()));
+        // A file has its name, or another profile its scale sets.
+        assert_eq!(spec(object("False", "False", kept())), None);
+        let new = json!({"metadata": {"name": "fleet"}, "spec": {"groups": [1]}});
+        assert_eq!(spec(new), Some(json!({"groups": [1]})));
     }
 }

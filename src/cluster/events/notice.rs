@@ -6,6 +6,12 @@ use crate::{
     selection::Skip,
 };
 
+/// Bytes of a name that can be an object's. The review of a pod comes before its names are checked,
+/// and what waits in the queue is counted by the piece.
+const NAME_LENGTH: usize = 253;
+/// Bytes of a uid, with some to spare: the API server's have 36.
+const UID_LENGTH: usize = 64;
+
 /// What a runner's author is told. Names and words only, as in the record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Notice {
@@ -41,7 +47,7 @@ impl Notice {
         if record.dry_run {
             return None;
         }
-        let owner = record.owner.as_ref().filter(|owner| !owner.name.is_empty())?;
+        let owner = record.owner.as_ref().filter(|owner| can_be(owner))?;
         let news = match (record.outcome, record.skip, &record.profile) {
             (Outcome::Patched, _, Some(profile)) => News::Injected {
                 profile: profile.clone(),
@@ -55,9 +61,27 @@ impl Notice {
     }
 }
 
+/// Whether there can be such an EphemeralRunner.
+fn can_be(owner: &Owner) -> bool {
+    (1..=NAME_LENGTH).contains(&owner.name.len()) && owner.uid.len() <= UID_LENGTH
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    /// A megabyte of name in each of a thousand places would be the end of the process.
+    #[test]
+    fn an_owner_whose_name_or_uid_is_too_long_for_one_is_nobody_to_tell() {
+        let of = |name: usize, uid: usize| {
+            let owner = Owner { name: "n".repeat(name), uid: "u".repeat(uid) };
+            Notice::of(&Record { owner: Some(owner), ..record() }).is_some()
+        };
+        assert!(of(253, 64));
+        assert!(!of(254, 36));
+        assert!(!of(20, 65));
+        assert!(!of(0, 36));
+    }
 
     /// Of a pod that was patched.
     pub(in super::super) fn record() -> Record {

@@ -55,7 +55,7 @@ pub struct Feed {
 pub fn spawn(client: &Client, service: Arc<Service>) -> Feed {
     let (sight, objects) = channel(None);
     let (verdicts, judged) = channel(Verdicts::default());
-    tokio::spawn(watch::watch(api(client), sight));
+    tokio::spawn(watch::watch(api(client), sight, Arc::clone(&service)));
     tokio::spawn(write::write(api(client), objects.clone(), judged, service));
     Feed { objects, verdicts }
 }

@@ -18,7 +18,12 @@ use tokio::{
 };
 
 use super::{Seen, Sight, applied};
-use crate::{profile::objects::Object, telemetry::Chain};
+use crate::{
+    cluster::trouble::Trouble,
+    profile::objects::Object,
+    server::{Gate, Service},
+    telemetry::Chain,
+};
 
 /// How long nothing has to change until a change is passed on: `kubectl apply` of a folder is one
 /// change.
@@ -35,10 +40,10 @@ const WATCH_SECONDS: u32 = 20;
 const NOT_FOUND: u16 = 404;
 
 /// Watches until nobody listens.
-pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>) {
+pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>, service: Arc<Service>) {
     let mut is_told = false;
     while !sight.is_closed() {
-        follow(&api, &sight, &mut is_told).await;
+        follow(&api, &sight, &service, &mut is_told).await;
         // Without the kind there is nothing to wait for; with objects that were seen, they stay.
         if sight.borrow().is_none() {
             sight.send_replace(Some(Arc::default()));
@@ -56,11 +61,17 @@ pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>) {
 }
 
 /// Follows the objects until the API server says that there is no such kind, or nobody listens.
-async fn follow(api: &Api<DynamicObject>, sight: &Sender<Sight>, is_missing: &mut bool) {
+async fn follow(
+    api: &Api<DynamicObject>,
+    sight: &Sender<Sight>,
+    service: &Service,
+    is_missing: &mut bool,
+) {
     let events =
         watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).default_backoff();
     let mut events = pin!(events);
     let mut state = State::default();
+    let mut trouble = Trouble::default();
     // When the first change was seen that was not passed on, and the last one.
     let mut dirty: Option<(Instant, Instant)> = None;
     loop {
@@ -78,6 +89,7 @@ async fn follow(api: &Api<DynamicObject>, sight: &Sender<Sight>, is_missing: &mu
             None => return,
             Some(Ok(event)) => {
                 *is_missing = false;
+                trouble.ends();
                 if state.take(event) {
                     let now = Instant::now();
                     dirty = Some((dirty.map_or(now, |(first, _)| first), now));
@@ -85,8 +97,14 @@ async fn follow(api: &Api<DynamicObject>, sight: &Sender<Sight>, is_missing: &mu
             }
             Some(Err(error)) if is_unknown_kind(&error) => return,
             Some(Err(error)) => {
-                let error = Chain(&error);
-                tracing::warn!(%error, "cannot watch RunnerProfiles, what is known of them stays");
+                let error = Chain(&error).to_string();
+                if trouble.notes(&error) {
+                    tracing::warn!(error, "cannot watch RunnerProfiles, what is known stays");
+                }
+                if sight.borrow().is_none() {
+                    let reason = format!("the RunnerProfiles were not read yet: {error}");
+                    service.gates().close(Gate::Profiles, reason);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 //! something new.
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     mem,
     sync::Arc,
@@ -19,7 +20,10 @@ use tokio::{
 
 use super::{Seen, Sight, Verdicts, counts::Counts, told::tell};
 use crate::{
-    cluster::MANAGER,
+    cluster::{
+        MANAGER,
+        trouble::{Trouble, random},
+    },
     profile::{
         objects::{Reason, Verdict},
         status::RunnerProfileStatus,
@@ -30,8 +34,6 @@ use crate::{
 
 /// How often counts are added, up to a fifth more: replicas started together drift apart.
 const FLUSH: Duration = Duration::from_secs(30);
-/// How soon to try again what was not written.
-const AGAIN: Duration = Duration::from_secs(5);
 /// Writes at a time. The API server has other things to do.
 const AT_A_TIME: usize = 4;
 /// How often a write is tried that another came before. Each time somebody has got on.
@@ -49,6 +51,8 @@ pub(super) async fn write(
     service: Arc<Service>,
 ) {
     let mut counts = Counts::default();
+    let mut said = Said::new();
+    let mut trouble = Trouble::default();
     let mut flush = Instant::now() + jittered(FLUSH);
     let mut again: Option<Instant> = None;
     loop {
@@ -65,8 +69,10 @@ pub(super) async fn write(
         let judged = verdicts.borrow_and_update().clone();
         let sight = objects.borrow_and_update().clone().unwrap_or_default();
         counts.keep(|uid| judged.contains_key(uid));
-        let jobs =
-            jobs(&sight, &judged, &mut counts, is_flush, |name| service.metrics().patched(name));
+        said.retain(|uid, _| judged.contains_key(uid));
+        let jobs = jobs(&sight, &judged, &said, &mut counts, is_flush, |name| {
+            service.metrics().patched(name)
+        });
         let results: Vec<_> = stream::iter(jobs)
             .map(|job| async {
                 let result = put(&api, &job).await;
@@ -75,19 +81,32 @@ pub(super) async fn write(
             .buffer_unordered(AT_A_TIME)
             .collect()
             .await;
-        again = None;
+        let mut failed = None;
         for (job, result) in results {
             match result {
-                Ok(()) => counts.told(&job.uid, job.added),
-                Err(error) => {
-                    again = Some(Instant::now() + AGAIN);
-                    let (name, error) = (&job.name, Chain(&error));
-                    tracing::warn!(name, %error, "cannot write a RunnerProfile's status");
+                Ok(()) => {
+                    counts.told(&job.uid, job.added);
+                    said.insert(job.uid, job.verdict);
                 }
+                Err(error) => failed = Some((job.name, error)),
             }
+        }
+        // One line for all: what keeps us from one status keeps us from the others.
+        again = failed.map(|(name, error)| {
+            let error = Chain(&error).to_string();
+            if trouble.notes(&error) {
+                tracing::warn!(name, error, "cannot write the status of RunnerProfiles");
+            }
+            Instant::now() + trouble.wait(random())
+        });
+        if again.is_none() {
+            trouble.ends();
         }
     }
 }
+
+/// What this replica said of each object last, by uid.
+type Said = BTreeMap<String, Verdict>;
 
 /// One status to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,9 +119,14 @@ struct Job {
 }
 
 /// What there is to write: one job for an object at most.
+///
+/// A verdict that was said and is another one in the status now is another replica's, which has
+/// other files or another version. It is said again with the counts and no sooner, or the two
+/// would write as fast as they can for as long as they differ.
 fn jobs(
     sight: &[Seen],
     judged: &Verdicts,
+    said: &Said,
     counts: &mut Counts,
     is_flush: bool,
     patched: impl Fn(&str) -> u64,
@@ -118,7 +142,8 @@ fn jobs(
         }
         let is_news = verdict.generation == object.generation
             && tell(verdict, status, Timestamp::UNIX_EPOCH).is_some();
-        if is_news || (is_flush && added > 0) {
+        let is_mine = said.get(&object.uid) == Some(verdict);
+        if (is_news && (is_flush || !is_mine)) || (is_flush && added > 0) {
             jobs.push(Job {
                 name: object.name.clone(),
                 uid: object.uid.clone(),

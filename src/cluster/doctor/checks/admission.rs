@@ -1,7 +1,12 @@
 //! Whether the API server reaches the webhook and trusts it: judged by itself, on a dry run.
 
+use serde_json::Value;
+
 use crate::cluster::doctor::{
-    Check, Code, Facts, Trial, Unknown, facts::text, gather::ours, names::WEBHOOK,
+    Check, Code, Facts, Trial, Unknown,
+    facts::{list, text},
+    gather::ours,
+    names::WEBHOOK,
 };
 
 /// What the webhook's own warnings begin with.
@@ -93,7 +98,13 @@ pub(super) fn check(facts: &Facts) -> Check {
         check.summary =
             format!("the API server called the webhook for a dry run in {}", trial.namespace);
     } else if matches!(trial.code, 200..300) {
-        if registered {
+        if registration.is_some_and(is_narrowed) {
+            check.unknown(&Unknown::Failed(format!(
+                "the registration's namespaceSelector may leave {} out on purpose: label a \
+                 namespace for the trial, or ask for one that it takes",
+                trial.namespace
+            )));
+        } else if registered {
             let policy = registration.map(|webhook| text(webhook, "/failurePolicy"));
             not_called(&mut check, trial, policy == Some("Ignore"));
         } else {
@@ -106,6 +117,17 @@ pub(super) fn check(facts: &Facts) -> Check {
         )));
     }
     check
+}
+
+/// Whether the registration picks namespaces otherwise than by names that it leaves out.
+fn is_narrowed(webhook: &Value) -> bool {
+    let Some(selector) = webhook.get("namespaceSelector") else { return false };
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    let by_name = |one: &Value| {
+        text(one, "/key") == "kubernetes.io/metadata.name" && text(one, "/operator") == "NotIn"
+    };
+    labels.is_some_and(|labels| !labels.is_empty())
+        || list(selector, "/matchExpressions").any(|one| !by_name(one))
 }
 
 /// The webhook that gave no answer.
@@ -226,6 +248,15 @@ mod tests {
             json!("Ignore");
         let check = check(&facts);
         assert!(check.findings[0].message.contains("Ignore hides"), "{check:?}");
+    }
+
+    #[test]
+    fn a_namespace_that_may_be_left_out_on_purpose_proves_nothing() {
+        let mut facts = healthy();
+        facts.trial.as_mut().unwrap().warnings.clear();
+        facts.registration.as_mut().unwrap().as_mut().unwrap()["webhooks"][0]["namespaceSelector"] =
+            json!({"matchLabels": {"team": "a"}});
+        assert_eq!(codes(&check(&facts)), ["unknown"]);
     }
 
     #[test]

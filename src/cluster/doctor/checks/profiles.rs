@@ -3,9 +3,9 @@
 use super::{count, names};
 use crate::{
     cluster::doctor::{
-        Check, Code, Facts, deployment,
+        Check, Code, Facts,
         facts::text,
-        sample::{Sample, Samples, rejection},
+        sample::{Sample, Samples, rejection, watched},
     },
     profile::BUILTIN,
     selection::Skip,
@@ -57,13 +57,7 @@ fn objects(check: &mut Check, facts: &Facts) {
             );
         }
     }
-    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
-    let watched = deployment.is_none_or(|deployment| {
-        deployment::flag(deployment, "watch-profiles")
-            .first()
-            .is_some_and(|value| *value != "false")
-    });
-    if !objects.items.is_empty() && !watched {
+    if !objects.items.is_empty() && !watched(facts) {
         check.add(
             Code::ProfilesUnwatched,
             format!(

@@ -50,7 +50,12 @@ fn pods(check: &mut Check, pods: &[serde_json::Value], samples: &Samples) -> usi
             continue;
         }
         match judge(pod, text(pod, "/metadata/namespace"), &samples.rules) {
-            Ok(_) => bare.push(full_name(pod)),
+            Ok(_) if samples.known => bare.push(full_name(pod)),
+            // The built-in profile stands in for those that are not known.
+            Ok(_) => alone
+                .entry("which profile it should have is not known")
+                .or_default()
+                .push(full_name(pod)),
             // With the scale sets, where it is a finding of its own.
             Err(Skip::NoProfile | Skip::UnknownProfile) => {
                 alone

@@ -45,9 +45,9 @@ fn told() -> RunnerProfileStatus {
 fn one_write_for_an_object_has_both_what_became_of_it_and_its_count() {
     let mut counts = Counts::default();
     let none = RunnerProfileStatus::default;
-    let first = jobs(&seen(none()), &judged(verdict()), &mut counts, false, |_| 2);
+    let first = jobs(&seen(none()), &judged(verdict()), &Said::new(), &mut counts, false, |_| 2);
     assert_eq!(first.iter().map(|job| job.added).collect::<Vec<_>>(), [0]);
-    let later = jobs(&seen(none()), &judged(verdict()), &mut counts, true, |_| 5);
+    let later = jobs(&seen(none()), &judged(verdict()), &Said::new(), &mut counts, true, |_| 5);
     assert_eq!(later.iter().map(|job| job.added).collect::<Vec<_>>(), [3]);
 }
 
@@ -55,11 +55,29 @@ fn one_write_for_an_object_has_both_what_became_of_it_and_its_count() {
 fn counts_alone_wait_for_the_flush_and_nothing_is_written_without_news() {
     let mut counts = Counts::default();
     let mut jobs_at = |is_flush, patched| {
-        jobs(&seen(told()), &judged(verdict()), &mut counts, is_flush, |_| patched).len()
+        jobs(&seen(told()), &judged(verdict()), &Said::new(), &mut counts, is_flush, |_| patched)
+            .len()
     };
     assert_eq!(jobs_at(true, 0), 0);
     assert_eq!(jobs_at(false, 4), 0);
     assert_eq!(jobs_at(true, 4), 1);
+}
+
+/// Replicas of other files or another version would else write as fast as they can.
+#[test]
+fn another_replicas_verdict_is_not_contradicted_before_the_flush() {
+    let mut counts = Counts::default();
+    let others = RunnerProfileStatus::default;
+    let mut jobs_at = |said: &Said, is_flush| {
+        jobs(&seen(others()), &judged(verdict()), said, &mut counts, is_flush, |_| 0).len()
+    };
+    assert_eq!(jobs_at(&Said::new(), false), 1);
+    let said = Said::from([("u".to_owned(), verdict())]);
+    assert_eq!(jobs_at(&said, false), 0);
+    assert_eq!(jobs_at(&said, true), 1);
+    // A verdict that is news of ours is said at once.
+    let before = Verdict { in_force: None, ..verdict() };
+    assert_eq!(jobs_at(&Said::from([("u".to_owned(), before)]), false), 1);
 }
 
 #[test]
@@ -69,11 +87,11 @@ fn pods_of_a_file_with_the_objects_name_are_not_the_objects() {
     let taken = judged(Verdict { refusal, in_force: None, ..verdict() });
     let mut counts = Counts::default();
     for patched in [0, 9] {
-        let jobs = jobs(&seen(told()), &taken, &mut counts, true, |_| patched);
+        let jobs = jobs(&seen(told()), &taken, &Said::new(), &mut counts, true, |_| patched);
         assert!(jobs.iter().all(|job| job.added == 0), "{jobs:?}");
     }
     // The file has gone, and two more pods came.
-    let free = jobs(&seen(told()), &judged(verdict()), &mut counts, true, |_| 11);
+    let free = jobs(&seen(told()), &judged(verdict()), &Said::new(), &mut counts, true, |_| 11);
     assert_eq!(free.iter().map(|job| job.added).collect::<Vec<_>>(), [2]);
 }
 
