@@ -15,7 +15,7 @@ use super::{
     seed::container,
 };
 use crate::{
-    arc::{controller::Controller, kinds::Kind, scale_set::ScaleSet},
+    arc::{access, controller::Controller, kinds::Kind, scale_set::ScaleSet},
     capabilities::{GPU, Need},
     case::{Case, case},
     cluster::{path_of, text},
@@ -27,6 +27,7 @@ use crate::{
 };
 
 const NAME: &str = "e2e-chart";
+const DEFINITION: &str = "CustomResourceDefinition";
 const SOON: Duration = Duration::from_secs(30);
 /// The settling of a new authority (30 s), and what leads to it and away from it.
 const REISSUED: Duration = Duration::from_mins(2);
@@ -67,7 +68,8 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
         // The documented order: the registration first, so that nothing waits for nobody.
         let objects = second.manifests(settings, &first.certs().join("ca.crt")).await?;
         second.uninstall(cluster).await?;
-        for object in &objects {
+        // The definition stays, as after an uninstallation by Helm.
+        for object in objects.iter().filter(|object| object["kind"] != DEFINITION) {
             cluster.delete(&path_of(object)?).await?;
         }
         lived?;
@@ -197,7 +199,8 @@ async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
 
 /// After the uninstallation runner pods are created at once, as their author wrote them.
 async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
-    let arc = scene.cluster().by(&crate::arc::access::user())?;
+    access::grant(scene.cluster(), &scene.namespace).await?;
+    let arc = scene.cluster().by(&access::user())?;
     let start = Instant::now();
     let pod = probe::runner_pod(&scene.namespace)?;
     let stored = probe::dry_run(&arc, &scene.namespace, &pod).await?;

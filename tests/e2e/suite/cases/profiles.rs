@@ -167,9 +167,12 @@ async fn install(scene: &Scene) -> anyhow::Result<()> {
     let apply = "application/apply-patch+yaml";
     scene.cluster().call(Method::PATCH, at, apply, fs::read(path)?).await?;
     until("the kind to be served", SOON, || async {
-        Ok(match scene.cluster().find(PROFILES).await? {
-            Some(_) => Look::Seen(()),
-            None => Look::NotYet("404".to_owned()),
+        Ok(match scene.cluster().find(PROFILES).await {
+            Ok(Some(_)) => Look::Seen(()),
+            Ok(None) => Look::NotYet("404".to_owned()),
+            // Of a kind that is new: "storage is (re)initializing".
+            Err(refused) if refused.code == 429 => Look::NotYet(refused.to_string()),
+            Err(refused) => return Err(refused.into()),
         })
     })
     .await?;
