@@ -132,8 +132,9 @@ impl Replica {
         scene.apply(&registration).await?;
         // The API server takes a changed registration in its own time.
         let by_arc = scene.cluster().by(&access::user())?;
+        // Of before the first call: a line is written in its own time, so a later length may have it.
+        let before = self.log().len();
         until("the replica alone to be called", SOON, || async {
-            let before = self.log().len();
             let pod = probe::runner_pod_of(&scene.namespace, "nobodys")?;
             let reply = probe::dry_run(&by_arc, &scene.namespace, &pod).await?;
             let is_called = self.log().len() > before;
