@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustls::{
-    RootCertStore,
+    CertificateError, Error, RootCertStore,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     server::ParsedCertificate,
 };
@@ -22,9 +22,12 @@ pub enum Distrust {
     /// It cannot be read.
     #[error("the certificate cannot be read")]
     Unreadable,
-    /// Nobody who is trusted has signed it, or it is not valid at that time.
+    /// Nobody who is trusted, and valid at that time, has signed it.
+    #[error("it does not verify: no authority in caBundle has signed it")]
+    Issuer,
+    /// Anything else, such as a certificate that is not valid at that time.
     #[error("it does not verify: {0}")]
-    Chain(rustls::Error),
+    Chain(Error),
     /// It is for another name.
     #[error("it is not for {name}")]
     Name {
@@ -34,7 +37,8 @@ pub enum Distrust {
 }
 
 /// Whether `roots` have signed a chain, leaf first, and all are valid at a time in seconds since
-/// the epoch. Roots count as well: Go, and so the API server, checks their dates.
+/// the epoch. As Go does it (`crypto/x509`), and so the API server: roots' dates count as well, and
+/// a certificate that is a root itself needs nobody to sign it.
 pub fn verify(
     chain: &[CertificateDer<'static>],
     roots: &[CertificateDer<'static>],
@@ -47,6 +51,9 @@ pub fn verify(
         })
     };
     let roots: Vec<_> = roots.iter().filter(valid).cloned().collect();
+    if chain.first().is_some_and(|leaf| roots.contains(leaf)) {
+        return Ok(());
+    }
     signed(chain, &roots, now)
 }
 
@@ -68,7 +75,13 @@ pub fn signed(
         UnixTime::since_unix_epoch(now),
         provider().signature_verification_algorithms.all,
     )
-    .map_err(Distrust::Chain)
+    .map_err(|error| match error {
+        // A bad signature is one by another authority of the same name: ours all have the same.
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => Distrust::Issuer,
+        other => Distrust::Chain(other),
+    })
 }
 
 /// Whether a chain's leaf is for all of these names.

@@ -2,7 +2,9 @@
 
 use k8s_openapi::{
     ByteString,
-    api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration},
+    api::admissionregistration::v1::{
+        MutatingWebhook, MutatingWebhookConfiguration, WebhookClientConfig,
+    },
 };
 use kube::ResourceExt as _;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -100,16 +102,21 @@ impl Live {
 fn webhook(webhook: &MutatingWebhook) -> Webhook {
     let config = &webhook.client_config;
     let bundle = config.ca_bundle.as_ref().map(|bytes| String::from_utf8_lossy(&bytes.0));
-    let host = match (&config.service, &config.url) {
-        (Some(service), _) => Some(format!("{}.{}.svc", service.name, service.namespace)),
-        (None, Some(url)) => host(url),
-        (None, None) => None,
-    };
     Webhook {
         name: webhook.name.clone(),
         bundle: bundle.map(|text| certs::certificates(&text)).unwrap_or_default(),
-        host: host.and_then(|host| ServerName::try_from(host).ok()),
+        host: asked(config),
     }
+}
+
+/// The name that the API server asks a webhook's certificate for: NAME.NAMESPACE.svc, or the URL's
+/// host; `None` if it cannot be told.
+pub(in crate::cluster) fn asked(config: &WebhookClientConfig) -> Option<ServerName<'static>> {
+    let host = match (&config.service, &config.url) {
+        (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
+        (None, url) => host(url.as_deref()?)?,
+    };
+    ServerName::try_from(host).ok()
 }
 
 /// The host of a URL, without the brackets of an IPv6 address.
@@ -120,7 +127,7 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::admissionregistration::v1::{ServiceReference, WebhookClientConfig};
+    use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 
     use super::*;
     use crate::{
@@ -180,6 +187,15 @@ mod tests {
         }
     }
 
+    /// `openssl req -x509`, and cert-manager's self-signed issuer.
+    #[test]
+    fn a_certificate_that_is_in_the_bundle_itself_is_accepted_as_the_api_server_does() {
+        let own = issue(&[], 1).unwrap();
+        assert_eq!(live(&[&own.certificate]).accepts(&chain(&own), now()), Ok(()));
+        let ended = now() + 2 * 24 * 3600;
+        assert!(live(&[&own.certificate]).accepts(&chain(&own), ended).is_err());
+    }
+
     #[test]
     fn a_bundle_is_right_in_any_order_and_wrong_with_one_more_or_less() {
         let (one, two) = (issue(&[], 1).unwrap().ca, issue(&[], 1).unwrap().ca);
@@ -197,5 +213,8 @@ mod tests {
         assert_eq!(host("https://192.0.2.7:8443/mutate").as_deref(), Some("192.0.2.7"));
         assert_eq!(host("https://[2001:db8::1]:8443/mutate").as_deref(), Some("2001:db8::1"));
         assert_eq!(host("https://hooks.example/mutate").as_deref(), Some("hooks.example"));
+        assert_eq!(host("https://dev.example:8443/mutate").as_deref(), Some("dev.example"));
+        assert_eq!(host("https://[::1]:8443/mutate").as_deref(), Some("::1"));
+        assert_eq!(host("https://10.0.0.1/mutate").as_deref(), Some("10.0.0.1"));
     }
 }

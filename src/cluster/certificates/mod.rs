@@ -29,6 +29,7 @@ use tokio::{
     time,
 };
 
+pub(super) use self::live::asked;
 pub use self::{check::check, store::Place};
 use self::{
     live::Live,

@@ -1,16 +1,17 @@
 //! The serving certificate in its Secret: does the `caBundle` vouch for it, by what name, how long.
 
-use rustls::{
-    CertificateError, Error, RootCertStore,
-    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
-    server::ParsedCertificate,
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::authority::{SOON, bundle, days};
 use crate::{
-    cluster::doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
-    tls,
+    cluster::{
+        certificates::asked,
+        doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
+    },
+    tls::{self, Distrust},
 };
 
 const RENEW: &str = "make a new one: deploy/README.md, \"A new certificate\"";
@@ -50,11 +51,11 @@ pub(super) fn check(facts: &Facts) -> Check {
             return check;
         }
     };
-    let certificates: Option<Vec<CertificateDer<'_>>> =
-        CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().ok();
-    let leaf = certificates.as_deref().and_then(<[_]>::split_first);
-    let end = leaf.and_then(|(leaf, _)| tls::not_after(leaf).ok());
-    let (Some((leaf, others)), Some(end)) = (leaf, end) else {
+    let chain: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+    let chain = chain.unwrap_or_default();
+    let end = chain.first().and_then(|leaf| tls::not_after(leaf).ok());
+    let Some(end) = end else {
         check.add(
             Code::CertificateBroken,
             format!("tls.crt of Secret {secret} is no PEM certificate"),
@@ -83,7 +84,7 @@ pub(super) fn check(facts: &Facts) -> Check {
     else {
         return check;
     };
-    if let Err(why) = trusted(leaf, others, &bundle, &host(webhook), facts.now) {
+    if let Err(why) = trusted(&chain, &bundle, webhook, facts.now) {
         check.add(
             Code::CertificateUntrusted,
             format!("the API server will not trust the certificate in Secret {secret}: {why}"),
@@ -93,58 +94,16 @@ pub(super) fn check(facts: &Facts) -> Check {
     check
 }
 
-/// The name that the API server verifies: NAME.NAMESPACE.svc, or the URL's host.
-fn host(webhook: &serde_json::Value) -> String {
-    if let Some(service) = webhook.pointer("/clientConfig/service") {
-        return format!("{}.{}.svc", text(service, "/name"), text(service, "/namespace"));
-    }
-    let url = text(webhook, "/clientConfig/url");
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    }
-    .trim_matches(['[', ']'])
-    .to_owned()
-}
-
-/// As the API server does it, which is Go's `crypto/x509`: by any authority of the bundle, which
-/// may be the certificate itself.
+/// As readiness has it, for the name that the API server asks for.
 fn trusted(
-    leaf: &CertificateDer<'_>,
-    others: &[CertificateDer<'_>],
-    bundle: &[CertificateDer<'_>],
-    host: &str,
+    chain: &[CertificateDer<'static>],
+    bundle: &[CertificateDer<'static>],
+    webhook: &Value,
     now: i64,
-) -> Result<(), String> {
-    let parsed = ParsedCertificate::try_from(leaf).map_err(|error| words(&error, host))?;
-    let name = ServerName::try_from(host).map_err(|_| format!("{host} is no name"))?;
-    verify_server_name(&parsed, &name).map_err(|error| words(&error, host))?;
-    if bundle.iter().any(|certificate| certificate == leaf) {
-        return Ok(());
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(bundle.iter().cloned());
-    let seconds = u64::try_from(now).unwrap_or_default();
-    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    let algorithms = rustls::crypto::aws_lc_rs::default_provider();
-    let algorithms = algorithms.signature_verification_algorithms.all;
-    verify_server_cert_signed_by_trust_anchor(&parsed, &roots, others, now, algorithms)
-        .map_err(|error| words(&error, host))
-}
-
-fn words(error: &Error, host: &str) -> String {
-    match error {
-        // A bad signature is one by another authority of the same name: ours all have the same.
-        Error::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => "no authority in caBundle has signed it".to_owned(),
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => format!("it is not for {host}"),
-        other => other.to_string(),
-    }
+) -> Result<(), Distrust> {
+    let config = WebhookClientConfig::deserialize(webhook.get("clientConfig").unwrap_or_default());
+    let asked = config.ok().as_ref().and_then(asked);
+    tls::verify(chain, bundle, now).and_then(|()| tls::named(chain, asked))
 }
 
 #[cfg(test)]
@@ -198,14 +157,6 @@ mod tests {
             facts.certificate = Ok(Some(own));
         });
         assert!(codes(&found).is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn the_name_is_the_services_or_the_urls() {
-        let url = |url: &str| host(&json!({"clientConfig": {"url": url}}));
-        assert_eq!(url("https://dev.example:8443/mutate"), "dev.example");
-        assert_eq!(url("https://[::1]:8443/mutate"), "::1");
-        assert_eq!(url("https://10.0.0.1/mutate"), "10.0.0.1");
     }
 
     #[test]
