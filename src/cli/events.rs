@@ -1,13 +1,9 @@
 //! Whether `arc-rocm serve` writes Events.
 
-use anyhow::Context as _;
+use kube::Client;
 
-use super::Misconfigured;
 use crate::{
-    cluster::{
-        self,
-        events::{Outbox, Running},
-    },
+    cluster::events::{Outbox, Running},
     server::Service,
 };
 
@@ -26,19 +22,15 @@ pub struct EventArgs {
 
 impl EventArgs {
     /// Starts to send Events, if that is wanted: `service` leaves them, the task sends them.
-    pub(super) async fn start(
+    pub(super) fn start(
         self,
+        client: Option<&Client>,
         service: Service,
-    ) -> anyhow::Result<(Service, Option<Running>)> {
+    ) -> (Service, Option<Running>) {
         let Self { events, events_instance } = self;
-        if !events {
-            return Ok((service, None));
-        }
-        let client = cluster::connect(None, None)
-            .await
-            .context(Misconfigured("--events needs the API server".to_owned()))?;
+        let Some(client) = client.filter(|_| events) else { return (service, None) };
         let (outbox, inbox) = Outbox::new(service.metrics().events_dropped.clone());
-        let running = inbox.spawn(client, events_instance, service.metrics());
-        Ok((service.with_events(outbox), Some(running)))
+        let running = inbox.spawn(client.clone(), events_instance, service.metrics());
+        (service.with_events(outbox), Some(running))
     }
 }

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use kube::Client;
 
-use super::Misconfigured;
 use crate::{
-    cluster::{
-        self,
-        profiles::{self, Feed},
-    },
+    cluster::profiles::{self, Feed},
     server::{Gate, Service},
 };
 
@@ -24,14 +20,9 @@ pub struct ObjectArgs {
 
 impl ObjectArgs {
     /// Starts to watch, if we are to; we are not ready before the first look.
-    pub(super) async fn start(self, service: &Arc<Service>) -> anyhow::Result<Option<Feed>> {
-        if !self.watch_profiles {
-            return Ok(None);
-        }
+    pub(super) fn start(self, client: Option<&Client>, service: &Arc<Service>) -> Option<Feed> {
+        let client = client.filter(|_| self.watch_profiles)?;
         service.gates().close(Gate::Profiles, "the RunnerProfiles were not read yet");
-        let client = cluster::connect(None, None).await;
-        let client =
-            client.context(Misconfigured("--watch-profiles needs a cluster".to_owned()))?;
-        Ok(Some(profiles::spawn(&client, Arc::clone(service))))
+        Some(profiles::spawn(client, Arc::clone(service)))
     }
 }

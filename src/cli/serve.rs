@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     certs::{self, Issued},
-    cluster::events,
+    cluster::{self, events},
     server::{self, Limits, PATH, Service, Shutdown, admin},
     telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
     tls::{self, Files, Identity, Pair},
@@ -31,6 +31,10 @@ use crate::{
 
 /// Days that a certificate is valid which lives in memory only. Longer than any process.
 const MEMORY_DAYS: u32 = 3650;
+
+/// What is wrong where a flag has us talk to the API server.
+const NO_CLUSTER: &str = "no access to the API server, which --webhook-configuration, \
+                          --watch-profiles and --events need";
 
 /// The least that ARC's controller could ask for: a plain runner pod, which the built-in profile
 /// patches.
@@ -184,7 +188,16 @@ impl Args {
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
         let limits = Limits { shutdown_grace, ..Limits::default() };
-        let (service, events) = events.start(Service::new(rules, metrics, limits)).await?;
+        // One for all: one set of connections, one token to renew.
+        let client =
+            if trust.webhook_configuration.is_some() || objects.watch_profiles || events.events {
+                let client = cluster::connect(None, None).await;
+                Some(client.context(Misconfigured(NO_CLUSTER.to_owned()))?)
+            } else {
+                None
+            };
+        let client = client.as_ref();
+        let (service, events) = events.start(client, Service::new(rules, metrics, limits));
         let service = Arc::new(service);
 
         let serve_admin = async || {
@@ -196,7 +209,7 @@ impl Args {
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
-        let (identity, ca) = if let Some(first) = trust.keep(&tls_hosts, &service).await? {
+        let (identity, ca) = if let Some(first) = trust.keep(client, &tls_hosts, &service)? {
             tokio::select! {
                 identity = first => (identity.context("nobody looks after the Secret")?, Ca::Foreign),
                 () = shutdown.drain() => return Ok(None),
@@ -213,7 +226,7 @@ impl Args {
             not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
             not_after(CertificateKind::Ca, pair.ca_not_after);
             let identity = Arc::new(Identity::new(&pair));
-            trust.check(&identity, &service).await?;
+            trust.check(client, &identity, &service);
             (identity, ca)
         };
         let config = tls::server_config(Arc::clone(&identity))?;
@@ -226,7 +239,7 @@ impl Args {
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
         }
-        let feed = objects.start(&service).await?;
+        let feed = objects.start(client, &service);
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
         let server = bound.spawn(config, Arc::clone(&service), shutdown);
         tracing::info!(

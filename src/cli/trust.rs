@@ -2,16 +2,13 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use kube::Client;
 use tokio::sync::oneshot;
 
-use super::{Misconfigured, certs::blame, serve::parse_period};
+use super::{certs::blame, serve::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
-    cluster::{
-        self,
-        certificates::{self, Keeper, Place},
-    },
+    cluster::certificates::{self, Keeper, Place},
     server::{Gate, Service},
     tls::Identity,
 };
@@ -87,15 +84,15 @@ pub struct TrustArgs {
 impl TrustArgs {
     /// Starts to keep the Secret, if asked to. The first certificate comes when the API server
     /// trusts it.
-    pub(super) async fn keep(
+    pub(super) fn keep(
         &self,
+        client: Option<&Client>,
         hosts: &[String],
         service: &Arc<Service>,
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
-        let Some(secret) = &self.tls_secret else { return Ok(None) };
+        let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
         let names = Names::new(hosts).map_err(blame)?;
-        let client = client().await?;
         let namespace = self.namespace.clone().or_else(own_namespace);
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         let place = Place { namespace, secret: secret.clone(), configuration };
@@ -106,30 +103,26 @@ impl TrustArgs {
             settle: self.ca_settle,
             turn: 0.0,
         };
-        let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
+        let (keeper, first) =
+            Keeper::new(client.clone(), place, policy, names, Arc::clone(service));
         tokio::spawn(keeper.run());
         Ok(Some(first))
     }
 
     /// Starts to check whether the certificate of somebody else's is trusted, if asked to.
-    pub(super) async fn check(
+    pub(super) fn check(
         &self,
+        client: Option<&Client>,
         identity: &Arc<Identity>,
         service: &Arc<Service>,
-    ) -> anyhow::Result<()> {
-        let Some(configuration) = self.webhook_configuration.clone() else { return Ok(()) };
-        let client = client().await?;
+    ) {
+        let configuration = self.webhook_configuration.clone();
+        let (Some(configuration), Some(client)) = (configuration, client) else { return };
         let place = Place { namespace: String::new(), secret: String::new(), configuration };
         service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
         let (identity, service) = (Arc::clone(identity), Arc::clone(service));
-        tokio::spawn(certificates::check(client, place, identity, service));
-        Ok(())
+        tokio::spawn(certificates::check(client.clone(), place, identity, service));
     }
-}
-
-async fn client() -> anyhow::Result<kube::Client> {
-    let client = cluster::connect(None, None).await;
-    client.context(Misconfigured("no access to the API server".to_owned()))
 }
 
 fn own_namespace() -> Option<String> {
