@@ -18,6 +18,6 @@ pub use decision::Decision;
 pub(crate) use decision::{INJECTED, choose, decide};
 pub use record::{Answer, Outcome, Owner, Record};
 pub(crate) use response::{conflict_json, review as answer_review};
-pub(crate) use review::read;
 pub use review::{Request, Unreadable};
+pub(crate) use review::{of_pod, read};
 pub use rules::Rules;

@@ -4,12 +4,30 @@
 //! decodes the pod into a type that drops fields it does not know.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::pod::{Json, Text};
 
 /// The only version that the webhook registers for.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
+
+/// The review by which the API server would ask about the creation of `pod` by `user`.
+pub(crate) fn of_pod(uid: &str, pod: &Value, namespace: &str, user: &str) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "request": {
+            "uid": uid,
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "name": pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default(),
+            "namespace": namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": user},
+            "object": pod,
+        },
+    })
+}
 
 /// Why a body is not an `AdmissionReview` that can be answered. The caller gets an HTTP 400,
 /// which the API server turns into a retriable 500.

@@ -3,13 +3,14 @@
 use std::{fs, io::Read as _, path::Path};
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Misconfigured;
-use crate::profile::source::{self, Node};
-
-/// The account that a pod without a review is taken to be created by.
-pub(super) const ARC_CONTROLLER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
+use crate::{
+    admission,
+    profile::source::{self, Node},
+    selection::ARC_CONTROLLER,
+};
 
 /// Where a pod comes from, when it comes without an `AdmissionReview`.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,25 +81,13 @@ pub(super) fn items(list: &Value) -> impl Iterator<Item = (&Value, bool)> {
 impl RequestArgs {
     /// The `AdmissionReview` by which the API server would ask about `pod`.
     pub(super) fn review(&self, pod: &Value) -> Value {
-        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+        let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
         let mut object = pod.clone();
         if let Value::Object(members) = &mut object {
             for (field, value) in [("apiVersion", "v1"), ("kind", "Pod")] {
                 members.entry(field).or_insert_with(|| value.into());
             }
         }
-        json!({
-            "apiVersion": "admission.k8s.io/v1",
-            "kind": "AdmissionReview",
-            "request": {
-                "uid": "offline",
-                "kind": {"group": "", "version": "v1", "kind": "Pod"},
-                "name": text("/metadata/name").unwrap_or_default(),
-                "namespace": text("/metadata/namespace").unwrap_or(&self.namespace),
-                "operation": "CREATE",
-                "userInfo": {"username": self.user},
-                "object": object,
-            },
-        })
+        admission::of_pod("offline", &object, namespace.unwrap_or(&self.namespace), &self.user)
     }
 }

@@ -7,6 +7,6 @@ mod skip;
 
 pub use matcher::{Matcher, Mismatch};
 pub use pattern::{Pattern, PatternError};
+pub(crate) use runner_pod::{ARC_CONTROLLER, OWNER_KIND, RUNNER_LABEL, owner};
 pub use runner_pod::{DEFAULT_REQUESTER, Requesters, RunnerPod};
-pub(crate) use runner_pod::{OWNER_KIND, owner};
 pub use skip::Skip;

@@ -24,6 +24,8 @@ pub struct Requesters(Vec<Pattern>);
 /// The account of ARC's controller: its chart names it RELEASE-gha-rs-controller, in any
 /// namespace (charts/gha-runner-scale-set-controller `_helpers.tpl`).
 pub const DEFAULT_REQUESTER: &str = "system:serviceaccount:*:*gha-rs-controller";
+/// The account that the chart of ARC's documentation makes, where none is known.
+pub(crate) const ARC_CONTROLLER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
 
 impl Requesters {
     /// Parses patterns in which `*` is any text.

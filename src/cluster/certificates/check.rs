@@ -31,9 +31,7 @@ pub async fn check(
 ) {
     let store = Store::new(client, place);
     let waker = Arc::new(Notify::new());
-    let (_, configurations) = store.watched();
-    let (name, what) = (store.place.configuration.clone(), "MutatingWebhookConfiguration");
-    tokio::spawn(watch::wake(configurations, name, what, Arc::clone(&waker)));
+    watch::configuration(&store, &waker);
     let (mut trouble, mut verdicts) = (Trouble::default(), verdict::Verdicts::default());
     loop {
         let pause = match time::timeout(REQUEST_TIMEOUT, store.live()).await {

@@ -135,11 +135,8 @@ impl Keeper {
     /// Goes on for ever.
     pub async fn run(mut self) {
         let waker = Arc::new(Notify::new());
-        let (secrets, configurations) = self.store.watched();
-        let Place { secret, configuration, .. } = self.store.place.clone();
-        tokio::spawn(watch::wake(secrets, secret, "Secret", Arc::clone(&waker)));
-        let what = "MutatingWebhookConfiguration";
-        tokio::spawn(watch::wake(configurations, configuration, what, Arc::clone(&waker)));
+        watch::secret(&self.store, &waker);
+        watch::configuration(&self.store, &waker);
         let mut trouble = Trouble::default();
         loop {
             let passed = time::timeout(PASS_TIMEOUT, self.pass()).await;

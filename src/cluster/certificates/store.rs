@@ -52,13 +52,16 @@ impl Store {
         }
     }
 
-    /// What the two watches look at, without content.
-    pub(super) fn watched(
+    /// For a watch, without content.
+    pub(super) fn metadata_of_secrets(&self) -> Api<PartialObjectMeta<Secret>> {
+        Api::namespaced(self.client.clone(), &self.place.namespace)
+    }
+
+    /// The same.
+    pub(super) fn metadata_of_configurations(
         &self,
-    ) -> (Api<PartialObjectMeta<Secret>>, Api<PartialObjectMeta<MutatingWebhookConfiguration>>)
-    {
-        let secrets = Api::namespaced(self.client.clone(), &self.place.namespace);
-        (secrets, Api::all(self.client.clone()))
+    ) -> Api<PartialObjectMeta<MutatingWebhookConfiguration>> {
+        Api::all(self.client.clone())
     }
 
     pub(super) async fn secret(&self) -> kube::Result<Option<Secret>> {

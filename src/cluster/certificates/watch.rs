@@ -10,10 +10,24 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
+use super::store::Store;
 use crate::cluster::trouble::Trouble;
 
+/// Starts to wake `waker` whenever the registration changes.
+pub(super) fn configuration(store: &Store, waker: &Arc<Notify>) {
+    let name = store.place.configuration.clone();
+    let api = store.metadata_of_configurations();
+    tokio::spawn(wake(api, name, "MutatingWebhookConfiguration", Arc::clone(waker)));
+}
+
+/// Starts to wake `waker` whenever the Secret changes.
+pub(super) fn secret(store: &Store, waker: &Arc<Notify>) {
+    let name = store.place.secret.clone();
+    tokio::spawn(wake(store.metadata_of_secrets(), name, "Secret", Arc::clone(waker)));
+}
+
 /// Wakes whenever the object of this name changes, appears or goes. `what` is for the log.
-pub(super) async fn wake<K>(api: Api<K>, name: String, what: &'static str, waker: Arc<Notify>)
+async fn wake<K>(api: Api<K>, name: String, what: &'static str, waker: Arc<Notify>)
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {

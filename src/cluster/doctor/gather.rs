@@ -13,10 +13,10 @@ use super::{
         Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod,
         full_name, list as members, text, texts,
     },
-    names::{NAMESPACE_LABEL, RUNNER_LABEL, WEBHOOK},
+    names::{NAMESPACE_LABEL, WEBHOOK},
     trial,
 };
-use crate::annotations::STATUS;
+use crate::{annotations::STATUS, selection::RUNNER_LABEL};
 
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";

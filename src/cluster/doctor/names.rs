@@ -4,6 +4,3 @@
 pub(super) const WEBHOOK: &str = "mutate.arc-rocm.dev";
 /// The label that every namespace has with its own name.
 pub(super) const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
-/// Set by ARC's controller on runner pods alone, to `True` (actions-runner-controller
-/// `resourcebuilder.go`).
-pub(super) const RUNNER_LABEL: &str = "actions-ephemeral-runner";

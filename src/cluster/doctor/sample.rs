@@ -7,16 +7,13 @@ use serde_json::{Map, Value, json};
 use super::{
     Facts, deployment,
     facts::{text, texts},
-    names::RUNNER_LABEL,
 };
 use crate::{
-    admission::{Rules, choose, read},
+    admission::{Rules, choose, of_pod, read},
     profile::{BUILTIN, File, GpusFrom, ProfileSet},
-    selection::{Requesters, Skip},
+    selection::{ARC_CONTROLLER, RUNNER_LABEL, Requesters, Skip},
 };
 
-/// Any user that the default requesters allow: whether the real one is, is another check.
-const USER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
 
 /// What the webhook does with a pod.
@@ -51,9 +48,8 @@ pub(super) struct Samples {
 
 impl Samples {
     pub(super) fn of(facts: &Facts) -> Self {
-        let files = files(facts);
-        let has_objects =
-            watched(facts) && facts.profiles.iter().flatten().any(|all| !all.items.is_empty());
+        let objects = objects(facts);
+        let files = files(facts, objects);
         let (profiles, problems) = match ProfileSet::compile(&files) {
             Ok(profiles) => (profiles, Vec::new()),
             Err(problems) => {
@@ -61,8 +57,11 @@ impl Samples {
             }
         };
         // Where there are objects, good or bad, the built-in profile is for those that name it.
-        let profiles =
-            if has_objects && files.is_empty() { profiles.builtin_by_name() } else { profiles };
+        let profiles = if !objects.is_empty() && files.is_empty() {
+            profiles.builtin_by_name()
+        } else {
+            profiles
+        };
         let rules = Rules::new(profiles, Requesters::default());
         let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
         let all = pods(facts)
@@ -76,9 +75,16 @@ impl Samples {
     }
 }
 
-/// The profiles in force, as files: the `ConfigMap`'s, and what is in force of the objects, if the
-/// webhook watches them.
-fn files(facts: &Facts) -> Vec<File> {
+/// The objects that the webhook looks at.
+fn objects(facts: &Facts) -> &[Value] {
+    match &facts.profiles {
+        Ok(Some(all)) if watched(facts) => &all.items,
+        _ => &[],
+    }
+}
+
+/// The profiles in force, as files: the `ConfigMap`'s, and what is in force of the objects.
+fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
         // As the webhook reads a directory (cli::rules).
@@ -86,8 +92,7 @@ fn files(facts: &Facts) -> Vec<File> {
             files.push(File { name: name.clone(), text: text.clone() });
         }
     }
-    let objects = facts.profiles.iter().flatten().flat_map(|listed| &listed.items);
-    for object in objects.filter(|_| watched(facts)) {
+    for object in objects {
         let name = text(object, "/metadata/name");
         // The accepted spec has the nulls that kubectl takes away, and is what holds while the
         // newest one is bad. One that another profile keeps out has it as well, and is not Ready.
@@ -200,20 +205,8 @@ fn runner(set: &Value) -> Value {
 
 /// What the webhook would do with a pod that ARC's controller creates.
 pub(super) fn judge(pod: &Value, namespace: &str, rules: &Rules) -> Result<Chosen, Skip> {
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "doctor",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "name": text(pod, "/metadata/name"),
-            "namespace": namespace,
-            "operation": "CREATE",
-            "userInfo": {"username": USER},
-            "object": pod,
-        },
-    });
-    let body = review.to_string();
+    // Whether the default requesters allow the real account is another check.
+    let body = of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string();
     // What cannot be read as a review is no pod.
     let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
     let (_, _, choice) = choose(&request, rules)?;
@@ -302,7 +295,11 @@ mod tests {
             let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
             let of =
                 |file: &File| serde_json::from_str::<Value>(&file.text).unwrap()["spec"].take();
-            files(&facts).iter().filter(|file| file.name == "runnerprofile/fleet").map(of).next()
+            files(&facts, objects(&facts))
+                .iter()
+                .filter(|file| file.name == "runnerprofile/fleet")
+                .map(of)
+                .next()
         };
         let kept = || json!({"groups": null});
         // kubectl takes the null out of what it stores.

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::{
     call,
     facts::{Known, Trial, Unknown, text},
-    names::RUNNER_LABEL,
 };
-use crate::annotations::STATUS;
+use crate::{annotations::STATUS, selection::RUNNER_LABEL};
 
 /// The pod's name, which is never stored.
 const NAME: &str = "arc-rocm-doctor";
@@ -89,24 +88,13 @@ fn pod(namespace: &str) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        admission::{Rules, choose, read},
+        admission::{Rules, choose, of_pod, read},
         selection::Skip,
     };
 
     #[test]
     fn the_webhook_warns_whoever_tries_it_and_patches_nothing() {
-        let review = json!({
-            "apiVersion": "admission.k8s.io/v1",
-            "kind": "AdmissionReview",
-            "request": {
-                "uid": "x",
-                "kind": {"group": "", "version": "v1", "kind": "Pod"},
-                "namespace": "arc-runners",
-                "operation": "CREATE",
-                "userInfo": {"username": "kubernetes-admin"},
-                "object": pod("arc-runners"),
-            },
-        });
+        let review = of_pod("x", &pod("arc-runners"), "arc-runners", "kubernetes-admin");
         let body = serde_json::to_vec(&review).unwrap();
         let request = read(&body).unwrap();
         let skip = choose(&request, &Rules::default()).map(|_| ()).unwrap_err();

@@ -33,8 +33,8 @@ const HELD: Duration = Duration::from_secs(1);
 /// How often to look for a kind that the API server does not know.
 const MISSING: Duration = Duration::from_mins(1);
 /// One watch, in seconds, after which the API server ends it and the next one goes on from there.
-/// Shorter than what a request may be silent ([`crate::cluster::connect`]), or a quiet watch would
-/// be taken for a dead one.
+/// By then a connection that died without a word is noticed, which would else take as long as a
+/// request may be silent ([`crate::cluster::connect`]).
 const WATCH_SECONDS: u32 = 20;
 /// `404 Not Found`: there is no such kind.
 const NOT_FOUND: u16 = 404;

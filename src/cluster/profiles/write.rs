@@ -1,13 +1,7 @@
 //! Writing what became of the objects into their status. Any replica does, and only where it says
 //! something new.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, Hasher, RandomState},
-    mem,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
@@ -140,10 +134,11 @@ fn jobs(
             // These pods got the file's profile.
             counts.told(&object.uid, mem::take(&mut added));
         }
-        let is_news = verdict.generation == object.generation
+        // Telling writes every spec out, so what is not to be said anyway is asked first.
+        let is_news = (is_flush || said.get(&object.uid) != Some(verdict))
+            && verdict.generation == object.generation
             && tell(verdict, status, Timestamp::UNIX_EPOCH).is_some();
-        let is_mine = said.get(&object.uid) == Some(verdict);
-        if (is_news && (is_flush || !is_mine)) || (is_flush && added > 0) {
+        if is_news || (is_flush && added > 0) {
             jobs.push(Job {
                 name: object.name.clone(),
                 uid: object.uid.clone(),
@@ -203,9 +198,7 @@ fn changed(object: &DynamicObject, job: &Job, now: Timestamp) -> Option<Value> {
 
 /// `period` and up to a fifth more.
 fn jittered(period: Duration) -> Duration {
-    // A hasher with random keys is all the chance that is needed.
-    let chance = u32::try_from(RandomState::new().build_hasher().finish() % 200).unwrap_or(0);
-    period + period * chance / 1000
+    period.mul_f64(1.0 + random() / 5.0)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Labels and annotations.
 
 use super::{Checker, Field, names, not_a_name};
+use crate::selection::RUNNER_LABEL;
 
 /// The most bytes in all annotations of an object (apimachinery, `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
-/// The label by which ARC knows its runner pods.
-const RUNNER_LABEL: &str = "actions-ephemeral-runner";
 
 impl Checker<'_> {
     pub(super) fn metadata(&mut self, metadata: &Field<'_>) {

@@ -10,8 +10,9 @@ use crate::{
         Check, Code, Facts,
         facts::{list, text},
         gather::{excluded, ours},
-        names::{RUNNER_LABEL, WEBHOOK},
+        names::WEBHOOK,
     },
+    selection::RUNNER_LABEL,
 };
 
 const AGAIN: &str = "apply what arc-rocm manifests prints, or say there what differs";
