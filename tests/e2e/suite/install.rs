@@ -1,12 +1,12 @@
 //! The webhook, installed as `deploy/README.md` says, from its own manifests, unchanged.
 
-use std::{fmt::Write as _, fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{fmt::Write as _, fs, net::TcpListener, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::{
     cluster::{Cluster, pods, text},
@@ -178,6 +178,18 @@ impl Installation {
         .await
     }
 
+    /// `kubectl rollout restart`. `stamp` is another one each time.
+    pub(crate) async fn restart_rollout(
+        &self,
+        cluster: &Cluster,
+        stamp: &str,
+    ) -> anyhow::Result<()> {
+        let annotation = json!({"kubectl.kubernetes.io/restartedAt": stamp});
+        let change = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
+        cluster.merge(&self.deployment(), &change).await?;
+        self.rolled_out(cluster).await
+    }
+
     /// The url form: the process, and the registration alone.
     async fn start(
         &mut self,
@@ -200,21 +212,11 @@ impl Installation {
     /// Starts the process of the url form, anew if there was one.
     pub(crate) fn restart(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let (host, port) = self.address.as_ref().context("not installed by URL")?;
-        let certs = self.certs();
-        let log = fs::File::create(self.folder.path().join("log"))?;
-        let process = Command::new(&settings.program)
-            .arg("serve")
+        let process = program::serve(settings, &self.folder.path().join("log"))?
             .args(["--bind", &format!("{host}:{port}"), "--admin-bind", "127.0.0.1:0"])
-            .arg("--tls-cert")
-            .arg(certs.join("tls.crt"))
-            .arg("--tls-key")
-            .arg(certs.join("tls.key"))
+            .args(program::pair(&self.certs()))
             .arg("--profiles")
             .arg(self.folder.path().join("profiles"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
             .spawn()
             .context("arc-rocm serve")?;
         self.process = Some(process);

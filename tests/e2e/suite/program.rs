@@ -1,12 +1,30 @@
 //! The program under test, as a user runs it.
 
-use std::{path::Path, process::Stdio};
+use std::{ffi::OsString, fs::File, path::Path, process::Stdio};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::settings::Settings;
+
+/// `arc-rocm serve`, to be given its flags: it logs to a file, and ends with its handle.
+pub(crate) fn serve(settings: &Settings, log: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(&settings.program);
+    command
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(log)?)
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// The flags for the pair that [`certs`] wrote to `folder`.
+pub(crate) fn pair(folder: &Path) -> [OsString; 4] {
+    let file = |name| folder.join(name).into_os_string();
+    ["--tls-cert".into(), file("tls.crt"), "--tls-key".into(), file("tls.key")]
+}
 
 /// Runs `arc-rocm ARGUMENTS` with `input` and returns what it prints.
 ///

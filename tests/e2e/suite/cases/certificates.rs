@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::SocketAddr,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    process::{Child, Command},
+    process::Child,
 };
 
 use super::outages::{failures, recovered, set, while_creating};
@@ -66,16 +65,12 @@ impl<'s> Replicas<'s> {
             let (host, settings) = (scene.host()?, &scene.world.settings);
             let (port, admin) = (free_port(host)?, free_port("127.0.0.1")?);
             let admin = SocketAddr::from(([127, 0, 0, 1], admin));
-            let log = fs::File::create(replicas.folder.path().join(index.to_string()))?;
-            let process = Command::new(&settings.program)
-                .args(["serve", "--bind", &format!("{host}:{port}"), "--tls-host", host])
+            let log = replicas.folder.path().join(index.to_string());
+            let process = program::serve(settings, &log)?
+                .args(["--bind", &format!("{host}:{port}"), "--tls-host", host])
                 .args(["--admin-bind", &admin.to_string(), "--namespace", &scene.namespace])
                 .args(["--tls-secret", SECRET, "--webhook-configuration", NAME])
                 .args(flags)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(log)
-                .kill_on_drop(true)
                 .spawn()
                 .context("arc-rocm serve")?;
             replicas.admin.push(admin);

@@ -44,21 +44,35 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Puts the default installation into the place of the suite's own, and that back afterwards.
-async fn life(scene: &Scene) -> anyhow::Result<()> {
+/// Runs a case in which the suite's own webhook is not asked, and brings that back afterwards.
+async fn instead(
+    scene: &Scene,
+    run: impl AsyncFn(&Scene, &Installation) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let first = scene.world.installation.lock().await;
-    let cluster = scene.cluster();
+    let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     cluster.delete(&first.registration()).await?;
-    let options = Options {
-        name: NAME.to_owned(),
-        namespace: NAME.to_owned(),
-        profiles: Vec::new(),
-        self_managed: true,
-        ..first.options.clone()
-    };
-    let settings = &scene.world.settings;
-    let start = Instant::now();
-    let installed = async {
+    let result = run(scene, &first).await;
+    // What a run that failed has left would be another webhook of every case after it.
+    cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    cluster.delete(&format!("/api/v1/namespaces/{NAME}")).await?;
+    first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
+    probe::called(cluster).await?;
+    result
+}
+
+/// The default installation, as `arc-rocm manifests` prints it.
+async fn life(scene: &Scene) -> anyhow::Result<()> {
+    instead(scene, async |scene, first| {
+        let (cluster, settings) = (scene.cluster(), &scene.world.settings);
+        let options = Options {
+            name: NAME.to_owned(),
+            namespace: NAME.to_owned(),
+            profiles: Vec::new(),
+            self_managed: true,
+            ..first.options.clone()
+        };
+        let start = Instant::now();
         let second = Installation::install(cluster, settings, first.form, None, options).await?;
         scene.figure("default installation, from apply to rollout", &ms(start));
         let lived = lives(scene, &second).await;
@@ -66,7 +80,7 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
             crate::report::say(&second.log(cluster).await.unwrap_or_default());
         }
         // The documented order: the registration first, so that nothing waits for nobody.
-        let objects = second.manifests(settings, &first.certs().join("ca.crt")).await?;
+        let objects = second.manifests(settings, &second.certs()).await?;
         second.uninstall(cluster).await?;
         // The definition stays, as after an uninstallation by Helm.
         for object in objects.iter().filter(|object| object["kind"] != DEFINITION) {
@@ -74,11 +88,8 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
         }
         lived?;
         leaves_nothing_that_waits(scene).await
-    }
-    .await;
-    first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
-    probe::called(cluster).await?;
-    installed
+    })
+    .await
 }
 
 async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
@@ -99,22 +110,26 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
     let before = arc.all_attempts().len();
     let work = async {
         let secret = format!("/api/v1/namespaces/{NAME}/secrets/arc-rocm-tls");
+        let before = cluster.get(&secret).await?;
+        let leaf = text(&before, "/data/tls.crt");
         cluster.delete(&secret).await?;
-        until("a certificate of a new authority", REISSUED, || async {
-            let found = cluster.find(&secret).await?;
-            let leaf = |object: &Value| text(object, "/data/tls.crt").to_owned();
-            let authority = text(found.as_ref().unwrap_or(&Value::Null), "/data/ca.crt").to_owned();
-            let served = found.as_ref().map(leaf).unwrap_or_default();
-            let is_new = !authority.is_empty() && authority != bundle && !served.is_empty();
+        until("a new authority beside the old certificate", REISSUED, || async {
+            let found = cluster.find(&secret).await?.unwrap_or_default();
+            let authority = text(&found, "/data/ca.crt");
+            let is_new = !authority.is_empty()
+                && authority != bundle
+                && !text(&found, "/data/tls.crt").is_empty();
             Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
         })
         .await?;
         webhook.rolled_out(cluster).await?;
         // A replica that starts in the middle of it has to come up with what there is.
-        let annotation = json!({"kubectl.kubernetes.io/restartedAt": scene.namespace});
-        let change = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
-        cluster.merge(&webhook.deployment(), &change).await?;
-        webhook.rolled_out(cluster).await
+        webhook.restart_rollout(cluster, &scene.namespace).await?;
+        until("a certificate of the new authority", REISSUED, || async {
+            let is_new = text(&cluster.get(&secret).await?, "/data/tls.crt") != leaf;
+            Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
+        })
+        .await
     };
     let load = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.4")?
         .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
@@ -211,16 +226,7 @@ async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
 
 /// The chart by Helm itself, as `deploy/README.md` says.
 async fn helm(scene: &Scene) -> anyhow::Result<()> {
-    let first = scene.world.installation.lock().await;
-    let (cluster, settings) = (scene.cluster(), &scene.world.settings);
-    cluster.delete(&first.registration()).await?;
-    let installed = helm_life(scene).await;
-    // What an attempt that failed has left would be another webhook of every case after it.
-    cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
-    cluster.delete(&format!("/api/v1/namespaces/{NAME}")).await?;
-    first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
-    probe::called(cluster).await?;
-    installed
+    instead(scene, async |scene, _| helm_life(scene).await).await
 }
 
 async fn helm_life(scene: &Scene) -> anyhow::Result<()> {

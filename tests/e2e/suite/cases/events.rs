@@ -1,13 +1,13 @@
 //! Events on the EphemeralRunner, by a webhook of the case's own that may do nothing but create
 //! them.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::{
     arc::{access, controller::Controller, kinds::Kind, runners, scale_set::ScaleSet},
@@ -52,22 +52,15 @@ impl Webhook {
         fs::create_dir(path("profiles"))?;
         fs::write(path("profiles").join("suite.yaml"), crate::PROFILES)?;
         fs::write(path("profiles").join("generated.yaml"), generated::profiles()?)?;
-        let process = Command::new(&settings.program)
-            .args(["serve", "--events", "--log-format", "json"])
+        let process = program::serve(settings, &path("log"))?
+            .args(["--events", "--log-format", "json"])
             .args(["--bind", &format!("{host}:{port}"), "--admin-bind", "127.0.0.1:0"])
-            .arg("--tls-cert")
-            .arg(path("certs").join("tls.crt"))
-            .arg("--tls-key")
-            .arg(path("certs").join("tls.key"))
+            .args(program::pair(&path("certs")))
             .arg("--profiles")
             .arg(path("profiles"))
             .arg("--events-instance")
             .arg(INSTANCE)
             .env("KUBECONFIG", path("kubeconfig"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(path("log"))?)
-            .kill_on_drop(true)
             .spawn()
             .context("arc-rocm serve")?;
         let webhook = Self { folder, _process: process };

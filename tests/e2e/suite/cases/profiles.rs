@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::seed::container;
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     case::{Case, case},
     cluster::{Cluster, Refused, text},
     hook::{Hook, Verdict},
+    install::free_port,
     probe, program,
     scene::Scene,
     settings::root,
@@ -95,18 +95,11 @@ impl Replica {
         let folder = TempDir::new()?;
         program::certs(&scene.world.settings, folder.path(), host).await?;
         let [port, admin] = [free_port(host)?, free_port(host)?];
-        let process = Command::new(&scene.world.settings.program)
-            .args(["serve", "--watch-profiles"])
+        let process = program::serve(&scene.world.settings, &folder.path().join("log"))?
+            .arg("--watch-profiles")
             .args(["--bind", &format!("{host}:{port}")])
             .args(["--admin-bind", &format!("{host}:{admin}")])
-            .arg("--tls-cert")
-            .arg(folder.path().join("tls.crt"))
-            .arg("--tls-key")
-            .arg(folder.path().join("tls.key"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log"))?)
-            .kill_on_drop(true)
+            .args(program::pair(folder.path()))
             .spawn()
             .context("arc-rocm serve --watch-profiles")?;
         until("a replica to listen", SOON, || async {
@@ -154,10 +147,6 @@ impl Replica {
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-}
-
-fn free_port(host: &str) -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind((host, 0))?.local_addr()?.port())
 }
 
 /// Installs the definition that is committed, and waits until the API server has the kind.

@@ -3,7 +3,6 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
 
 use super::{failures, recovered, set, unrelated, while_creating};
 use crate::{
@@ -33,11 +32,8 @@ async fn rollout(scene: &Scene) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     let replicas = pods(&installation.options.namespace);
     let restart = async {
-        let annotation = json!({"kubectl.kubernetes.io/restartedAt": scene.namespace});
-        let change = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
         let old = cluster.list(&replicas).await?;
-        cluster.merge(&installation.deployment(), &change).await?;
-        installation.rolled_out(cluster).await?;
+        installation.restart_rollout(cluster, &scene.namespace).await?;
         // Old replicas serve on for their grace period, and then go: that is what may cost a call.
         for pod in old {
             let path = format!("{replicas}/{}", text(&pod, "/metadata/name"));
