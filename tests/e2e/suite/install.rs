@@ -21,7 +21,8 @@ const ROLLOUT: Duration = Duration::from_mins(3);
 const REPLICAS: usize = 2;
 /// The port of the pods, as `arc-rocm manifests` has it.
 const PORT: u16 = 8443;
-const GONE: Duration = Duration::from_mins(2);
+/// The end of a namespace with pods in it: their grace, and the controllers that clean up.
+pub(crate) const GONE: Duration = Duration::from_mins(2);
 
 /// What an installation is to be like.
 #[derive(Clone, Debug)]

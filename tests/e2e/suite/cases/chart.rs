@@ -19,7 +19,7 @@ use crate::{
     capabilities::{GPU, Need},
     case::{Case, case},
     cluster::{path_of, text},
-    install::{Installation, Options, REGISTRATIONS},
+    install::{GONE, Installation, Options, REGISTRATIONS},
     probe,
     scene::Scene,
     settings::root,
@@ -55,7 +55,10 @@ async fn instead(
     let result = run(scene, &first).await;
     // What a run that failed has left would be another webhook of every case after it.
     cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
-    cluster.delete(&format!("/api/v1/namespaces/{NAME}")).await?;
+    // The next installation has the same name, and nothing is created in a namespace that goes.
+    let namespace = format!("/api/v1/namespaces/{NAME}");
+    cluster.delete(&namespace).await?;
+    until("end of the installation's namespace", GONE, || cluster.gone(&namespace)).await?;
     first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
     probe::called(cluster).await?;
     result
