@@ -1,10 +1,12 @@
 //! The set of profiles, and the choice among them.
 
+use std::collections::HashMap;
+
 use super::{Profile, Selected, spec::KubernetesMode};
 use crate::{
     plan::{is_kubernetes_mode, quantity},
     pod::Json,
-    selection::{Mismatch, RunnerPod, Skip, pattern::MAX_GPUS},
+    selection::{Index, Mismatch, RunnerPod, Skip, pattern::MAX_GPUS},
 };
 
 /// The built-in profile's name.
@@ -14,6 +16,10 @@ pub const BUILTIN: &str = "rocm";
 #[derive(Clone, Debug)]
 pub struct ProfileSet {
     profiles: Vec<Profile>,
+    /// Places in `profiles` by what a pod's names are.
+    index: Index,
+    /// Places in `profiles` by the profile's name.
+    names: HashMap<String, usize>,
 }
 
 /// The profile that won, with what the choice depended on.
@@ -72,7 +78,10 @@ pub enum Verdict {
 impl ProfileSet {
     pub(super) fn new(mut profiles: Vec<Profile>) -> Self {
         profiles.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
-        Self { profiles }
+        let index = Index::new(profiles.iter().map(|profile| profile.matcher.as_ref()));
+        let places = profiles.iter().enumerate();
+        let names = places.map(|(place, profile)| (profile.name.clone(), place)).collect();
+        Self { profiles, index, names }
     }
 
     /// The same with the built-in profile only for pods that name it: what there is to say of the
@@ -82,12 +91,12 @@ impl ProfileSet {
         for profile in self.profiles.iter_mut().filter(|profile| profile.name == BUILTIN) {
             profile.matcher = None;
         }
-        self
+        Self::new(self.profiles)
     }
 
     /// The profile `name`.
     pub fn get(&self, name: &str) -> Option<&Profile> {
-        self.profiles.iter().find(|profile| profile.name == name)
+        self.profiles.get(*self.names.get(name)?)
     }
 
     /// All profiles, in the order in which they are tried.
@@ -118,11 +127,6 @@ impl ProfileSet {
 
     /// Chooses the profile for `pod`. `runner` is the container that ARC watches.
     pub fn choose(&self, pod: &RunnerPod<'_>, runner: &Json<'_>) -> Result<Choice<'_>, Skip> {
-        let mut matching =
-            self.profiles.iter().filter_map(|profile| match Self::verdict(profile, pod) {
-                Verdict::Matches(gpus) => Some((profile, gpus)),
-                _ => None,
-            });
         let (profile, from_name, tie) = if let Some(name) = pod.named_profile() {
             let profile = self.get(name).ok_or(Skip::UnknownProfile)?;
             let from_name = match Self::verdict(profile, pod) {
@@ -131,6 +135,14 @@ impl ProfileSet {
             };
             (profile, from_name, None)
         } else {
+            let candidates = self.index.candidates(pod);
+            let mut matching = candidates.iter().filter_map(|place| {
+                let profile = self.profiles.get(*place)?;
+                match Self::verdict(profile, pod) {
+                    Verdict::Matches(gpus) => Some((profile, gpus)),
+                    _ => None,
+                }
+            });
             let (profile, from_name) = matching.next().ok_or(Skip::NoProfile)?;
             let tie = matching.next().map(|(other, _)| other);
             (profile, from_name, tie.filter(|other| other.priority == profile.priority))

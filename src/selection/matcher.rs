@@ -132,6 +132,11 @@ impl Matcher {
         self.scale_sets.as_deref().unwrap_or_default()
     }
 
+    /// The patterns for the namespace.
+    pub fn namespaces(&self) -> &[Pattern] {
+        self.namespaces.as_deref().unwrap_or_default()
+    }
+
     /// Whether some pod could match both: where both name scale sets, namespaces and so on, the
     /// patterns have a name in common. Selectors are not compared, so the answer errs on the
     /// side of yes for those. With it comes the index of our scale-set pattern, if there is one.

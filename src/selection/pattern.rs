@@ -44,6 +44,15 @@ pub struct Match {
     pub gpus: Option<u32>,
 }
 
+/// Text that every name that a pattern matches has at an end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Affix<'p> {
+    /// What the names begin with.
+    Prefix(&'p str),
+    /// What they end with.
+    Suffix(&'p str),
+}
+
 impl Pattern {
     /// Parses a pattern for a scale set's name.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
@@ -108,6 +117,19 @@ impl Pattern {
             }
         }
         None
+    }
+
+    /// The text at the beginning of the names that it matches, or else at their end; `None` where
+    /// both may be anything.
+    pub(crate) fn affix(&self) -> Option<Affix<'_>> {
+        let Self { before, after, .. } = self;
+        let last = after.as_ref().unwrap_or(before);
+        let suffix = last.last.as_ref().unwrap_or(&last.first);
+        match (before.first.as_str(), suffix.as_str()) {
+            ("", "") => None,
+            ("", suffix) => Some(Affix::Suffix(suffix)),
+            (prefix, _) => Some(Affix::Prefix(prefix)),
+        }
     }
 
     /// Whether there is a name that both patterns match. Exact: see [`Pattern::common_name`].
