@@ -1,5 +1,5 @@
-//! The chart with a real cert-manager: an authority of the chart's own, what it signs in the pods, and
-//! renewals of both that cost no review.
+//! The chart with a real cert-manager: the chart's own authority, what it signs in the pods, and that
+//! renewals of both cost no review.
 
 use std::{
     fs,
@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::ensure;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::Method;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio_rustls::TlsConnector;
 
 use super::{
     chart::{NAME, instead, leaves_nothing_that_waits, ms, run_helm},
@@ -35,7 +35,7 @@ const AUTHORITY: &str = "e2e-chart-ca";
 /// A Secret's way into the pods, which the kubelet starts each minute, and into the webhook, which
 /// looks each ten seconds.
 const SERVED: Duration = Duration::from_mins(3);
-/// Until a renewed authority signs: its issuer sees it within a moment.
+/// Until a new authority is there and signs: a second each.
 const SIGNS: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_millis(200);
 const LEAST: usize = 20;
@@ -72,23 +72,25 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     probe::called(scene.cluster()).await?;
 
     let arc = scene.controller().await?;
+    let first = bundle(scene).await?;
     let replicas = Replicas::find(scene).await?;
     let renewals = async {
         let start = Instant::now();
         let leaf = manager.renew(NAME, NAME).await?;
-        replicas.serve(&leaf).await?;
-        scene
-            .figure("certificate renewed by cert-manager, until all replicas serve it", &ms(start));
+        replicas.serve(&leaf, &first).await?;
+        let what = "certificate renewed by cert-manager, until all replicas serve it";
+        scene.figure(what, &ms(start));
 
-        let authority = text(&manager.renew(NAME, AUTHORITY).await?, "/data/tls.crt").to_owned();
-        let leaf = until("a certificate of the renewed authority", SIGNS, || async {
-            let leaf = manager.renew(NAME, NAME).await?;
-            let is_of_it = text(&leaf, "/data/ca.crt") == authority;
-            Ok(if is_of_it { Look::Seen(leaf) } else { Look::NotYet("the old one".to_owned()) })
-        })
-        .await?;
-        // Also by the old authority, whose key has stayed: a caBundle that has one of both will do.
-        replicas.serve(&leaf).await
+        let authority = manager.renew(NAME, AUTHORITY).await?;
+        let leaf = signed(manager, &authority).await?;
+        // The key has stayed, so that the old authority vouches for it too: a cert-manager that
+        // replaces the caBundle, as before 1.19, would do no harm.
+        replicas.serve(&leaf, &first).await?;
+
+        let authority = with_another_key(scene, &authority).await?;
+        let leaf = signed(manager, &authority).await?;
+        replicas.serve(&leaf, text(&leaf, "/data/ca.crt")).await?;
+        trusted_alone(scene, text(&leaf, "/data/ca.crt")).await
     };
     let runners = while_creating(&arc, &set()?, EVERY, LEAST, renewals).await?;
     recovered(scene, &arc, &runners).await?;
@@ -103,33 +105,82 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     leaves_nothing_that_waits(scene).await
 }
 
-/// The replicas of the moment, as a client that trusts the `caBundle` of the moment.
+async fn bundle(scene: &Scene) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+}
+
+/// The webhook's Secret with a certificate that the authority in this Secret has signed.
+async fn signed(manager: &CertManager, authority: &Value) -> anyhow::Result<Value> {
+    let authority = text(authority, "/data/tls.crt");
+    until("a certificate of the new authority", SIGNS, || async {
+        let leaf = manager.renew(NAME, NAME).await?;
+        let is_of_it = text(&leaf, "/data/ca.crt") == authority;
+        Ok(if is_of_it { Look::Seen(leaf) } else { Look::NotYet("one of the old".to_owned()) })
+    })
+    .await
+}
+
+/// Deletes the authority's Secret, as `docs/certificates.md` says of a key that leaked, and waits for
+/// the one that cert-manager makes in its place.
+async fn with_another_key(scene: &Scene, authority: &Value) -> anyhow::Result<Value> {
+    let path = format!("/api/v1/namespaces/{NAME}/secrets/{AUTHORITY}");
+    scene.cluster().delete(&path).await?;
+    until("an authority with another key", SIGNS, || async {
+        let found = scene.cluster().find(&path).await?.unwrap_or_default();
+        let key = text(&found, "/data/tls.key");
+        let is_new = !key.is_empty()
+            && key != text(authority, "/data/tls.key")
+            && !text(&found, "/data/tls.crt").is_empty();
+        Ok(if is_new { Look::Seen(found) } else { Look::NotYet("none".to_owned()) })
+    })
+    .await
+}
+
+/// Takes all authorities but this one out of the `caBundle`, where cert-manager has kept them.
+async fn trusted_alone(scene: &Scene, authority: &str) -> anyhow::Result<()> {
+    let before = bundle(scene).await?;
+    ensure!(before != authority, "the old authorities have gone by themselves");
+    let change = json!([{
+        "op": "replace",
+        "path": "/webhooks/0/clientConfig/caBundle",
+        "value": authority,
+    }]);
+    let registration = format!("{REGISTRATIONS}/{NAME}");
+    let body = change.to_string().into_bytes();
+    let patch = "application/json-patch+json";
+    scene.cluster().call(Method::PATCH, &registration, patch, body).await?;
+    probe::called(scene.cluster()).await?;
+    ensure!(bundle(scene).await? == authority, "the caBundle is another one");
+    Ok(())
+}
+
+/// The replicas of the moment.
 struct Replicas {
-    tls: TlsConnector,
     addresses: Vec<String>,
 }
 
 impl Replicas {
     async fn find(scene: &Scene) -> anyhow::Result<Self> {
-        let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
-        let authority = text(&live, "/webhooks/0/clientConfig/caBundle");
-        let file = NamedTempFile::new()?;
-        fs::write(file.path(), BASE64_STANDARD.decode(authority)?)?;
         let pods = scene.cluster().list(&pods(NAME)).await?;
         let address = |pod: &Value| format!("{}:{PORT}", text(pod, "/status/podIP"));
         let addresses: Vec<String> = pods.iter().map(address).collect();
         ensure!(!addresses.is_empty(), "no replica");
-        Ok(Self { tls: trusting(file.path())?, addresses })
+        Ok(Self { addresses })
     }
 
-    /// Waits until every replica serves the certificate of a Secret, and that verifies.
-    async fn serve(&self, secret: &Value) -> anyhow::Result<()> {
+    /// Waits until every replica serves the certificate of a Secret, and an authority, in base64
+    /// as objects have it, vouches for that.
+    async fn serve(&self, secret: &Value, authority: &str) -> anyhow::Result<()> {
+        let file = NamedTempFile::new()?;
+        fs::write(file.path(), BASE64_STANDARD.decode(authority)?)?;
+        let tls = trusting(file.path())?;
         let pem = BASE64_STANDARD.decode(text(secret, "/data/tls.crt"))?;
         let wanted = CertificateDer::from_pem_slice(&pem)?;
         let host = format!("{NAME}.{NAME}.svc");
         until("every replica to serve the renewed certificate", SERVED, || async {
             for address in &self.addresses {
-                let stream = match connect(&self.tls, &host, address).await {
+                let stream = match connect(&tls, &host, address).await {
                     Ok(stream) => stream,
                     Err(error) => return Ok(Look::NotYet(format!("{address}: {error:#}"))),
                 };
