@@ -1,6 +1,6 @@
 // cert-manager for tests: the controllers of its own module, in one process beside the API server.
-// The programs that its project ships are modules of their own which no tag makes available;
-// this one starts the same controllers as they do, with the same defaults.
+// The programs that its project ships are modules of their own, which cannot be had by version as
+// the libraries can; this one starts the same controllers as they do, with the same defaults.
 //
 // What it has not: cert-manager's webhook, whose defaults the CRDs' schemas have too; leader
 // election; issuers other than SelfSigned and CA; injection into anything but mutating webhooks.

@@ -24,13 +24,13 @@ const GONE: Duration = Duration::from_secs(30);
 /// the authority too early.
 const ISSUED: Duration = Duration::from_mins(1);
 
-/// A cert-manager that runs; the process ends with this value, the definitions with
-/// [`stop`](Self::stop).
+/// A cert-manager that runs. However the case ends, the process ends with this value and the
+/// definitions with the scene; [`stop`](Self::stop) does it in order.
 pub(crate) struct CertManager {
     cluster: Cluster,
     definitions: Vec<String>,
     log: NamedTempFile,
-    _process: Child,
+    process: Child,
 }
 
 impl CertManager {
@@ -47,10 +47,10 @@ impl CertManager {
         let mut definitions = Vec::new();
         for file in fs::read_dir(&settings.crds).context("ARC_ROCM_CERT_MANAGER_CRDS")? {
             let file = file?.path();
-            if let Some(name) = name_of(&file) {
-                definitions.push(format!("{DEFINITIONS}/{name}"));
-                define(&cluster, &format!("{DEFINITIONS}/{name}"), fs::read(&file)?).await?;
-            }
+            let Some(name) = name_of(&file) else { continue };
+            let definition = format!("{DEFINITIONS}/{name}");
+            define(scene, &definition, fs::read(&file)?).await?;
+            definitions.push(definition);
         }
         ensure!(!definitions.is_empty(), "no definitions in {}", settings.crds.display());
         for definition in &definitions {
@@ -64,12 +64,13 @@ impl CertManager {
             .kill_on_drop(true)
             .spawn()
             .context("ARC_ROCM_CERT_MANAGER")?;
-        Ok(Self { cluster, definitions, log, _process: process })
+        Ok(Self { cluster, definitions, log, process })
     }
 
     /// Ends the controllers and removes the definitions.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        let Self { cluster, definitions, .. } = self;
+        let Self { cluster, definitions, mut process, .. } = self;
+        process.kill().await?;
         for definition in &definitions {
             cluster.delete(definition).await?;
         }
@@ -102,6 +103,7 @@ impl CertManager {
                 "status": "True",
                 "reason": "ManuallyTriggered",
                 "message": "Certificate re-issuance manually triggered",
+                // Any time will do.
                 "lastTransitionTime": before["metadata"]["creationTimestamp"],
             }));
             let body = certificate.to_string().into_bytes();
@@ -135,11 +137,13 @@ fn name_of(file: &Path) -> Option<String> {
 }
 
 /// Applies a definition, and marks it as the suite's own.
-async fn define(cluster: &Cluster, path: &str, yaml: Vec<u8>) -> anyhow::Result<()> {
+async fn define(scene: &Scene, path: &str, yaml: Vec<u8>) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
     if let Some(found) = cluster.find(path).await? {
         let ours = found["metadata"]["labels"][LABEL] == "true";
         ensure!(ours, "{path}: the cluster has a cert-manager of its own");
     }
+    scene.delete_at_end(path.to_owned());
     let apply = format!("{path}?fieldManager=e2e&force=true&fieldValidation=Strict");
     cluster.call(Method::PATCH, &apply, "application/apply-patch+yaml", yaml).await?;
     cluster.merge(path, &json!({"metadata": {"labels": {LABEL: "true"}}})).await?;
