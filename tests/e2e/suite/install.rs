@@ -20,7 +20,7 @@ const ROLLOUT: Duration = Duration::from_mins(3);
 /// As `arc-rocm manifests` has it.
 const REPLICAS: usize = 2;
 /// The port of the pods, as `arc-rocm manifests` has it.
-const PORT: u16 = 8443;
+pub(crate) const PORT: u16 = 8443;
 /// The end of a namespace with pods in it: their grace, and the controllers that clean up.
 pub(crate) const GONE: Duration = Duration::from_mins(2);
 

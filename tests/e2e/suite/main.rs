@@ -26,6 +26,7 @@ mod arc;
 mod capabilities;
 mod case;
 mod cases;
+mod cert_manager;
 mod cluster;
 mod generated;
 mod hook;

@@ -80,9 +80,13 @@ impl Scene {
     /// Applies an object that is deleted when the case ends. Objects in the case's namespace need
     /// no such care: they go with it.
     pub(crate) async fn apply(&self, object: &Value) -> anyhow::Result<Value> {
-        let path = path_of(object)?;
-        self.extra.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        self.delete_at_end(path_of(object)?);
         self.cluster().apply(object).await
+    }
+
+    /// Has what is at a path deleted when the case ends, however it ends.
+    pub(crate) fn delete_at_end(&self, path: String) {
+        self.extra.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     }
 
     /// Sets labels of the case's namespace, such as those of Pod Security.

@@ -19,12 +19,32 @@ pub(crate) struct Settings {
     /// `ARC_ROCM_HELM`: the helm to install the chart with. Without it, cases that need one are
     /// skipped.
     pub(crate) helm: Option<PathBuf>,
+    /// `ARC_ROCM_CERT_MANAGER` and `ARC_ROCM_CERT_MANAGER_CRDS`: the cert-manager to run beside the
+    /// cluster. Without both, cases that need one are skipped.
+    pub(crate) cert_manager: Option<CertManager>,
     /// `ARC_ROCM_E2E_REQUIRE_ALL=1`: a case that the cluster cannot serve is a failure.
     pub(crate) require_all: bool,
     /// `ARC_ROCM_E2E_GENERATED`: how many generated pods are tried; 2000 without.
     pub(crate) generated: usize,
     /// `ARC_ROCM_E2E_REPORT`: where to write the table of cases and figures, as Markdown.
     pub(crate) report: Option<PathBuf>,
+}
+
+/// A cert-manager that is to run as a process of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct CertManager {
+    /// The program, as `deploy/tools/cert-manager` builds it; it takes `KUBECONFIG`.
+    pub(crate) program: PathBuf,
+    /// The folder of its CRDs, one a file.
+    pub(crate) crds: PathBuf,
+}
+
+impl CertManager {
+    fn read() -> Option<Self> {
+        let path = |name| env::var_os(name).map(PathBuf::from);
+        let program = path("ARC_ROCM_CERT_MANAGER")?;
+        Some(Self { program, crds: path("ARC_ROCM_CERT_MANAGER_CRDS")? })
+    }
 }
 
 /// How the API server finds the webhook.
@@ -58,6 +78,7 @@ impl Settings {
             host: env::var("ARC_ROCM_E2E_HOST").ok().filter(|host| !host.is_empty()),
             form,
             helm: env::var_os("ARC_ROCM_HELM").map(PathBuf::from),
+            cert_manager: CertManager::read(),
             require_all: env::var("ARC_ROCM_E2E_REQUIRE_ALL").is_ok_and(|value| value == "1"),
             generated: match env::var("ARC_ROCM_E2E_GENERATED") {
                 Ok(number) => number.parse().context("ARC_ROCM_E2E_GENERATED")?,

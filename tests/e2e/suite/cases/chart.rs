@@ -26,7 +26,8 @@ use crate::{
     wait::{Look, until},
 };
 
-const NAME: &str = "e2e-chart";
+/// The name and the namespace of the installations that stand in for the suite's own.
+pub(super) const NAME: &str = "e2e-chart";
 const DEFINITION: &str = "CustomResourceDefinition";
 const SOON: Duration = Duration::from_secs(30);
 /// The settling of a new authority (30 s), and what leads to it and away from it.
@@ -45,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Runs a case in which the suite's own webhook is not asked, and brings that back afterwards.
-async fn instead(
+pub(super) async fn instead(
     scene: &Scene,
     run: impl AsyncFn(&Scene, &Installation) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -216,7 +217,7 @@ async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
 }
 
 /// After the uninstallation runner pods are created at once, as their author wrote them.
-async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
+pub(super) async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     access::grant(scene.cluster(), &scene.namespace).await?;
     let arc = scene.cluster().by(&access::user())?;
     let start = Instant::now();
@@ -263,7 +264,7 @@ async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
     leaves_nothing_that_waits(scene).await
 }
 
-async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
+pub(super) async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
     let helm = scene.world.settings.helm.as_ref().context("Need::Helm is missing")?;
     let output = Command::new(helm)
         .args(arguments)
@@ -282,6 +283,6 @@ async fn bundle(scene: &Scene, webhook: &Installation) -> anyhow::Result<String>
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 
-fn ms(start: Instant) -> String {
+pub(super) fn ms(start: Instant) -> String {
     format!("{} ms", start.elapsed().as_millis())
 }

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod cert_manager;
 mod certificates;
 mod chart;
 mod doctor;
@@ -37,6 +38,7 @@ pub(crate) fn all() -> Vec<Case> {
         outages::cases(),
         certificates::cases(),
         chart::cases(),
+        cert_manager::cases(),
         latency::cases(),
         generated::cases(),
         shutdown::cases(),

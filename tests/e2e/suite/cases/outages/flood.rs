@@ -30,7 +30,7 @@ const BODY: usize = 96 * 1024;
 const CLIENTS: usize = 960;
 
 /// TLS that trusts the CA of a file.
-pub(super) fn trusting(ca: &Path) -> anyhow::Result<TlsConnector> {
+pub(in crate::cases) fn trusting(ca: &Path) -> anyhow::Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).with_context(|| ca.display().to_string())?)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -41,7 +41,7 @@ pub(super) fn trusting(ca: &Path) -> anyhow::Result<TlsConnector> {
 }
 
 /// A connection to `address`, whose certificate is good for `host`.
-pub(super) async fn connect(
+pub(in crate::cases) async fn connect(
     tls: &TlsConnector,
     host: &str,
     address: &str,

@@ -10,6 +10,8 @@ mod front;
 mod restarts;
 mod shedding;
 
+pub(super) use flood::{connect, trusting};
+
 use std::{
     cell::Cell,
     future::Future,

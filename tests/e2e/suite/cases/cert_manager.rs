@@ -1,0 +1,196 @@
+//! The chart with a real cert-manager: the chart's own authority, what it signs in the pods, and that
+//! renewals of both cost no review.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::Method;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::{
+    chart::{NAME, instead, leaves_nothing_that_waits, ms, run_helm},
+    outages::{connect, failures, recovered, set, trusting, while_creating},
+};
+use crate::{
+    capabilities::Need,
+    case::{Case, case},
+    cert_manager::CertManager,
+    cluster::{pods, text},
+    install::{PORT, REGISTRATIONS},
+    probe,
+    report::say,
+    scene::Scene,
+    settings::root,
+    wait::{Look, until},
+};
+
+/// The Certificate and the Secret of the chart's own authority.
+const AUTHORITY: &str = "e2e-chart-ca";
+/// A Secret's way into the pods, which the kubelet starts each minute, and into the webhook, which
+/// looks each ten seconds.
+const SERVED: Duration = Duration::from_mins(3);
+/// Until a new authority is there and signs: a second each.
+const SIGNS: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_millis(200);
+const LEAST: usize = 20;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let needs = [Need::Service, Need::Helm, Need::CertManager];
+    let case = case("cert-manager-issues-and-renews", issues_and_renews);
+    vec![case.needs(&needs).alone().within(Duration::from_mins(8))]
+}
+
+async fn issues_and_renews(scene: &Scene) -> anyhow::Result<()> {
+    instead(scene, async |scene, _| {
+        let manager = CertManager::start(scene).await?;
+        let lived = life(scene, &manager).await;
+        if lived.is_err() {
+            say(&format!("cert-manager:\n{}", manager.log()));
+        }
+        let stopped = manager.stop().await;
+        lived.and(stopped)
+    })
+    .await
+}
+
+async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
+    let chart = root().join("deploy/helm/arc-rocm");
+    let chart = chart.to_string_lossy();
+    let flags = ["--namespace", NAME, "--wait", "--timeout", "3m"];
+    let name = format!("fullnameOverride={NAME}");
+    let mode = "certificates.mode=CertManager";
+    let install = ["install", NAME, &chart, "--create-namespace", "--set", &name, "--set", mode];
+    let start = Instant::now();
+    run_helm(scene, &[&install, flags.as_slice()].concat()).await?;
+    scene.figure("helm install --wait with cert-manager", &ms(start));
+    probe::called(scene.cluster()).await?;
+
+    let arc = scene.controller().await?;
+    let first = bundle(scene).await?;
+    let replicas = Replicas::find(scene).await?;
+    let renewals = async {
+        let start = Instant::now();
+        let leaf = manager.renew(NAME, NAME).await?;
+        replicas.serve(&leaf, &first).await?;
+        let what = "certificate renewed by cert-manager, until all replicas serve it";
+        scene.figure(what, &ms(start));
+
+        let authority = manager.renew(NAME, AUTHORITY).await?;
+        let leaf = signed(manager, &authority).await?;
+        // The key has stayed, so that the old authority vouches for it too: a cert-manager that
+        // replaces the caBundle, as before 1.19, would do no harm.
+        replicas.serve(&leaf, &first).await?;
+
+        let authority = with_another_key(scene, &authority).await?;
+        let leaf = signed(manager, &authority).await?;
+        replicas.serve(&leaf, text(&leaf, "/data/ca.crt")).await?;
+        trusted_alone(scene, text(&leaf, "/data/ca.crt")).await
+    };
+    let runners = while_creating(&arc, &set()?, EVERY, LEAST, renewals).await?;
+    recovered(scene, &arc, &runners).await?;
+    let attempts = arc.all_attempts();
+    let (failed, line) = failures(&attempts);
+    scene.figure("certificate and authority renewed by cert-manager while runners are made", &line);
+    ensure!(failed.is_empty(), "{failed:?}");
+
+    run_helm(scene, &[&["uninstall", NAME], flags.as_slice()].concat()).await?;
+    let registration = format!("{REGISTRATIONS}/{NAME}");
+    ensure!(scene.cluster().find(&registration).await?.is_none(), "still registered");
+    leaves_nothing_that_waits(scene).await
+}
+
+async fn bundle(scene: &Scene) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+}
+
+/// The webhook's Secret with a certificate that the authority in this Secret has signed.
+async fn signed(manager: &CertManager, authority: &Value) -> anyhow::Result<Value> {
+    let authority = text(authority, "/data/tls.crt");
+    until("a certificate of the new authority", SIGNS, || async {
+        let leaf = manager.renew(NAME, NAME).await?;
+        let is_of_it = text(&leaf, "/data/ca.crt") == authority;
+        Ok(if is_of_it { Look::Seen(leaf) } else { Look::NotYet("one of the old".to_owned()) })
+    })
+    .await
+}
+
+/// Deletes the authority's Secret, as `docs/certificates.md` says of a key that leaked, and waits for
+/// the one that cert-manager makes in its place.
+async fn with_another_key(scene: &Scene, authority: &Value) -> anyhow::Result<Value> {
+    let path = format!("/api/v1/namespaces/{NAME}/secrets/{AUTHORITY}");
+    scene.cluster().delete(&path).await?;
+    until("an authority with another key", SIGNS, || async {
+        let found = scene.cluster().find(&path).await?.unwrap_or_default();
+        let key = text(&found, "/data/tls.key");
+        let is_new = !key.is_empty()
+            && key != text(authority, "/data/tls.key")
+            && !text(&found, "/data/tls.crt").is_empty();
+        Ok(if is_new { Look::Seen(found) } else { Look::NotYet("none".to_owned()) })
+    })
+    .await
+}
+
+/// Takes all authorities but this one out of the `caBundle`, where cert-manager has kept them.
+async fn trusted_alone(scene: &Scene, authority: &str) -> anyhow::Result<()> {
+    let before = bundle(scene).await?;
+    ensure!(before != authority, "the old authorities have gone by themselves");
+    let change = json!([{
+        "op": "replace",
+        "path": "/webhooks/0/clientConfig/caBundle",
+        "value": authority,
+    }]);
+    let registration = format!("{REGISTRATIONS}/{NAME}");
+    let body = change.to_string().into_bytes();
+    let patch = "application/json-patch+json";
+    scene.cluster().call(Method::PATCH, &registration, patch, body).await?;
+    probe::called(scene.cluster()).await?;
+    ensure!(bundle(scene).await? == authority, "the caBundle is another one");
+    Ok(())
+}
+
+/// The replicas of the moment.
+struct Replicas {
+    addresses: Vec<String>,
+}
+
+impl Replicas {
+    async fn find(scene: &Scene) -> anyhow::Result<Self> {
+        let pods = scene.cluster().list(&pods(NAME)).await?;
+        let address = |pod: &Value| format!("{}:{PORT}", text(pod, "/status/podIP"));
+        let addresses: Vec<String> = pods.iter().map(address).collect();
+        ensure!(!addresses.is_empty(), "no replica");
+        Ok(Self { addresses })
+    }
+
+    /// Waits until every replica serves the certificate of a Secret, and an authority, in base64
+    /// as objects have it, vouches for that.
+    async fn serve(&self, secret: &Value, authority: &str) -> anyhow::Result<()> {
+        let file = NamedTempFile::new()?;
+        fs::write(file.path(), BASE64_STANDARD.decode(authority)?)?;
+        let tls = trusting(file.path())?;
+        let pem = BASE64_STANDARD.decode(text(secret, "/data/tls.crt"))?;
+        let wanted = CertificateDer::from_pem_slice(&pem)?;
+        let host = format!("{NAME}.{NAME}.svc");
+        until("every replica to serve the renewed certificate", SERVED, || async {
+            for address in &self.addresses {
+                let stream = match connect(&tls, &host, address).await {
+                    Ok(stream) => stream,
+                    Err(error) => return Ok(Look::NotYet(format!("{address}: {error:#}"))),
+                };
+                let served = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                if served.first() != Some(&wanted) {
+                    return Ok(Look::NotYet(format!("{address} serves the old one")));
+                }
+            }
+            Ok(Look::Seen(()))
+        })
+        .await
+    }
+}
