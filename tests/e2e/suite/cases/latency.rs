@@ -21,6 +21,7 @@ use crate::{
 /// Pods created, in batches that are deleted again.
 const PODS: usize = 2000;
 const BATCH: usize = 250;
+const ROUNDS: usize = 3;
 /// Creations under way at a time: ARC's controller has 2 by default, per scale set controller.
 const AT_ONCE: usize = 2;
 const SOON: Duration = Duration::from_mins(1);
@@ -28,6 +29,8 @@ const SOON: Duration = Duration::from_mins(1);
 /// What the policy sets, and how it is known to.
 const LABEL: &str = "e2e-policy";
 const GROUP: &str = "/apis/admissionregistration.k8s.io";
+/// The API server's metric for each call of a webhook.
+const CALLS: &str = "apiserver_admission_webhook_admission_duration_seconds";
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![case("admission-latency", latency).alone().within(Duration::from_mins(10))]
@@ -53,22 +56,16 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
         .with_context(|| format!("MutatingAdmissionPolicy {version}"))?;
     }
 
+    let load = Load { scene, arc: &arc, with_policy: policy.is_some(), opted_out: false };
     let before = metrics(cluster).await?;
-    let mut took = Vec::new();
-    for batch in 0..PODS.div_ceil(BATCH) {
-        took.extend(create(scene, &arc, batch, policy.is_some()).await?);
-        cluster.delete(&format!("{}?gracePeriodSeconds=0", pods(&scene.namespace))).await?;
-    }
+    let took = load.run(PODS).await?;
     let after = metrics(cluster).await?;
 
     let name = scene.world.installation.lock().await.webhook(cluster).await?;
     let of = |metric: &str, labels: &[&str]| {
         Histogram::read(&after, metric, labels).since(&Histogram::read(&before, metric, labels))
     };
-    let webhook = of(
-        "apiserver_admission_webhook_admission_duration_seconds",
-        &[&format!("name=\"{name}\"")],
-    );
+    let webhook = of(CALLS, &[&format!("name=\"{name}\"")]);
     ensure!(webhook.count() >= 2000.0, "{webhook}");
     scene.figure("admission by the webhook, as the API server measures it", &webhook.to_string());
     if let Some(version) = &policy {
@@ -93,35 +90,89 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
         &format!("creation of a pod, as a client sees it, {AT_ONCE} at once"),
         &took.to_string(),
     );
+    parts(&load, &name).await
+}
+
+/// How much of the webhook's part goes with the patch: calls for pods whose author wants none, in turns
+/// with others, because the machine is busier at one time than at another.
+async fn parts(load: &Load<'_>, name: &str) -> anyhow::Result<()> {
+    let opted_out = Load { opted_out: true, ..*load };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        with.push(calls(load, name).await?.mean());
+        without.push(calls(&opted_out, name).await?.mean());
+    }
+    let median = |mut means: Vec<f64>| {
+        means.sort_by(f64::total_cmp);
+        means[ROUNDS / 2]
+    };
+    load.scene.figure(
+        &format!("a call of the webhook, mean of {BATCH} pods, median of {ROUNDS} rounds"),
+        &format!("{:.2} ms, without a patch {:.2} ms", median(with), median(without)),
+    );
     Ok(())
 }
 
-/// Creates a batch of runner pods; how long each took. No scheduler takes them.
-async fn create(
-    scene: &Scene,
-    arc: &Cluster,
-    batch: usize,
+/// What the API server measures of the webhook during a batch.
+async fn calls(load: &Load<'_>, name: &str) -> anyhow::Result<Histogram> {
+    let cluster = load.scene.cluster();
+    let before = metrics(cluster).await?;
+    load.run(BATCH).await?;
+    let after = metrics(cluster).await?;
+    let labels = format!("name=\"{name}\"");
+    let read = |text: &str| Histogram::read(text, CALLS, &[&labels]);
+    Ok(read(&after).since(&read(&before)))
+}
+
+/// Runner pods that are created, and that no scheduler takes.
+#[derive(Clone, Copy)]
+struct Load<'s> {
+    scene: &'s Scene,
+    /// ARC's controller.
+    arc: &'s Cluster,
+    /// Whether a policy sets [`LABEL`].
     with_policy: bool,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut pod = probe::runner_pod(&scene.namespace)?;
-    pod["spec"]["schedulerName"] = json!("e2e-none");
-    let path = pods(&scene.namespace);
-    stream::iter(0..BATCH.min(PODS - batch * BATCH))
-        .map(|index| {
-            let (mut pod, path) = (pod.clone(), &path);
-            pod["metadata"]["name"] = json!(format!("latency-{batch}-{index}"));
-            async move {
-                let start = Instant::now();
-                let stored = arc.create(path, &pod).await?.object;
-                let took = start.elapsed();
-                ensure!(stored.pointer(STATUS).is_some(), "{stored:#}");
-                ensure!(!with_policy || stored["metadata"]["labels"][LABEL] == "yes", "{stored:#}");
-                Ok(took)
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
+    /// Whether their author wants no patch.
+    opted_out: bool,
+}
+
+impl Load<'_> {
+    /// Creates pods, in batches that are deleted again; how long each creation took.
+    async fn run(&self, count: usize) -> anyhow::Result<Vec<Duration>> {
+        let mut took = Vec::new();
+        while took.len() < count {
+            took.extend(self.create(BATCH.min(count - took.len())).await?);
+            let all = format!("{}?gracePeriodSeconds=0", pods(&self.scene.namespace));
+            self.scene.cluster().delete(&all).await?;
+        }
+        Ok(took)
+    }
+
+    async fn create(&self, count: usize) -> anyhow::Result<Vec<Duration>> {
+        let mut pod = probe::runner_pod(&self.scene.namespace)?;
+        pod["spec"]["schedulerName"] = json!("e2e-none");
+        if self.opted_out {
+            pod["metadata"]["annotations"]["arc-rocm.dev/inject"] = json!("false");
+        }
+        let path = pods(&self.scene.namespace);
+        stream::iter(0..count)
+            .map(|index| {
+                let (mut pod, path) = (pod.clone(), &path);
+                pod["metadata"]["name"] = json!(format!("latency-{index}"));
+                async move {
+                    let start = Instant::now();
+                    let stored = self.arc.create(path, &pod).await?.object;
+                    let took = start.elapsed();
+                    ensure!(stored.pointer(STATUS).is_none() == self.opted_out, "{stored:#}");
+                    let labelled = stored["metadata"]["labels"][LABEL] == "yes";
+                    ensure!(labelled == self.with_policy, "{stored:#}");
+                    Ok(took)
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
 }
 
 async fn metrics(cluster: &Cluster) -> anyhow::Result<String> {
