@@ -25,6 +25,9 @@ use super::Span;
 pub const MAX_AUTHORITIES: usize = 8;
 /// A new certificate is due when a third of the old one's lifetime is left.
 const LEFT: i64 = 3;
+/// When less than this part is left, there should have been one: the last replica's turn is when
+/// three tenths are, and a pause of all of them in between is nothing to worry about.
+pub const OVERDUE: i64 = 4;
 /// Replicas spread their turns over this part of a lifetime.
 const SPREAD: f64 = 1.0 / 30.0;
 

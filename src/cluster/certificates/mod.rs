@@ -49,7 +49,7 @@ use crate::{
     },
     server::{Gate, Service},
     telemetry::{CertificateKind, Chain, PublishResult},
-    tls::{self, Identity, Pair},
+    tls::{self, Identity, Pair, Validity},
 };
 
 /// The longest pause between two passes, by which a machine that was suspended catches up.
@@ -186,7 +186,7 @@ impl Keeper {
                     Err(wait) => pause = self.fights(wait, "Secret"),
                 },
             }
-            if kept.leaf().is_some() && kept.ca_not_after().is_some() {
+            if kept.leaf().is_some() && kept.ca().is_some() {
                 self.memory = kept.clone();
             }
             if let Some(live) = live.as_ref().filter(|live| wrong(live, &kept)) {
@@ -325,11 +325,11 @@ impl Keeper {
             },
         };
         if offer.accept() {
-            self.replace(pair, kept.ca_not_after());
+            self.replace(pair, kept.ca());
         }
     }
 
-    fn replace(&mut self, pair: &Pair, ca_not_after: Option<i64>) {
+    fn replace(&mut self, pair: &Pair, ca: Option<Validity>) {
         let serving = std::mem::replace(&mut self.serving, Serving::Nobody);
         self.serving = match serving {
             Serving::Since(identity) => {
@@ -346,9 +346,9 @@ impl Keeper {
             Serving::Nobody => Serving::Nobody,
         };
         let metrics = self.service.metrics();
-        metrics.not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
-        metrics.not_after(CertificateKind::Ca, ca_not_after);
-        tracing::info!(not_after = pair.leaf_not_after, "certificate in use");
+        metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+        metrics.validity(CertificateKind::Ca, ca);
+        tracing::info!(not_after = pair.leaf.not_after, "certificate in use");
     }
 
     fn judge(&mut self, live: Option<&Live>) {
@@ -364,7 +364,7 @@ impl Keeper {
 /// Whether the registration trusts others than those in the Secret. A Secret that is not complete
 /// is not published.
 fn wrong(live: &Live, kept: &Kept) -> bool {
-    kept.ca_not_after().is_some() && live.lacks(kept.authorities())
+    kept.ca().is_some() && live.lacks(kept.authorities())
 }
 
 /// How long until a time, in seconds since the epoch; at least a moment.
