@@ -228,6 +228,13 @@ fn overlap(leaf: Span, policy: &Policy) -> i64 {
     seconds(policy.overlap).max(least).min(leaf.lifetime() / 2)
 }
 
+/// How long, in seconds, all that a `caBundle` has was certainly there, if nobody has changed the
+/// registration for as long as `unchanged`: a replica that starts has not seen it. As much as an
+/// authority needs to settle is taken off, for API servers whose clocks differ.
+pub fn there_for(unchanged: i64, policy: &Policy) -> i64 {
+    unchanged.saturating_sub(seconds(policy.settle)).max(0)
+}
+
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
