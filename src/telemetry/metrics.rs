@@ -296,15 +296,12 @@ impl Metrics {
     /// Sets a certificate's validity; `None` if there is none.
     pub fn validity(&self, kind: CertificateKind, validity: Option<Validity>) {
         let labels = kind.labels();
-        match validity {
-            Some(Validity { not_before, not_after }) => {
-                self.not_before.get_or_create(&labels).set(not_before);
-                self.not_after.get_or_create(&labels).set(not_after);
-            }
-            None => {
-                self.not_before.remove(&labels);
-                self.not_after.remove(&labels);
-            }
+        if let Some(Validity { not_before, not_after }) = validity {
+            self.not_before.get_or_create(&labels).set(not_before);
+            self.not_after.get_or_create(&labels).set(not_after);
+        } else {
+            self.not_before.remove(&labels);
+            self.not_after.remove(&labels);
         }
     }
 

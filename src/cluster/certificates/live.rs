@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn the_time_since_the_last_change_is_that_of_the_last_manager_and_none_if_one_is_unknown() {
         let of = |times: &[Option<&str>]| {
-            let manager = |time: &Option<&str>| json!({"manager": "m", "time": time});
-            let managers: Vec<Value> = times.iter().map(manager).collect();
+            let manager = |time: Option<&str>| json!({"manager": "m", "time": time});
+            let managers: Vec<Value> = times.iter().copied().map(manager).collect();
             let metadata = json!({"name": "a", "managedFields": managers});
             Live::new(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
         };

@@ -113,7 +113,7 @@ impl Keeper {
     /// One that has not looked yet, and what will be served once there is something to serve that
     /// the API server trusts. `policy.turn` is chosen here.
     pub fn new(
-        client: Client,
+        client: &Client,
         place: Place,
         policy: Policy,
         names: Names,
@@ -123,7 +123,7 @@ impl Keeper {
         let now = Instant::now();
         service.gates().close(Gate::Trust, "there is no certificate yet");
         let keeper = Self {
-            store: Store::new(&client, place),
+            store: Store::new(client, place),
             policy: Policy { turn: random(), ..policy },
             names,
             service,

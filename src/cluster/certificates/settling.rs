@@ -69,7 +69,7 @@ mod tests {
         settling.look(from_ref(&one), Duration::from_secs(20), start);
         assert_eq!(settling.next(settle, start), Some(Duration::from_secs(10)));
         let mut settling = Settling::default();
-        settling.look(from_ref(&one), Duration::from_secs(3600), start);
+        settling.look(from_ref(&one), Duration::from_hours(1), start);
         assert_eq!(settling.settled(settle, start), [one]);
     }
 }
