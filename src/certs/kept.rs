@@ -11,7 +11,7 @@ use super::{
     Authority, BACKDATED, IssueError, Names, Span, leaf,
     rotation::{self, Held, Policy, Source, Write},
 };
-use crate::tls::{self, Pair};
+use crate::tls::{self, Pair, Validity};
 
 /// The authorities' certificates, PEM: the one that signs first, then older ones.
 pub const CA_CERTIFICATE: &str = "ca.crt";
@@ -85,9 +85,9 @@ impl Kept {
         issuer(self.leaf.as_ref()?, &self.authorities)
     }
 
-    /// When the authority that signs ends, in seconds since the epoch.
-    pub fn ca_not_after(&self) -> Option<i64> {
-        Some(self.signer.as_ref()?.span().not_after)
+    /// How long the authority that signs is valid; `None` if it cannot sign.
+    pub fn ca(&self) -> Option<Validity> {
+        Some(self.signer.as_ref()?.span().validity())
     }
 
     /// What [`rotation::next`] looks at. `more` are authorities that the leaf may be of, beside
@@ -279,7 +279,7 @@ mod tests {
         let read = Kept::read(&written(&kept));
         assert_eq!(written(&read), written(&kept));
         assert_eq!(read.issuer(), read.authorities().first());
-        assert_eq!(read.ca_not_after(), Some(NOW + 900 * 3600));
+        assert_eq!(read.ca().unwrap().not_after, NOW + 900 * 3600);
         assert!(stepped(&read, &Kept::default(), &names, NOW).is_none());
         let chain = read.leaf().unwrap().pair.chain();
         for asked in ["hooks.example", "192.0.2.7", "arc-rocm.arc-rocm.svc"] {
@@ -353,7 +353,7 @@ mod tests {
         let write = Write { authority: true, keep: Vec::new(), leaf: Source::New, widen: false };
         let none = Kept::default();
         let kept = none.step(&none, &write, &names(&[]), &policy, NOW).unwrap();
-        assert_eq!(Some(kept.leaf().unwrap().pair.leaf_not_after), kept.ca_not_after());
+        assert_eq!(kept.leaf().unwrap().pair.leaf, kept.ca().unwrap());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! of the same authority is the usual case.
 
 mod authority;
+mod clock;
 mod file;
 mod kept;
 mod leaf;
@@ -19,6 +20,7 @@ use rcgen::{DistinguishedName, DnType};
 
 pub use self::{
     authority::Authority,
+    clock::Clock,
     file::write,
     kept::{CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY, Kept, KeptLeaf, certificates, dated},
     names::Names,

@@ -25,6 +25,9 @@ use super::Span;
 pub const MAX_AUTHORITIES: usize = 8;
 /// A new certificate is due when a third of the old one's lifetime is left.
 const LEFT: i64 = 3;
+/// When less than this part is left, there should have been one: the last replica's turn is when
+/// three tenths are, and a pause of all of them in between is nothing to worry about.
+pub const OVERDUE: i64 = 4;
 /// Replicas spread their turns over this part of a lifetime.
 const SPREAD: f64 = 1.0 / 30.0;
 
@@ -223,6 +226,13 @@ fn due(span: Span, lifetime: Duration, turn: f64) -> i64 {
 fn overlap(leaf: Span, policy: &Policy) -> i64 {
     let least = seconds(policy.settle).saturating_mul(2);
     seconds(policy.overlap).max(least).min(leaf.lifetime() / 2)
+}
+
+/// How long, in seconds, all that a `caBundle` has was certainly there, if nobody has changed the
+/// registration for as long as `unchanged`: a replica that starts has not seen it. As much as an
+/// authority needs to settle is taken off, for API servers whose clocks differ.
+pub fn there_for(unchanged: i64, policy: &Policy) -> i64 {
+    unchanged.saturating_sub(seconds(policy.settle)).max(0)
 }
 
 fn seconds(duration: Duration) -> i64 {

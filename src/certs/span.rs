@@ -5,6 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::IssueError;
+use crate::tls::Validity;
 
 /// Valid from a little before now on, for clocks that are late. In seconds.
 pub const BACKDATED: i64 = 5 * 60;
@@ -41,11 +42,17 @@ impl Span {
         self.not_after.saturating_sub(self.created)
     }
 
+    /// The same as a certificate says it.
+    pub const fn validity(self) -> Validity {
+        Validity { not_before: self.created.saturating_sub(BACKDATED), not_after: self.not_after }
+    }
+
     /// The two ends as a certificate has them.
     pub(super) fn dates(self) -> Result<(OffsetDateTime, OffsetDateTime), IssueError> {
         let date =
             |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| IssueError::Dates);
-        Ok((date(self.created.saturating_sub(BACKDATED))?, date(self.not_after)?))
+        let Validity { not_before, not_after } = self.validity();
+        Ok((date(not_before)?, date(not_after)?))
     }
 }
 

@@ -222,9 +222,9 @@ impl Args {
             } else {
                 (in_memory(bind, tls_hosts, ca_out.as_deref())?, Ca::Own(ca_out))
             };
-            let not_after = |kind, seconds| service.metrics().not_after(kind, seconds);
-            not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
-            not_after(CertificateKind::Ca, pair.ca_not_after);
+            let metrics = service.metrics();
+            metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+            metrics.validity(CertificateKind::Ca, pair.ca);
             let identity = Arc::new(Identity::new(&pair));
             trust.check(client, &identity, &service);
             (identity, ca)
@@ -267,7 +267,7 @@ fn in_memory(
     }
     let Issued { ca, certificate, key } = certs::issue(&hosts, MEMORY_DAYS).map_err(blame)?;
     let mut pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes())?;
-    pair.ca_not_after = Some(tls::not_after(&CertificateDer::from_pem_slice(ca.as_bytes())?)?);
+    pair.ca = Some(tls::validity(&CertificateDer::from_pem_slice(ca.as_bytes())?)?);
     if let Some(path) = ca_out {
         certs::write(path, ca.as_bytes(), 0o644)
             .with_context(|| Misconfigured(format!("cannot write {}", path.display())))?;

@@ -103,8 +103,7 @@ impl TrustArgs {
             settle: self.ca_settle,
             turn: 0.0,
         };
-        let (keeper, first) =
-            Keeper::new(client.clone(), place, policy, names, Arc::clone(service));
+        let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
         tokio::spawn(keeper.run());
         Ok(Some(first))
     }

@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod doctor;
 pub mod events;
 pub mod profiles;
+mod shallow;
 mod trouble;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ use prometheus_client::{
 use crate::{
     VERSION,
     admission::{INJECTED, Outcome, Record},
+    tls::Validity,
 };
 
 /// Upper bounds in seconds. An answer takes tens of microseconds; the last bounds are the webhook
@@ -29,6 +30,7 @@ pub struct Metrics {
     conflicts: Family<Conflict, Counter>,
     duration: Histogram,
     refused: Family<Refused, Counter>,
+    not_before: Family<Certificate, Gauge>,
     not_after: Family<Certificate, Gauge>,
     issued: Family<Certificate, Counter>,
     publishes: Family<Reload, Counter>,
@@ -123,6 +125,7 @@ impl Metrics {
             conflicts: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             refused: Family::default(),
+            not_before: Family::default(),
             not_after: Family::default(),
             issued: Family::default(),
             publishes: Family::default(),
@@ -146,6 +149,7 @@ impl Metrics {
             conflicts,
             duration,
             refused,
+            not_before,
             not_after,
             issued,
             publishes,
@@ -182,6 +186,12 @@ impl Metrics {
             "connections_over_cap",
             "Connections above the cap, closed after one answer",
             connections_over_cap.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_before_timestamp",
+            "Start of a certificate's validity",
+            Unit::Seconds,
+            not_before.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_not_after_timestamp",
@@ -283,16 +293,15 @@ impl Metrics {
         self.trusted.get_or_create(&[]).set(i64::from(is_trusted));
     }
 
-    /// Sets a certificate's end of validity, in seconds since the epoch; `None` if there is none.
-    pub fn not_after(&self, kind: CertificateKind, seconds: Option<i64>) {
+    /// Sets a certificate's validity; `None` if there is none.
+    pub fn validity(&self, kind: CertificateKind, validity: Option<Validity>) {
         let labels = kind.labels();
-        match seconds {
-            Some(seconds) => {
-                self.not_after.get_or_create(&labels).set(seconds);
-            }
-            None => {
-                self.not_after.remove(&labels);
-            }
+        if let Some(Validity { not_before, not_after }) = validity {
+            self.not_before.get_or_create(&labels).set(not_before);
+            self.not_after.get_or_create(&labels).set(not_after);
+        } else {
+            self.not_before.remove(&labels);
+            self.not_after.remove(&labels);
         }
     }
 

@@ -27,10 +27,19 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Clone, Debug)]
 pub struct Pair {
     key: Arc<CertifiedKey>,
-    /// End of the leaf's validity, in seconds since the epoch.
-    pub leaf_not_after: i64,
-    /// The same of the last certificate after the leaf, if there is any.
-    pub ca_not_after: Option<i64>,
+    /// The leaf's validity.
+    pub leaf: Validity,
+    /// That of the last certificate after the leaf, if there is any.
+    pub ca: Option<Validity>,
+}
+
+/// From when to when a certificate is valid, in seconds since the epoch, as it says itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: i64,
+    /// The last second.
+    pub not_after: i64,
 }
 
 /// Why PEM text is not a usable pair.
@@ -83,12 +92,12 @@ impl Pair {
         let chain = CertificateDer::pem_slice_iter(certificate)
             .collect::<Result<Vec<_>, _>>()
             .map_err(PairError::Certificate)?;
-        let (leaf, others) = chain.split_first().ok_or(PairError::NoCertificate)?;
-        let leaf_not_after = not_after(leaf)?;
-        let ca_not_after = others.last().map(not_after).transpose()?;
+        let (first, others) = chain.split_first().ok_or(PairError::NoCertificate)?;
+        let leaf = validity(first)?;
+        let ca = others.last().map(validity).transpose()?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(PairError::Key)?;
         let key = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
-        Ok(Self { key, leaf_not_after, ca_not_after })
+        Ok(Self { key, leaf, ca })
     }
 
     /// The chain, leaf first.
@@ -97,10 +106,14 @@ impl Pair {
     }
 }
 
-/// The end of a certificate's validity, in seconds since the epoch.
-pub fn not_after(certificate: &CertificateDer<'_>) -> Result<i64, PairError> {
+/// A certificate's validity.
+pub fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, PairError> {
     let (_, certificate) = parse_x509_certificate(certificate).map_err(|_| PairError::NotX509)?;
-    Ok(certificate.validity().not_after.timestamp())
+    let validity = certificate.validity();
+    Ok(Validity {
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+    })
 }
 
 // === impl Identity ===

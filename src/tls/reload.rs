@@ -97,9 +97,9 @@ impl Files {
                     unreadable = false;
                     identity.replace(&pair);
                     metrics.reloaded(ReloadResult::Replaced);
-                    metrics.not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
-                    metrics.not_after(CertificateKind::Ca, pair.ca_not_after);
-                    tracing::info!(not_after = pair.leaf_not_after, "certificate replaced");
+                    metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+                    metrics.validity(CertificateKind::Ca, pair.ca);
+                    tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
                 }
                 // A file that is gone stays gone for many polls, and one line is enough.
                 Err(ReadError::Io { .. }) if unreadable => {}

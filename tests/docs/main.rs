@@ -23,6 +23,7 @@ use arc_rocm::{
     profile::{File, ProfileSet, objects, spec_schema},
     selection::Skip,
     telemetry::{CertificateKind, Metrics},
+    tls::Validity,
 };
 use serde_json::Value;
 
@@ -218,7 +219,7 @@ fn all_metrics() -> String {
     metrics.refused(503);
     metrics.certificate_trusted(true);
     for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
-        metrics.not_after(kind, Some(1));
+        metrics.validity(kind, Some(Validity { not_before: 0, not_after: 1 }));
     }
     metrics.encode().unwrap()
 }

@@ -65,7 +65,7 @@ fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
     assert_eq!(client.review(&body).status, 200, "the old connection lives");
     assert!(Client::try_connect(server.address, &old.ca, ALL_VERSIONS, b"http/1.1").is_err());
 
-    let not_after = tls::not_after(&fresh.certificate()).unwrap();
+    let not_after = tls::validity(&fresh.certificate()).unwrap().not_after;
     let series = r#"arc_rocm_tls_certificate_not_after_timestamp_seconds{certificate="leaf"}"#;
     assert_eq!(server.metric(series), u64::try_from(not_after).unwrap());
     std::thread::sleep(5 * POLL);

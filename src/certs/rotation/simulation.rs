@@ -4,9 +4,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::certs::Clock;
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
+const YEAR: i64 = 365 * DAY;
 /// How late API servers see the registration: less than [`Policy::settle`].
 const LAG: i64 = 20;
 /// What can happen to the registration or the Secret without us.
@@ -28,22 +30,34 @@ struct Versioned<T> {
     value: T,
 }
 
+/// What is live, with its version and when that was made.
+#[derive(Clone, Debug)]
+struct Registration {
+    version: u64,
+    changed: i64,
+    value: Vec<Authority<Id>>,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Replica {
     policy: Option<Policy>,
-    /// Its clock against the right one.
-    skew: i64,
+    /// Its own clock against the right one.
+    wrong: i64,
+    /// The clock of the API server that it asks, against the right one.
+    apart: i64,
+    /// What it has been told of that clock.
+    clock: Clock,
     memory: Option<Data>,
     served: Option<(Id, Leaf<Id>)>,
     since: Vec<(Id, i64)>,
-    live: Option<Versioned<Vec<Authority<Id>>>>,
+    live: Option<Registration>,
     secret: Option<Versioned<Option<Data>>>,
 }
 
 struct World {
     now: i64,
     ids: Id,
-    live: Versioned<Vec<Authority<Id>>>,
+    live: Registration,
     /// What was live until when.
     past: Vec<(i64, Vec<Authority<Id>>)>,
     secret: Versioned<Option<Data>>,
@@ -74,7 +88,7 @@ impl World {
         Self {
             now: 1_000_000_000,
             ids: 0,
-            live: Versioned { version: 0, value: Vec::new() },
+            live: Registration { version: 0, changed: 1_000_000_000, value: Vec::new() },
             past: Vec::new(),
             secret: Versioned { version: 0, value: None },
             replicas: turns.iter().map(replica).collect(),
@@ -92,6 +106,7 @@ impl World {
     fn publish(&mut self, value: Vec<Authority<Id>>) {
         let old = std::mem::replace(&mut self.live.value, value);
         self.live.version += 1;
+        self.live.changed = self.now;
         self.past.push((self.now, old));
         let now = self.now;
         self.past.retain(|(until, _)| *until > now - LAG);
@@ -113,20 +128,23 @@ impl World {
             let secret = replica.secret.take().unwrap();
             self.act(&mut replica, &live, &secret);
         }
+        replica.clock = Clock::told(self.now + replica.apart, self.now);
         self.replicas[index] = replica;
     }
 
     fn act(
         &mut self,
         replica: &mut Replica,
-        live: &Versioned<Vec<Authority<Id>>>,
+        live: &Registration,
         secret: &Versioned<Option<Data>>,
     ) {
-        let (policy, now) = (replica.policy.unwrap(), self.now + replica.skew);
+        let policy = replica.policy.unwrap();
+        let now = replica.clock.now(self.now).unwrap_or(self.now + replica.wrong);
         replica.since.retain(|(id, _)| live.value.iter().any(|one| one.id == *id));
         for one in &live.value {
             if !replica.since.iter().any(|(id, _)| *id == one.id) {
-                replica.since.push((one.id, self.now));
+                let there_for = there_for(now - live.changed, &policy);
+                replica.since.push((one.id, self.now - there_for));
             }
         }
         let settle = seconds(policy.settle);
@@ -263,8 +281,10 @@ enum Event {
     DeleteAndWipe,
     /// Another pod in a replica's place.
     Restart(usize),
-    /// A clock is set.
-    Clock(usize, i8),
+    /// A clock is set, to another year for all we know.
+    Clock(usize, i64),
+    /// Another API server answers from now on.
+    Server(usize, i8),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -276,7 +296,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Wipe),
         1 => Just(Event::DeleteAndWipe),
         1 => (0..3_usize).prop_map(Event::Restart),
-        1 => ((0..3_usize), -120..120_i8).prop_map(|(index, by)| Event::Clock(index, by)),
+        1 => ((0..3_usize), -3 * YEAR..3 * YEAR).prop_map(|(index, by)| Event::Clock(index, by)),
+        1 => ((0..3_usize), -10..10_i8).prop_map(|(index, by)| Event::Server(index, by)),
     ]
 }
 
@@ -321,12 +342,15 @@ proptest! {
                 }
                 Event::Restart(index) => {
                     let replica = &mut world.replicas[index % count];
-                    let Replica { policy, skew, .. } = replica.clone();
-                    *replica = Replica { policy, skew, ..Replica::default() };
+                    let Replica { policy, wrong, apart, .. } = replica.clone();
+                    *replica = Replica { policy, wrong, apart, ..Replica::default() };
                     // Not called before it is ready.
                 }
                 Event::Clock(index, seconds) => {
-                    world.replicas[index % count].skew = i64::from(seconds);
+                    world.replicas[index % count].wrong = seconds;
+                }
+                Event::Server(index, seconds) => {
+                    world.replicas[index % count].apart = i64::from(seconds);
                 }
             }
         }
@@ -337,7 +361,7 @@ proptest! {
         }
         // Two thirds of 90 days pass between two certificates, and each authority's end brings
         // one more; all of it is three writes.
-        let years = usize::try_from((world.now - start) / (365 * DAY)).unwrap() + 1;
+        let years = usize::try_from((world.now - start) / YEAR).unwrap() + 1;
         prop_assert!(world.writes <= 4 * (deletions + 10 * years), "{} writes", world.writes);
         let publications = 4 * (disturbances + 10 * years);
         prop_assert!(world.publications <= publications, "{} of them", world.publications);
@@ -384,4 +408,43 @@ fn a_new_authority_is_trusted_before_anything_of_it_is_served_and_the_old_one_un
     for replica in &world.replicas {
         assert_eq!(replica.served.as_ref().unwrap().1.issuer, Some(new));
     }
+}
+
+/// By the own clocks alone, it and the others write six new authorities a minute, for ever.
+#[test]
+fn a_replica_whose_clock_is_past_the_authoritys_end_fights_nobody() {
+    for wrong in [2 * YEAR, -2 * YEAR] {
+        let mut world = World::new(&[0.0, 0.5, 1.0]);
+        world.everyone();
+        let (id, writes) = (world.live.value[0].id, world.writes);
+        world.replicas[1].wrong = wrong;
+        pass(&mut world, 60 * MINUTE, 10);
+        world.replicas[1] = Replica { policy: Some(policy(0.5)), wrong, ..Replica::default() };
+        pass(&mut world, 60 * MINUTE, 10);
+        assert_eq!((world.live.value[0].id, world.writes), (id, writes));
+        for replica in &world.replicas {
+            assert_eq!(replica.served.as_ref().unwrap().1.issuer, Some(id));
+        }
+    }
+}
+
+#[test]
+fn a_replica_that_starts_within_an_overlap_serves_at_once() {
+    let start_anew = |world: &mut World| {
+        world.replicas[1] = Replica { policy: Some(policy(1.0)), ..Replica::default() };
+        world.everyone();
+        let served = world.replicas[1].served.clone();
+        served.map(|(_, leaf)| leaf.issuer)
+    };
+    let mut world = World::new(&[0.0, 1.0]);
+    world.everyone();
+    pass(&mut world, 243 * DAY, 60 * MINUTE);
+    while world.live.value.len() == 1 {
+        pass(&mut world, 10, 10);
+    }
+    assert_eq!(start_anew(&mut world), None, "an API server may not know it yet");
+    pass(&mut world, 5 * MINUTE, 10);
+    assert_eq!(world.live.value.len(), 2);
+    let new = world.live.value[0].id;
+    assert_eq!(start_anew(&mut world), Some(Some(new)));
 }

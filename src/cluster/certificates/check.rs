@@ -9,7 +9,6 @@ use super::{
     verdict, watch,
 };
 use crate::{
-    certs,
     cluster::{
         REQUEST_TIMEOUT,
         trouble::{Trouble, random},
@@ -29,7 +28,7 @@ pub async fn check(
     identity: Arc<Identity>,
     service: Arc<Service>,
 ) {
-    let store = Store::new(client, place);
+    let store = Store::new(&client, place);
     let waker = Arc::new(Notify::new());
     watch::configuration(&store, &waker);
     let (mut trouble, mut verdicts) = (Trouble::default(), verdict::Verdicts::default());
@@ -38,7 +37,8 @@ pub async fn check(
             Ok(Ok(live)) => {
                 trouble.ends();
                 let chain = identity.chain();
-                let verdict = verdict::of(&store.place, live.as_ref(), &chain, certs::now());
+                let now = store.clock.now();
+                let verdict = verdict::of(&store.place, live.as_ref(), &chain, now);
                 verdicts.tell(&service, verdict);
                 PERIOD
             }

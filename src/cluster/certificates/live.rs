@@ -17,6 +17,8 @@ use crate::{certs, tls};
 pub(super) struct Live {
     name: String,
     version: Option<String>,
+    /// When it was changed last, by the API server's clock; `None` if that cannot be told.
+    changed: Option<i64>,
     webhooks: Vec<Webhook>,
 }
 
@@ -33,8 +35,14 @@ impl Live {
         Self {
             name: configuration.name_any(),
             version: configuration.resource_version(),
+            changed: changed(configuration),
             webhooks: configuration.webhooks.iter().flatten().map(webhook).collect(),
         }
+    }
+
+    /// For how many seconds nobody has put anything into it.
+    pub(super) fn unchanged(&self, now: i64) -> i64 {
+        self.changed.map_or(0, |changed| now.saturating_sub(changed))
     }
 
     /// The certificates that every webhook's `caBundle` has.
@@ -97,6 +105,16 @@ impl Live {
             "webhooks": webhooks,
         })
     }
+}
+
+/// When a field got the value that it has: whoever sets one is in the managed fields with the time,
+/// whoever takes one away need not be (apimachinery, `managedfields`). Each manager has a time, or
+/// it is not known.
+fn changed(configuration: &MutatingWebhookConfiguration) -> Option<i64> {
+    let managers = configuration.metadata.managed_fields.as_deref().unwrap_or_default();
+    let times: Option<Vec<i64>> =
+        managers.iter().map(|manager| Some(manager.time.as_ref()?.0.as_second())).collect();
+    times?.into_iter().max()
 }
 
 fn webhook(webhook: &MutatingWebhook) -> Webhook {
@@ -206,6 +224,20 @@ mod tests {
         assert!(live(&[&reversed]).lacks(&both[..1]));
         assert!(live(&[&reversed, ""]).lacks(&both));
         assert_eq!(live(&[&reversed, &one]).trusted(), both[..1]);
+    }
+
+    #[test]
+    fn the_time_since_the_last_change_is_that_of_the_last_manager_and_none_if_one_is_unknown() {
+        let of = |times: &[Option<&str>]| {
+            let manager = |time: Option<&str>| json!({"manager": "m", "time": time});
+            let managers: Vec<Value> = times.iter().copied().map(manager).collect();
+            let metadata = json!({"name": "a", "managedFields": managers});
+            Live::new(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+        };
+        let (early, late) = (Some("1970-01-01T00:01:00Z"), Some("1970-01-01T00:02:00Z"));
+        assert_eq!(of(&[late, early]).unchanged(200), 80);
+        assert_eq!(of(&[early, None]).unchanged(200), 0);
+        assert_eq!(of(&[]).unchanged(200), 0);
     }
 
     #[test]

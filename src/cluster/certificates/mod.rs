@@ -9,6 +9,7 @@
 //! replaces: a slow replica cannot publish an older state over a newer one.
 
 mod check;
+mod clock;
 mod live;
 mod pace;
 mod settling;
@@ -49,7 +50,7 @@ use crate::{
     },
     server::{Gate, Service},
     telemetry::{CertificateKind, Chain, PublishResult},
-    tls::{self, Identity, Pair},
+    tls::{self, Identity, Pair, Validity},
 };
 
 /// The longest pause between two passes, by which a machine that was suspended catches up.
@@ -58,6 +59,11 @@ const PERIOD: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(100);
 /// One pass. Without an answer, it is tried again.
 const PASS_TIMEOUT: Duration = cluster::REQUEST_TIMEOUT;
+/// How often the Secret is written in a fight that does not end. Each write may be a new authority,
+/// and what is served does not depend on it.
+const LEAST_WRITES: Duration = Duration::from_mins(10);
+/// How often the `caBundle` is: without it nobody is trusted, so we do not give in to more.
+const LEAST_PUBLICATIONS: Duration = Duration::from_secs(10);
 /// Steps of one pass. A rotation needs three; conflicts with other replicas a few more.
 const STEPS: usize = 8;
 
@@ -107,7 +113,7 @@ impl Keeper {
     /// One that has not looked yet, and what will be served once there is something to serve that
     /// the API server trusts. `policy.turn` is chosen here.
     pub fn new(
-        client: Client,
+        client: &Client,
         place: Place,
         policy: Policy,
         names: Names,
@@ -125,8 +131,8 @@ impl Keeper {
             settling: Settling::default(),
             serving: Serving::Waiting(sender),
             verdicts: Verdicts::default(),
-            writes: Pace::new(now),
-            publications: Pace::new(now),
+            writes: Pace::new(now, LEAST_WRITES),
+            publications: Pace::new(now, LEAST_PUBLICATIONS),
             fight: Trouble::default(),
         };
         (keeper, receiver)
@@ -172,11 +178,11 @@ impl Keeper {
             let secret = self.secret().await?;
             let kept = Kept::read(&store::data(secret.as_ref()));
             let trusted = live.as_ref().map(Live::trusted).unwrap_or_default();
-            self.settling.look(&trusted, Instant::now());
+            self.settling.look(&trusted, self.there_for(live.as_ref()), Instant::now());
             let step = self.step(&kept, &trusted);
             let (mut pause, mut failure) = (PERIOD, None);
             match step {
-                Step::Wait(until) => pause = pause.min(until_then(until)),
+                Step::Wait(until) => pause = pause.min(self.until(until)),
                 Step::Write(write) => match self.writes.take(Instant::now()) {
                     Ok(()) => match self.write(secret, &kept, &write).await {
                         Ok(_) => continue,
@@ -186,7 +192,7 @@ impl Keeper {
                     Err(wait) => pause = self.fights(wait, "Secret"),
                 },
             }
-            if kept.leaf().is_some() && kept.ca_not_after().is_some() {
+            if kept.leaf().is_some() && kept.ca().is_some() {
                 self.memory = kept.clone();
             }
             if let Some(live) = live.as_ref().filter(|live| wrong(live, &kept)) {
@@ -215,6 +221,21 @@ impl Keeper {
         Ok(GATHER)
     }
 
+    /// How long all that is live was certainly there; nothing while the API server's clock is not
+    /// known, by which that is told.
+    fn there_for(&self, live: Option<&Live>) -> Duration {
+        let known = live.zip(self.store.clock.known());
+        let unchanged = known.map_or(0, |(live, now)| live.unchanged(now));
+        let seconds = rotation::there_for(unchanged, &self.policy);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+    }
+
+    /// How long until a time, in seconds since the epoch; at least a moment.
+    fn until(&self, time: i64) -> Duration {
+        let seconds = time.saturating_sub(self.store.clock.now()).max(0);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).max(GATHER)
+    }
+
     async fn live(&self) -> Result<Option<Live>, Failure> {
         let name = || self.store.place.configuration.clone();
         self.store.live().await.map_err(|error| Failure::Configuration(name(), error))
@@ -237,7 +258,7 @@ impl Keeper {
             live: certs::dated(trusted),
             settled: self.settling.settled(self.policy.settle, Instant::now()),
         };
-        rotation::next(&seen, &self.policy, certs::now())
+        rotation::next(&seen, &self.policy, self.store.clock.now())
     }
 
     async fn write(
@@ -247,7 +268,8 @@ impl Keeper {
         write: &Write<CertificateDer<'static>>,
     ) -> Result<Written, Failure> {
         let place = &self.store.place;
-        let next = kept.step(&self.memory, write, &self.names, &self.policy, certs::now())?;
+        let now = self.store.clock.now();
+        let next = kept.step(&self.memory, write, &self.names, &self.policy, now)?;
         let written = self.store.write(read, &next).await;
         let written = written.map_err(|error| Failure::Write(place.secret.clone(), error))?;
         if written == Written::Done {
@@ -302,7 +324,7 @@ impl Keeper {
     /// Serves what is in the Secret as soon as that is better than what is served.
     fn serve(&mut self, kept: &Kept, live: Option<&Live>) {
         let (Some(leaf), Some(live)) = (kept.leaf(), live) else { return };
-        let (pair, now) = (&leaf.pair, certs::now());
+        let (pair, now) = (&leaf.pair, self.store.clock.now());
         let current = match &self.serving {
             Serving::Since(identity) => identity.chain(),
             Serving::Waiting(_) | Serving::Nobody => Vec::new(),
@@ -325,11 +347,11 @@ impl Keeper {
             },
         };
         if offer.accept() {
-            self.replace(pair, kept.ca_not_after());
+            self.replace(pair, kept.ca());
         }
     }
 
-    fn replace(&mut self, pair: &Pair, ca_not_after: Option<i64>) {
+    fn replace(&mut self, pair: &Pair, ca: Option<Validity>) {
         let serving = std::mem::replace(&mut self.serving, Serving::Nobody);
         self.serving = match serving {
             Serving::Since(identity) => {
@@ -346,9 +368,9 @@ impl Keeper {
             Serving::Nobody => Serving::Nobody,
         };
         let metrics = self.service.metrics();
-        metrics.not_after(CertificateKind::Leaf, Some(pair.leaf_not_after));
-        metrics.not_after(CertificateKind::Ca, ca_not_after);
-        tracing::info!(not_after = pair.leaf_not_after, "certificate in use");
+        metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+        metrics.validity(CertificateKind::Ca, ca);
+        tracing::info!(not_after = pair.leaf.not_after, "certificate in use");
     }
 
     fn judge(&mut self, live: Option<&Live>) {
@@ -356,7 +378,7 @@ impl Keeper {
             Serving::Since(identity) => identity.chain(),
             Serving::Waiting(_) | Serving::Nobody => Vec::new(),
         };
-        let verdict = verdict::of(&self.store.place, live, &chain, certs::now());
+        let verdict = verdict::of(&self.store.place, live, &chain, self.store.clock.now());
         self.verdicts.tell(&self.service, verdict);
     }
 }
@@ -364,13 +386,7 @@ impl Keeper {
 /// Whether the registration trusts others than those in the Secret. A Secret that is not complete
 /// is not published.
 fn wrong(live: &Live, kept: &Kept) -> bool {
-    kept.ca_not_after().is_some() && live.lacks(kept.authorities())
-}
-
-/// How long until a time, in seconds since the epoch; at least a moment.
-fn until_then(time: i64) -> Duration {
-    let seconds = time.saturating_sub(certs::now()).max(0);
-    Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).max(GATHER)
+    kept.ca().is_some() && live.lacks(kept.authorities())
 }
 
 /// Without the keys.

@@ -9,12 +9,18 @@ use rustls_pki_types::CertificateDer;
 pub(super) struct Settling(Vec<(CertificateDer<'static>, Instant)>);
 
 impl Settling {
-    /// Notes what is there at the moment.
-    pub(super) fn look(&mut self, live: &[CertificateDer<'static>], now: Instant) {
+    /// Notes what is there at the moment, and was certainly for `there_for`.
+    pub(super) fn look(
+        &mut self,
+        live: &[CertificateDer<'static>],
+        there_for: Duration,
+        now: Instant,
+    ) {
+        let since = now.checked_sub(there_for).unwrap_or(now);
         self.0.retain(|(one, _)| live.contains(one));
         for one in live {
             if !self.0.iter().any(|(known, _)| known == one) {
-                self.0.push((one.clone(), now));
+                self.0.push((one.clone(), since));
             }
         }
     }
@@ -44,14 +50,26 @@ mod tests {
         let (start, settle) = (Instant::now(), Duration::from_secs(30));
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut settling = Settling::default();
-        settling.look(from_ref(&one), at(0));
-        settling.look(&[one.clone(), two.clone()], at(20));
+        settling.look(from_ref(&one), Duration::ZERO, at(0));
+        settling.look(&[one.clone(), two.clone()], Duration::ZERO, at(20));
         assert_eq!(settling.settled(settle, at(29)), []);
         assert_eq!(settling.next(settle, at(29)), Some(Duration::from_secs(1)));
         assert_eq!(settling.settled(settle, at(30)), *from_ref(&one));
         assert_eq!(settling.next(settle, at(30)), Some(Duration::from_secs(20)));
-        settling.look(from_ref(&two), at(31));
-        settling.look(&[one, two.clone()], at(32));
+        settling.look(from_ref(&two), Duration::ZERO, at(31));
+        settling.look(&[one, two.clone()], Duration::ZERO, at(32));
         assert_eq!(settling.settled(settle, at(50)), [two]);
+    }
+
+    #[test]
+    fn what_was_there_before_the_first_look_counts() {
+        let one = CertificateDer::from(vec![1]);
+        let (start, settle) = (Instant::now(), Duration::from_secs(30));
+        let mut settling = Settling::default();
+        settling.look(from_ref(&one), Duration::from_secs(20), start);
+        assert_eq!(settling.next(settle, start), Some(Duration::from_secs(10)));
+        let mut settling = Settling::default();
+        settling.look(from_ref(&one), Duration::from_hours(1), start);
+        assert_eq!(settling.settled(settle, start), [one]);
     }
 }

@@ -1,6 +1,6 @@
 //! The Secret and the registration in the API server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     ByteString,
@@ -12,7 +12,10 @@ use kube::{
     core::PartialObjectMeta,
 };
 
-use super::live::Live;
+use super::{
+    clock::{Clock, noted},
+    live::Live,
+};
 use crate::{certs::Kept, cluster::MANAGER};
 
 /// Where things are.
@@ -29,6 +32,8 @@ pub struct Place {
 /// Access to them.
 pub(super) struct Store {
     pub(super) place: Place,
+    /// The API server's, as of its last answer.
+    pub(super) clock: Arc<Clock>,
     client: Client,
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
@@ -43,8 +48,11 @@ pub(super) enum Written {
 }
 
 impl Store {
-    pub(super) fn new(client: Client, place: Place) -> Self {
+    pub(super) fn new(client: &Client, place: Place) -> Self {
+        let clock = Arc::new(Clock::new());
+        let client = noted(client, &clock);
         Self {
+            clock,
             secrets: Api::namespaced(client.clone(), &place.namespace),
             configurations: Api::all(client.clone()),
             client,

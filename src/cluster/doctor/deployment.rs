@@ -39,6 +39,11 @@ pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
         .collect()
 }
 
+/// Whether the webhook renews its certificates by itself.
+pub(super) fn renews(deployment: Option<&Value>) -> bool {
+    deployment.is_some_and(|deployment| !flag(deployment, "tls-secret").is_empty())
+}
+
 /// The Secret with the serving certificate.
 pub(super) fn secret(deployment: Option<&Value>) -> String {
     let Some(deployment) = deployment else { return SECRET.to_owned() };

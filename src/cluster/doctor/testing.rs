@@ -128,7 +128,7 @@ pub(crate) fn healthy() -> Facts {
     let patterns = "linux.rocm.gpu.*.{gpus}";
     Facts {
         settings: Settings { name: "arc-rocm".to_owned(), namespace: "arc-rocm".to_owned() },
-        now: leaf.leaf_not_after - DAYS * 86_400,
+        now: leaf.leaf.not_after - DAYS * 86_400,
         version: Ok("v1.37.2".to_owned()),
         registration: Ok(Some(registration)),
         other_registrations: Vec::new(),

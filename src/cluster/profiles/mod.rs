@@ -5,24 +5,19 @@
 
 mod applied;
 mod counts;
+mod stored;
 mod told;
 mod watch;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kube::{
-    Api, Client,
-    api::ApiResource,
-    core::{DynamicObject, GroupVersionKind},
-};
+use kube::{Api, Client};
 use tokio::sync::watch::{Receiver, Sender, channel};
 
 use crate::{
     profile::{
-        crd::PLURAL,
         objects::{Object, Verdict},
-        spec::{API_VERSION, GROUP, KIND},
         status::RunnerProfileStatus,
     },
     server::Service,
@@ -55,14 +50,7 @@ pub struct Feed {
 pub fn spawn(client: &Client, service: Arc<Service>) -> Feed {
     let (sight, objects) = channel(None);
     let (verdicts, judged) = channel(Verdicts::default());
-    tokio::spawn(watch::watch(api(client), sight, Arc::clone(&service)));
-    tokio::spawn(write::write(api(client), objects.clone(), judged, service));
+    tokio::spawn(watch::watch(Api::all(client.clone()), sight, Arc::clone(&service)));
+    tokio::spawn(write::write(Api::all(client.clone()), objects.clone(), judged, service));
     Feed { objects, verdicts }
-}
-
-/// Objects as JSON: a typed one would lose every `null`, which takes an inherited value away.
-fn api(client: &Client) -> Api<DynamicObject> {
-    let version = API_VERSION.rsplit_once('/').map_or(API_VERSION, |(_, version)| version);
-    let kind = GroupVersionKind::gvk(GROUP, version, KIND);
-    Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, PLURAL))
 }

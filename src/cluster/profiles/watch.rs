@@ -5,22 +5,20 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 use futures::StreamExt;
 use kube::{
     Api, ResourceExt,
-    core::DynamicObject,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
     },
 };
-use serde_json::Value;
 use tokio::{
     sync::watch::Sender,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{Seen, Sight, applied};
+use super::{Seen, Sight, applied, stored::Stored};
 use crate::{
     cluster::trouble::Trouble,
-    profile::objects::Object,
+    profile::{objects::Object, status::RunnerProfileStatus},
     server::{Gate, Service},
     telemetry::Chain,
 };
@@ -40,7 +38,7 @@ const WATCH_SECONDS: u32 = 20;
 const NOT_FOUND: u16 = 404;
 
 /// Watches until nobody listens.
-pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>, service: Arc<Service>) {
+pub(super) async fn watch(api: Api<Stored>, sight: Sender<Sight>, service: Arc<Service>) {
     let mut is_told = false;
     while !sight.is_closed() {
         follow(&api, &sight, &service, &mut is_told).await;
@@ -62,7 +60,7 @@ pub(super) async fn watch(api: Api<DynamicObject>, sight: Sender<Sight>, service
 
 /// Follows the objects until the API server says that there is no such kind, or nobody listens.
 async fn follow(
-    api: &Api<DynamicObject>,
+    api: &Api<Stored>,
     sight: &Sender<Sight>,
     service: &Service,
     is_missing: &mut bool,
@@ -137,7 +135,7 @@ struct State {
 
 impl State {
     /// Takes an event in. Whether there is something to pass on.
-    fn take(&mut self, event: Event<DynamicObject>) -> bool {
+    fn take(&mut self, event: Event<Stored>) -> bool {
         match event {
             Event::Init => {
                 self.listing.clear();
@@ -165,12 +163,11 @@ impl State {
 }
 
 /// What matters of an object.
-fn seen(object: &DynamicObject) -> Seen {
+fn seen(object: &Stored) -> Seen {
     let metadata = &object.metadata;
-    let status = object.data.get("status").cloned().unwrap_or_default();
     // Whatever cannot be read is as if it were not there, and is written anew.
-    let status: crate::profile::status::RunnerProfileStatus =
-        serde_json::from_value(status).unwrap_or_default();
+    let status: RunnerProfileStatus =
+        serde_json::from_value(object.status.0.clone()).unwrap_or_default();
     let created = metadata.creation_timestamp.as_ref();
     Seen {
         object: Object {
@@ -179,7 +176,7 @@ fn seen(object: &DynamicObject) -> Seen {
             generation: metadata.generation.unwrap_or_default(),
             created: created.map(|time| time.0.as_second()).unwrap_or_default(),
             spec: applied::restored(
-                object.data.get("spec").cloned().unwrap_or(Value::Null),
+                object.spec.0.clone(),
                 object.annotations().get(applied::LAST_APPLIED).map(String::as_str),
             ),
             good: status.accepted.clone(),
@@ -190,12 +187,12 @@ fn seen(object: &DynamicObject) -> Seen {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn object(name: &str, spec: &Value) -> DynamicObject {
-        let mut object: DynamicObject = serde_json::from_value(json!({
+    fn object(name: &str, spec: &Value) -> Stored {
+        serde_json::from_value(json!({
             "apiVersion": "arc-rocm.dev/v1alpha1",
             "kind": "RunnerProfile",
             "metadata": {
@@ -204,10 +201,9 @@ mod tests {
                 "generation": 2,
                 "creationTimestamp": "1970-01-01T00:01:00Z",
             },
+            "spec": spec,
         }))
-        .unwrap_or_else(|error| panic!("{error}"));
-        object.data = json!({"spec": spec});
-        object
+        .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn names(state: &State) -> Vec<String> {

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, api::PostParams, core::DynamicObject};
+use kube::{Api, api::PostParams};
 use serde_json::Value;
 use tokio::{
     sync::watch::Receiver,
     time::{Instant, sleep_until},
 };
 
-use super::{Seen, Sight, Verdicts, counts::Counts, told::tell};
+use super::{Seen, Sight, Verdicts, counts::Counts, stored::Stored, told::tell};
 use crate::{
     cluster::{
         MANAGER,
@@ -39,7 +39,7 @@ const NOT_FOUND: u16 = 404;
 
 /// Writes until the owner is gone.
 pub(super) async fn write(
-    api: Api<DynamicObject>,
+    api: Api<Stored>,
     mut objects: Receiver<Sight>,
     mut verdicts: Receiver<Verdicts>,
     service: Arc<Service>,
@@ -151,7 +151,7 @@ fn jobs(
 }
 
 /// Reads, changes and writes, again where another was faster.
-async fn put(api: &Api<DynamicObject>, job: &Job) -> Result<(), kube::Error> {
+async fn put(api: &Api<Stored>, job: &Job) -> Result<(), kube::Error> {
     let parameters =
         PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
     let mut tries = 0;
@@ -161,9 +161,7 @@ async fn put(api: &Api<DynamicObject>, job: &Job) -> Result<(), kube::Error> {
             Ok(mut object) => match changed(&object, job, Timestamp::now()) {
                 None => return Ok(()),
                 Some(status) => {
-                    if let Value::Object(data) = &mut object.data {
-                        data.insert("status".to_owned(), status);
-                    }
+                    object.status.0 = status;
                     api.replace_status(&job.name, &parameters, &object).await.map(drop)
                 }
             },
@@ -178,12 +176,12 @@ async fn put(api: &Api<DynamicObject>, job: &Job) -> Result<(), kube::Error> {
 }
 
 /// The status that the object is to have, where it is another than it has.
-fn changed(object: &DynamicObject, job: &Job, now: Timestamp) -> Option<Value> {
+fn changed(object: &Stored, job: &Job, now: Timestamp) -> Option<Value> {
     if object.metadata.uid.as_deref() != Some(&job.uid) {
         return None;
     }
-    let old = object.data.get("status").cloned().unwrap_or_default();
-    let old: RunnerProfileStatus = serde_json::from_value(old).unwrap_or_default();
+    let old: RunnerProfileStatus =
+        serde_json::from_value(object.status.0.clone()).unwrap_or_default();
     // What was judged is not what is there any more: the next verdict is under way.
     let is_judged = object.metadata.generation == Some(job.verdict.generation);
     let told = if is_judged { tell(&job.verdict, &old, now) } else { None };

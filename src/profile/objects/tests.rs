@@ -261,3 +261,18 @@ fn null_in_an_object_takes_an_inherited_value_away() {
     let template = judged.profiles.get("a").map(|profile| profile.pod_template(1).to_string());
     assert!(template.is_some_and(|text| !text.contains("docker-data")));
 }
+
+/// An object of a list is cut off below what may be read; what is left of it is still too deep.
+#[test]
+fn an_object_that_is_too_deep_is_one_bad_object() {
+    let mut deep = json!({});
+    for _ in 0..90 {
+        deep = json!({"a": deep});
+    }
+    let objects = [new("deep", json!({"template": {"spec": deep}})), new("good", json!({}))];
+    let judged = judged(&[], &objects);
+    let (reason, messages) = refusal(&judged, "deep");
+    assert_eq!(reason, "Invalid");
+    assert!(messages.contains("nest deeper than 64 levels"), "{messages}");
+    assert_eq!(in_force(&judged), [("deep", None), ("good", Some(1))]);
+}

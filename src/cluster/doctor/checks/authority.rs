@@ -3,13 +3,11 @@
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::Value;
 
+use super::validity::soon;
 use crate::{
-    cluster::doctor::{Check, Code, Facts, facts::text, gather::ours},
+    cluster::doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
     tls,
 };
-
-/// As long before its end a certificate is worth a warning: two weeks of seconds.
-pub(super) const SOON: i64 = 14 * 86_400;
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new("authority");
@@ -47,19 +45,20 @@ pub(super) fn check(facts: &Facts) -> Check {
         );
         return check;
     };
-    let ends: Vec<i64> = bundle.iter().filter_map(|ca| tls::not_after(ca).ok()).collect();
-    let last = ends.iter().max().copied().unwrap_or_default();
-    let left = last - facts.now;
+    let all = bundle.iter().filter_map(|ca| tls::validity(ca).ok());
+    let Some(last) = all.max_by_key(|ca| ca.not_after) else { return check };
+    let left = last.not_after - facts.now;
+    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
     check.summary = format!(
         "{} in caBundle, valid for {}",
-        super::count(ends.len(), "certificate"),
+        super::count(bundle.len(), "certificate"),
         days(left)
     );
     let renew = "with --tls-secret the webhook should have made a new one, and its log says why it \
                  did not; else make it in time: deploy/README.md, \"A new certificate\"";
     if left <= 0 {
         check.add(Code::CaExpired, "every certificate in caBundle has expired", renew);
-    } else if left < SOON {
+    } else if left < soon(last, deployment::renews(deployment)) {
         check.add(Code::CaExpiresSoon, format!("caBundle is valid for {} more", days(left)), renew);
     }
     check
@@ -70,7 +69,7 @@ pub(super) fn bundle(webhook: &Value) -> Option<Vec<CertificateDer<'static>>> {
     let bundle = text(webhook, "/clientConfig/caBundle").as_bytes();
     let pem = base64_simd::STANDARD.decode_to_vec(bundle).ok()?;
     let all: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().ok()?;
-    let good = !all.is_empty() && all.iter().all(|certificate| tls::not_after(certificate).is_ok());
+    let good = !all.is_empty() && all.iter().all(|certificate| tls::validity(certificate).is_ok());
     good.then_some(all)
 }
 
@@ -106,6 +105,22 @@ mod tests {
         assert!(with("healthy", 0).is_empty());
         assert_eq!(with("healthy", (DAYS - 13) * day), ["ca-expires-soon"]);
         assert_eq!(with("healthy", (DAYS + 1) * day), ["ca-expired"]);
+    }
+
+    #[test]
+    fn an_authority_of_a_month_is_well_until_its_renewal_is_overdue() {
+        let after = |days: i64| {
+            let issued = crate::certs::issue(&[], 30).unwrap();
+            let mut facts = healthy();
+            facts.now = crate::certs::now() + days * 86_400;
+            let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+            registration["webhooks"][0]["clientConfig"]["caBundle"] =
+                json!(base64_simd::STANDARD.encode_to_string(&issued.ca));
+            codes(&check(&facts))
+        };
+        assert!(after(0).is_empty());
+        assert!(after(23).is_empty());
+        assert_eq!(after(25), ["ca-expires-soon"]);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::authority::{SOON, bundle, days};
+use super::{
+    authority::{bundle, days},
+    validity::soon,
+};
 use crate::{
     cluster::{
         certificates::asked,
@@ -32,8 +35,7 @@ pub(super) fn check(facts: &Facts) -> Check {
             return check;
         }
         Ok(None) => {
-            let own = deployment.is_some_and(|d| !deployment::flag(d, "tls-secret").is_empty());
-            let (why, remedy) = if own {
+            let (why, remedy) = if deployment::renews(deployment) {
                 ("the webhook has not made it", "its log says why")
             } else {
                 (
@@ -54,8 +56,8 @@ pub(super) fn check(facts: &Facts) -> Check {
     let chain: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
     let chain = chain.unwrap_or_default();
-    let end = chain.first().and_then(|leaf| tls::not_after(leaf).ok());
-    let Some(end) = end else {
+    let validity = chain.first().and_then(|leaf| tls::validity(leaf).ok());
+    let Some(validity) = validity else {
         check.add(
             Code::CertificateBroken,
             format!("tls.crt of Secret {secret} is no PEM certificate"),
@@ -63,7 +65,7 @@ pub(super) fn check(facts: &Facts) -> Check {
         );
         return check;
     };
-    let left = end - facts.now;
+    let left = validity.not_after - facts.now;
     check.summary = format!("in Secret {secret}, valid for {}", days(left));
     if left <= 0 {
         check.add(
@@ -73,11 +75,17 @@ pub(super) fn check(facts: &Facts) -> Check {
         );
         return check;
     }
-    if left < SOON {
+    let is_own = deployment::renews(deployment);
+    if left < soon(validity, is_own) {
+        let remedy = if is_own {
+            "the webhook should have made a new one, and its log says why it did not"
+        } else {
+            "renew it, unless cert-manager does"
+        };
         check.add(
             Code::CertificateExpiresSoon,
             format!("the certificate in Secret {secret} is valid for {} more", days(left)),
-            "renew it, unless the webhook or cert-manager does",
+            remedy,
         );
     }
     let Some((webhook, bundle)) = webhook.and_then(|webhook| Some((webhook, bundle(webhook)?)))
@@ -131,6 +139,35 @@ mod tests {
         assert!(codes(&with(|_| {})).is_empty());
         assert_eq!(codes(&with(|f| f.now += (DAYS - 13) * day)), ["certificate-expires-soon"]);
         assert_eq!(codes(&with(|f| f.now += (DAYS + 1) * day)), ["certificate-expired"]);
+    }
+
+    #[test]
+    fn a_certificate_of_a_day_is_well_until_its_renewal_is_overdue() {
+        let after = |hours: i64, is_own: bool| {
+            let issued = certs::issue(&[], 1).unwrap();
+            let found = with(|facts| {
+                facts.now = certs::now() + hours * 3600;
+                let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
+                registration["webhooks"][0]["clientConfig"]["caBundle"] =
+                    json!(base64_simd::STANDARD.encode_to_string(&issued.ca));
+                facts.certificate = Ok(Some(issued.certificate));
+                let deployment = facts.deployment.as_mut().unwrap().as_mut().unwrap();
+                if is_own {
+                    let args = "/spec/template/spec/containers/0/args";
+                    *deployment.pointer_mut(args).unwrap() =
+                        json!(["serve", "--tls-secret=arc-rocm-tls"]);
+                }
+            });
+            codes(&found)
+        };
+        for is_own in [true, false] {
+            assert!(after(0, is_own).is_empty());
+            // The last replica's turn is when 7 h 12 min are left.
+            assert!(after(17, is_own).is_empty());
+            assert_eq!(after(20, is_own), ["certificate-expires-soon"]);
+        }
+        assert_eq!(after(19, true), ["certificate-expires-soon"]);
+        assert!(after(19, false).is_empty());
     }
 
     #[test]

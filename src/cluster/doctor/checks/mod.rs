@@ -11,6 +11,7 @@ mod registration;
 mod requester;
 mod runners;
 mod serving;
+mod validity;
 
 pub(super) use api_server::unreachable;
 

@@ -26,7 +26,7 @@ fn judged(verdict: Verdict) -> Verdicts {
     Arc::new([("u".to_owned(), verdict)].into())
 }
 
-fn stored(status: &Value) -> DynamicObject {
+fn stored(status: &Value) -> Stored {
     serde_json::from_value(json!({
         "apiVersion": "arc-rocm.dev/v1alpha1",
         "kind": "RunnerProfile",
