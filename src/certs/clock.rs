@@ -4,7 +4,7 @@
 /// is valid: what its last answer said, and the time that has passed since by a clock that nobody
 /// sets. Without an answer, the own clock is all there is.
 ///
-/// By the own clocks alone, a replica whose clock is past an authority's end and the others would
+/// By own clocks alone, a replica whose clock is past an authority's end and the others would
 /// replace each other's authorities for ever.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Clock(Option<Told>);

@@ -90,6 +90,12 @@ impl Kept {
         Some(self.signer.as_ref()?.span().validity())
     }
 
+    /// Whether there is a certificate, and an authority that can sign at that time, in seconds since
+    /// the epoch. Where not, this is no state to go by: others must not lose their trust for it.
+    pub fn is_good(&self, now: i64) -> bool {
+        self.leaf.is_some() && self.signer.as_ref().is_some_and(|signer| signer.span().holds(now))
+    }
+
     /// What [`rotation::next`] looks at. `more` are authorities that the leaf may be of, beside
     /// those that are here.
     pub fn held(
@@ -287,6 +293,19 @@ mod tests {
         }
         tls::verify(chain, read.authorities(), NOW).unwrap();
         tls::verify(chain, read.authorities(), NOW + 91 * 3600).unwrap_err();
+    }
+
+    #[test]
+    fn neither_half_a_secret_nor_one_whose_authority_has_ended_is_a_state_to_go_by() {
+        let kept = fresh(&names(&[]));
+        let end = kept.ca().unwrap().not_after;
+        assert!(kept.is_good(NOW) && kept.is_good(end - 1));
+        assert!(!kept.is_good(end));
+        for missing in [CA_KEY, CA_CERTIFICATE, KEY, CERTIFICATE] {
+            let mut data = written(&kept);
+            data.remove(missing);
+            assert!(!Kept::read(&data).is_good(NOW), "{missing}");
+        }
     }
 
     #[test]

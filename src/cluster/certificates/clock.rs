@@ -11,9 +11,11 @@ use kube::Client;
 
 use crate::certs;
 
-/// From so many seconds on, an own clock that differs is worth a line. Certificates are backdated
-/// by five minutes for others that are as wrong.
+/// From so many seconds on, an own clock that differs is worth a line: a minute is beyond what any
+/// time service leaves, and far below the five minutes by which certificates are backdated.
 const DIFFERS: i64 = 60;
+/// Up to so many it is right again. Less, so that one at the limit is not told again and again.
+const AGREES: i64 = 30;
 
 /// The clock, as the last answer had it. It is read between requests, so that a lock is no matter.
 #[derive(Debug)]
@@ -58,7 +60,8 @@ impl Clock {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.clock = certs::Clock::told(time, self.steady());
         let ahead = time.saturating_sub(own);
-        let differs = !(-DIFFERS..=DIFFERS).contains(&ahead);
+        let limit = if state.is_told { AGREES } else { DIFFERS };
+        let differs = !(-limit..=limit).contains(&ahead);
         let was_told = std::mem::replace(&mut state.is_told, differs);
         (differs && !was_told).then_some(ahead)
     }
@@ -75,9 +78,9 @@ pub(super) fn noted(client: &Client, clock: &Arc<Clock>) -> Client {
             let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
             if let Some(seconds) = date.and_then(|date| clock.note(date, certs::now())) {
                 tracing::warn!(
-                    seconds,
-                    "the API server's clock is ahead of this machine's by that; for certificates, \
-                     the API server's counts"
+                    seconds_ahead = seconds,
+                    "the API server's clock is another than this machine's; for certificates, the \
+                     API server's counts"
                 );
             }
             Ok::<_, kube::Error>(response)
@@ -93,12 +96,30 @@ fn seconds(date: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::http;
+
     use super::*;
 
     #[test]
     fn a_date_header_is_a_time() {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("yesterday"), None);
+    }
+
+    #[tokio::test]
+    async fn the_date_of_each_answer_is_noted() {
+        let answer = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            let answer =
+                http::Response::builder().header(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
+            answer.body(kube::client::Body::from(b"{}".to_vec()))
+        });
+        let clock = Arc::new(Clock::new());
+        let client = noted(&Client::new(answer, "arc-rocm"), &clock);
+        assert_eq!(client.default_namespace(), "arc-rocm");
+        let request = http::Request::get("/version").body(Vec::new()).unwrap();
+        let _: serde_json::Value = client.request(request).await.unwrap();
+        let known = clock.known().unwrap();
+        assert!((784_111_777..784_111_837).contains(&known), "{known}");
     }
 
     #[test]
@@ -108,6 +129,8 @@ mod tests {
         assert_eq!(clock.note(date, at - 60), None);
         assert_eq!(clock.note(date, at + 31_536_000), Some(-31_536_000));
         assert_eq!(clock.note(date, at + 31_536_000), None);
+        assert_eq!(clock.note(date, at + 31), None);
+        assert_eq!(clock.note(date, at + 61), None);
         assert_eq!(clock.note("nonsense", at), None);
         let known = clock.known().unwrap();
         assert!((at..at + 60).contains(&known), "{known}");

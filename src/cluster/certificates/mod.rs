@@ -192,10 +192,12 @@ impl Keeper {
                     Err(wait) => pause = self.fights(wait, "Secret"),
                 },
             }
-            if kept.leaf().is_some() && kept.ca().is_some() {
+            let is_good = kept.is_good(self.store.clock.now());
+            if is_good {
                 self.memory = kept.clone();
             }
-            if let Some(live) = live.as_ref().filter(|live| wrong(live, &kept)) {
+            let lacks = |live: &&Live| is_good && live.lacks(kept.authorities());
+            if let Some(live) = live.as_ref().filter(lacks) {
                 match self.publications.take(Instant::now()) {
                     Ok(()) => match self.publish(live, &kept).await {
                         Ok(_) => continue,
@@ -381,12 +383,6 @@ impl Keeper {
         let verdict = verdict::of(&self.store.place, live, &chain, self.store.clock.now());
         self.verdicts.tell(&self.service, verdict);
     }
-}
-
-/// Whether the registration trusts others than those in the Secret. A Secret that is not complete
-/// is not published.
-fn wrong(live: &Live, kept: &Kept) -> bool {
-    kept.ca().is_some() && live.lacks(kept.authorities())
 }
 
 /// Without the keys.

@@ -86,23 +86,24 @@ impl Store {
         let Some(data) = kept.data() else { return Ok(Written::Conflict) };
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
         let data = data.map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes())));
-        let written = if let Some(mut secret) = read {
+        if let Some(mut secret) = read {
             secret.data.get_or_insert_default().extend(data);
-            self.secrets.replace(&self.place.secret, &params, &secret).await
+            outcome(self.secrets.replace(&self.place.secret, &params, &secret).await, &[409, 404])
         } else {
             let mut secret = Secret { data: Some(data.into()), ..Secret::default() };
             secret.metadata.name = Some(self.place.secret.clone());
             secret.type_ = Some("kubernetes.io/tls".to_owned());
-            self.secrets.create(&params, &secret).await
-        };
-        outcome(written)
+            // 404 is that there is no such namespace.
+            outcome(self.secrets.create(&params, &secret).await, &[409])
+        }
     }
 
     /// Applies the registration's `caBundle`.
     pub(super) async fn publish(&self, live: &Live, bundle: &str) -> kube::Result<Written> {
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(live.publication(bundle));
-        outcome(self.configurations.patch(&self.place.configuration, &params, &patch).await)
+        let name = &self.place.configuration;
+        outcome(self.configurations.patch(name, &params, &patch).await, &[409, 404])
     }
 }
 
@@ -112,11 +113,12 @@ pub(super) fn data(secret: Option<&Secret>) -> BTreeMap<String, Vec<u8>> {
     data.into_iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect()
 }
 
-/// 409 is `Conflict` and `AlreadyExists`, 404 that it was deleted meanwhile.
-fn outcome<K>(result: kube::Result<K>) -> kube::Result<Written> {
+/// What a write came to; these codes are that somebody else was faster: 409 is `Conflict` and
+/// `AlreadyExists`, 404 of what was read that it was deleted meanwhile.
+fn outcome<K>(result: kube::Result<K>, faster: &[u16]) -> kube::Result<Written> {
     match result {
         Ok(_) => Ok(Written::Done),
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(Written::Conflict),
+        Err(kube::Error::Api(status)) if faster.contains(&status.code) => Ok(Written::Conflict),
         Err(error) => Err(error),
     }
 }

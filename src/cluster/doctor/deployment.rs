@@ -39,9 +39,9 @@ pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
         .collect()
 }
 
-/// Whether the webhook renews its certificates by itself.
-pub(super) fn renews(deployment: Option<&Value>) -> bool {
-    deployment.is_some_and(|deployment| !flag(deployment, "tls-secret").is_empty())
+/// Whether the webhook renews its certificates by itself; `None` without a Deployment to look at.
+pub(super) fn renews(deployment: Option<&Value>) -> Option<bool> {
+    deployment.map(|deployment| !flag(deployment, "tls-secret").is_empty())
 }
 
 /// The Secret with the serving certificate.

@@ -98,7 +98,10 @@ impl CertManager {
         until("the renewal to be asked for", ISSUED, || async {
             let mut certificate = self.cluster.get(&path).await?;
             let conditions = certificate["status"]["conditions"].as_array_mut();
-            conditions.context("a Certificate without conditions")?.push(json!({
+            let conditions = conditions.context("a Certificate without conditions")?;
+            // One of an issuance that failed may be there.
+            conditions.retain(|one| one["type"] != "Issuing");
+            conditions.push(json!({
                 "type": "Issuing",
                 "status": "True",
                 "reason": "ManuallyTriggered",

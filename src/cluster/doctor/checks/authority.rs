@@ -58,7 +58,7 @@ pub(super) fn check(facts: &Facts) -> Check {
                  did not; else make it in time: deploy/README.md, \"A new certificate\"";
     if left <= 0 {
         check.add(Code::CaExpired, "every certificate in caBundle has expired", renew);
-    } else if left < soon(last, deployment::renews(deployment)) {
+    } else if left < soon(last, deployment::renews(deployment) == Some(true)) {
         check.add(Code::CaExpiresSoon, format!("caBundle is valid for {} more", days(left)), renew);
     }
     check

@@ -35,7 +35,7 @@ pub(super) fn check(facts: &Facts) -> Check {
             return check;
         }
         Ok(None) => {
-            let (why, remedy) = if deployment::renews(deployment) {
+            let (why, remedy) = if deployment::renews(deployment) == Some(true) {
                 ("the webhook has not made it", "its log says why")
             } else {
                 (
@@ -75,12 +75,12 @@ pub(super) fn check(facts: &Facts) -> Check {
         );
         return check;
     }
-    let is_own = deployment::renews(deployment);
-    if left < soon(validity, is_own) {
-        let remedy = if is_own {
-            "the webhook should have made a new one, and its log says why it did not"
-        } else {
-            "renew it, unless cert-manager does"
+    let renews = deployment::renews(deployment);
+    if left < soon(validity, renews == Some(true)) {
+        let remedy = match renews {
+            Some(true) => "the webhook should have made a new one, and its log says why it did not",
+            Some(false) => "renew it, unless cert-manager does",
+            None => "renew it, unless the webhook or cert-manager does",
         };
         check.add(
             Code::CertificateExpiresSoon,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::{
-    chart::{NAME, instead, leaves_nothing_that_waits, ms, run_helm},
+    chart::{NAME, WITHIN, instead, leaves_nothing_that_waits, ms, run_helm},
     outages::{connect, failures, recovered, set, trusting, while_creating},
 };
 use crate::{
@@ -43,7 +43,7 @@ const LEAST: usize = 20;
 pub(crate) fn cases() -> Vec<Case> {
     let needs = [Need::Service, Need::Helm, Need::CertManager];
     let case = case("cert-manager-issues-and-renews", issues_and_renews);
-    vec![case.needs(&needs).alone().within(Duration::from_mins(8))]
+    vec![case.needs(&needs).alone().within(WITHIN)]
 }
 
 async fn issues_and_renews(scene: &Scene) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 use super::{
     outages::{failures, recovered, set, while_creating},
@@ -30,6 +30,11 @@ use crate::{
 pub(super) const NAME: &str = "e2e-chart";
 const DEFINITION: &str = "CustomResourceDefinition";
 const SOON: Duration = Duration::from_secs(30);
+/// What an installation does in a case, while the suite's own is away. Less than the case has, so that
+/// the suite's comes back however it ends.
+const LIFE: Duration = Duration::from_mins(12);
+/// Of a case that installs.
+pub(super) const WITHIN: Duration = Duration::from_mins(16);
 /// The settling of a new authority (30 s), and what leads to it and away from it.
 const REISSUED: Duration = Duration::from_mins(2);
 const EVERY: Duration = Duration::from_millis(200);
@@ -37,7 +42,7 @@ const LEAST: usize = 20;
 const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
 
 pub(crate) fn cases() -> Vec<Case> {
-    let long = |case: Case| case.alone().within(Duration::from_mins(8));
+    let long = |case: Case| case.alone().within(WITHIN);
     vec![
         long(case("default-install-lives-and-leaves", life).needs(&[Need::Service])),
         long(case("helm-installs-upgrades-and-uninstalls", helm))
@@ -53,7 +58,7 @@ pub(super) async fn instead(
     let first = scene.world.installation.lock().await;
     let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     cluster.delete(&first.registration()).await?;
-    let result = run(scene, &first).await;
+    let result = timeout(LIFE, run(scene, &first)).await.context("an installation's life");
     // What a run that failed has left would be another webhook of every case after it.
     cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
     // The next installation has the same name, and nothing is created in a namespace that goes.
@@ -62,7 +67,7 @@ pub(super) async fn instead(
     until("end of the installation's namespace", GONE, || cluster.gone(&namespace)).await?;
     first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
     probe::called(cluster).await?;
-    result
+    result?
 }
 
 /// The default installation, as `arc-rocm manifests` prints it.
