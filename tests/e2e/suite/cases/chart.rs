@@ -58,16 +58,16 @@ pub(super) async fn instead(
     let first = scene.world.installation.lock().await;
     let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     cluster.delete(&first.registration()).await?;
-    let result = timeout(LIFE, run(scene, &first)).await.context("an installation's life");
+    let lived = timeout(LIFE, run(scene, &first)).await.context("an installation's life");
     // What a run that failed has left would be another webhook of every case after it.
     cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
-    // The next installation has the same name, and nothing is created in a namespace that goes.
     let namespace = format!("/api/v1/namespaces/{NAME}");
     cluster.delete(&namespace).await?;
-    until("end of the installation's namespace", GONE, || cluster.gone(&namespace)).await?;
     first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
     probe::called(cluster).await?;
-    result?
+    // The next installation has the same name, and nothing is created in a namespace that goes.
+    let gone = until("end of its namespace", GONE, || cluster.gone(&namespace)).await;
+    lived?.and(gone)
 }
 
 /// The default installation, as `arc-rocm manifests` prints it.
