@@ -228,14 +228,12 @@ impl Keeper {
     fn there_for(&self, live: Option<&Live>) -> Duration {
         let known = live.zip(self.store.clock.known());
         let unchanged = known.map_or(0, |(live, now)| live.unchanged(now));
-        let seconds = rotation::there_for(unchanged, &self.policy);
-        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+        duration(rotation::there_for(unchanged, &self.policy))
     }
 
     /// How long until a time, in seconds since the epoch; at least a moment.
     fn until(&self, time: i64) -> Duration {
-        let seconds = time.saturating_sub(self.store.clock.now()).max(0);
-        Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).max(GATHER)
+        duration(time.saturating_sub(self.store.clock.now())).max(GATHER)
     }
 
     async fn live(&self) -> Result<Option<Live>, Failure> {
@@ -327,10 +325,7 @@ impl Keeper {
     fn serve(&mut self, kept: &Kept, live: Option<&Live>) {
         let (Some(leaf), Some(live)) = (kept.leaf(), live) else { return };
         let (pair, now) = (&leaf.pair, self.store.clock.now());
-        let current = match &self.serving {
-            Serving::Since(identity) => identity.chain(),
-            Serving::Waiting(_) | Serving::Nobody => Vec::new(),
-        };
+        let current = self.served();
         if current == pair.chain() {
             return;
         }
@@ -375,14 +370,24 @@ impl Keeper {
         tracing::info!(not_after = pair.leaf.not_after, "certificate in use");
     }
 
-    fn judge(&mut self, live: Option<&Live>) {
-        let chain = match &self.serving {
+    /// The chain that is served; empty as long as there is none.
+    fn served(&self) -> Vec<CertificateDer<'static>> {
+        match &self.serving {
             Serving::Since(identity) => identity.chain(),
             Serving::Waiting(_) | Serving::Nobody => Vec::new(),
-        };
+        }
+    }
+
+    fn judge(&mut self, live: Option<&Live>) {
+        let chain = self.served();
         let verdict = verdict::of(&self.store.place, live, &chain, self.store.clock.now());
         self.verdicts.tell(&self.service, verdict);
     }
+}
+
+/// So many seconds; none for fewer.
+fn duration(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 /// Without the keys.

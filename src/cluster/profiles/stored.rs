@@ -14,6 +14,7 @@ use crate::{
     profile::{
         crd::PLURAL,
         spec::{API_VERSION, GROUP, KIND},
+        status::RunnerProfileStatus,
     },
 };
 
@@ -36,6 +37,13 @@ pub(super) struct Stored {
     pub(super) spec: Shallow,
     #[serde(default)]
     pub(super) status: Shallow,
+}
+
+impl Stored {
+    /// Its status. Whatever cannot be read is as if it were not there, and is written anew.
+    pub(super) fn status(&self) -> RunnerProfileStatus {
+        RunnerProfileStatus::deserialize(&self.status.0).unwrap_or_default()
+    }
 }
 
 impl Resource for Stored {

@@ -18,7 +18,7 @@ use tokio::{
 use super::{Seen, Sight, applied, stored::Stored};
 use crate::{
     cluster::trouble::Trouble,
-    profile::{objects::Object, status::RunnerProfileStatus},
+    profile::objects::Object,
     server::{Gate, Service},
     telemetry::Chain,
 };
@@ -165,9 +165,7 @@ impl State {
 /// What matters of an object.
 fn seen(object: &Stored) -> Seen {
     let metadata = &object.metadata;
-    // Whatever cannot be read is as if it were not there, and is written anew.
-    let status: RunnerProfileStatus =
-        serde_json::from_value(object.status.0.clone()).unwrap_or_default();
+    let status = object.status();
     let created = metadata.creation_timestamp.as_ref();
     Seen {
         object: Object {

@@ -18,10 +18,7 @@ use crate::{
         MANAGER,
         trouble::{Trouble, random},
     },
-    profile::{
-        objects::{Reason, Verdict},
-        status::RunnerProfileStatus,
-    },
+    profile::objects::{Reason, Verdict},
     server::Service,
     telemetry::Chain,
 };
@@ -180,8 +177,7 @@ fn changed(object: &Stored, job: &Job, now: Timestamp) -> Option<Value> {
     if object.metadata.uid.as_deref() != Some(&job.uid) {
         return None;
     }
-    let old: RunnerProfileStatus =
-        serde_json::from_value(object.status.0.clone()).unwrap_or_default();
+    let old = object.status();
     // What was judged is not what is there any more: the next verdict is under way.
     let is_judged = object.metadata.generation == Some(job.verdict.generation);
     let told = if is_judged { tell(&job.verdict, &old, now) } else { None };

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::{
     cluster::{Cluster, text},
+    program::tail,
     scene::{LABEL, Scene},
     wait::{Look, until},
 };
@@ -82,9 +83,7 @@ impl CertManager {
 
     /// The last lines of the controllers' log.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read_to_string(self.log.path()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines.get(lines.len().saturating_sub(50)..).unwrap_or_default().join("\n")
+        tail(self.log.path()).unwrap_or_default()
     }
 
     /// Has a Certificate issued anew, as `cmctl renew` does, and waits until its Secret has another

@@ -322,9 +322,7 @@ impl Installation {
     /// The last lines of the webhook's log: of the process, or of each of its pods.
     pub(crate) async fn log(&self, cluster: &Cluster) -> anyhow::Result<String> {
         if self.form == Form::Url {
-            let log = fs::read_to_string(self.folder.path().join("log"))?;
-            let lines: Vec<&str> = log.lines().collect();
-            return Ok(lines.get(lines.len().saturating_sub(50)..).unwrap_or_default().join("\n"));
+            return Ok(program::tail(&self.folder.path().join("log"))?);
         }
         let pods = format!("/api/v1/namespaces/{}/pods", self.options.namespace);
         let mut out = String::new();

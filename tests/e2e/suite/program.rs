@@ -1,6 +1,12 @@
 //! The program under test, as a user runs it.
 
-use std::{ffi::OsString, fs::File, path::Path, process::Stdio};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::Path,
+    process::Stdio,
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -18,6 +24,13 @@ pub(crate) fn serve(settings: &Settings, log: &Path) -> anyhow::Result<Command> 
         .stderr(File::create(log)?)
         .kill_on_drop(true);
     Ok(command)
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> io::Result<String> {
+    let log = fs::read_to_string(log)?;
+    let lines: Vec<&str> = log.lines().collect();
+    Ok(lines.get(lines.len().saturating_sub(50)..).unwrap_or_default().join("\n"))
 }
 
 /// The flags for the pair that [`certs`] wrote to `folder`.

@@ -4,6 +4,7 @@ use super::*;
 use crate::profile::{
     Problem,
     objects::{Object, Refusal},
+    status::RunnerProfileStatus,
 };
 
 fn verdict() -> Verdict {

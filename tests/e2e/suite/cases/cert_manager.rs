@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::{
-    chart::{NAME, WITHIN, instead, leaves_nothing_that_waits, ms, run_helm},
+    chart::{NAME, WITHIN, bundle, helm_install, helm_uninstall, instead, ms},
     outages::{connect, failures, recovered, set, trusting, while_creating},
 };
 use crate::{
@@ -26,7 +26,6 @@ use crate::{
     probe,
     report::say,
     scene::Scene,
-    settings::root,
     wait::{Look, until},
 };
 
@@ -60,14 +59,8 @@ async fn issues_and_renews(scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
-    let chart = root().join("deploy/helm/arc-rocm");
-    let chart = chart.to_string_lossy();
-    let flags = ["--namespace", NAME, "--wait", "--timeout", "3m"];
-    let name = format!("fullnameOverride={NAME}");
-    let mode = "certificates.mode=CertManager";
-    let install = ["install", NAME, &chart, "--create-namespace", "--set", &name, "--set", mode];
     let start = Instant::now();
-    run_helm(scene, &[&install, flags.as_slice()].concat()).await?;
+    helm_install(scene, &["--set", "certificates.mode=CertManager"]).await?;
     scene.figure("helm install --wait with cert-manager", &ms(start));
     probe::called(scene.cluster()).await?;
 
@@ -99,15 +92,7 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     scene.figure("certificate and authority renewed by cert-manager while runners are made", &line);
     ensure!(failed.is_empty(), "{failed:?}");
 
-    run_helm(scene, &[&["uninstall", NAME], flags.as_slice()].concat()).await?;
-    let registration = format!("{REGISTRATIONS}/{NAME}");
-    ensure!(scene.cluster().find(&registration).await?.is_none(), "still registered");
-    leaves_nothing_that_waits(scene).await
-}
-
-async fn bundle(scene: &Scene) -> anyhow::Result<String> {
-    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
-    Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+    helm_uninstall(scene).await
 }
 
 /// The webhook's Secret with a certificate that the authority in this Secret has signed.

@@ -108,13 +108,13 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
     is_told(scene, &arc).await?;
     takes_profiles(scene, &arc).await?;
 
-    let bundle = bundle(scene, webhook).await?;
+    let bundle = bundle(scene).await?;
     ensure!(!bundle.is_empty(), "no caBundle");
     // What is applied again, as an upgrade does, has no caBundle and takes none away.
     for object in webhook.manifests(&scene.world.settings, &webhook.certs()).await? {
         cluster.apply(&object).await?;
     }
-    ensure!(self::bundle(scene, webhook).await? == bundle, "the caBundle is another one");
+    ensure!(self::bundle(scene).await? == bundle, "the caBundle is another one");
 
     let before = arc.all_attempts().len();
     let work = async {
@@ -222,7 +222,7 @@ async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
 }
 
 /// After the uninstallation runner pods are created at once, as their author wrote them.
-pub(super) async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
+async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     access::grant(scene.cluster(), &scene.namespace).await?;
     let arc = scene.cluster().by(&access::user())?;
     let start = Instant::now();
@@ -240,39 +240,47 @@ async fn helm(scene: &Scene) -> anyhow::Result<()> {
 
 async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
     let cluster = scene.cluster();
-    let chart = root().join("deploy/helm/arc-rocm");
-    let chart = chart.to_string_lossy();
-    let flags = ["--namespace", NAME, "--wait", "--timeout", "3m"];
-    let registered = async || {
-        let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
-        anyhow::Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
-    };
     let start = Instant::now();
-    let install =
-        ["install", NAME, &chart, "--create-namespace", "--set", "fullnameOverride=e2e-chart"];
-    run_helm(scene, &[&install, flags.as_slice()].concat()).await?;
+    helm_install(scene, &[]).await?;
     scene.figure("helm install --wait", &ms(start));
     probe::called(cluster).await?;
-    let bundle = registered().await?;
+    let bundle = bundle(scene).await?;
     ensure!(!bundle.is_empty(), "no caBundle");
 
-    let upgrade =
-        ["upgrade", NAME, &chart, "--reset-then-reuse-values", "--set", "webhook.timeoutSeconds=4"];
-    run_helm(scene, &[&upgrade, flags.as_slice()].concat()).await?;
-    ensure!(registered().await? == bundle, "the upgrade took the caBundle away");
+    let change = ["--reset-then-reuse-values", "--set", "webhook.timeoutSeconds=4"];
+    run_helm(scene, &[&["upgrade", NAME, &chart()], change.as_slice()].concat()).await?;
+    ensure!(self::bundle(scene).await? == bundle, "the upgrade took the caBundle away");
     let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
     ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
     probe::called(cluster).await?;
 
-    run_helm(scene, &[&["uninstall", NAME], flags.as_slice()].concat()).await?;
-    ensure!(cluster.find(&format!("{REGISTRATIONS}/{NAME}")).await?.is_none(), "still registered");
+    helm_uninstall(scene).await
+}
+
+fn chart() -> String {
+    root().join("deploy/helm/arc-rocm").to_string_lossy().into_owned()
+}
+
+/// `helm install`, with these arguments besides.
+pub(super) async fn helm_install(scene: &Scene, more: &[&str]) -> anyhow::Result<()> {
+    let (chart, name) = (chart(), format!("fullnameOverride={NAME}"));
+    let install = ["install", NAME, &chart, "--create-namespace", "--set", &name];
+    run_helm(scene, &[&install, more].concat()).await
+}
+
+/// `helm uninstall`, after which nothing is left that runner pods wait for.
+pub(super) async fn helm_uninstall(scene: &Scene) -> anyhow::Result<()> {
+    run_helm(scene, &["uninstall", NAME]).await?;
+    let registration = format!("{REGISTRATIONS}/{NAME}");
+    ensure!(scene.cluster().find(&registration).await?.is_none(), "still registered");
     leaves_nothing_that_waits(scene).await
 }
 
-pub(super) async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
+async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
     let helm = scene.world.settings.helm.as_ref().context("Need::Helm is missing")?;
     let output = Command::new(helm)
         .args(arguments)
+        .args(["--namespace", NAME, "--wait", "--timeout", "3m"])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -283,8 +291,9 @@ pub(super) async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Resul
     Ok(())
 }
 
-async fn bundle(scene: &Scene, webhook: &Installation) -> anyhow::Result<String> {
-    let live = scene.cluster().get(&webhook.registration()).await?;
+/// The `caBundle` of the installation of the moment.
+pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 
