@@ -2,17 +2,18 @@
 
 use std::fs;
 
+use arc_rocm::server::Limits;
 use rustls::ALL_VERSIONS;
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Tls, head},
-    server::{Server, eventually, fixture, fixtures, quick},
+    server::{Server, eventually, fixture, fixtures},
 };
 
 #[test]
 fn every_captured_review_is_answered_with_its_uid() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     for path in fixtures() {
         let body = fs::read(&path).unwrap();
@@ -29,7 +30,7 @@ fn every_captured_review_is_answered_with_its_uid() {
 
 #[test]
 fn one_connection_serves_many_requests() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
     for _ in 0..200 {
@@ -41,7 +42,7 @@ fn one_connection_serves_many_requests() {
 
 #[test]
 fn a_chunked_review_is_answered() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     client.send(&chunked_head());
     for piece in fixture("dind").chunks(1000) {
@@ -55,7 +56,7 @@ fn a_chunked_review_is_answered() {
 
 #[test]
 fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
     let asking = |length: usize| {
@@ -73,7 +74,7 @@ fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
 
 #[test]
 fn other_paths_methods_and_types_are_refused_and_the_connection_lives() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
     let json = "application/json";
@@ -96,7 +97,7 @@ fn other_paths_methods_and_types_are_refused_and_the_connection_lives() {
 
 #[test]
 fn what_is_no_review_gets_400_and_a_reason() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let good = fixture("plain");
     let review = |text: &str| format!(r#"{{"apiVersion":"admission.k8s.io/v1",{text}}}"#);
@@ -137,7 +138,7 @@ fn answered(client: &mut Client<Tls>, review: &[u8]) -> Value {
 
 #[test]
 fn what_does_not_create_a_pod_is_allowed_without_a_patch_or_a_warning() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     // The plain review comes first, so that memory has something to get wrong.
     assert!(answered(&mut client, &fixture("plain"))["patch"].is_string());
@@ -193,7 +194,7 @@ fn text(review: &[u8]) -> &str {
 
 #[test]
 fn a_review_of_another_version_gets_400() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let old = changed("plain", |review| review["apiVersion"] = "admission.k8s.io/v1beta1".into());
     let response = client.review(&old);
@@ -219,7 +220,7 @@ fn nameless(name: &str) -> Vec<u8> {
 
 #[test]
 fn a_pod_that_is_yet_to_be_named_is_answered_like_another() {
-    let server = Server::with_answerer(quick(), |body, rules| {
+    let server = Server::with_answerer(Limits::default(), |body, rules| {
         let answer = arc_rocm::admission::answer(body, rules)?;
         assert_eq!(answer.record.name, "prefix-*", "or else a 500");
         Ok(answer)
@@ -239,7 +240,7 @@ fn a_pod_that_is_yet_to_be_named_is_answered_like_another() {
 
 #[test]
 fn a_dry_run_gets_the_patch_that_the_pod_would_get() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let dry = changed("plain", |review| review["request"]["dryRun"] = true.into());
     let real = changed("plain", |review| review["request"]["dryRun"] = false.into());
@@ -250,7 +251,7 @@ fn a_dry_run_gets_the_patch_that_the_pod_would_get() {
 
 #[test]
 fn a_body_that_ends_early_gets_400() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
     client.send(&head("/mutate", "application/json", body.len()));
@@ -262,7 +263,7 @@ fn a_body_that_ends_early_gets_400() {
 
 #[test]
 fn broken_http_is_refused_and_closed() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     for broken in [
         "nonsense\r\n\r\n".to_owned(),
         "POST /mutate HTTP/1.1\r\nContent-Length: x\r\n\r\n".to_owned(),
@@ -278,7 +279,7 @@ fn broken_http_is_refused_and_closed() {
 
 #[test]
 fn a_panic_costs_one_answer_and_nothing_else() {
-    let server = Server::with_answerer(quick(), |body, rules| {
+    let server = Server::with_answerer(Limits::default(), |body, rules| {
         assert!(body.len() > 10, "short bodies are made to panic");
         arc_rocm::admission::answer(body, rules)
     });
@@ -291,7 +292,7 @@ fn a_panic_costs_one_answer_and_nothing_else() {
 
 #[test]
 fn the_admin_port_tells_life_readiness_and_metrics() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     assert_eq!(server.get("/livez").status, 200);
     eventually("ready", || server.get("/readyz").status == 200);
     assert_eq!(server.get("/mutate").status, 404);
@@ -318,7 +319,7 @@ fn the_admin_port_tells_life_readiness_and_metrics() {
 
 #[test]
 fn only_http_1_1_is_spoken() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     assert_eq!(server.connect().alpn(), Some(&b"http/1.1"[..]));
     assert!(Client::try_connect(server.address, &server.ca, ALL_VERSIONS, b"h2").is_err());
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
@@ -66,7 +66,7 @@ pub fn exit(mut child: Child) -> ExitStatus {
 fn sigterm_drains_and_exits_with_0() {
     let directory = tempfile::tempdir().unwrap();
     let ca = directory.path().join("ca.crt");
-    let arguments = ["--shutdown-grace", "300ms", "--ca-out", ca.to_str().unwrap()];
+    let arguments = ["--shutdown-grace", "2s", "--ca-out", ca.to_str().unwrap()];
     let Serving { child, mut log, address, admin } = serve(&arguments);
     assert_eq!(ca.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     let hint = log.find(|line| line["message"] == "try it").unwrap();
@@ -153,105 +153,106 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     fails(&["serve", "--bind", &address], "cannot listen on 127.0.0.1:");
 }
 
+/// A program that serves from a directory with one file of profiles, looked at often.
+struct Fleet {
+    directory: tempfile::TempDir,
+    serving: Serving,
+    ca: String,
+}
+
+impl Fleet {
+    /// Serves what [`Fleet::write`] makes of this text.
+    fn serve(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name).display().to_string();
+        let (profiles, ca) = (path("profiles"), path("ca.crt"));
+        fs::create_dir(&profiles).unwrap();
+        Self::write_in(&directory, text);
+        let arguments = ["--profiles", &profiles, "--profiles-poll", "20ms", "--ca-out", &ca];
+        let serving = serve(&[&arguments[..], &["--shutdown-grace", "0s"]].concat());
+        let ca = fs::read_to_string(&ca).unwrap();
+        Self { directory, serving, ca }
+    }
+
+    fn profiles(&self) -> PathBuf {
+        self.directory.path().join("profiles")
+    }
+
+    fn write(&self, text: &str) {
+        Self::write_in(&self.directory, text);
+    }
+
+    /// Swaps the file as a whole, as the kubelet does, so that no look finds half of it.
+    fn write_in(directory: &tempfile::TempDir, text: &str) {
+        let new = directory.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, directory.path().join("profiles/fleet.yaml")).unwrap();
+    }
+
+    /// Whether a runner gets so many GPUs.
+    fn gives(&self, gpus: u32) -> bool {
+        let mut client = Client::connect(self.serving.address, &self.ca);
+        let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
+        base64_of(&answer["response"]["patch"]).contains(&format!("--gpus={gpus}\""))
+    }
+
+    fn eventually_gives(&self, gpus: u32) {
+        crate::server::eventually(&format!("{gpus} GPUs"), || self.gives(gpus));
+    }
+
+    /// The next warning: why the profiles were not replaced.
+    fn rejected_for(&mut self) -> String {
+        let told = self.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
+        assert_eq!(told["message"], "profiles not replaced, the old ones stay");
+        let why = if told["error"].is_null() { &told["problem"] } else { &told["error"] };
+        why.as_str().unwrap().to_owned()
+    }
+
+    fn ends_well(self) {
+        signal(&self.serving.child, "TERM");
+        assert_eq!(exit(self.serving.child).code(), Some(0));
+    }
+}
+
+/// A profile for every runner, with so many GPUs.
+fn fleet_of(gpus: &str) -> String {
+    format!(
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
+         spec: {{extends: rocm, match: {{}}, gpu: {{count: {gpus}}}}}\n"
+    )
+}
+
 #[test]
 fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
-    let directory = tempfile::tempdir().unwrap();
-    let ca = directory.path().join("ca.crt");
-    let profiles = directory.path().join("profiles");
-    fs::create_dir(&profiles).unwrap();
-    let write = |count: &str| {
-        let text = format!(
-            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
-             spec: {{extends: rocm, match: {{}}, gpu: {{count: {count}}}}}\n"
-        );
-        fs::write(profiles.join("fleet.yaml"), text).unwrap();
-    };
-    write("1");
-    let arguments = [
-        "--profiles",
-        profiles.to_str().unwrap(),
-        "--profiles-poll",
-        "20ms",
-        "--shutdown-grace",
-        "0s",
-        "--ca-out",
-        ca.to_str().unwrap(),
-    ];
-    let mut serving = serve(&arguments);
-    let ca = fs::read_to_string(&ca).unwrap();
-    let gives = |gpus: u32| {
-        let mut client = Client::connect(serving.address, &ca);
-        let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
-        let patch = base64_of(&answer["response"]["patch"]);
-        patch.contains(&format!("--gpus={gpus}\""))
-    };
-    assert!(gives(1));
-    write("4");
-    crate::server::eventually("four GPUs", || gives(4));
-    write("many");
-    let rejected = serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
-    assert_eq!(rejected["message"], "profiles not replaced, the old ones stay");
-    assert!(rejected["problem"].as_str().unwrap().contains("fleet.yaml:4:"), "{rejected}");
-    assert!(gives(4));
-    write("2");
-    crate::server::eventually("two GPUs", || gives(2));
-    signal(&serving.child, "TERM");
-    assert_eq!(exit(serving.child).code(), Some(0));
+    let mut fleet = Fleet::serve(&fleet_of("1"));
+    assert!(fleet.gives(1));
+    fleet.write(&fleet_of("4"));
+    fleet.eventually_gives(4);
+    fleet.write(&fleet_of("many"));
+    let why = fleet.rejected_for();
+    assert!(why.contains("fleet.yaml:4:"), "{why}");
+    assert!(fleet.gives(4));
+    fleet.write(&fleet_of("2"));
+    fleet.eventually_gives(2);
+    fleet.ends_well();
 }
 
 #[test]
 fn a_profiles_directory_that_becomes_empty_keeps_the_last_good() {
-    let directory = tempfile::tempdir().unwrap();
-    let ca = directory.path().join("ca.crt");
-    let profiles = directory.path().join("profiles");
-    fs::create_dir(&profiles).unwrap();
-    let file = profiles.join("fleet.yaml");
-    let write = |count: u32| {
-        let text = format!(
-            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
-             spec: {{extends: rocm, match: {{}}, gpu: {{count: {count}}}}}\n"
-        );
-        // As the kubelet does, so that no look finds half a file.
-        fs::write(profiles.join("new"), text).unwrap();
-        fs::rename(profiles.join("new"), &file).unwrap();
-    };
-    write(1);
-    let path = profiles.to_str().unwrap();
-    let Serving { child, mut log, address, admin } = serve(&[
-        "--profiles",
-        path,
-        "--profiles-poll",
-        "20ms",
-        "--shutdown-grace",
-        "0s",
-        "--ca-out",
-        ca.to_str().unwrap(),
-    ]);
-    let ca = fs::read_to_string(&ca).unwrap();
-    let gives = |gpus: u32| {
-        let mut client = Client::connect(address, &ca);
-        let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
-        base64_of(&answer["response"]["patch"]).contains(&format!("--gpus={gpus}\""))
-    };
-    assert!(gives(1));
-    let mut rejected_with = |wanted: String| {
-        let told = log.find(|line: &Value| line["level"] == "WARN").unwrap();
-        assert_eq!(told["message"], "profiles not replaced, the old ones stay");
-        let why = if told["error"].is_null() { &told["problem"] } else { &told["error"] };
-        assert_eq!(*why, wanted);
-        assert!(gives(1));
-    };
-    fs::remove_file(&file).unwrap();
-    rejected_with(format!("{path} has no profiles any more"));
-    fs::write(profiles.join("new"), "# later\n").unwrap();
-    fs::rename(profiles.join("new"), &file).unwrap();
-    rejected_with(format!("{path}/fleet.yaml:1:1: no profile in it"));
-    let metrics = Client::get(admin, "/metrics").body;
+    let mut fleet = Fleet::serve(&fleet_of("1"));
+    assert!(fleet.gives(1));
+    let path = fleet.profiles().display().to_string();
+    fs::remove_file(fleet.profiles().join("fleet.yaml")).unwrap();
+    assert_eq!(fleet.rejected_for(), format!("{path} has no profiles any more"));
+    assert!(fleet.gives(1));
+    fleet.write("# later\n");
+    assert_eq!(fleet.rejected_for(), format!("{path}/fleet.yaml:1:1: no profile in it"));
+    assert!(fleet.gives(1));
+    let metrics = Client::get(fleet.serving.admin, "/metrics").body;
     assert!(metrics.contains(r#"profile_reloads_total{result="rejected"} 2"#), "{metrics}");
-    write(4);
-    crate::server::eventually("four GPUs", || gives(4));
-    signal(&child, "TERM");
-    assert_eq!(exit(child).code(), Some(0));
+    fleet.write(&fleet_of("4"));
+    fleet.eventually_gives(4);
+    fleet.ends_well();
 }
 
 pub fn base64_of(text: &Value) -> String {

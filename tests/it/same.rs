@@ -4,12 +4,12 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
+use arc_rocm::server::Limits;
 use serde_json::Value;
 
-use crate::server::{Server, fixtures, quick};
+use crate::server::{Server, fixtures};
 
 fn cli(arguments: &[&str], path: &Path) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
@@ -34,7 +34,7 @@ fn patch(answer: &Value) -> Value {
 
 #[test]
 fn the_command_line_answers_a_review_as_the_server_does() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     for path in fixtures() {
         let body = fs::read(&path).unwrap();
@@ -61,8 +61,6 @@ fn the_command_line_patches_a_bare_pod_as_the_server_does() {
     }
 }
 
-use arc_rocm::server::Limits;
-
 #[test]
 fn rules_that_are_replaced_hold_for_the_next_review() {
     use arc_rocm::{
@@ -70,7 +68,7 @@ fn rules_that_are_replaced_hold_for_the_next_review() {
         profile::{File, ProfileSet},
         selection::Requesters,
     };
-    let server = Server::start(Limits { idle_timeout: Duration::from_secs(20), ..quick() });
+    let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = crate::server::fixture("plain");
     let gpus = |answer: &str| {

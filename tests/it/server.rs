@@ -31,20 +31,6 @@ pub struct Server {
     runtime: Runtime,
 }
 
-/// Short deadlines, all of them different, so that a test sees which one struck.
-pub fn quick() -> Limits {
-    Limits {
-        handshake_deadline: Duration::from_millis(200),
-        first_request_deadline: Duration::from_millis(300),
-        idle_timeout: Duration::from_millis(500),
-        body_deadline: Duration::from_millis(250),
-        discard_deadline: Duration::from_millis(150),
-        shutdown_grace: Duration::from_millis(300),
-        hard_stop: Duration::from_millis(400),
-        ..Limits::default()
-    }
-}
-
 impl Server {
     pub fn start(limits: Limits) -> Self {
         Self::with_answerer(limits, arc_rocm::admission::answer)

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use arc_rocm::{
     certs::{self, Issued},
+    server::Limits,
     tls::{self, Files, Pair},
 };
 use rustls::{
@@ -15,7 +16,7 @@ use x509_parser::prelude::*;
 
 use crate::{
     client::Client,
-    server::{Server, eventually, fixture, quick},
+    server::{Server, eventually, fixture},
 };
 
 const POLL: Duration = Duration::from_millis(20);
@@ -44,7 +45,7 @@ fn issue() -> Issued {
 
 #[test]
 fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (issue(), certs::issue(&[], 2).unwrap());
     mount(directory.path(), "..1", &old.certificate, &old.key);
@@ -74,7 +75,7 @@ fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
 
 #[test]
 fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     let directory = tempfile::tempdir().unwrap();
     let (old, other) = (issue(), issue());
     mount(directory.path(), "..1", &old.certificate, &old.key);
@@ -102,7 +103,7 @@ fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
 
 #[test]
 fn tls_1_2_and_1_3_are_spoken() {
-    let server = Server::start(quick());
+    let server = Server::start(Limits::default());
     for version in [&TLS12, &TLS13] {
         let mut client =
             Client::try_connect(server.address, &server.ca, &[version], b"http/1.1").unwrap();
