@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod doctor;
+mod duration;
 mod events;
 pub mod explain;
 pub mod inject;

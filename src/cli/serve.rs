@@ -9,12 +9,12 @@ use std::{
 };
 
 use anyhow::Context;
-use jiff::SignedDuration;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     Misconfigured,
     certs::blame,
+    duration::{parse_duration, parse_period},
     events::EventArgs,
     objects::ObjectArgs,
     reload::{self, Watched},
@@ -273,19 +273,6 @@ fn in_memory(
             .with_context(|| Misconfigured(format!("cannot write {}", path.display())))?;
     }
     Ok(pair)
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    duration.try_into().map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-/// A duration that passes.
-pub(super) fn parse_period(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("it must be more than nothing".to_owned()),
-        period => Ok(period),
-    }
 }
 
 // === impl Serving ===

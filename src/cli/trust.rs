@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 use kube::Client;
 use tokio::sync::oneshot;
 
-use super::{certs::blame, serve::parse_period};
+use super::{certs::blame, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
     cluster::certificates::{self, Keeper, Place},

@@ -9,7 +9,7 @@ use super::{
     field::At,
     list,
     merge::{Owner, container_field, is_default, same_item},
-    security::OWN_USERS,
+    security::{OWN_USERS, of_network},
     text,
 };
 use crate::{patch::Step, pod::Json, profile::template::name_of};
@@ -177,11 +177,6 @@ impl<'p> Planner<'p> {
 
 /// The resize policy that restarts a container.
 const RESTART: &str = "RestartContainer";
-
-/// Whether a sysctl belongs to the network, which on the host's is not the pod's to set.
-pub(super) fn of_network(sysctl: &str) -> bool {
-    sysctl.starts_with("net.") || sysctl.starts_with("net/")
-}
 
 /// The port of the host that a container's port is; 0 for none.
 fn host_port_of(port: &Json<'_>, on_host: bool) -> i64 {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    Code, Place, Planner, Winner, all_containers, covers::covers, field::At, fit::of_network, list,
+    Code, Place, Planner, Winner, all_containers, covers::covers, field::At, list,
     merge::container_field, text,
 };
 use crate::{patch::Step, pod::Json, profile::template::name_of};
@@ -175,4 +175,9 @@ fn excluded(
         excluded.push(("runAsUser", "runAsNonRoot: true"));
     }
     excluded
+}
+
+/// Whether a sysctl belongs to the network, which on the host's is not the pod's to set.
+pub(super) fn of_network(sysctl: &str) -> bool {
+    sysctl.starts_with("net.") || sysctl.starts_with("net/")
 }

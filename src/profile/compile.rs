@@ -9,12 +9,11 @@ use serde_json::{Map, Value};
 use super::{
     Position, Problem, Profile, ProfileSet, check,
     inherit::inherit,
-    objects::OBJECT_PREFIX,
     report::{Finding, Part, Report},
     schema,
     set::BUILTIN,
     source::{self, Node, NodeValue, Segment},
-    spec::{API_VERSION, KIND, RunnerProfileSpec},
+    spec::{API_VERSION, KIND, OBJECT_PREFIX, RunnerProfileSpec},
 };
 use crate::selection::{Matcher, pattern::MAX_GPUS};
 

@@ -16,13 +16,10 @@ use super::{
     Problem, Profile, ProfileSet,
     compile::{self, Builtin, Document, Documents, File},
     set::BUILTIN,
-    spec::{API_VERSION, KIND},
+    spec::{API_VERSION, KIND, OBJECT_PREFIX},
     status::LastGood,
 };
 
-/// What an object's problems and its profile's origin are shown with, before its name: what
-/// kubectl calls it.
-pub const OBJECT_PREFIX: &str = "runnerprofiles.arc-rocm.dev/";
 /// Rounds of leaving out what is to blame, one link of each chain of `extends` at a time. After so
 /// many, all that depends on what is to blame goes with it.
 const MAX_ROUNDS: usize = 64;

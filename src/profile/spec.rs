@@ -24,6 +24,9 @@ pub const GROUP: &str = "arc-rocm.dev";
 pub const API_VERSION: &str = "arc-rocm.dev/v1alpha1";
 /// Its `kind`.
 pub const KIND: &str = "RunnerProfile";
+/// What an object's problems and its profile's origin are shown with, before its name: what
+/// kubectl calls it.
+pub const OBJECT_PREFIX: &str = "runnerprofiles.arc-rocm.dev/";
 
 /// What runner pods of some scale sets get.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, Serialize)]

@@ -10,39 +10,73 @@ use std::{
     },
 };
 
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::{net::TcpStream, time};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    accept::{Acceptor, Place},
-    limits::Limits,
+    limits::{Limits, MAX_HEADERS, READ_BUFFER},
+    places::Place,
+    service::Service,
 };
+
+/// What every connection is served with.
+pub(super) struct Shared {
+    tls: TlsAcceptor,
+    http: http1::Builder,
+    pub(super) service: Arc<Service>,
+    /// Cancelled when idle connections are to go.
+    pub(super) closing: CancellationToken,
+    /// Cancelled when all of them are to go.
+    abort: CancellationToken,
+}
 
 /// A connection that holds its place.
 pub(super) struct Connection {
-    acceptor: Arc<Acceptor>,
+    shared: Arc<Shared>,
     peer: SocketAddr,
     place: Place,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn new(
+        tls: ServerConfig,
+        service: Arc<Service>,
+        closing: CancellationToken,
+        abort: CancellationToken,
+    ) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            // hyper counts the wait for the next request as reading its head, so that this is
+            // the idle timeout too.
+            .header_read_timeout(service.limits().idle_timeout)
+            .max_buf_size(READ_BUFFER)
+            .max_headers(MAX_HEADERS);
+        Self { tls: TlsAcceptor::from(Arc::new(tls)), http, service, closing, abort }
+    }
 }
 
 // === impl Connection ===
 
 impl Connection {
-    pub(super) const fn new(acceptor: Arc<Acceptor>, peer: SocketAddr, place: Place) -> Self {
-        Self { acceptor, peer, place }
+    pub(super) const fn new(shared: Arc<Shared>, peer: SocketAddr, place: Place) -> Self {
+        Self { shared, peer, place }
     }
 
     /// Serves it to its end.
     pub(super) async fn run(self, stream: TcpStream) {
         // An answer is one small write; waiting for more to send with it is pure delay.
         let _ = stream.set_nodelay(true);
-        let handshake = self.acceptor.tls.accept(stream);
-        let deadline = self.acceptor.service.limits().handshake_deadline;
+        let handshake = self.shared.tls.accept(stream);
+        let deadline = self.shared.service.limits().handshake_deadline;
         let handshake = tokio::select! {
             handshake = time::timeout(deadline, handshake) => handshake,
-            () = self.acceptor.closing.cancelled() => return,
+            () = self.shared.closing.cancelled() => return,
         };
         match handshake {
             Ok(Ok(stream)) => self.serve(stream).await,
@@ -53,24 +87,24 @@ impl Connection {
     }
 
     async fn serve(self, stream: TlsStream<TcpStream>) {
-        let Self { acceptor, peer, place } = self;
+        let Self { shared, peer, place } = self;
         let requests = AtomicU64::new(0);
         let service = service_fn(|request| {
             requests.fetch_add(1, Ordering::Relaxed);
-            let service = Arc::clone(&acceptor.service);
+            let service = Arc::clone(&shared.service);
             let last = place.spare;
             async move { Ok::<_, Infallible>(service.respond(request, last).await) }
         });
-        let mut http = pin!(acceptor.http.serve_connection(TokioIo::new(stream), service));
+        let mut http = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
         // A token of its own, because every wake-up of the connection looks at it, and looking
         // takes the token's lock.
-        let closing = acceptor.closing.child_token();
+        let closing = shared.closing.child_token();
 
         let mut ended = tokio::select! {
             biased;
             ended = http.as_mut() => Some(ended),
             () = closing.cancelled() => None,
-            () = stuck(&requests, acceptor.service.limits()) => {
+            () = stuck(&requests, shared.service.limits()) => {
                 tracing::debug!(%peer, "no request comes");
                 return;
             }
@@ -80,7 +114,7 @@ impl Connection {
             http.as_mut().graceful_shutdown();
             ended = tokio::select! {
                 ended = http.as_mut() => Some(ended),
-                () = acceptor.abort.cancelled() => None,
+                () = shared.abort.cancelled() => None,
             };
         }
         if let Some(Err(error)) = ended {

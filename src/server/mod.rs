@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod gates;
 pub mod limits;
+mod places;
 mod service;
 mod shutdown;
 
@@ -19,6 +20,7 @@ use rustls::ServerConfig;
 use tokio::{net::TcpListener, task::JoinHandle, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
 pub use service::{Answerer, PATH, Phase, Service};
@@ -77,8 +79,8 @@ async fn run(
 ) -> Drained {
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let connections = TaskTracker::new();
-    let acceptor = accept::Acceptor::new(tls, Arc::clone(&service), closing.clone(), abort.clone());
-    let accepting = tokio::spawn(acceptor.run(listener, connections.clone()));
+    let shared = Shared::new(tls, Arc::clone(&service), closing.clone(), abort.clone());
+    let accepting = tokio::spawn(accept::run(Arc::new(shared), listener, connections.clone()));
 
     shutdown.drain().await;
     service.enter(Phase::Draining);

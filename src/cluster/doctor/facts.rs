@@ -145,6 +145,11 @@ pub struct Node {
     pub allocatable: BTreeMap<String, u64>,
 }
 
+/// What was found, where that is known.
+pub(super) fn found<T>(known: &Known<Option<T>>) -> Option<&T> {
+    known.as_ref().ok().and_then(Option::as_ref)
+}
+
 /// A text in an object, empty where there is none.
 pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -10,7 +10,7 @@ use super::{
     call::{cut, encoded, get, list},
     deployment,
     facts::{
-        Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod,
+        Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod, found,
         full_name, list as members, text, texts,
     },
     names::{NAMESPACE_LABEL, WEBHOOK},
@@ -46,9 +46,9 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
     let needs = format!("get deployments.apps in namespace {namespace}");
     let deployment = get(client, &path, &needs).await;
-    let known = deployment.as_ref().ok().and_then(Option::as_ref);
+    let known = found(&deployment);
     let (scale_sets, runners) = tokio::join!(scale_sets(client), runners(client));
-    let known_webhook = registration.as_ref().ok().and_then(Option::as_ref).and_then(ours);
+    let known_webhook = found(&registration).and_then(ours);
     let excluded = known_webhook.map(excluded).unwrap_or_default();
     let tried = namespace_to_try(&scale_sets, &runners, &excluded);
 
@@ -66,7 +66,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         trial,
     ) = tokio::join!(
         other_registrations(client, &settings, &registration),
-        service(client, registration.as_ref().ok().and_then(Option::as_ref)),
+        service(client, found(&registration)),
         pods(client, namespace, known),
         certificate(client, namespace, known),
         config_map(client, namespace, known),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Facts, deployment,
-    facts::{text, texts},
+    facts::{found, text, texts},
 };
 use crate::{
     admission::{Rules, choose, of_pod, read},
@@ -130,7 +130,7 @@ fn condition<'v>(profile: &'v Value, kind: &str) -> Option<&'v Value> {
 
 /// Whether the webhook looks at the objects; yes, where its flags are not known.
 pub(super) fn watched(facts: &Facts) -> bool {
-    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
+    let deployment = found(&facts.deployment);
     deployment.is_none_or(|deployment| {
         deployment::flag(deployment, "watch-profiles")
             .first()

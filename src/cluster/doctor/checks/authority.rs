@@ -5,7 +5,11 @@ use serde_json::Value;
 
 use super::validity::soon;
 use crate::{
-    cluster::doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
+    cluster::doctor::{
+        Check, Code, Facts, deployment,
+        facts::{found, text},
+        gather::ours,
+    },
     tls,
 };
 
@@ -48,7 +52,7 @@ pub(super) fn check(facts: &Facts) -> Check {
     let all = bundle.iter().filter_map(|ca| tls::validity(ca).ok());
     let Some(last) = all.max_by_key(|ca| ca.not_after) else { return check };
     let left = last.not_after - facts.now;
-    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
+    let deployment = found(&facts.deployment);
     check.summary = format!(
         "{} in caBundle, valid for {}",
         super::count(bundle.len(), "certificate"),

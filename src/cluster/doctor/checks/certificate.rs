@@ -12,7 +12,11 @@ use super::{
 use crate::{
     cluster::{
         certificates::asked,
-        doctor::{Check, Code, Facts, deployment, facts::text, gather::ours},
+        doctor::{
+            Check, Code, Facts, deployment,
+            facts::{found, text},
+            gather::ours,
+        },
     },
     tls::{self, Distrust},
 };
@@ -21,7 +25,7 @@ const RENEW: &str = "make a new one: deploy/README.md, \"A new certificate\"";
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new("certificate");
-    let deployment = facts.deployment.as_ref().ok().and_then(Option::as_ref);
+    let deployment = found(&facts.deployment);
     let secret = format!("{}/{}", facts.settings.namespace, deployment::secret(deployment));
     let webhook = facts.registration.iter().flatten().find_map(ours);
     let by_url = webhook.is_some_and(|webhook| !text(webhook, "/clientConfig/url").is_empty());
