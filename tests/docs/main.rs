@@ -5,6 +5,7 @@
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
 
+mod commands;
 mod generated;
 
 use std::{

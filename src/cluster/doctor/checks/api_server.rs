@@ -3,9 +3,9 @@
 use crate::cluster::doctor::{Check, Code, Facts, Unknown};
 
 const NAME: &str = "api-server";
-/// Restartable init containers, which our dind is, are on by default since 1.29
-/// (KEP-753, `SidecarContainers` beta).
-const OLDEST: u32 = 29;
+/// The chart's `kubeVersion`: `ValidatingAdmissionPolicy` is v1 since 1.30 (KEP-3488). Restartable
+/// init containers, which our dind is, are on by default since 1.29 (KEP-753).
+const OLDEST: u32 = 30;
 /// The minors that `tests/e2e` runs on.
 const TESTED: std::ops::RangeInclusive<u32> = 35..=37;
 
@@ -34,8 +34,8 @@ pub(super) fn check(facts: &Facts) -> Check {
         Some(minor) if minor < OLDEST => check.add(
             Code::ApiServerTooOld,
             format!(
-                "{version}: before 1.{OLDEST} the API server drops restartPolicy of init \
-                 containers and refuses the runner pods, which ARC takes for good"
+                "{version}: older than 1.{OLDEST}; before 1.29 the API server drops restartPolicy \
+                 of init containers and refuses the runner pods, which ARC takes for good"
             ),
             format!("update the cluster to 1.{OLDEST} or newer before you install"),
         ),
@@ -68,9 +68,9 @@ mod tests {
             |version: &str| codes(&check(&Facts { version: Ok(version.to_owned()), ..healthy() }));
         assert!(of("v1.37.2").is_empty());
         assert!(of("v1.35.4-eks-3025e55").is_empty());
-        assert_eq!(of("v1.29.0"), ["api-server-untested"]);
+        assert_eq!(of("v1.30.0"), ["api-server-untested"]);
         assert_eq!(of("v1.38.0+k3s1"), ["api-server-untested"]);
-        assert_eq!(of("v1.28.15"), ["api-server-too-old"]);
+        assert_eq!(of("v1.29.15"), ["api-server-too-old"]);
         assert_eq!(of(""), ["unknown"]);
     }
 }
