@@ -177,3 +177,23 @@ fn filter(log_level: &str) -> Result<EnvFilter, ParseError> {
 fn parse_filter(text: &str) -> Result<String, ParseError> {
     EnvFilter::try_new(text).map(|_| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Said(&'static str, #[source] Option<Box<Said>>);
+
+    #[test]
+    fn a_cause_that_was_quoted_is_not_said_again() {
+        let caused = |text, cause| Said(text, Some(Box::new(cause)));
+        let root = || Said("no such file", None);
+        assert_eq!(Chain(&root()).to_string(), "no such file");
+        let plain = caused("cannot start", caused("cannot read", root()));
+        assert_eq!(Chain(&plain).to_string(), "cannot start: cannot read: no such file");
+        let quoting = caused("cannot start", caused("cannot read: no such file", root()));
+        assert_eq!(Chain(&quoting).to_string(), "cannot start: cannot read: no such file");
+    }
+}
