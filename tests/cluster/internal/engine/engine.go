@@ -24,6 +24,9 @@ const (
 	stopLimit = 20 * time.Second
 	// pollInterval is between two looks at its socket.
 	pollInterval = 50 * time.Millisecond
+	// pluginDir is where containerd looks for plug-ins and makes two folders in which to look. The
+	// daemon's own containerd cannot be told otherwise (moby, libcontainerd/supervisor).
+	pluginDir = "/opt/containerd"
 )
 
 // packages are the daemon and the docker program with their libraries, and what the daemon starts:
@@ -60,6 +63,9 @@ func Run(ctx context.Context, cacheDir string, args []string) error {
 	if err := os.Symlink(filepath.Join(tree, "usr/bin/docker"), filepath.Join(bin, "docker")); err != nil {
 		return err
 	}
+	if _, err := os.Lstat(pluginDir); errors.Is(err, os.ErrNotExist) {
+		defer removePluginDir()
+	}
 	stop, err := start(ctx, tree, dir)
 	if err != nil {
 		return err
@@ -76,6 +82,13 @@ func Run(ctx context.Context, cacheDir string, args []string) error {
 	command.WaitDelay = stopLimit
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return command.Run()
+}
+
+// removePluginDir removes containerd's folders, unless somebody has put something into them.
+func removePluginDir() {
+	for _, path := range []string{"bin", "lib", "."} {
+		_ = os.Remove(filepath.Join(pluginDir, path))
+	}
 }
 
 func socket(dir string) string { return filepath.Join(dir, "docker.sock") }
