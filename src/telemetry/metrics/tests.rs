@@ -37,7 +37,9 @@ fn a_request_is_refused_with_no_status_whose_series_was_not_there_from_the_start
     assert_eq!(refused, BTreeSet::from(REFUSALS));
     let metrics = Metrics::default();
     let before = series(&metrics, "arc_rocm_requests_refused_total").len();
-    refused.into_iter().for_each(|status| metrics.refused(status));
+    for status in refused {
+        metrics.refused(status);
+    }
     assert_eq!(series(&metrics, "arc_rocm_requests_refused_total").len(), before);
 }
 
