@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::{self, MissedTickBehavior};
 
-use super::rules::{RuleArgs, RulesError};
+use super::{
+    news::{News, Said},
+    rules::{RuleArgs, RulesError},
+};
 use crate::{
     admission::Rules,
     cluster::profiles::{Feed, Sight, Verdicts},
@@ -36,14 +39,19 @@ pub(super) struct Watched {
     files: Vec<File>,
     /// The objects as they were compiled last; `None` until there is anything to know of them.
     objects: Option<Vec<Object>>,
+    /// Whether there will be anything to know of objects.
+    is_fed: bool,
     /// The last good specs by the objects' uids, for as long as a status does not have them.
     good: BTreeMap<String, LastGood>,
+    /// What the log has of it.
+    said: Said,
 }
 
 /// What a look at the sources came to.
 struct Changed {
     rules: Rules,
     verdicts: Verdicts,
+    news: Vec<News>,
 }
 
 impl Watched {
@@ -53,7 +61,10 @@ impl Watched {
         let rules = args.compile(&seen)?;
         warm(&rules);
         let files = seen.clone();
-        Ok((Self { args, seen, files, objects: None, good: BTreeMap::new() }, rules))
+        let mut said = Said::default();
+        said.builtin(&rules);
+        let (objects, good) = (None, BTreeMap::new());
+        Ok((Self { args, seen, files, objects, is_fed: false, good, said }, rules))
     }
 
     /// Looks at the files every `period`, and at the objects whenever they have changed, for ever.
@@ -63,6 +74,11 @@ impl Watched {
         service: Arc<Service>,
         mut feed: Option<Feed>,
     ) {
+        if feed.is_some() {
+            // What holds for whom is not known before they are.
+            self.is_fed = true;
+            self.said = Said::default();
+        }
         let mut gone = false;
         let mut ticks = time::interval_at(time::Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,7 +103,7 @@ impl Watched {
             self = next;
             match changed {
                 Ok(None) => gone &= is_objects,
-                Ok(Some(Changed { rules, verdicts })) => {
+                Ok(Some(Changed { rules, verdicts, news })) => {
                     gone &= is_objects;
                     let profiles = loaded(&rules);
                     service.replace_rules(rules);
@@ -96,6 +112,12 @@ impl Watched {
                     }
                     service.metrics().profiles_loaded.set(profiles);
                     tracing::info!(profiles, objects = verdicts.len(), "profiles replaced");
+                    news.iter().for_each(News::log);
+                    if self.objects.is_some() {
+                        let refused = |one: &&objects::Verdict| one.refusal.is_some();
+                        let refused = verdicts.values().filter(refused).count();
+                        service.metrics().profile_objects(verdicts.len() - refused, refused);
+                    }
                     if let Some(feed) = &feed {
                         feed.verdicts.send_replace(verdicts);
                     }
@@ -175,7 +197,13 @@ impl Watched {
         self.good = good.collect();
         let rules = self.args.rules_of(judged.profiles)?;
         warm(&rules);
-        Ok(Changed { rules, verdicts: Arc::new(verdicts) })
+        let verdicts = Arc::new(verdicts);
+        let objects = self.objects.as_deref().unwrap_or_default();
+        let mut news = self.said.verdicts(objects, &verdicts);
+        if self.objects.is_some() || !self.is_fed {
+            news.extend(self.said.builtin(&rules));
+        }
+        Ok(Changed { rules, verdicts, news })
     }
 }
 
@@ -210,3 +238,6 @@ const fn is_gone(error: &RulesError) -> bool {
 pub(super) fn loaded(rules: &Rules) -> i64 {
     i64::try_from(rules.profiles.len()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use prometheus_client::{
 use crate::{
     VERSION,
     admission::{INJECTED, Outcome, Record},
+    selection::Skip,
     tls::Validity,
 };
 
@@ -21,6 +22,9 @@ const DURATION_BUCKETS: [f64; 15] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 5.0,
 ];
+
+/// Each status that a request is refused with.
+const REFUSALS: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Metrics {
     pub events_dropped: Counter,
     /// Profiles in force.
     pub profiles_loaded: Gauge,
+    /// Without a series until the objects were looked at, which is never where nobody watches them.
+    profile_objects: Family<ProfileObjects, Gauge>,
     /// Without a series until the first verdict, so that an alert on 0 is none where nobody looks.
     trusted: Family<[(&'static str, &'static str); 0], Gauge>,
     /// Times that the Secret or the registration could not be read or written.
@@ -114,6 +120,11 @@ struct Reload {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ProfileObjects {
+    accepted: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -138,6 +149,7 @@ impl Metrics {
             events_failed: Counter::default(),
             events_dropped: Counter::default(),
             profiles_loaded: Gauge::default(),
+            profile_objects: Family::default(),
             trusted: Family::default(),
             certificate_failures: Counter::default(),
             panics: Counter::default(),
@@ -162,6 +174,7 @@ impl Metrics {
             events_failed,
             events_dropped,
             profiles_loaded,
+            profile_objects,
             trusted,
             certificate_failures,
             panics,
@@ -226,6 +239,11 @@ impl Metrics {
             profile_reloads.clone(),
         );
         registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
+        registry.register(
+            "profile_objects",
+            "RunnerProfile objects, by whether their newest spec is good",
+            profile_objects.clone(),
+        );
         registry.register("events_sent", "Events that the API server has", events_sent.clone());
         registry.register(
             "events_failed",
@@ -235,18 +253,32 @@ impl Metrics {
         registry.register("events_dropped", "Events lost to a full queue", events_dropped.clone());
         registry.register("panics", "Panics turned into a 500", panics.clone());
         registry.register("log_lines_dropped", "Log lines lost to a slow reader", dropped);
-        // A series that is there from the start at 0 is what an alert can rely on.
+        metrics.create();
+        metrics
+    }
+
+    /// Makes the 28 series at 0 that an alert may ask an increase of: one that appears with its first
+    /// count, such as that of the first bare runner after a rollout, has grown by nothing. Eleven
+    /// are reasons to skip a pod, eight are statuses; the words are fixed, and so is their number.
+    fn create(&self) {
+        for skip in Skip::ALL {
+            let outcome = Outcome::Skipped.as_str();
+            let labels = Admission { outcome, profile: None, reason: skip.as_str() };
+            drop(self.admissions.get_or_create(&labels));
+        }
+        for status in REFUSALS {
+            drop(self.refused.get_or_create(&Refused { status }));
+        }
         for result in [ReloadResult::Replaced, ReloadResult::Rejected] {
-            drop(reloads.get_or_create(&result.labels()));
-            drop(profile_reloads.get_or_create(&result.labels()));
+            drop(self.reloads.get_or_create(&result.labels()));
+            drop(self.profile_reloads.get_or_create(&result.labels()));
         }
         for result in [PublishResult::Published, PublishResult::Conflict, PublishResult::Failed] {
-            drop(publishes.get_or_create(&result.labels()));
+            drop(self.publishes.get_or_create(&result.labels()));
         }
         for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
-            drop(issued.get_or_create(&kind.labels()));
+            drop(self.issued.get_or_create(&kind.labels()));
         }
-        metrics
     }
 
     /// Counts an answer. The record is taken apart for its profile's name.
@@ -286,6 +318,14 @@ impl Metrics {
     /// Counts a change of the profile files.
     pub fn profiles_reloaded(&self, result: ReloadResult) {
         self.profile_reloads.get_or_create(&result.labels()).inc();
+    }
+
+    /// Sets how many RunnerProfile objects there are whose newest spec is good, and how many others.
+    pub fn profile_objects(&self, accepted: usize, refused: usize) {
+        for (accepted, count) in [("true", accepted), ("false", refused)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.profile_objects.get_or_create(&ProfileObjects { accepted }).set(count);
+        }
     }
 
     /// Sets whether the API server trusts the certificate in use.
@@ -368,3 +408,6 @@ impl Default for Metrics {
         Self::new(Counter::default())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,8 +217,8 @@ fn all_metrics() -> String {
         dry_run: false,
     };
     metrics.admitted(record, Duration::from_micros(50));
-    metrics.refused(503);
     metrics.certificate_trusted(true);
+    metrics.profile_objects(1, 0);
     for kind in [CertificateKind::Leaf, CertificateKind::Ca] {
         metrics.validity(kind, Some(Validity { not_before: 0, not_after: 1 }));
     }

@@ -163,11 +163,20 @@ struct Fleet {
 impl Fleet {
     /// Serves what [`Fleet::write`] makes of this text.
     fn serve(text: &str) -> Self {
+        let directory = Self::empty();
+        Self::write_in(&directory, text);
+        Self::serve_in(directory)
+    }
+
+    fn empty() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("profiles")).unwrap();
+        directory
+    }
+
+    fn serve_in(directory: tempfile::TempDir) -> Self {
         let path = |name| directory.path().join(name).display().to_string();
         let (profiles, ca) = (path("profiles"), path("ca.crt"));
-        fs::create_dir(&profiles).unwrap();
-        Self::write_in(&directory, text);
         let arguments = ["--profiles", &profiles, "--profiles-poll", "20ms", "--ca-out", &ca];
         let serving = serve(&[&arguments[..], &["--shutdown-grace", "0s"]].concat());
         let ca = fs::read_to_string(&ca).unwrap();
@@ -189,11 +198,16 @@ impl Fleet {
         fs::rename(new, directory.path().join("profiles/fleet.yaml")).unwrap();
     }
 
-    /// Whether a runner gets so many GPUs.
-    fn gives(&self, gpus: u32) -> bool {
+    /// The patch for a runner; null where it is left alone.
+    fn patch(&self) -> Value {
         let mut client = Client::connect(self.serving.address, &self.ca);
         let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
-        base64_of(&answer["response"]["patch"]).contains(&format!("--gpus={gpus}\""))
+        answer["response"]["patch"].clone()
+    }
+
+    /// Whether a runner gets so many GPUs.
+    fn gives(&self, gpus: u32) -> bool {
+        base64_of(&self.patch()).contains(&format!("--gpus={gpus}\""))
     }
 
     fn eventually_gives(&self, gpus: u32) {
@@ -234,6 +248,21 @@ fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
     assert!(fleet.gives(4));
     fleet.write(&fleet_of("2"));
     fleet.eventually_gives(2);
+    fleet.ends_well();
+}
+
+#[test]
+fn the_first_profile_takes_the_builtin_one_from_all_others_and_the_log_says_so() {
+    let mut fleet = Fleet::serve_in(Fleet::empty());
+    assert!(fleet.gives(2), "the built-in profile");
+    fleet.write(&fleet_of("4").replace("match: {}", "match: {scaleSets: [other]}"));
+    let told = fleet.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("the built-in profile is no longer for every runner pod"));
+    assert_eq!(fleet.patch(), Value::Null);
+    let metrics = Client::get(fleet.serving.admin, "/metrics").body;
+    let skipped = r#"outcome="skipped",profile="",reason="no-profile"} 1"#;
+    assert!(metrics.contains(skipped), "{metrics}");
     fleet.ends_well();
 }
 

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use kube::{Api, Client};
 use tokio::sync::watch::{Receiver, Sender, channel};
 
+pub use self::told::first_problem;
 use crate::{
     profile::{
         objects::{Object, Verdict},

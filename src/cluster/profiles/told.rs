@@ -55,14 +55,18 @@ pub(super) fn tell(
                 .map_or(Time(now), |before| before.last_transition_time.clone()),
         }
     });
-    let first = refusal.as_ref().and_then(|refusal| refusal.problems.first());
     let status = RunnerProfileStatus {
         conditions: conditions.to_vec(),
-        last_error: first.map(|problem| cut(line(problem), ERROR_BYTES)),
+        last_error: refusal.as_ref().and_then(first_problem),
         pods_patched: old.pods_patched.or(Some(0)),
         accepted: good.clone().filter(fits),
     };
     (status != *old).then_some(status)
+}
+
+/// The first thing that is wrong, in a line of at most 512 bytes.
+pub fn first_problem(refusal: &Refusal) -> Option<String> {
+    refusal.problems.first().map(|problem| cut(line(problem), ERROR_BYTES))
 }
 
 fn fits(good: &LastGood) -> bool {

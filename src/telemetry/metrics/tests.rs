@@ -1,0 +1,75 @@
+use std::collections::BTreeSet;
+
+use hyper::StatusCode;
+
+use super::*;
+
+/// The series of a family with labels, each as `NAME{LABELS} VALUE`.
+fn series(metrics: &Metrics, family: &str) -> Vec<String> {
+    let text = metrics.encode().unwrap();
+    let own = |line: &&str| line.starts_with(&format!("{family}{{"));
+    text.lines().filter(own).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_first_pod_of_each_reason_to_skip_is_counted_by_a_series_that_was_there() {
+    let all = series(&Metrics::default(), "arc_rocm_admissions_total");
+    assert_eq!(all.len(), Skip::ALL.len());
+    for skip in Skip::ALL {
+        let labels = format!(r#"outcome="skipped",profile="",reason="{}""#, skip.as_str());
+        assert!(all.contains(&format!("arc_rocm_admissions_total{{{labels}}} 0")), "{all:#?}");
+    }
+}
+
+#[test]
+fn a_request_is_refused_with_no_status_whose_series_was_not_there_from_the_start() {
+    let source = include_str!("../../server/service.rs");
+    let name = |status: &StatusCode| {
+        Some(status.canonical_reason()?.to_ascii_uppercase().replace([' ', '-'], "_"))
+    };
+    let known: Vec<_> = (400..600).filter_map(|code| StatusCode::from_u16(code).ok()).collect();
+    let refused: BTreeSet<u16> = source
+        .split("Refusal::new(StatusCode::")
+        .skip(1)
+        .map(|rest| rest.split(',').next().unwrap())
+        .map(|used| known.iter().find(|one| name(one).as_deref() == Some(used)).unwrap().as_u16())
+        .collect();
+    assert_eq!(refused, BTreeSet::from(REFUSALS));
+    let metrics = Metrics::default();
+    let before = series(&metrics, "arc_rocm_requests_refused_total").len();
+    for status in refused {
+        metrics.refused(status);
+    }
+    assert_eq!(series(&metrics, "arc_rocm_requests_refused_total").len(), before);
+}
+
+#[test]
+fn the_start_makes_28_series_with_labels_that_alerts_ask_an_increase_of() {
+    let metrics = Metrics::default();
+    let families = [
+        "arc_rocm_admissions_total",
+        "arc_rocm_requests_refused_total",
+        "arc_rocm_tls_reloads_total",
+        "arc_rocm_profile_reloads_total",
+        "arc_rocm_ca_bundle_publishes_total",
+        "arc_rocm_tls_certificates_issued_total",
+    ];
+    let all = families.map(|family| series(&metrics, family)).concat();
+    assert!(all.iter().all(|one| one.ends_with(" 0")), "{all:#?}");
+    assert_eq!(all.len(), 28);
+}
+
+#[test]
+fn objects_are_no_series_until_they_were_looked_at() {
+    let metrics = Metrics::default();
+    assert!(series(&metrics, "arc_rocm_profile_objects").is_empty());
+    metrics.profile_objects(3, 1);
+    metrics.profile_objects(4, 0);
+    assert_eq!(
+        BTreeSet::from_iter(series(&metrics, "arc_rocm_profile_objects")),
+        BTreeSet::from([
+            r#"arc_rocm_profile_objects{accepted="false"} 0"#.to_owned(),
+            r#"arc_rocm_profile_objects{accepted="true"} 4"#.to_owned(),
+        ])
+    );
+}
