@@ -184,7 +184,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Said(&'static str, #[source] Option<Box<Said>>);
+    struct Said(&'static str, #[source] Option<Box<Self>>);
 
     #[test]
     fn a_cause_that_was_quoted_is_not_said_again() {

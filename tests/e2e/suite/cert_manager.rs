@@ -50,7 +50,7 @@ impl CertManager {
             let file = file?.path();
             let Some(name) = name_of(&file) else { continue };
             let definition = format!("{DEFINITIONS}/{name}");
-            define(scene, &definition, fs::read(&file)?).await?;
+            define(scene, &definition, &fs::read_to_string(&file)?).await?;
             definitions.push(definition);
         }
         ensure!(!definitions.is_empty(), "no definitions in {}", settings.crds.display());
@@ -138,8 +138,9 @@ fn name_of(file: &Path) -> Option<String> {
     Some(format!("{plural}.{group}"))
 }
 
-/// Applies a definition, and marks it as the suite's own.
-async fn define(scene: &Scene, path: &str, yaml: Vec<u8>) -> anyhow::Result<()> {
+/// Applies a definition, marked as the suite's own: in one request, or a run that is killed between two
+/// would leave one that the next run takes for somebody else's.
+async fn define(scene: &Scene, path: &str, yaml: &str) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     if let Some(found) = cluster.find(path).await? {
         let ours = found["metadata"]["labels"][LABEL] == "true";
@@ -147,8 +148,10 @@ async fn define(scene: &Scene, path: &str, yaml: Vec<u8>) -> anyhow::Result<()> 
     }
     scene.delete_at_end(path.to_owned());
     let apply = format!("{path}?fieldManager=e2e&force=true&fieldValidation=Strict");
-    cluster.call(Method::PATCH, &apply, "application/apply-patch+yaml", yaml).await?;
-    cluster.merge(path, &json!({"metadata": {"labels": {LABEL: "true"}}})).await?;
+    let marked = format!("\nmetadata:\n  labels: {{{LABEL}: \"true\"}}\n");
+    let yaml = yaml.replacen("\nmetadata:\n", &marked, 1);
+    ensure!(yaml.contains(&marked), "{path}: no metadata");
+    cluster.call(Method::PATCH, &apply, "application/apply-patch+yaml", yaml.into_bytes()).await?;
     Ok(())
 }
 
