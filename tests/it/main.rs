@@ -14,6 +14,7 @@ mod drain;
 mod events;
 mod http;
 mod limits;
+mod memory;
 mod process;
 mod same;
 mod server;

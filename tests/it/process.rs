@@ -33,7 +33,7 @@ pub fn signal(child: &Child, name: &str) {
 /// A process that serves on any free port, and its log.
 pub struct Serving {
     pub child: Child,
-    pub log: Box<dyn Iterator<Item = Value>>,
+    pub log: Box<dyn Iterator<Item = Value> + Send>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -215,7 +215,7 @@ impl Fleet {
 }
 
 /// A profile for every runner, with so many GPUs.
-fn fleet_of(gpus: &str) -> String {
+pub fn fleet_of(gpus: &str) -> String {
     format!(
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
          spec: {{extends: rocm, match: {{}}, gpu: {{count: {gpus}}}}}\n"
