@@ -145,6 +145,7 @@ fn refusal(error: &io::Error) -> Option<String> {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "no authority of --client-ca has signed its certificate".to_owned()
             }
+            // What we said ourselves, which the whole shows as its Rust type.
             CertificateError::Other(error) => error.to_string(),
             error => error.to_string(),
         }),
