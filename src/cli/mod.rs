@@ -1,5 +1,6 @@
 //! The command line.
 
+mod callers;
 pub mod certs;
 pub mod doctor;
 mod duration;

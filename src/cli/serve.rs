@@ -13,6 +13,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     Misconfigured,
+    callers::CallerArgs,
     certs::blame,
     duration::{parse_duration, parse_period},
     events::EventArgs,
@@ -52,6 +53,9 @@ pub struct Args {
     /// The certificate, where the cluster has a part in it.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// Who may call.
+    #[command(flatten)]
+    pub callers: CallerArgs,
     /// The configuration.
     #[command(flatten)]
     pub rules: RuleArgs,
@@ -115,7 +119,7 @@ pub struct TlsArgs {
     #[arg(long, env = "ARC_ROCM_TLS_KEY", requires = "tls_cert", value_name = "PATH")]
     pub tls_key: Option<PathBuf>,
 
-    /// How often to look at the two files
+    /// How often to look at the two files, and at that of --client-ca
     #[arg(
         long,
         env = "ARC_ROCM_TLS_POLL",
@@ -166,10 +170,14 @@ impl Args {
     /// Serves until `shutdown` is asked for and done with.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let logs = self.log.init()?;
+        let is_open = self.callers.client_ca.is_none();
         let metrics = Metrics::new(logs.dropped().clone());
         // Asked to stop before there was a certificate, there is nothing to drain.
         let Some(serving) = self.start(metrics, shutdown).await? else { return Ok(()) };
-        serving.hint(logs.format());
+        // The command would be refused.
+        if is_open {
+            serving.hint(logs.format());
+        }
         serving.join().await
     }
 
@@ -179,7 +187,9 @@ impl Args {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Option<Serving>> {
-        let Self { listen, tls, trust, rules, objects, profiles_poll, events, log: _ } = self;
+        let Self { listen, tls, trust, callers, rules, objects, profiles_poll, events, log: _ } =
+            self;
+        let callers = callers.read().await?;
         let (profiles, mut rules) = Watched::new(rules).map_err(rules::blame)?;
         if objects.watch_profiles {
             rules.profiles = rules.profiles.builtin_by_name();
@@ -229,7 +239,8 @@ impl Args {
             trust.check(client, &identity, &service);
             (identity, ca)
         };
-        let config = tls::server_config(Arc::clone(&identity))?;
+        let known = callers.as_ref().map(|(_, callers)| Arc::clone(callers));
+        let config = tls::server_config(Arc::clone(&identity), known)?;
 
         let bound = server::bind(bind).await.with_context(|| cannot_listen(bind))?;
         let admin = match early {
@@ -238,6 +249,9 @@ impl Args {
         };
         if let Some(files) = files {
             tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
+        }
+        if let Some((file, callers)) = callers {
+            tokio::spawn(file.watch(tls_poll, callers, Arc::clone(&service)));
         }
         let feed = objects.start(client, &service);
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));

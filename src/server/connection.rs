@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -12,7 +13,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use rustls::{CertificateError, ServerConfig};
 use tokio::{net::TcpStream, time};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -80,9 +81,21 @@ impl Connection {
         };
         match handshake {
             Ok(Ok(stream)) => self.serve(stream).await,
-            // Neither is news: health probes of load balancers and port scanners end up here.
-            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "no TLS handshake"),
+            Ok(Err(error)) => self.failed(&error),
             Err(_elapsed) => tracing::debug!(peer = %self.peer, "the TLS handshake took too long"),
+        }
+    }
+
+    /// Tells of a failed handshake.
+    fn failed(&self, error: &io::Error) {
+        let peer = self.peer;
+        if let Some(error) = refusal(error) {
+            // It is no API server, or one that was set up wrongly, and then runners wait.
+            self.shared.service.metrics().callers_refused.inc();
+            tracing::warn!(%peer, error, "caller refused");
+        } else {
+            // No news: health probes of load balancers and port scanners end up here.
+            tracing::debug!(%peer, %error, "no TLS handshake");
         }
     }
 
@@ -120,6 +133,23 @@ impl Connection {
         if let Some(Err(error)) = ended {
             tracing::debug!(%peer, %error, "connection ended");
         }
+    }
+}
+
+/// Why a handshake ended, if because of what the client has shown of itself.
+fn refusal(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::NoCertificatesPresented => Some("it shows no certificate".to_owned()),
+        rustls::Error::InvalidCertificate(error) => Some(match error {
+            // A bad signature is one by another authority of the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "no authority of --client-ca has signed its certificate".to_owned()
+            }
+            // What we said ourselves, which the whole shows as its Rust type.
+            CertificateError::Other(error) => error.to_string(),
+            error => error.to_string(),
+        }),
+        _ => None,
     }
 }
 

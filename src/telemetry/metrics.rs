@@ -46,6 +46,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections above the cap, which got one answer.
     pub connections_over_cap: Counter,
+    /// Handshakes without the client certificate that is asked for.
+    pub callers_refused: Counter,
     /// Events that the API server has, whether it took this one or had it already.
     pub events_sent: Counter,
     /// Events that it did not take.
@@ -145,6 +147,7 @@ impl Metrics {
             requests_shed: Counter::default(),
             connections: Gauge::default(),
             connections_over_cap: Counter::default(),
+            callers_refused: Counter::default(),
             events_sent: Counter::default(),
             events_failed: Counter::default(),
             events_dropped: Counter::default(),
@@ -170,6 +173,7 @@ impl Metrics {
             requests_shed,
             connections,
             connections_over_cap,
+            callers_refused,
             events_sent,
             events_failed,
             events_dropped,
@@ -199,6 +203,11 @@ impl Metrics {
             "connections_over_cap",
             "Connections above the cap, closed after one answer",
             connections_over_cap.clone(),
+        );
+        registry.register(
+            "callers_refused",
+            "Handshakes without the client certificate that is asked for",
+            callers_refused.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_not_before_timestamp",

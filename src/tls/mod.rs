@@ -1,5 +1,6 @@
 //! TLS: one provider, passed explicitly, and a certificate that can be swapped under way.
 
+mod callers;
 mod reload;
 mod verify;
 
@@ -16,7 +17,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 use x509_parser::parse_x509_certificate;
 
 pub use self::{
-    reload::{Files, ReadError},
+    callers::{Callers, ClientCa, ClientCaError},
+    reload::{CaFile, Files, ReadError},
     verify::{Distrust, named, signed, verify},
 };
 
@@ -66,15 +68,21 @@ pub enum PairError {
 /// The certificate that new handshakes get.
 pub struct Identity(ArcSwap<CertifiedKey>);
 
-/// The server's TLS configuration.
-pub fn server_config(identity: Arc<Identity>) -> Result<ServerConfig, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(identity);
+/// The server's TLS configuration, for these callers, or for everybody.
+pub fn server_config(
+    identity: Arc<Identity>,
+    callers: Option<Arc<Callers>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let config =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let config = match callers {
+        Some(callers) => config.with_client_cert_verifier(callers),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // No resumption: the API server never resumes, so tickets would be work for nothing, and a
-    // client that does resume would not see a new certificate.
+    // client that does resume would not see a new certificate, nor we a client's.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)

@@ -8,10 +8,10 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{fs, time};
 
-use super::{Identity, Pair, PairError};
+use super::{Callers, ClientCa, ClientCaError, Identity, Pair, PairError};
 use crate::{
     server::Service,
-    telemetry::{CertificateKind, Chain, ReloadResult},
+    telemetry::{CertificateKind, Chain, Metrics, ReloadResult},
 };
 
 /// A certificate file and a key file.
@@ -23,13 +23,29 @@ pub struct Files {
     seen: Option<Contents>,
 }
 
+/// The file of the clients' authority.
+#[derive(Debug)]
+pub struct CaFile {
+    path: PathBuf,
+    /// What was read last, good or bad.
+    seen: Option<Vec<u8>>,
+}
+
+/// What came of looking at files, look after look.
+struct Looks {
+    /// What is in the files.
+    what: &'static str,
+    /// Whether the last look found no file.
+    unreadable: bool,
+}
+
 #[derive(Eq, PartialEq)]
 struct Contents {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// Why there is no pair in the files.
+/// Why there is nothing to use in the files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -50,6 +66,14 @@ pub enum ReadError {
         key: PathBuf,
         /// Why.
         source: PairError,
+    },
+    /// What is in it is no authority.
+    #[error("{} is no certificate authority for clients", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ClientCaError,
     },
 }
 
@@ -87,28 +111,82 @@ impl Files {
 
     /// Looks at the files every `period`, for ever, and gives each new pair to `identity`.
     pub async fn watch(mut self, period: Duration, identity: Arc<Identity>, service: Arc<Service>) {
+        let mut looks = Looks::new("certificate");
         let metrics = service.metrics();
-        let mut unreadable = false;
         loop {
             time::sleep(period).await;
-            match self.changed().await {
-                Ok(None) => unreadable = false,
-                Ok(Some(pair)) => {
-                    unreadable = false;
-                    identity.replace(&pair);
+            looks.at(self.changed().await, metrics, |pair| {
+                identity.replace(&pair);
+                metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+                metrics.validity(CertificateKind::Ca, pair.ca);
+                tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
+            });
+        }
+    }
+}
+
+// === impl CaFile ===
+
+impl CaFile {
+    /// A file that was not read yet.
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// Reads the authority if the file is not what it was at the last call, whether that was a
+    /// success or not.
+    pub async fn changed(&mut self) -> Result<Option<ClientCa>, ReadError> {
+        let contents = read(&self.path).await?;
+        if self.seen.as_ref() == Some(&contents) {
+            return Ok(None);
+        }
+        let ca = ClientCa::from_pem(&contents);
+        self.seen = Some(contents);
+        ca.map(Some).map_err(|source| ReadError::ClientCa { path: self.path.clone(), source })
+    }
+
+    /// Looks at the file every `period`, for ever, and gives each new authority to `callers`.
+    pub async fn watch(mut self, period: Duration, callers: Arc<Callers>, service: Arc<Service>) {
+        let mut looks = Looks::new("client CA");
+        loop {
+            time::sleep(period).await;
+            looks.at(self.changed().await, service.metrics(), |ca| {
+                callers.replace(ca);
+                tracing::info!("client CA replaced");
+            });
+        }
+    }
+}
+
+// === impl Looks ===
+
+impl Looks {
+    const fn new(what: &'static str) -> Self {
+        Self { what, unreadable: false }
+    }
+
+    /// Uses what a look has found, or says why it cannot be used.
+    fn at<T>(
+        &mut self,
+        found: Result<Option<T>, ReadError>,
+        metrics: &Metrics,
+        replace: impl FnOnce(T),
+    ) {
+        match found {
+            Ok(new) => {
+                self.unreadable = false;
+                if let Some(new) = new {
+                    replace(new);
                     metrics.reloaded(ReloadResult::Replaced);
-                    metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-                    metrics.validity(CertificateKind::Ca, pair.ca);
-                    tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
                 }
-                // A file that is gone stays gone for many polls, and one line is enough.
-                Err(ReadError::Io { .. }) if unreadable => {}
-                Err(error) => {
-                    unreadable = matches!(error, ReadError::Io { .. });
-                    metrics.reloaded(ReloadResult::Rejected);
-                    let error = Chain(&error);
-                    tracing::warn!(%error, "certificate not replaced, the old one stays in use");
-                }
+            }
+            // A file that is gone stays gone for many polls, and one line is enough.
+            Err(ReadError::Io { .. }) if self.unreadable => {}
+            Err(error) => {
+                self.unreadable = matches!(error, ReadError::Io { .. });
+                metrics.reloaded(ReloadResult::Rejected);
+                let error = Chain(&error);
+                tracing::warn!(%error, "{} not replaced, the old one stays in use", self.what);
             }
         }
     }

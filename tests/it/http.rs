@@ -307,6 +307,7 @@ fn the_admin_port_tells_life_readiness_and_metrics() {
         "arc_rocm_requests_shed_total 0",
         "arc_rocm_connections ",
         "arc_rocm_connections_over_cap_total 0",
+        "arc_rocm_callers_refused_total 0",
         r#"arc_rocm_tls_reloads_total{result="replaced"} 0"#,
         "arc_rocm_profiles_loaded 0",
         "arc_rocm_panics_total 0",

@@ -9,11 +9,13 @@
 )]
 #![expect(unreachable_pub, reason = "nothing is public in a test binary")]
 
+mod callers;
 mod client;
 mod drain;
 mod events;
 mod http;
 mod limits;
+mod memory;
 mod process;
 mod same;
 mod server;

@@ -33,7 +33,7 @@ pub fn signal(child: &Child, name: &str) {
 /// A process that serves on any free port, and its log.
 pub struct Serving {
     pub child: Child,
-    pub log: Box<dyn Iterator<Item = Value>>,
+    pub log: Box<dyn Iterator<Item = Value> + Send>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -148,6 +148,15 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     fails(&["serve", "--tls-poll", "0s"], "--tls-poll");
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
     fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a host name nor an IP address");
+    fails(&["serve", "--client-name", "kube-apiserver"], "--client-ca");
+    fails(
+        &["serve", "--client-ca", "/nowhere/ca.crt"],
+        "cannot read /nowhere/ca.crt: No such file",
+    );
+    fails(
+        &["serve", "--client-ca", "Cargo.toml"],
+        "Cargo.toml is no certificate authority for clients: there is no CERTIFICATE in it",
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     fails(&["serve", "--bind", &address], "cannot listen on 127.0.0.1:");
@@ -229,7 +238,7 @@ impl Fleet {
 }
 
 /// A profile for every runner, with so many GPUs.
-fn fleet_of(gpus: &str) -> String {
+pub fn fleet_of(gpus: &str) -> String {
     format!(
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: fleet}}\n\
          spec: {{extends: rocm, match: {{}}, gpu: {{count: {gpus}}}}}\n"

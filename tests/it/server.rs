@@ -47,7 +47,7 @@ impl Server {
         let identity = Arc::new(Identity::new(&pair));
         let service = Service::new(Rules::default(), Metrics::default(), limits);
         let service = Arc::new(service.with_answerer(answerer));
-        let config = tls::server_config(Arc::clone(&identity)).unwrap();
+        let config = tls::server_config(Arc::clone(&identity), None).unwrap();
         let shutdown = Shutdown::new();
         let (server, admin) = runtime.block_on(async {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));

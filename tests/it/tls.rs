@@ -22,7 +22,7 @@ use crate::{
 const POLL: Duration = Duration::from_millis(20);
 
 /// Writes a Secret's files the way the kubelet does.
-fn mount(directory: &Path, version: &str, certificate: &str, key: &str) {
+pub fn mount(directory: &Path, version: &str, certificate: &str, key: &str) {
     let data = directory.join(version);
     fs::create_dir(&data).unwrap();
     fs::write(data.join("tls.crt"), certificate).unwrap();
@@ -39,7 +39,7 @@ fn files(directory: &Path) -> Files {
     Files::new(directory.join("tls.crt"), directory.join("tls.key"))
 }
 
-fn issue() -> Issued {
+pub fn issue() -> Issued {
     certs::issue(&[], 1).unwrap()
 }
 

@@ -27,6 +27,10 @@ app.kubernetes.io/name: arc-rocm
 {{- .Values.existingConfigMap | default (printf "%s-profiles" (include "arc-rocm.fullname" .)) -}}
 {{- end -}}
 
+{{- define "arc-rocm.asksForCertificate" -}}
+{{- with .Values.webhook.clientCA }}{{ if or .configMapName .secretName }}true{{ end }}{{ end -}}
+{{- end -}}
+
 {{- /* The features that call the API server, each with its rules. */ -}}
 {{- define "arc-rocm.selfManaged" -}}
 {{- if eq .Values.certificates.mode "SelfManaged" }}true{{ end -}}
@@ -51,6 +55,12 @@ app.kubernetes.io/name: arc-rocm
 {{- end -}}
 {{- if and .Values.certificates.caBundle (ne .Values.certificates.mode "Secret") -}}
 {{- fail "certificates.caBundle is for certificates.mode Secret alone: the others keep it right by themselves" -}}
+{{- end -}}
+{{- if and .Values.webhook.clientCA.configMapName .Values.webhook.clientCA.secretName -}}
+{{- fail "webhook.clientCA: a ConfigMap and a Secret are two places for the same thing: use one" -}}
+{{- end -}}
+{{- if and .Values.webhook.clientCA.names (not (include "arc-rocm.asksForCertificate" .)) -}}
+{{- fail "webhook.clientCA.names needs the authority, in a ConfigMap or a Secret: without it everybody is answered" -}}
 {{- end -}}
 {{- if contains "PRIVATE KEY" .Values.certificates.caBundle -}}
 {{- fail "certificates.caBundle is published: there is a private key in it" -}}

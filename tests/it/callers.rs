@@ -1,0 +1,199 @@
+//! Who is answered, where callers have to show a certificate.
+
+use std::{fs, io, path::PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::{
+    SupportedProtocolVersion,
+    version::{TLS12, TLS13},
+};
+
+use crate::{
+    client::{Client, Shown, Tls},
+    process::{Serving, exit, serve_in, signal},
+    server::{eventually, fixture},
+};
+
+/// An authority for clients.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// A client's certificate with this common name.
+    fn client(&self, name: &str) -> Shown {
+        self.signed(name, |_| ())
+    }
+
+    /// The same but for a change.
+    fn signed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Shown {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Shown { certificate, key: key.serialize_pem() }
+    }
+}
+
+/// A program that answers the clients of one authority.
+struct Closed {
+    directory: tempfile::TempDir,
+    serving: Serving,
+    ca: String,
+}
+
+impl Closed {
+    fn serve(authority: &Authority, more: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name).display().to_string();
+        fs::write(path("clients.crt"), &authority.pem).unwrap();
+        let (own, clients) = (path("ca.crt"), path("clients.crt"));
+        let arguments = ["--ca-out", &own, "--client-ca", &clients, "--tls-poll", "20ms"];
+        let more = [more, &["--shutdown-grace", "0s"]].concat();
+        let serving = serve_in(&[], &[&arguments[..], &more].concat());
+        let ca = fs::read_to_string(own).unwrap();
+        Self { directory, serving, ca }
+    }
+
+    fn clients_ca(&self) -> PathBuf {
+        self.directory.path().join("clients.crt")
+    }
+
+    /// Swaps the authority's file as a whole.
+    fn swap(&self, text: &str) {
+        let new = self.directory.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.clients_ca()).unwrap();
+    }
+
+    fn connect(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        shown: Option<&Shown>,
+    ) -> io::Result<Client<Tls>> {
+        Client::connect_as(self.serving.address, &self.ca, version, shown)
+    }
+
+    fn answers(&self, version: &'static SupportedProtocolVersion, shown: Option<&Shown>) -> bool {
+        let answer = self
+            .connect(version, shown)
+            .and_then(|mut client| client.try_review(&fixture("plain")));
+        match answer {
+            Ok(answer) => answer.status == 200,
+            Err(error) => {
+                assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "neither refused nor answered");
+                false
+            }
+        }
+    }
+
+    /// Why the next caller is refused, as the log has it.
+    fn refused_for(&mut self) -> String {
+        let line = self.serving.log.find(|line| line["message"] == "caller refused").unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        line["error"].as_str().unwrap().to_owned()
+    }
+
+    fn has_metric(&self, line: &str) -> bool {
+        Client::get(self.serving.admin, "/metrics").body.lines().any(|there| there == line)
+    }
+
+    fn ends_well(self) {
+        signal(&self.serving.child, "TERM");
+        assert_eq!(exit(self.serving.child).code(), Some(0));
+    }
+}
+
+#[test]
+fn only_clients_of_the_authority_get_past_the_handshake() {
+    let (known, foreign) = (Authority::new(), Authority::new());
+    let mut server = Closed::serve(&known, &[]);
+    let server_auth = ExtendedKeyUsagePurpose::ServerAuth;
+    let good = known.client("anybody");
+    let refused = [
+        (None, "it shows no certificate"),
+        (Some(foreign.client("anybody")), "no authority of --client-ca has signed"),
+        (
+            Some(known.signed("server", |params| params.extended_key_usages = vec![server_auth])),
+            "does not allow extended key usage",
+        ),
+        (
+            Some(known.signed("old", |params| params.not_after = date_time_ymd(2020, 1, 1))),
+            "certificate expired",
+        ),
+    ];
+    for version in [&TLS12, &TLS13] {
+        assert!(server.answers(version, Some(&good)));
+        for (shown, why) in &refused {
+            assert!(!server.answers(version, shown.as_ref()), "{why}");
+            let told = server.refused_for();
+            assert!(told.contains(why), "{told}");
+        }
+    }
+    assert!(server.has_metric("arc_rocm_callers_refused_total 8"));
+    assert_eq!(Client::get(server.serving.admin, "/readyz").status, 200, "probes need none");
+    server.ends_well();
+}
+
+#[test]
+fn a_certificate_of_the_authority_for_another_name_is_refused() {
+    let known = Authority::new();
+    let flags = ["--client-name", "kube-apiserver", "--client-name", "api.example"];
+    let mut server = Closed::serve(&known, &flags);
+    let named = |name: &str| {
+        let name = name.try_into().unwrap();
+        known.signed("any", |params| params.subject_alt_names = vec![rcgen::SanType::DnsName(name)])
+    };
+    assert!(server.answers(&TLS13, Some(&known.client("kube-apiserver"))));
+    assert!(server.answers(&TLS13, Some(&named("api.example"))));
+    for other in [known.client("kubelet"), named("other.example"), named("sub.api.example")] {
+        assert!(!server.answers(&TLS13, Some(&other)));
+        let told = server.refused_for();
+        assert!(told.ends_with("and for no --client-name"), "{told}");
+    }
+    assert!(server.has_metric("arc_rocm_callers_refused_total 3"));
+    server.ends_well();
+}
+
+#[test]
+fn a_swapped_client_ca_judges_new_handshakes_and_a_bad_one_keeps_the_old() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = Closed::serve(&old, &[]);
+    let (of_old, of_new) = (old.client("a"), new.client("a"));
+    let mut open = server.connect(&TLS13, Some(&of_old)).unwrap();
+    assert_eq!(open.review(&fixture("plain")).status, 200);
+    let reloads = |result: &str, count: u32| {
+        let line = format!("arc_rocm_tls_reloads_total{{result=\"{result}\"}} {count}");
+        eventually(&line, || server.has_metric(&line));
+    };
+
+    server.swap("no certificate\n");
+    reloads("rejected", 1);
+    fs::remove_file(server.clients_ca()).unwrap();
+    reloads("rejected", 2);
+    assert!(server.answers(&TLS13, Some(&of_old)) && !server.answers(&TLS13, Some(&of_new)));
+    server.swap(&format!("{}{}", old.pem, new.pem));
+    reloads("replaced", 1);
+    assert!(server.answers(&TLS13, Some(&of_old)) && server.answers(&TLS13, Some(&of_new)));
+    server.swap(&new.pem);
+    reloads("replaced", 2);
+    assert!(!server.answers(&TLS13, Some(&of_old)) && server.answers(&TLS13, Some(&of_new)));
+    assert_eq!(open.review(&fixture("plain")).status, 200, "the old connection lives");
+    server.ends_well();
+}
