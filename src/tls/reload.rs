@@ -95,10 +95,11 @@ impl Files {
                 Ok(None) => unreadable = false,
                 Ok(Some(pair)) => {
                     unreadable = false;
+                    // First, because whoever knows the caBundle knows better, and is woken by the rest.
+                    metrics.validity(CertificateKind::Ca, pair.ca);
                     identity.replace(&pair);
                     metrics.reloaded(ReloadResult::Replaced);
                     metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-                    metrics.validity(CertificateKind::Ca, pair.ca);
                     tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
                 }
                 // A file that is gone stays gone for many polls, and one line is enough.

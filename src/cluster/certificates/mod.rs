@@ -52,7 +52,7 @@ use crate::{
     },
     server::{Gate, Service, Shutdown},
     telemetry::{CertificateKind, Chain, PublishResult},
-    tls::{self, Identity, Pair, Validity},
+    tls::{self, Identity, Pair},
 };
 
 /// The longest pause between two passes, by which a machine that was suspended catches up.
@@ -171,9 +171,7 @@ impl Keeper {
                     if trouble.notes(&message) {
                         tracing::warn!(error = message, "certificates: will try again");
                     }
-                    if !self.verdicts.any() {
-                        self.service.gates().close(Gate::Trust, message);
-                    }
+                    self.verdicts.cannot(&self.service, &message);
                     trouble.wait(random())
                 }
             };
@@ -356,11 +354,11 @@ impl Keeper {
             },
         };
         if offer.accept() {
-            self.replace(pair, kept.ca());
+            self.replace(pair);
         }
     }
 
-    fn replace(&mut self, pair: &Pair, ca: Option<Validity>) {
+    fn replace(&mut self, pair: &Pair) {
         let serving = std::mem::replace(&mut self.serving, Serving::Nobody);
         self.serving = match serving {
             Serving::Since(identity) => {
@@ -376,9 +374,7 @@ impl Keeper {
             }
             Serving::Nobody => Serving::Nobody,
         };
-        let metrics = self.service.metrics();
-        metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-        metrics.validity(CertificateKind::Ca, ca);
+        self.service.metrics().validity(CertificateKind::Leaf, Some(pair.leaf));
         tracing::info!(not_after = pair.leaf.not_after, "certificate in use");
     }
 
@@ -392,8 +388,8 @@ impl Keeper {
 
     fn judge(&mut self, live: Option<&Live>) {
         let chain = self.served();
-        let verdict = verdict::of(&self.store.place, live, &chain, self.store.clock.now());
-        self.verdicts.tell(&self.service, verdict);
+        let now = self.store.clock.now();
+        self.verdicts.judge(&self.service, &self.store.place, live, &chain, now);
     }
 }
 
@@ -432,8 +428,8 @@ mod tests {
         Keeper::new(&api.client(), testing::place(), POLICY, names, Arc::new(service))
     }
 
-    fn bundle(configuration: &Option<Value>) -> Value {
-        configuration.as_ref().unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone()
+    fn bundle(objects: &testing::Objects) -> Value {
+        objects.configuration.as_ref().unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone()
     }
 
     /// Else a replica that drains would write a leaked authority again, which somebody deletes.
@@ -444,11 +440,11 @@ mod tests {
         let shutdown = Shutdown::new();
         let task = tokio::spawn(keeper.run(shutdown.clone()));
         let _identity = time::timeout(PATIENCE, first).await.unwrap().unwrap();
-        let old = bundle(&api.objects().configuration);
+        let old = bundle(&api.objects());
 
         api.change(|objects| objects.secret = None);
         api.until("a Secret that is mended", |objects| objects.secret.is_some()).await;
-        api.until("both authorities", |objects| bundle(&objects.configuration) != old).await;
+        api.until("both authorities", |objects| bundle(objects) != old).await;
 
         shutdown.ask();
         time::timeout(PATIENCE, task).await.unwrap().unwrap();
