@@ -15,8 +15,8 @@ use tempfile::NamedTempFile;
 
 use super::{
     chart::{
-        NAME, WITHIN, bundle, deployment, helm_install, helm_uninstall, helm_upgrade, instead, ms,
-        pods_gone, secret,
+        NAME, WITHIN, bundle, helm_install, helm_uninstall, helm_upgrade, instead, ms, pods_gone,
+        scale, secret,
     },
     outages::{connect, failures, recovered, set, trusting, while_creating},
 };
@@ -120,7 +120,7 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
 /// "From one way to another" of `docs/certificates.md`.
 async fn mode(scene: &Scene, mode: &str) -> anyhow::Result<()> {
     let start = Instant::now();
-    scene.cluster().delete(&deployment()).await?;
+    scale(scene, 0).await?;
     pods_gone(scene).await?;
     scene.cluster().delete(&secret()).await?;
     helm_upgrade(scene, &format!("certificates.mode={mode}")).await?;

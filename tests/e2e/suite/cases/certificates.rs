@@ -298,16 +298,14 @@ async fn leaked(scene: &Scene) -> anyhow::Result<()> {
 /// The steps, as they are written there.
 async fn taken_back(scene: &Scene) -> anyhow::Result<()> {
     let cluster = scene.cluster();
-    let scale = |replicas: u32| json!({"spec": {"replicas": replicas}});
-    let replicas = format!("{}/scale", chart::deployment());
-    cluster.merge(&replicas, &scale(0)).await?;
+    chart::scale(scene, 0).await?;
     chart::pods_gone(scene).await?;
     cluster.delete(&chart::secret()).await?;
     let change = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
     let registration = format!("{REGISTRATIONS}/{}", chart::NAME);
     let patch = "application/json-patch+json";
     cluster.call(Method::PATCH, &registration, patch, change.to_string().into_bytes()).await?;
-    cluster.merge(&replicas, &scale(2)).await?;
+    chart::scale(scene, 2).await?;
     probe::called(cluster).await
 }
 

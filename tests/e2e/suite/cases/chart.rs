@@ -304,9 +304,11 @@ pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 
-/// The path of its Deployment.
-pub(super) fn deployment() -> String {
-    format!("/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}")
+/// Scales its Deployment, as `kubectl scale` does.
+pub(super) async fn scale(scene: &Scene, replicas: u32) -> anyhow::Result<()> {
+    let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}/scale");
+    scene.cluster().merge(&path, &json!({"spec": {"replicas": replicas}})).await?;
+    Ok(())
 }
 
 /// The path of the Secret with its certificate.
