@@ -11,7 +11,7 @@ use super::{
     Authority, BACKDATED, IssueError, Names, Span, leaf,
     rotation::{self, Held, Policy, Source, Write},
 };
-use crate::tls::{self, Pair, Validity};
+use crate::tls::{self, Pair};
 
 /// The authorities' certificates, PEM: the one that signs first, then older ones.
 pub const CA_CERTIFICATE: &str = "ca.crt";
@@ -83,11 +83,6 @@ impl Kept {
     /// Which of the authorities has signed the server certificate.
     pub fn issuer(&self) -> Option<&CertificateDer<'static>> {
         issuer(self.leaf.as_ref()?, &self.authorities)
-    }
-
-    /// How long the authority that signs is valid; `None` if it cannot sign.
-    pub fn ca(&self) -> Option<Validity> {
-        Some(self.signer.as_ref()?.span().validity())
     }
 
     /// Whether there is a certificate, and an authority that can sign at that time, in seconds since
@@ -239,7 +234,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::certs::rotation::{Seen, Step, next};
+    use crate::{
+        certs::rotation::{Seen, Step, next},
+        tls::Validity,
+    };
 
     const NOW: i64 = 1_800_000_000;
     const POLICY: Policy = Policy {
@@ -273,6 +271,11 @@ mod tests {
         stepped(&none, &none, names, NOW).unwrap()
     }
 
+    /// How long the authority that signs is valid.
+    fn ca(kept: &Kept) -> Validity {
+        tls::validity(&kept.authorities()[0]).unwrap()
+    }
+
     fn written(kept: &Kept) -> BTreeMap<String, Vec<u8>> {
         let data = kept.data().unwrap();
         data.into_iter().map(|(key, text)| (key.to_owned(), text.into_bytes())).collect()
@@ -285,7 +288,7 @@ mod tests {
         let read = Kept::read(&written(&kept));
         assert_eq!(written(&read), written(&kept));
         assert_eq!(read.issuer(), read.authorities().first());
-        assert_eq!(read.ca().unwrap().not_after, NOW + 900 * 3600);
+        assert_eq!(ca(&read).not_after, NOW + 900 * 3600);
         assert!(stepped(&read, &Kept::default(), &names, NOW).is_none());
         let chain = read.leaf().unwrap().pair.chain();
         for asked in ["hooks.example", "192.0.2.7", "arc-rocm.arc-rocm.svc"] {
@@ -298,7 +301,7 @@ mod tests {
     #[test]
     fn neither_half_a_secret_nor_one_whose_authority_has_ended_is_a_state_to_go_by() {
         let kept = fresh(&names(&[]));
-        let end = kept.ca().unwrap().not_after;
+        let end = ca(&kept).not_after;
         assert!(kept.is_good(NOW) && kept.is_good(end - 1));
         assert!(!kept.is_good(end));
         for missing in [CA_KEY, CA_CERTIFICATE, KEY, CERTIFICATE] {
@@ -372,7 +375,7 @@ mod tests {
         let write = Write { authority: true, keep: Vec::new(), leaf: Source::New, widen: false };
         let none = Kept::default();
         let kept = none.step(&none, &write, &names(&[]), &policy, NOW).unwrap();
-        assert_eq!(kept.leaf().unwrap().pair.leaf, kept.ca().unwrap());
+        assert_eq!(kept.leaf().unwrap().pair.leaf, ca(&kept));
     }
 
     #[test]

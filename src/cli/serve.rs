@@ -219,10 +219,13 @@ impl Args {
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
-        let (identity, ca) = if let Some(first) = trust.keep(client, &tls_hosts, &service)? {
+        let kept = trust.keep(client, &tls_hosts, &service, &shutdown)?;
+        let (identity, ca) = if let Some(first) = kept {
             tokio::select! {
-                identity = first => (identity.context("nobody looks after the Secret")?, Ca::Foreign),
+                // Asked to stop, nobody looks after the Secret any more either.
+                biased;
                 () = shutdown.drain() => return Ok(None),
+                identity = first => (identity.context("nobody looks after the Secret")?, Ca::Foreign),
             }
         } else {
             let (pair, ca) = if let Some(files) = &mut files {

@@ -9,7 +9,7 @@ use super::{certs::blame, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
     cluster::certificates::{self, Keeper, Place},
-    server::{Gate, Service},
+    server::{Gate, Service, Shutdown},
     tls::Identity,
 };
 
@@ -82,13 +82,14 @@ pub struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// Starts to keep the Secret, if asked to. The first certificate comes when the API server
-    /// trusts it.
+    /// Starts to keep the Secret, if asked to, until `shutdown` is asked for. The first certificate
+    /// comes when the API server trusts it.
     pub(super) fn keep(
         &self,
         client: Option<&Client>,
         hosts: &[String],
         service: &Arc<Service>,
+        shutdown: &Shutdown,
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
@@ -104,7 +105,7 @@ impl TrustArgs {
             turn: 0.0,
         };
         let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
-        tokio::spawn(keeper.run());
+        tokio::spawn(keeper.run(shutdown.clone()));
         Ok(Some(first))
     }
 

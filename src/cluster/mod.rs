@@ -9,6 +9,7 @@ pub mod events;
 pub mod profiles;
 mod shallow;
 mod trouble;
+mod watched;
 
 use std::time::Duration;
 

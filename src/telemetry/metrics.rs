@@ -71,7 +71,7 @@ pub struct Metrics {
 pub enum CertificateKind {
     /// The one that clients see.
     Leaf,
-    /// The one that signed it, if it is known.
+    /// The one for which it is trusted, if that is known.
     Ca,
 }
 

@@ -168,10 +168,17 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     );
 }
 
-/// What is logged. Kube's client warns of an answer that it cannot decode with the whole of it, which
-/// may be a Secret; its errors come to us anyway.
+/// What the libraries say of a failure that comes to us as an error anyway, each time that it is
+/// tried: kube's client an error for each connection that fails and each 5xx, and its watches a
+/// warning for each 403. Our own line says it once. Whoever names them in the filter gets them.
+const REPEATED: &str = "kube_client::client::builder=off,kube_runtime::watcher=error";
+/// Kube's client warns of an answer that it cannot decode with the whole of it, which may be a
+/// Secret; its errors come to us anyway.
+const SECRET: &str = "kube_client::client=error";
+
+/// What is logged.
 fn filter(log_level: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("{log_level},kube_client::client=error"))
+    EnvFilter::try_new(format!("{REPEATED},{log_level},{SECRET}"))
 }
 
 fn parse_filter(text: &str) -> Result<String, ParseError> {
@@ -180,6 +187,9 @@ fn parse_filter(text: &str) -> Result<String, ParseError> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::{Level, subscriber::with_default};
+    use tracing_subscriber::{Registry, layer::SubscriberExt as _};
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -195,5 +205,27 @@ mod tests {
         assert_eq!(Chain(&plain).to_string(), "cannot start: cannot read: no such file");
         let quoting = caused("cannot start", caused("cannot read: no such file", root()));
         assert_eq!(Chain(&quoting).to_string(), "cannot start: cannot read: no such file");
+    }
+
+    #[test]
+    fn a_failure_is_left_to_our_own_line_unless_the_librarys_is_asked_for() {
+        let builder = |filter: &str| {
+            with_default(
+                Registry::default().with(self::filter(filter).unwrap()),
+                || tracing::enabled!(target: "kube_client::client::builder", Level::ERROR),
+            )
+        };
+        assert!(!builder("info") && !builder("debug"));
+        assert!(builder("info,kube_client::client::builder=debug"));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_decoded_is_never_logged() {
+        for filter in ["", "info", "trace", "kube_client=trace", "kube_client::client=trace"] {
+            with_default(Registry::default().with(self::filter(filter).unwrap()), || {
+                assert!(!tracing::enabled!(target: "kube_client::client", Level::WARN), "{filter}");
+                assert!(tracing::enabled!(target: "kube_client::client", Level::ERROR), "{filter}");
+            });
+        }
     }
 }

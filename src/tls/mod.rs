@@ -14,6 +14,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use tokio::sync::Notify;
 use x509_parser::parse_x509_certificate;
 
 pub use self::{
@@ -66,7 +67,10 @@ pub enum PairError {
 }
 
 /// The certificate that new handshakes get.
-pub struct Identity(ArcSwap<CertifiedKey>);
+pub struct Identity {
+    key: ArcSwap<CertifiedKey>,
+    changed: Notify,
+}
 
 /// The server's TLS configuration, for these callers, or for everybody.
 pub fn server_config(
@@ -129,23 +133,29 @@ pub fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, PairError>
 impl Identity {
     /// An identity that starts with this pair.
     pub fn new(pair: &Pair) -> Self {
-        Self(ArcSwap::new(Arc::clone(&pair.key)))
+        Self { key: ArcSwap::new(Arc::clone(&pair.key)), changed: Notify::new() }
     }
 
     /// Gives this pair to all handshakes from now on.
     pub fn replace(&self, pair: &Pair) {
-        self.0.store(Arc::clone(&pair.key));
+        self.key.store(Arc::clone(&pair.key));
+        self.changed.notify_one();
+    }
+
+    /// Waits until another pair was given since the last call. For one that waits.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The chain that new handshakes get, leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.load().cert.clone()
+        self.key.load().cert.clone()
     }
 }
 
 impl ResolvesServerCert for Identity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.key.load_full())
     }
 }
 

@@ -116,9 +116,10 @@ impl Files {
         loop {
             time::sleep(period).await;
             looks.at(self.changed().await, metrics, |pair| {
+                // First, because whoever knows the caBundle knows better, and is woken by the rest.
+                metrics.validity(CertificateKind::Ca, pair.ca);
                 identity.replace(&pair);
                 metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-                metrics.validity(CertificateKind::Ca, pair.ca);
                 tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
             });
         }

@@ -1,5 +1,7 @@
 //! The registration as the API server has it, as far as trust is concerned.
 
+use std::slice::from_ref;
+
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
@@ -10,7 +12,10 @@ use kube::ResourceExt as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 
-use crate::{certs, tls};
+use crate::{
+    certs,
+    tls::{self, Validity},
+};
 
 /// What is live.
 #[derive(Clone, Debug)]
@@ -89,6 +94,25 @@ impl Live {
         Ok(())
     }
 
+    /// The validity of the authority for which a chain is trusted: the last to end of those that each
+    /// webhook has, as one is enough, and the first to end of all webhooks', as each is asked for.
+    /// `None` if a webhook trusts it for nobody's sake but its own.
+    pub(super) fn authority(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: i64,
+    ) -> Option<Validity> {
+        let vouches = |one: &&CertificateDer<'static>| {
+            chain.first() != Some(one) && tls::verify(chain, from_ref(*one), now).is_ok()
+        };
+        let of = |webhook: &Webhook| {
+            let all = webhook.bundle.iter().filter(vouches);
+            all.filter_map(|one| tls::validity(one).ok()).max_by_key(|validity| validity.not_after)
+        };
+        let of_all: Option<Vec<Validity>> = self.webhooks.iter().map(of).collect();
+        of_all?.into_iter().min_by_key(|validity| validity.not_after)
+    }
+
     /// What to apply so that every webhook trusts `bundle`, PEM: nothing but that. Applied to a
     /// configuration that is not at the version that was read, it is a conflict.
     pub(super) fn publication(&self, bundle: &str) -> Value {
@@ -146,6 +170,7 @@ fn host(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::admissionregistration::v1::ServiceReference;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
     use super::*;
     use crate::{
@@ -212,6 +237,52 @@ mod tests {
         assert_eq!(live(&[&own.certificate]).accepts(&chain(&own), now()), Ok(()));
         let ended = now() + 2 * 24 * 3600;
         assert!(live(&[&own.certificate]).accepts(&chain(&own), ended).is_err());
+    }
+
+    /// What `arc-rocm certs` writes, and cert-manager's issuer of kind `ca` under a root of its own.
+    #[test]
+    fn the_authority_of_a_chain_of_one_is_found_in_the_bundle() {
+        let (own, other) = (issue(&[], 1).unwrap(), issue(&[], 2).unwrap());
+        let chain = chain(&own);
+        assert_eq!(chain.len(), 1);
+        let validity = |text: &str| tls::validity(&certs::certificates(text)[0]).unwrap();
+        let both = format!("{}{}", other.ca, own.ca);
+        let authority = validity(&own.ca);
+        assert_eq!(live(&[&both]).authority(&chain, now()), Some(authority));
+        assert_eq!(live(&[&both, &own.ca]).authority(&chain, now()), Some(authority));
+        for bundles in [&[] as &[&str], &[&other.ca], &[&both, &other.ca], &[&own.certificate]] {
+            assert_eq!(live(bundles).authority(&chain, now()), None, "{bundles:?}");
+        }
+        let ended = now() + 2 * 24 * 3600;
+        assert_eq!(live(&[&both]).authority(&chain, ended), None);
+    }
+
+    /// As cert-manager's are whose `rotationPolicy` is `Never`.
+    #[test]
+    fn of_two_authorities_of_one_key_the_later_counts_and_of_two_webhooks_the_one_that_ends_first()
+    {
+        let key = KeyPair::generate().unwrap();
+        let authority = |end: i32| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(end, 1, 1);
+            params.self_signed(&key).unwrap()
+        };
+        let (early, late) = (authority(2090), authority(2095));
+        let issuer = Issuer::from_ca_cert_der(early.der(), &key).unwrap();
+        let leaf = CertificateParams::new(vec!["arc-rocm.arc-rocm.svc".to_owned()]).unwrap();
+        let chain = [leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().into()];
+        let end = |bundles: &[&str]| {
+            let authority = live(bundles).authority(&chain, now()).unwrap();
+            authority.not_after
+        };
+        let both = format!("{}{}", early.pem(), late.pem());
+        let first = early.pem();
+        let (early, late) = (end(&[&first]), end(&[&late.pem()]));
+        assert!(early < late);
+        assert_eq!(end(&[&both]), late);
+        assert_eq!(end(&[&both, &first]), early);
     }
 
     #[test]

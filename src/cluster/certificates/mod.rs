@@ -14,6 +14,8 @@ mod live;
 mod pace;
 mod settling;
 mod store;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod watch;
 
@@ -48,9 +50,9 @@ use crate::{
         self,
         trouble::{Trouble, random},
     },
-    server::{Gate, Service},
+    server::{Gate, Service, Shutdown},
     telemetry::{CertificateKind, Chain, PublishResult},
-    tls::{self, Identity, Pair, Validity},
+    tls::{self, Identity, Pair},
 };
 
 /// The longest pause between two passes, by which a machine that was suspended catches up.
@@ -138,8 +140,18 @@ impl Keeper {
         (keeper, receiver)
     }
 
-    /// Goes on for ever.
-    pub async fn run(mut self) {
+    /// Goes on until `shutdown` is asked for, and not until the server is drained: whoever stops all
+    /// replicas in order to get rid of an authority must not have one write it again meanwhile. Other
+    /// replicas go on.
+    pub async fn run(self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.drain() => tracing::info!("the certificates are left to other replicas"),
+            () = self.keep() => {}
+        }
+    }
+
+    async fn keep(mut self) {
         let waker = Arc::new(Notify::new());
         watch::secret(&self.store, &waker);
         watch::configuration(&self.store, &waker);
@@ -159,9 +171,7 @@ impl Keeper {
                     if trouble.notes(&message) {
                         tracing::warn!(error = message, "certificates: will try again");
                     }
-                    if !self.verdicts.any() {
-                        self.service.gates().close(Gate::Trust, message);
-                    }
+                    self.verdicts.cannot(&self.service, &message);
                     trouble.wait(random())
                 }
             };
@@ -344,11 +354,11 @@ impl Keeper {
             },
         };
         if offer.accept() {
-            self.replace(pair, kept.ca());
+            self.replace(pair);
         }
     }
 
-    fn replace(&mut self, pair: &Pair, ca: Option<Validity>) {
+    fn replace(&mut self, pair: &Pair) {
         let serving = std::mem::replace(&mut self.serving, Serving::Nobody);
         self.serving = match serving {
             Serving::Since(identity) => {
@@ -364,9 +374,7 @@ impl Keeper {
             }
             Serving::Nobody => Serving::Nobody,
         };
-        let metrics = self.service.metrics();
-        metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-        metrics.validity(CertificateKind::Ca, ca);
+        self.service.metrics().validity(CertificateKind::Leaf, Some(pair.leaf));
         tracing::info!(not_after = pair.leaf.not_after, "certificate in use");
     }
 
@@ -380,8 +388,8 @@ impl Keeper {
 
     fn judge(&mut self, live: Option<&Live>) {
         let chain = self.served();
-        let verdict = verdict::of(&self.store.place, live, &chain, self.store.clock.now());
-        self.verdicts.tell(&self.service, verdict);
+        let now = self.store.clock.now();
+        self.verdicts.judge(&self.service, &self.store.place, live, &chain, now);
     }
 }
 
@@ -394,5 +402,67 @@ fn duration(seconds: i64) -> Duration {
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keeper").field("place", &self.store.place).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{testing::ApiServer, *};
+    use crate::{admission::Rules, server::Limits, telemetry::Metrics};
+
+    /// Longer than anything here takes, so that only a hang reaches it.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const POLICY: Policy = Policy {
+        authority: Duration::from_hours(900),
+        leaf: Duration::from_hours(90),
+        overlap: Duration::from_hours(1),
+        settle: Duration::from_millis(100),
+        turn: 0.0,
+    };
+
+    fn keeper(api: &ApiServer) -> (Keeper, oneshot::Receiver<Arc<Identity>>) {
+        let service = Service::new(Rules::default(), Metrics::default(), Limits::default());
+        let names = Names::new(&[]).unwrap();
+        Keeper::new(&api.client(), testing::place(), POLICY, names, Arc::new(service))
+    }
+
+    fn bundle(objects: &testing::Objects) -> Value {
+        objects.configuration.as_ref().unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone()
+    }
+
+    /// Else a replica that drains would write a leaked authority again, which somebody deletes.
+    #[tokio::test]
+    async fn a_keeper_that_is_asked_to_stop_writes_nothing_any_more() {
+        let api = ApiServer::new();
+        let (keeper, first) = keeper(&api);
+        let shutdown = Shutdown::new();
+        let task = tokio::spawn(keeper.run(shutdown.clone()));
+        let _identity = time::timeout(PATIENCE, first).await.unwrap().unwrap();
+        let old = bundle(&api.objects());
+
+        api.change(|objects| objects.secret = None);
+        api.until("a Secret that is mended", |objects| objects.secret.is_some()).await;
+        api.until("both authorities", |objects| bundle(objects) != old).await;
+
+        shutdown.ask();
+        time::timeout(PATIENCE, task).await.unwrap().unwrap();
+        api.change(|objects| objects.secret = None);
+        time::sleep(GATHER * 5).await;
+        assert_eq!(api.objects().secret, None);
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_is_asked_to_stop_before_there_is_a_certificate_leaves_nobody_waiting() {
+        let api = ApiServer::new();
+        api.change(|objects| objects.configuration = None);
+        let (keeper, first) = keeper(&api);
+        let shutdown = Shutdown::new();
+        let task = tokio::spawn(keeper.run(shutdown.clone()));
+        api.until("a Secret", |objects| objects.secret.is_some()).await;
+        shutdown.ask();
+        time::timeout(PATIENCE, task).await.unwrap().unwrap();
+        first.await.unwrap_err();
     }
 }

@@ -1,35 +1,43 @@
-//! Whether the API server trusts the certificate in use, for readiness.
+//! Whether the API server trusts the certificate in use, for readiness, and how long it can.
 
 use rustls_pki_types::CertificateDer;
 
 use super::{live::Live, store::Place};
-use crate::server::{Gate, Service};
+use crate::{
+    server::{Gate, Service},
+    telemetry::CertificateKind,
+};
 
-/// The verdict on a chain; an error is its reason, in one line.
-pub(super) fn of(
-    place: &Place,
-    live: Option<&Live>,
-    chain: &[CertificateDer<'static>],
-    now: i64,
-) -> Result<(), String> {
-    match live {
-        None => Err(format!("MutatingWebhookConfiguration {} does not exist", place.configuration)),
-        Some(live) => live.accepts(chain, now),
-    }
-}
-
-/// The last verdict, so that each is told once.
+/// The last verdict, so that each is told once; an error is its reason, in one line.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts(Option<Result<(), String>>);
 
 impl Verdicts {
-    /// Whether there was any.
-    pub(super) const fn any(&self) -> bool {
-        self.0.is_some()
+    /// Judges the chain in use by what is live, opens or closes the gate, and notes until when the
+    /// authority is valid that it is trusted for. While it is not trusted, the one that was known stays:
+    /// it may be its end that is the reason.
+    pub(super) fn judge(
+        &mut self,
+        service: &Service,
+        place: &Place,
+        live: Option<&Live>,
+        chain: &[CertificateDer<'static>],
+        now: i64,
+    ) {
+        if let Some(authority) = live.and_then(|live| live.authority(chain, now)) {
+            service.metrics().validity(CertificateKind::Ca, Some(authority));
+        }
+        self.tell(service, of(place, live, chain, now));
     }
 
-    /// Opens or closes the gate.
-    pub(super) fn tell(&mut self, service: &Service, verdict: Result<(), String>) {
+    /// Why nothing can be judged. What was judged once holds.
+    pub(super) fn cannot(&self, service: &Service, reason: &str) {
+        if self.0.is_none() {
+            service.gates().close(Gate::Trust, reason);
+        }
+    }
+
+    fn tell(&mut self, service: &Service, verdict: Result<(), String>) {
         service.metrics().certificate_trusted(verdict.is_ok());
         match &verdict {
             Ok(()) => service.gates().open(Gate::Trust),
@@ -42,5 +50,17 @@ impl Verdicts {
             }
             self.0 = Some(verdict);
         }
+    }
+}
+
+fn of(
+    place: &Place,
+    live: Option<&Live>,
+    chain: &[CertificateDer<'static>],
+    now: i64,
+) -> Result<(), String> {
+    match live {
+        None => Err(format!("MutatingWebhookConfiguration {} does not exist", place.configuration)),
+        Some(live) => live.accepts(chain, now),
     }
 }

@@ -1,51 +1,82 @@
 //! Being woken when something changes.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, pin::pin, sync::Arc};
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::{
     Api, Resource,
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::store::Store;
-use crate::cluster::trouble::Trouble;
+use crate::cluster::watched::watched;
 
 /// Starts to wake `waker` whenever the registration changes.
 pub(super) fn configuration(store: &Store, waker: &Arc<Notify>) {
     let name = store.place.configuration.clone();
-    let api = store.metadata_of_configurations();
-    tokio::spawn(wake(api, name, "MutatingWebhookConfiguration", Arc::clone(waker)));
+    let events = watch(store.metadata_of_configurations(), &name);
+    tokio::spawn(wake(events, name, "MutatingWebhookConfiguration", Arc::clone(waker)));
 }
 
 /// Starts to wake `waker` whenever the Secret changes.
 pub(super) fn secret(store: &Store, waker: &Arc<Notify>) {
     let name = store.place.secret.clone();
-    tokio::spawn(wake(store.metadata_of_secrets(), name, "Secret", Arc::clone(waker)));
+    let events = watch(store.metadata_of_secrets(), &name);
+    tokio::spawn(wake(events, name, "Secret", Arc::clone(waker)));
 }
 
-/// Wakes whenever the object of this name changes, appears or goes. `what` is for the log.
-async fn wake<K>(api: Api<K>, name: String, what: &'static str, waker: Arc<Notify>)
+/// The object of this name.
+fn watch<K>(
+    api: Api<K>,
+    name: &str,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let fields = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = watcher(api, fields).default_backoff().boxed();
-    let mut trouble = Trouble::default();
+    watcher(api, watcher::Config::default().fields(&format!("metadata.name={name}")))
+}
+
+/// Wakes whenever the object of this name changes, appears or goes. `what` is for the log.
+async fn wake<K: Send>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    name: String,
+    what: &'static str,
+    waker: Arc<Notify>,
+) {
+    let mut events = pin!(watched(events));
     while let Some(event) = events.next().await {
         match event {
-            Ok(_) => {
-                trouble.ends();
-                waker.notify_one();
-            }
+            // A list is about to be asked for; whether there is one the next event says.
+            Ok(Event::Init) => {}
+            Ok(_) => waker.notify_one(),
             // What it says is in the log already where the same call fails elsewhere as well.
-            Err(error) => {
-                if trouble.notes(&error.to_string()) {
-                    tracing::warn!(%error, what, name, "cannot watch");
-                }
+            Err(failed) if failed.is_new => {
+                tracing::warn!(error = failed.message, what, name, "cannot watch");
             }
+            Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_by_what_the_api_server_says_and_not_by_what_is_tried() {
+        let wakes = async |events: Vec<watcher::Result<Event<()>>>| {
+            let waker = Arc::new(Notify::new());
+            wake(stream::iter(events), "a".to_owned(), "Secret", Arc::clone(&waker)).await;
+            waker.notified().now_or_never().is_some()
+        };
+        let failure = Err(watcher::Error::NoResourceVersion);
+        assert!(!wakes(vec![Ok(Event::Init), failure, Ok(Event::Init)]).await);
+        assert!(wakes(vec![Ok(Event::Init), Ok(Event::InitDone)]).await);
+        assert!(wakes(vec![Ok(Event::Apply(()))]).await);
+        assert!(wakes(vec![Ok(Event::Delete(()))]).await);
     }
 }

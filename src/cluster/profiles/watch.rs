@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 use futures::StreamExt;
 use kube::{
     Api, ResourceExt,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use tokio::{
     sync::watch::Sender,
@@ -17,10 +14,9 @@ use tokio::{
 
 use super::{Seen, Sight, applied, stored::Stored};
 use crate::{
-    cluster::trouble::Trouble,
+    cluster::watched::watched,
     profile::objects::Object,
     server::{Gate, Service},
-    telemetry::Chain,
 };
 
 /// How long nothing has to change until a change is passed on: `kubectl apply` of a folder is one
@@ -65,11 +61,9 @@ async fn follow(
     service: &Service,
     is_missing: &mut bool,
 ) {
-    let events =
-        watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).default_backoff();
-    let mut events = pin!(events);
+    let events = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
+    let mut events = pin!(watched(events));
     let mut state = State::default();
-    let mut trouble = Trouble::default();
     // When the first change was seen that was not passed on, and the last one.
     let mut dirty: Option<(Instant, Instant)> = None;
     loop {
@@ -86,17 +80,17 @@ async fn follow(
         match event {
             None => return,
             Some(Ok(event)) => {
-                *is_missing = false;
-                trouble.ends();
+                // A list is about to be asked for; whether there is the kind its end says.
+                *is_missing &= matches!(event, Event::Init);
                 if state.take(event) {
                     let now = Instant::now();
                     dirty = Some((dirty.map_or(now, |(first, _)| first), now));
                 }
             }
-            Some(Err(error)) if is_unknown_kind(&error) => return,
-            Some(Err(error)) => {
-                let error = Chain(&error).to_string();
-                if trouble.notes(&error) {
+            Some(Err(failed)) if is_unknown_kind(&failed.error) => return,
+            Some(Err(failed)) => {
+                let error = failed.message;
+                if failed.is_new {
                     tracing::warn!(error, "cannot watch RunnerProfiles, what is known stays");
                 }
                 if sight.borrow().is_none() {
@@ -185,9 +179,12 @@ fn seen(object: &Stored) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use hyper::http;
+    use kube::{Client, client::Body};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::{admission::Rules, server::Limits, telemetry::Metrics};
 
     fn object(name: &str, spec: &Value) -> Stored {
         serde_json::from_value(json!({
@@ -206,6 +203,24 @@ mod tests {
 
     fn names(state: &State) -> Vec<String> {
         state.all().into_iter().map(|seen| seen.object.name).collect()
+    }
+
+    /// Else that the kind is missing would be in the log each time that it is looked for.
+    #[tokio::test]
+    async fn a_kind_that_is_missing_still_is_when_it_was_looked_for_in_vain() {
+        let missing = tower::service_fn(async |_: http::Request<Body>| {
+            let status = json!({
+                "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+            });
+            let body = Body::from(status.to_string().into_bytes());
+            http::Response::builder().status(404).body(body)
+        });
+        let api = Api::all(Client::new(missing, "arc-rocm"));
+        let service = Service::new(Rules::default(), Metrics::default(), Limits::default());
+        let (sight, _listens) = tokio::sync::watch::channel(None);
+        let mut is_missing = true;
+        follow(&api, &sight, &service, &mut is_missing).await;
+        assert!(is_missing);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The chart with a real cert-manager: the chart's own authority, what it signs in the pods, and that
-//! renewals of both cost no review.
+//! The chart with a real cert-manager: the chart's own authority, what it signs in the pods, that
+//! renewals of both cost no review, and the way to our own certificates and back.
 
 use std::{
     fs,
@@ -14,10 +14,14 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::{
-    chart::{NAME, WITHIN, bundle, helm_install, helm_uninstall, instead, ms},
+    chart::{
+        NAME, WITHIN, bundle, helm_install, helm_uninstall, helm_upgrade, instead, ms, pods_gone,
+        scale, secret,
+    },
     outages::{connect, failures, recovered, set, trusting, while_creating},
 };
 use crate::{
+    arc::{kinds::Kind, scale_set::ScaleSet},
     capabilities::Need,
     case::{Case, case},
     cert_manager::CertManager,
@@ -37,6 +41,9 @@ const SERVED: Duration = Duration::from_mins(3);
 /// Until a new authority is there and signs: a second each.
 const SIGNS: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_millis(200);
+/// Of an outage, for which runners wait longer and longer, and until the last of them is there.
+const SELDOM: Duration = Duration::from_secs(3);
+const WAITED: Duration = Duration::from_mins(3);
 const LEAST: usize = 20;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -92,7 +99,38 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     scene.figure("certificate and authority renewed by cert-manager while runners are made", &line);
     ensure!(failed.is_empty(), "{failed:?}");
 
+    let before = arc.all_attempts().len();
+    let modes = async {
+        mode(scene, "SelfManaged").await?;
+        mode(scene, "CertManager").await
+    };
+    let load = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.4")?
+        .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
+    for runner in while_creating(&arc, &load, SELDOM, 5, modes).await? {
+        let pod = arc.stored(&runner, WAITED).await?;
+        ensure!(pod.pointer(probe::STATUS).is_some(), "{pod:#}");
+    }
+    ensure!(arc.ends().is_empty(), "{:?}", arc.ends());
+    let (_, line) = failures(&arc.all_attempts().split_off(before));
+    scene.figure("from cert-manager to our own and back while runners are made", &line);
+
     helm_uninstall(scene).await
+}
+
+/// "From one way to another" of `docs/certificates.md`.
+async fn mode(scene: &Scene, mode: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    scale(scene, 0).await?;
+    pods_gone(scene).await?;
+    scene.cluster().delete(&secret()).await?;
+    helm_upgrade(scene, &format!("certificates.mode={mode}")).await?;
+    probe::called(scene.cluster()).await?;
+    scene.figure(&format!("another way to certificates: {mode}"), &ms(start));
+
+    // Who makes them now has the Secret for good: our own has the authority's key in it.
+    let key = scene.cluster().get(&secret()).await?["data"]["ca.key"].take();
+    ensure!(key.is_string() == (mode == "SelfManaged"), "ca.key is {key}");
+    Ok(())
 }
 
 /// The webhook's Secret with a certificate that the authority in this Secret has signed.

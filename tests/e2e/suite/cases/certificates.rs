@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::Method;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,13 +18,16 @@ use tokio::{
     process::Child,
 };
 
-use super::outages::{failures, recovered, set, while_creating};
+use super::{
+    chart,
+    outages::{failures, recovered, set, while_creating},
+};
 use crate::{
     capabilities::Need,
     case::{Case, case},
     cluster::text,
     install::{REGISTRATIONS, free_port},
-    program,
+    probe, program,
     scene::Scene,
     wait::{Look, until},
 };
@@ -38,11 +42,17 @@ const HEALED: Duration = Duration::from_secs(2);
 /// Several lives of a certificate.
 const ROTATED: Duration = Duration::from_mins(2);
 const EVERY: Duration = Duration::from_millis(200);
+/// Of an outage, for which runners wait longer and longer.
+const SELDOM: Duration = Duration::from_secs(3);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("certificates-of-our-own", kept).needs(&[Need::Host]).alone(),
         case("certificates-rotate-under-load", rotated).needs(&[Need::Host]).alone(),
+        case("certificates-after-a-leak", leaked)
+            .needs(&[Need::Service, Need::Helm])
+            .alone()
+            .within(chart::WITHIN),
     ]
 }
 
@@ -135,8 +145,7 @@ impl<'s> Replicas<'s> {
         if of(0) != of(1) {
             return Ok(Vec::new());
         }
-        let pem = BASE64_STANDARD.decode(of(0))?;
-        Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
+        certificates(of(0))
     }
 
     /// Waits for a bundle that is as wanted, and says how long it took.
@@ -255,6 +264,55 @@ async fn rotated(scene: &Scene) -> anyhow::Result<()> {
     ensure!(failed.is_empty(), "{failed:?}\n{}", replicas.log());
     ensure!(authorities <= 4 && leaves <= 12, "{authorities} CAs, {leaves} certificates");
     replicas.say("\r\n\r\nok\n", READY).await
+}
+
+/// "A key that leaked" of `docs/certificates.md`, while runners are made: they wait, and afterwards
+/// nobody trusts or keeps the old CA.
+async fn leaked(scene: &Scene) -> anyhow::Result<()> {
+    chart::instead(scene, async |scene, _| {
+        chart::helm_install(scene, &[]).await?;
+        probe::called(scene.cluster()).await?;
+        let old = certificates(&chart::bundle(scene).await?)?;
+        ensure!(old.len() == 1, "{} authorities", old.len());
+
+        let arc = scene.controller().await?;
+        let start = Instant::now();
+        let runners = while_creating(&arc, &set()?, SELDOM, 5, taken_back(scene)).await?;
+        recovered(scene, &arc, &runners).await?;
+        let (_, line) = failures(&arc.all_attempts());
+        let took = start.elapsed().as_secs();
+        scene.figure("a leaked CA taken back while runners are made", &format!("{took} s, {line}"));
+
+        let secret = scene.cluster().get(&chart::secret()).await?;
+        let bundle = chart::bundle(scene).await?;
+        for (place, now) in [("Secret", text(&secret, "/data/ca.crt")), ("caBundle", &bundle)] {
+            let now = certificates(now)?;
+            let is_new = !now.is_empty() && now.iter().all(|one| !old.contains(one));
+            ensure!(is_new, "the old CA is in the {place}");
+        }
+        chart::helm_uninstall(scene).await
+    })
+    .await
+}
+
+/// The steps, as they are written there.
+async fn taken_back(scene: &Scene) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    chart::scale(scene, 0).await?;
+    chart::pods_gone(scene).await?;
+    cluster.delete(&chart::secret()).await?;
+    let change = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
+    let registration = format!("{REGISTRATIONS}/{}", chart::NAME);
+    let patch = "application/json-patch+json";
+    cluster.call(Method::PATCH, &registration, patch, change.to_string().into_bytes()).await?;
+    chart::scale(scene, 2).await?;
+    probe::called(cluster).await
+}
+
+/// The certificates of a PEM text in base64, as objects have it.
+fn certificates(base64: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = BASE64_STANDARD.decode(base64)?;
+    Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
 }
 
 /// The answer to a plain HTTP request, head and body.

@@ -18,7 +18,7 @@ use crate::{
     arc::{access, controller::Controller, kinds::Kind, scale_set::ScaleSet},
     capabilities::{GPU, Need},
     case::{Case, case},
-    cluster::{path_of, text},
+    cluster::{path_of, pods, text},
     install::{GONE, Installation, Options, REGISTRATIONS},
     probe,
     scene::Scene,
@@ -37,6 +37,8 @@ const LIFE: Duration = Duration::from_mins(12);
 pub(super) const WITHIN: Duration = Duration::from_mins(16);
 /// The settling of a new authority (30 s), and what leads to it and away from it.
 const REISSUED: Duration = Duration::from_mins(2);
+/// As `docs/certificates.md` has it for the end of the pods.
+const STOPPED: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_millis(200);
 const LEAST: usize = 20;
 const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
@@ -247,8 +249,7 @@ async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
     let bundle = bundle(scene).await?;
     ensure!(!bundle.is_empty(), "no caBundle");
 
-    let change = ["--reset-then-reuse-values", "--set", "webhook.timeoutSeconds=4"];
-    run_helm(scene, &[&["upgrade", NAME, &chart()], change.as_slice()].concat()).await?;
+    helm_upgrade(scene, "webhook.timeoutSeconds=4").await?;
     ensure!(self::bundle(scene).await? == bundle, "the upgrade took the caBundle away");
     let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
     ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
@@ -266,6 +267,12 @@ pub(super) async fn helm_install(scene: &Scene, more: &[&str]) -> anyhow::Result
     let (chart, name) = (chart(), format!("fullnameOverride={NAME}"));
     let install = ["install", NAME, &chart, "--create-namespace", "--set", &name];
     run_helm(scene, &[&install, more].concat()).await
+}
+
+/// `helm upgrade` to another value.
+pub(super) async fn helm_upgrade(scene: &Scene, value: &str) -> anyhow::Result<()> {
+    let change = ["--reset-then-reuse-values", "--set", value];
+    run_helm(scene, &[&["upgrade", NAME, &chart()], change.as_slice()].concat()).await
 }
 
 /// `helm uninstall`, after which nothing is left that runner pods wait for.
@@ -295,6 +302,29 @@ async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
 pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
     let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
+}
+
+/// Scales its Deployment, as `kubectl scale` does.
+pub(super) async fn scale(scene: &Scene, replicas: u32) -> anyhow::Result<()> {
+    let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}/scale");
+    scene.cluster().merge(&path, &json!({"spec": {"replicas": replicas}})).await?;
+    Ok(())
+}
+
+/// The path of the Secret with its certificate.
+pub(super) fn secret() -> String {
+    format!("/api/v1/namespaces/{NAME}/secrets/{NAME}-tls")
+}
+
+/// Waits until all its pods are gone, as `kubectl wait --for=delete` does.
+pub(super) async fn pods_gone(scene: &Scene) -> anyhow::Result<()> {
+    let selector = format!("?labelSelector=app.kubernetes.io%2Finstance%3D{NAME}");
+    let pods = pods(NAME) + &selector;
+    until("end of the webhook's pods", STOPPED, || async {
+        let left = scene.cluster().list(&pods).await?.len();
+        Ok(if left == 0 { Look::Seen(()) } else { Look::NotYet(format!("{left} pods")) })
+    })
+    .await
 }
 
 pub(super) fn ms(start: Instant) -> String {

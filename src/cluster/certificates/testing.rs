@@ -1,0 +1,172 @@
+//! An API server of the tests' own: one Secret, one registration, and watches of both.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use futures::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Method,
+    body::{Bytes, Frame},
+    http::{Request, Response, StatusCode},
+};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tokio::{sync::watch, time};
+
+use super::store::Place;
+
+/// Longer than anything here takes, so that only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// The server; a clone is the same one.
+#[derive(Clone)]
+pub(super) struct ApiServer {
+    objects: Arc<Mutex<Objects>>,
+    /// The version of the last change, for those who watch.
+    version: Arc<watch::Sender<u64>>,
+}
+
+/// What it has.
+#[derive(Default)]
+pub(super) struct Objects {
+    pub(super) secret: Option<Value>,
+    pub(super) configuration: Option<Value>,
+    /// Whether every answer is that it is not available.
+    pub(super) is_down: bool,
+}
+
+/// The objects that the tests are about.
+pub(super) fn place() -> Place {
+    Place {
+        namespace: "arc-rocm".to_owned(),
+        secret: "arc-rocm-tls".to_owned(),
+        configuration: "arc-rocm".to_owned(),
+    }
+}
+
+impl ApiServer {
+    /// One with a registration, and no Secret.
+    pub(super) fn new() -> Self {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "arc-rocm"},
+            "webhooks": [{
+                "name": "inject.arc-rocm.dev",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "clientConfig": {"service": {"name": "arc-rocm", "namespace": "arc-rocm"}},
+            }],
+        });
+        let objects = Objects { configuration: Some(configuration), ..Objects::default() };
+        Self { objects: Arc::new(Mutex::new(objects)), version: Arc::new(watch::Sender::new(1)) }
+    }
+
+    /// Changes what it has, and tells those who watch.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Objects) -> T) -> T {
+        let done = change(&mut self.objects());
+        self.version.send_modify(|version| *version += 1);
+        done
+    }
+
+    /// Waits until something is so.
+    pub(super) async fn until(&self, what: &str, so: impl Fn(&Objects) -> bool) {
+        let is_so = self.version.subscribe();
+        let seen = async {
+            let mut is_so = is_so;
+            is_so.wait_for(|_| so(&self.objects())).await.map(|_| ())
+        };
+        time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("never {what}")).unwrap();
+    }
+
+    pub(super) fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap()
+    }
+
+    /// A client of it. Only within a runtime.
+    pub(super) fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await?;
+                let target = head.uri.to_string();
+                Ok::<_, kube::Error>(server.answer(&head.method, &target, &body))
+            }
+        });
+        Client::new(service, "arc-rocm")
+    }
+
+    fn answer(&self, method: &Method, target: &str, body: &[u8]) -> Answer {
+        if self.objects().is_down {
+            return failed(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        if target.contains("watch=true") {
+            return self.watched();
+        }
+        let sent = || serde_json::from_slice::<Value>(body).unwrap();
+        let is_secret = target.contains("/secrets");
+        match *method {
+            Method::GET if target.contains("fieldSelector") => answered(&json!({
+                "metadata": {"resourceVersion": self.version.borrow().to_string()},
+                "items": [],
+            })),
+            Method::GET => {
+                let objects = self.objects();
+                let found = if is_secret { &objects.secret } else { &objects.configuration };
+                found.as_ref().map_or_else(|| failed(StatusCode::NOT_FOUND), answered)
+            }
+            Method::POST | Method::PUT => answered(&self.change(|objects| {
+                objects.secret = Some(sent());
+                sent()
+            })),
+            _ => answered(&self.change(|objects| {
+                let configuration = objects.configuration.as_mut().unwrap();
+                let bundle = sent()["webhooks"][0]["clientConfig"]["caBundle"].take();
+                configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle;
+                configuration.clone()
+            })),
+        }
+    }
+
+    /// Each change is one of the object that is watched, whichever it is.
+    fn watched(&self) -> Answer {
+        let events = stream::unfold(self.version.subscribe(), async |mut version| {
+            version.changed().await.ok()?;
+            let object = json!({
+                "apiVersion": "meta.k8s.io/v1",
+                "kind": "PartialObjectMetadata",
+                "metadata": {"name": "arc-rocm", "resourceVersion": version.borrow().to_string()},
+            });
+            let line = format!("{}\n", json!({"type": "MODIFIED", "object": object}));
+            Some((Ok(Frame::data(Bytes::from(line))), version))
+        });
+        Response::new(StreamBody::new(events).boxed_unsync())
+    }
+}
+
+fn answered(object: &Value) -> Answer {
+    Response::new(Full::from(object.to_string()).boxed_unsync())
+}
+
+fn failed(status: StatusCode) -> Answer {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let object = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": reason,
+        "reason": reason.replace(' ', ""),
+        "code": status.as_u16(),
+    });
+    let mut answer = answered(&object);
+    *answer.status_mut() = status;
+    answer
+}
