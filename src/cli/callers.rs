@@ -21,10 +21,19 @@ pub struct CallerArgs {
         long = "client-name",
         env = "ARC_ROCM_CLIENT_NAME",
         value_delimiter = ',',
+        value_parser = parse_name,
         requires = "client_ca",
         value_name = "NAME"
     )]
     pub client_names: Vec<String>,
+}
+
+/// A name that a certificate can have.
+fn parse_name(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.trim() != text {
+        return Err("a name is not empty and has no space at its ends");
+    }
+    Ok(text.to_owned())
 }
 
 impl CallerArgs {

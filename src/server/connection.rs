@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     limits::{Limits, MAX_HEADERS, READ_BUFFER},
     places::Place,
+    refusals::Refusals,
     service::Service,
 };
 
@@ -33,6 +35,7 @@ pub(super) struct Shared {
     pub(super) closing: CancellationToken,
     /// Cancelled when all of them are to go.
     abort: CancellationToken,
+    refusals: Refusals,
 }
 
 /// A connection that holds its place.
@@ -58,7 +61,14 @@ impl Shared {
             .header_read_timeout(service.limits().idle_timeout)
             .max_buf_size(READ_BUFFER)
             .max_headers(MAX_HEADERS);
-        Self { tls: TlsAcceptor::from(Arc::new(tls)), http, service, closing, abort }
+        Self {
+            tls: TlsAcceptor::from(Arc::new(tls)),
+            http,
+            service,
+            closing,
+            abort,
+            refusals: Refusals::default(),
+        }
     }
 }
 
@@ -92,7 +102,11 @@ impl Connection {
         if let Some(error) = refusal(error) {
             // It is no API server, or one that was set up wrongly, and then runners wait.
             self.shared.service.metrics().callers_refused.inc();
-            tracing::warn!(%peer, error, "caller refused");
+            if let Some(left_out) = self.shared.refusals.note(&error, Instant::now()) {
+                tracing::warn!(%peer, error, left_out, "caller refused");
+            } else {
+                tracing::debug!(%peer, error, "caller refused");
+            }
         } else {
             // No news: health probes of load balancers and port scanners end up here.
             tracing::debug!(%peer, %error, "no TLS handshake");
@@ -141,7 +155,7 @@ fn refusal(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::NoCertificatesPresented => Some("it shows no certificate".to_owned()),
         rustls::Error::InvalidCertificate(error) => Some(match error {
-            // A bad signature is one by another authority of the same name.
+            // A bad signature of a certificate is one by another authority of the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "no authority of --client-ca has signed its certificate".to_owned()
             }

@@ -11,6 +11,7 @@ mod connection;
 mod gates;
 pub mod limits;
 mod places;
+mod refusals;
 mod service;
 mod shutdown;
 

@@ -170,7 +170,8 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
 
 /// What the libraries say of a failure that comes to us as an error anyway, each time that it is
 /// tried: kube's client an error for each connection that fails and each 5xx, and its watches a
-/// warning for each 403. Our own line says it once. Whoever names them in the filter gets them.
+/// warning for each 403. Our own line says it once. Whoever names these targets in the filter,
+/// and not only a crate, gets them.
 const REPEATED: &str = "kube_client::client::builder=off,kube_runtime::watcher=error";
 /// Kube's client warns of an answer that it cannot decode with the whole of it, which may be a
 /// Secret; its errors come to us anyway.

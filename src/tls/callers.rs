@@ -1,12 +1,13 @@
 //! Who may call: clients with a certificate of an authority that is there for this alone.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
     client::danger::HandshakeSignatureValid,
+    crypto::{verify_tls12_signature, verify_tls13_signature},
     server::{
         VerifierBuilderError, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -15,11 +16,19 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, UnixTime, pem, pem::PemObject};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use super::provider;
+use super::{Validity, provider, validity};
 
 /// The authorities whose certificates clients have to have.
 #[derive(Clone, Debug)]
-pub struct ClientCa(Arc<dyn ClientCertVerifier>);
+pub struct ClientCa(Vec<Authority>);
+
+/// One of them. Its own dates count, as they do for Go (`crypto/x509`); webpki has none of a trust
+/// anchor.
+#[derive(Clone, Debug)]
+struct Authority {
+    validity: Validity,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
 
 /// Why PEM text is no authority for clients.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +39,18 @@ pub enum ClientCaError {
     Pem(#[source] pem::Error),
     /// A certificate is PEM around something else.
     #[error("a certificate is not X.509")]
-    NotX509(#[source] Error),
+    NotX509,
+    /// A certificate may sign no others, such as a client's own.
+    #[error("the certificate of {subject} is not that of an authority")]
+    NotAuthority {
+        /// Whose it is.
+        subject: String,
+    },
     /// There is no certificate at all.
     #[error("there is no CERTIFICATE in it")]
+    None,
+    /// Others cannot be verified with a certificate.
+    #[error("a certificate is not usable")]
     Unusable(#[source] VerifierBuilderError),
 }
 
@@ -45,11 +63,19 @@ pub struct Callers {
     names: Vec<String>,
 }
 
-/// A certificate that the authority has signed for somebody else. What it is for is only told
-/// about: the names are those that the authority has put there.
-#[derive(Debug, Eq, PartialEq)]
-struct Stranger {
-    names: Vec<String>,
+/// What webpki has no word for.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// No authority is valid at the moment.
+    #[error("no authority of --client-ca is valid at the moment")]
+    Ended,
+    /// A certificate that the authority has signed for somebody else. What it is for is only told
+    /// about: the names are those that the authority has put there.
+    #[error("its certificate is for {0:?}, and for no --client-name")]
+    Stranger(Vec<String>),
+    /// Somebody shows a certificate that is not theirs.
+    #[error("it does not have the key of the certificate that it shows")]
+    Key,
 }
 
 // === impl ClientCa ===
@@ -57,14 +83,52 @@ struct Stranger {
 impl ClientCa {
     /// Reads one or more certificates of authorities.
     pub fn from_pem(text: &[u8]) -> Result<Self, ClientCaError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(text) {
-            let certificate = certificate.map_err(ClientCaError::Pem)?;
-            roots.add(certificate).map_err(ClientCaError::NotX509)?;
+        let certificates = CertificateDer::pem_slice_iter(text);
+        let authorities: Vec<_> = certificates
+            .map(|certificate| Authority::new(certificate.map_err(ClientCaError::Pem)?))
+            .collect::<Result<_, _>>()?;
+        if authorities.is_empty() { Err(ClientCaError::None) } else { Ok(Self(authorities)) }
+    }
+
+    /// Whether an authority that is valid has signed a certificate that is valid.
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let mut refused = None;
+        for Authority { validity, verifier } in &self.0 {
+            if !validity.holds(now) {
+                continue;
+            }
+            match verifier.verify_client_cert(end_entity, intermediates, now) {
+                Ok(verified) => return Ok(verified),
+                // What is wrong with its own certificate says more than that it is no other's.
+                Err(error) if refused.as_ref().is_none_or(is_foreign) => refused = Some(error),
+                Err(_) => {}
+            }
         }
+        Err(refused.unwrap_or_else(|| Refused::Ended.into()))
+    }
+}
+
+// === impl Authority ===
+
+impl Authority {
+    fn new(certificate: CertificateDer<'static>) -> Result<Self, ClientCaError> {
+        let validity = validity(&certificate).map_err(|_| ClientCaError::NotX509)?;
+        let (_, parsed) =
+            parse_x509_certificate(&certificate).map_err(|_| ClientCaError::NotX509)?;
+        if !parsed.is_ca() {
+            return Err(ClientCaError::NotAuthority { subject: parsed.subject().to_string() });
+        }
+        let mut root = RootCertStore::empty();
+        root.add(certificate).map_err(|_| ClientCaError::NotX509)?;
         // It also wants the usage `clientAuth` wherever a certificate is limited to some.
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-        verifier.build().map(Self).map_err(ClientCaError::Unusable)
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root), provider());
+        let verifier = verifier.build().map_err(ClientCaError::Unusable)?;
+        Ok(Self { validity, verifier })
     }
 }
 
@@ -81,10 +145,6 @@ impl Callers {
         self.ca.store(Arc::new(ca));
     }
 
-    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.ca.load().0)
-    }
-
     fn knows(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         if self.names.is_empty() {
             return Ok(());
@@ -94,9 +154,22 @@ impl Callers {
         if names.iter().any(|name| self.names.contains(name)) {
             return Ok(());
         }
-        let stranger = OtherError(Arc::new(Stranger { names }));
-        Err(Error::InvalidCertificate(CertificateError::Other(stranger)))
+        Err(Refused::Stranger(names).into())
     }
+}
+
+/// Whether it says that another authority has signed: a bad signature is one by another of the same
+/// name.
+const fn is_foreign(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
+    )
+}
+
+/// rustls has the same word for this and for a certificate that another authority has signed.
+fn of_key(error: Error) -> Error {
+    if is_foreign(&error) { Refused::Key.into() } else { error }
 }
 
 /// The common names of a certificate's subject, and its DNS names.
@@ -125,7 +198,7 @@ impl ClientCertVerifier for Callers {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.verifier().verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.ca.load().verify(end_entity, intermediates, now)?;
         self.knows(end_entity)?;
         Ok(verified)
     }
@@ -136,7 +209,8 @@ impl ClientCertVerifier for Callers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier().verify_tls12_signature(message, certificate, signed)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms).map_err(of_key)
     }
 
     fn verify_tls13_signature(
@@ -145,20 +219,19 @@ impl ClientCertVerifier for Callers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier().verify_tls13_signature(message, certificate, signed)
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms).map_err(of_key)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier().supported_verify_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
-// === impl Stranger ===
+// === impl Refused ===
 
-impl fmt::Display for Stranger {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "its certificate is for {:?}, and for no --client-name", self.names)
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
     }
 }
-
-impl std::error::Error for Stranger {}

@@ -13,7 +13,7 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject};
 use tokio::sync::Notify;
 use x509_parser::parse_x509_certificate;
 
@@ -126,6 +126,16 @@ pub fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, PairError>
         not_before: validity.not_before.timestamp(),
         not_after: validity.not_after.timestamp(),
     })
+}
+
+// === impl Validity ===
+
+impl Validity {
+    /// Whether it holds at a time.
+    fn holds(self, now: UnixTime) -> bool {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        (self.not_before..=self.not_after).contains(&now)
+    }
 }
 
 // === impl Identity ===

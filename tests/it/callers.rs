@@ -25,7 +25,13 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::until(4000)
+    }
+
+    /// One whose certificate ends with the year before.
+    fn until(year: i32) -> Self {
         let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
@@ -137,17 +143,36 @@ fn only_clients_of_the_authority_get_past_the_handshake() {
             Some(known.signed("old", |params| params.not_after = date_time_ymd(2020, 1, 1))),
             "certificate expired",
         ),
+        (
+            Some(Shown { key: known.client("thief").key, ..known.client("anybody") }),
+            "does not have the key",
+        ),
     ];
     for version in [&TLS12, &TLS13] {
         assert!(server.answers(version, Some(&good)));
         for (shown, why) in &refused {
             assert!(!server.answers(version, shown.as_ref()), "{why}");
-            let told = server.refused_for();
-            assert!(told.contains(why), "{told}");
+            // The same is not told again so soon.
+            if *version == TLS12 {
+                let told = server.refused_for();
+                assert!(told.contains(why), "{told}");
+            }
         }
     }
-    assert!(server.has_metric("arc_rocm_callers_refused_total 8"));
+    assert!(server.has_metric("arc_rocm_callers_refused_total 10"));
     assert_eq!(Client::get(server.serving.admin, "/readyz").status, 200, "probes need none");
+    server.ends_well();
+}
+
+#[test]
+fn an_authority_that_has_ended_vouches_for_nobody() {
+    let (ended, other) = (Authority::until(2020), Authority::new());
+    let mut server = Closed::serve(&ended, &[]);
+    assert!(!server.answers(&TLS13, Some(&ended.client("a"))));
+    assert_eq!(server.refused_for(), "no authority of --client-ca is valid at the moment");
+    server.swap(&format!("{}{}", ended.pem, other.pem));
+    eventually("replaced", || server.answers(&TLS13, Some(&other.client("a"))));
+    assert!(!server.answers(&TLS13, Some(&ended.client("a"))));
     server.ends_well();
 }
 
@@ -185,8 +210,10 @@ fn a_swapped_client_ca_judges_new_handshakes_and_a_bad_one_keeps_the_old() {
 
     server.swap("no certificate\n");
     reloads("rejected", 1);
-    fs::remove_file(server.clients_ca()).unwrap();
+    server.swap(&of_old.certificate);
     reloads("rejected", 2);
+    fs::remove_file(server.clients_ca()).unwrap();
+    reloads("rejected", 3);
     assert!(server.answers(&TLS13, Some(&of_old)) && !server.answers(&TLS13, Some(&of_new)));
     server.swap(&format!("{}{}", old.pem, new.pem));
     reloads("replaced", 1);

@@ -4,12 +4,15 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
-    SupportedProtocolVersion, client::Resumption, crypto::aws_lc_rs,
+    SupportedProtocolVersion,
+    client::Resumption,
+    crypto::aws_lc_rs,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -57,9 +60,8 @@ pub fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits for the other side to close; says how long it took.
-pub fn until_closed(stream: &mut impl Read) -> Duration {
-    let start = Instant::now();
+/// Waits for the other side to close.
+pub fn until_closed(stream: &mut impl Read) {
     let mut rest = [0; 1024];
     loop {
         match stream.read(&mut rest) {
@@ -71,7 +73,6 @@ pub fn until_closed(stream: &mut impl Read) -> Duration {
             }
         }
     }
-    start.elapsed()
 }
 
 fn config(
@@ -82,7 +83,9 @@ fn config(
 ) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = aws_lc_rs::default_provider();
+    let keys = provider.key_provider;
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
@@ -91,7 +94,10 @@ fn config(
         Some(Shown { certificate, key }) => {
             let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            config.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
+            let key = keys.load_private_key(key).unwrap();
+            // They need not belong together.
+            let shown = CertifiedKey::new(chain.map(Result::unwrap).collect(), key);
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
         }
     };
     // A client that resumes sees the certificate of its first handshake for ever.
@@ -225,9 +231,9 @@ impl<S: Read + Write> Client<S> {
         response
     }
 
-    /// Waits for the server to close; says how long it took.
-    pub fn until_closed(&mut self) -> Duration {
-        until_closed(&mut self.stream)
+    /// Waits for the server to close.
+    pub fn until_closed(&mut self) {
+        until_closed(&mut self.stream);
     }
 
     fn fill(&mut self) -> usize {

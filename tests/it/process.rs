@@ -149,6 +149,7 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
     fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a host name nor an IP address");
     fails(&["serve", "--client-name", "kube-apiserver"], "--client-ca");
+    fails(&["serve", "--client-ca", "Cargo.toml", "--client-name", ""], "a name is not empty");
     fails(
         &["serve", "--client-ca", "/nowhere/ca.crt"],
         "cannot read /nowhere/ca.crt: No such file",

@@ -94,9 +94,10 @@ impl Live {
         Ok(())
     }
 
-    /// The validity of the authority for which a chain is trusted: the last to end of those that each
-    /// webhook has, as one is enough, and the first to end of all webhooks', as each is asked for.
-    /// `None` if a webhook trusts it for nobody's sake but its own.
+    /// The validity of the authority for which a chain is trusted, or of one between it and the leaf
+    /// that ends before: the last to end of those that each webhook has, as one is enough, and the
+    /// first to end of all webhooks', as each is asked for. `None` if a webhook trusts the chain for
+    /// nobody's sake but its own.
     pub(super) fn authority(
         &self,
         chain: &[CertificateDer<'static>],
@@ -107,7 +108,8 @@ impl Live {
         };
         let of = |webhook: &Webhook| {
             let all = webhook.bundle.iter().filter(vouches);
-            all.filter_map(|one| tls::validity(one).ok()).max_by_key(|validity| validity.not_after)
+            all.filter_map(|one| first_to_end(chain, one, now))
+                .max_by_key(|validity| validity.not_after)
         };
         let of_all: Option<Vec<Validity>> = self.webhooks.iter().map(of).collect();
         of_all?.into_iter().min_by_key(|validity| validity.not_after)
@@ -129,6 +131,22 @@ impl Live {
             "webhooks": webhooks,
         })
     }
+}
+
+/// The validity of what ends first of a root and of what the chain has between it and its leaf and
+/// cannot do without.
+fn first_to_end(
+    chain: &[CertificateDer<'static>],
+    root: &CertificateDer<'static>,
+    now: i64,
+) -> Option<Validity> {
+    let is_needed = |between: &&CertificateDer<'static>| {
+        let without: Vec<_> = chain.iter().filter(|one| one != between).cloned().collect();
+        tls::verify(&without, from_ref(root), now).is_err()
+    };
+    let between = chain.iter().skip(1).filter(is_needed);
+    let all = between.chain([root]).filter_map(|one| tls::validity(one).ok());
+    all.min_by_key(|validity| validity.not_after)
 }
 
 /// When a field got the value that it has: whoever sets one is in the managed fields with the time,
@@ -170,7 +188,9 @@ fn host(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::admissionregistration::v1::ServiceReference;
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
+    };
 
     use super::*;
     use crate::{
@@ -283,6 +303,36 @@ mod tests {
         assert!(early < late);
         assert_eq!(end(&[&both]), late);
         assert_eq!(end(&[&both, &first]), early);
+    }
+
+    #[test]
+    fn what_ends_before_the_authority_and_is_needed_is_what_counts() {
+        let authority = |end: i32, name: &str| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(end, 1, 1);
+            params
+        };
+        let keys = [(); 3].map(|()| KeyPair::generate().unwrap());
+        let root = authority(2095, "root").self_signed(&keys[0]).unwrap();
+        let of_root = Issuer::from_ca_cert_der(root.der(), &keys[0]).unwrap();
+        let between = authority(2085, "between").signed_by(&keys[1], &of_root).unwrap();
+        let of_between = Issuer::from_ca_cert_der(between.der(), &keys[1]).unwrap();
+        let other = authority(2080, "other").self_signed(&keys[2]).unwrap();
+        let leaf = CertificateParams::new(vec!["arc-rocm.arc-rocm.svc".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &of_between).unwrap();
+        let whole = [&leaf, &between, &root, &other].map(|one| one.der().clone());
+        let end = |bundle: String, chain: &[CertificateDer<'static>]| {
+            live(&[&bundle]).authority(chain, now()).map(|authority| authority.not_after)
+        };
+        let is = |one: &rcgen::Certificate| Some(tls::validity(one.der()).unwrap().not_after);
+        // Whoever shows what nobody needs loses nothing.
+        assert_eq!(end(root.pem(), &whole), is(&between));
+        assert_eq!(end(between.pem(), &whole), is(&between));
+        assert_eq!(end(format!("{}{}", root.pem(), between.pem()), &whole), is(&between));
+        assert_eq!(end(other.pem(), &whole), None);
     }
 
     #[test]
