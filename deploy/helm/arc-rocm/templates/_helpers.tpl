@@ -56,11 +56,14 @@ app.kubernetes.io/name: arc-rocm
 {{- if and .Values.certificates.caBundle (ne .Values.certificates.mode "Secret") -}}
 {{- fail "certificates.caBundle is for certificates.mode Secret alone: the others keep it right by themselves" -}}
 {{- end -}}
-{{- if and .Values.webhook.clientCA.configMapName .Values.webhook.clientCA.secretName -}}
+{{- /* Not there: `null`, or `helm upgrade --reuse-values` from a version without it. */ -}}
+{{- with .Values.webhook.clientCA -}}
+{{- if and .configMapName .secretName -}}
 {{- fail "webhook.clientCA: a ConfigMap and a Secret are two places for the same thing: use one" -}}
 {{- end -}}
-{{- if and .Values.webhook.clientCA.names (not (include "arc-rocm.asksForCertificate" .)) -}}
+{{- if and .names (not (include "arc-rocm.asksForCertificate" $)) -}}
 {{- fail "webhook.clientCA.names needs the authority, in a ConfigMap or a Secret: without it everybody is answered" -}}
+{{- end -}}
 {{- end -}}
 {{- if contains "PRIVATE KEY" .Values.certificates.caBundle -}}
 {{- fail "certificates.caBundle is published: there is a private key in it" -}}
