@@ -102,21 +102,13 @@ impl News {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::{profile::objects, selection::Requesters};
-
-    fn object(name: &str, spec: Value) -> Object {
-        Object {
-            name: name.to_owned(),
-            uid: format!("uid-{name}"),
-            generation: 1,
-            created: 0,
-            spec,
-            good: None,
-        }
-    }
+    use crate::{
+        profile::objects::{self, testing::new as object},
+        selection::Requesters,
+    };
 
     /// What is said of these objects, as `NAME REASON`.
     fn said(said: &mut Said, objects: &[Object]) -> Vec<String> {

@@ -407,4 +407,6 @@ fn taken(object: &Object, namesake: &Document) -> Problem {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use super::{
     refusals::Refusals,
     service::Service,
 };
+use crate::tls;
 
 /// What every connection is served with.
 pub(super) struct Shared {
@@ -153,12 +154,11 @@ impl Connection {
 /// Why a handshake ended, if because of what the client has shown of itself.
 fn refusal(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        error if tls::is_foreign(error) => {
+            Some("no authority of --client-ca has signed its certificate".to_owned())
+        }
         rustls::Error::NoCertificatesPresented => Some("it shows no certificate".to_owned()),
         rustls::Error::InvalidCertificate(error) => Some(match error {
-            // A bad signature of a certificate is one by another authority of the same name.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "no authority of --client-ca has signed its certificate".to_owned()
-            }
             // What we said ourselves, which the whole shows as its Rust type.
             CertificateError::Other(error) => error.to_string(),
             error => error.to_string(),

@@ -16,7 +16,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, UnixTime, pem, pem::PemObject};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use super::{Validity, provider, validity};
+use super::{Validity, is_foreign, provider};
 
 /// The authorities whose certificates clients have to have.
 #[derive(Clone, Debug)]
@@ -97,9 +97,10 @@ impl ClientCa {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let mut refused = None;
         for Authority { validity, verifier } in &self.0 {
-            if !validity.holds(now) {
+            if !validity.holds(seconds) {
                 continue;
             }
             match verifier.verify_client_cert(end_entity, intermediates, now) {
@@ -117,12 +118,12 @@ impl ClientCa {
 
 impl Authority {
     fn new(certificate: CertificateDer<'static>) -> Result<Self, ClientCaError> {
-        let validity = validity(&certificate).map_err(|_| ClientCaError::NotX509)?;
         let (_, parsed) =
             parse_x509_certificate(&certificate).map_err(|_| ClientCaError::NotX509)?;
         if !parsed.is_ca() {
             return Err(ClientCaError::NotAuthority { subject: parsed.subject().to_string() });
         }
+        let validity = Validity::of(&parsed);
         let mut root = RootCertStore::empty();
         root.add(certificate).map_err(|_| ClientCaError::NotX509)?;
         // It also wants the usage `clientAuth` wherever a certificate is limited to some.
@@ -156,15 +157,6 @@ impl Callers {
         }
         Err(Refused::Stranger(names).into())
     }
-}
-
-/// Whether it says that another authority has signed: a bad signature is one by another of the same
-/// name.
-const fn is_foreign(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
-    )
 }
 
 /// rustls has the same word for this and for a certificate that another authority has signed.

@@ -13,14 +13,14 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 use tokio::sync::Notify;
-use x509_parser::parse_x509_certificate;
+use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
 
 pub use self::{
     callers::{Callers, ClientCa, ClientCaError},
     reload::{CaFile, Files, ReadError},
-    verify::{Distrust, named, signed, verify},
+    verify::{Distrust, is_foreign, named, signed, verify},
 };
 
 /// All that is ever offered in ALPN: what the API server pins for webhooks.
@@ -121,19 +121,22 @@ impl Pair {
 /// A certificate's validity.
 pub fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, PairError> {
     let (_, certificate) = parse_x509_certificate(certificate).map_err(|_| PairError::NotX509)?;
-    let validity = certificate.validity();
-    Ok(Validity {
-        not_before: validity.not_before.timestamp(),
-        not_after: validity.not_after.timestamp(),
-    })
+    Ok(Validity::of(&certificate))
 }
 
 // === impl Validity ===
 
 impl Validity {
-    /// Whether it holds at a time.
-    fn holds(self, now: UnixTime) -> bool {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    fn of(certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self {
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        }
+    }
+
+    /// Whether it holds at a time in seconds since the epoch.
+    fn holds(self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
 }

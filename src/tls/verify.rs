@@ -8,9 +8,8 @@ use rustls::{
     server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use x509_parser::parse_x509_certificate;
 
-use super::provider;
+use super::{provider, validity};
 
 /// Why a certificate is not trusted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -44,12 +43,7 @@ pub fn verify(
     roots: &[CertificateDer<'static>],
     now: i64,
 ) -> Result<(), Distrust> {
-    let valid = |root: &&CertificateDer<'static>| {
-        parse_x509_certificate(root).is_ok_and(|(_, root)| {
-            let validity = root.validity();
-            validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp()
-        })
-    };
+    let valid = |root: &&CertificateDer<'static>| validity(root).is_ok_and(|one| one.holds(now));
     let roots: Vec<_> = roots.iter().filter(valid).cloned().collect();
     if chain.first().is_some_and(|leaf| roots.contains(leaf)) {
         return Ok(());
@@ -75,13 +69,16 @@ pub fn signed(
         UnixTime::since_unix_epoch(now),
         provider().signature_verification_algorithms.all,
     )
-    .map_err(|error| match error {
-        // A bad signature is one by another authority of the same name: ours all have the same.
-        Error::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => Distrust::Issuer,
-        other => Distrust::Chain(other),
-    })
+    .map_err(|error| if is_foreign(&error) { Distrust::Issuer } else { Distrust::Chain(error) })
+}
+
+/// Whether a certificate does not verify because nobody who is trusted has signed it. A bad signature
+/// is one by another authority of the same name: ours all have the same.
+pub const fn is_foreign(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
+    )
 }
 
 /// Whether a chain's leaf is for all of these names.

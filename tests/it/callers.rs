@@ -14,7 +14,7 @@ use rustls::{
 use crate::{
     client::{Client, Shown, Tls},
     process::{Serving, exit, serve_in, signal},
-    server::{eventually, fixture},
+    server::{eventually, fixture, swap},
 };
 
 /// An authority for clients.
@@ -80,11 +80,8 @@ impl Closed {
         self.directory.path().join("clients.crt")
     }
 
-    /// Swaps the authority's file as a whole.
     fn swap(&self, text: &str) {
-        let new = self.directory.path().join("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, self.clients_ca()).unwrap();
+        swap(self.directory.path(), "clients.crt", text);
     }
 
     fn connect(

@@ -8,8 +8,8 @@ use arc_rocm::{certs::Issued, quantity::Quantity};
 
 use crate::{
     client::{Client, head, tcp},
-    process::{Serving, exit, fleet_of, serve_in, signal},
-    server::{eventually, fixtures},
+    process::{FLEET, Serving, exit, fleet_of, serve_in, signal},
+    server::{eventually, fixtures, swap},
     tls::{issue, mount},
 };
 
@@ -111,7 +111,7 @@ impl Swapped {
         let Issued { ca, certificate, key } = issue();
         mount(directory.path(), "..0", &certificate, &key);
         fs::create_dir(path("profiles")).unwrap();
-        fs::write(path("profiles/fleet.yaml"), fleet_of("1")).unwrap();
+        fs::write(path(FLEET), fleet_of("1")).unwrap();
         let arguments = [
             ["--tls-cert", &path("tls.crt")],
             ["--tls-key", &path("tls.key")],
@@ -125,11 +125,7 @@ impl Swapped {
     }
 
     fn swap_profiles(&self, text: &str, result: &str) {
-        let at = self.directory.path();
-        self.swap("profile", result, || {
-            fs::write(at.join("new"), text).unwrap();
-            fs::rename(at.join("new"), at.join("profiles/fleet.yaml")).unwrap();
-        });
+        self.swap("profile", result, || swap(self.directory.path(), FLEET, text));
     }
 
     fn swap_certificate(&self, version: &str, Issued { certificate, key, .. }: &Issued, to: &str) {

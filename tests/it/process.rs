@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::server::fixture;
+use crate::server::{fixture, swap};
 
 fn arc_rocm() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arc-rocm"));
@@ -163,6 +163,9 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     fails(&["serve", "--bind", &address], "cannot listen on 127.0.0.1:");
 }
 
+/// The file of profiles, in a folder of a test's own.
+pub const FLEET: &str = "profiles/fleet.yaml";
+
 /// A program that serves from a directory with one file of profiles, looked at often.
 struct Fleet {
     directory: tempfile::TempDir,
@@ -174,7 +177,7 @@ impl Fleet {
     /// Serves what [`Fleet::write`] makes of this text.
     fn serve(text: &str) -> Self {
         let directory = Self::empty();
-        Self::write_in(&directory, text);
+        swap(directory.path(), FLEET, text);
         Self::serve_in(directory)
     }
 
@@ -198,14 +201,7 @@ impl Fleet {
     }
 
     fn write(&self, text: &str) {
-        Self::write_in(&self.directory, text);
-    }
-
-    /// Swaps the file as a whole, as the kubelet does, so that no look finds half of it.
-    fn write_in(directory: &tempfile::TempDir, text: &str) {
-        let new = directory.path().join("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, directory.path().join("profiles/fleet.yaml")).unwrap();
+        swap(self.directory.path(), FLEET, text);
     }
 
     /// The patch for a runner; null where it is left alone.

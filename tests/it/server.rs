@@ -110,6 +110,13 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Writes a file of a folder as a whole, as the kubelet does, so that no look finds half of it.
+pub fn swap(directory: &Path, file: &str, text: &str) {
+    let new = directory.join("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, directory.join(file)).unwrap();
+}
+
 /// A captured review by name.
 pub fn fixture(name: &str) -> Vec<u8> {
     let path = format!("tests/fixtures/arc/{name}.review.json");

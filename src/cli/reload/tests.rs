@@ -3,23 +3,19 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cli::rules::ProfileArgs, cluster::profiles::Seen, profile::status::RunnerProfileStatus,
-    selection::DEFAULT_REQUESTER, server::Limits, telemetry::Metrics,
+    cli::rules::ProfileArgs,
+    cluster::profiles::Seen,
+    profile::{objects::testing, status::RunnerProfileStatus},
+    selection::DEFAULT_REQUESTER,
+    server::Limits,
+    telemetry::Metrics,
 };
 
 /// Longer than any test takes: files are no matter here.
 const PERIOD: Duration = Duration::from_mins(10);
 
 fn seen(name: &str, spec: Value) -> Seen {
-    let object = Object {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        generation: 1,
-        created: 0,
-        spec,
-        good: None,
-    };
-    Seen { object, status: RunnerProfileStatus::default() }
+    Seen { object: testing::new(name, spec), status: RunnerProfileStatus::default() }
 }
 
 #[tokio::test]

@@ -74,14 +74,11 @@ mod tests {
     use crate::{
         admission::Rules,
         certs::{Issued, certificates, issue},
-        cluster::certificates::testing::{ApiServer, place},
+        cluster::certificates::testing::{ApiServer, PATIENCE, place},
         server::Limits,
         telemetry::Metrics,
         tls::{self, Pair},
     };
-
-    /// Longer than anything here takes, so that only a hang reaches it.
-    const PATIENCE: Duration = Duration::from_secs(20);
 
     fn pair(issued: &Issued) -> Pair {
         Pair::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes()).unwrap()

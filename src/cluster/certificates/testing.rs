@@ -20,7 +20,7 @@ use tokio::{sync::watch, time};
 use super::store::Place;
 
 /// Longer than anything here takes, so that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 

@@ -1,18 +1,6 @@
 use serde_json::json;
 
-use super::*;
-
-/// An object of which every spec so far was refused or none was seen.
-fn new(name: &str, spec: Value) -> Object {
-    Object {
-        name: name.to_owned(),
-        uid: format!("uid-{name}"),
-        generation: 1,
-        created: 100,
-        spec,
-        good: None,
-    }
-}
+use super::{testing::new, *};
 
 /// An object whose spec is in force.
 fn settled(name: &str, spec: Value) -> Object {
