@@ -37,6 +37,7 @@ mod probe;
 mod program;
 mod replay;
 mod report;
+mod rights;
 mod scene;
 mod settings;
 mod wait;

@@ -13,6 +13,7 @@ use crate::{
     PROFILES,
     arc::kinds::spec_of,
     cluster::{Cluster, Refused, Reply, User, pods, text},
+    rights::{self, rule},
     scene::Scene,
 };
 
@@ -82,36 +83,9 @@ impl Replay {
     pub(crate) async fn permit(&self, scene: &Scene) -> anyhow::Result<()> {
         let account = text(&self.pod, "/spec/serviceAccountName");
         allow_account(scene, account).await?;
-        let metadata = |name: &str| json!({"name": name, "namespace": scene.namespace});
-        scene
-            .cluster()
-            .apply(&json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "Role",
-                "metadata": metadata("e2e-pods"),
-                "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}],
-            }))
-            .await?;
-        // Names of roles may have what those of users have, colons too.
-        scene
-            .cluster()
-            .apply(&json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": metadata(&self.user.name),
-                "roleRef": {
-                    "apiGroup": "rbac.authorization.k8s.io",
-                    "kind": "Role",
-                    "name": "e2e-pods",
-                },
-                "subjects": [{
-                    "apiGroup": "rbac.authorization.k8s.io",
-                    "kind": "User",
-                    "name": self.user.name,
-                }],
-            }))
-            .await?;
-        Ok(())
+        let rules = [rule("", &["pods"], &["create"])];
+        let (cluster, namespace) = (scene.cluster(), &scene.namespace);
+        rights::grant(cluster, namespace, &self.user.name, &self.user, &rules).await
     }
 
     /// Sends it.

@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const LABEL: &str = "arc-rocm.dev/e2e";
 /// Pods of the real node have the grace that their clean-up asks for, and the kubelet's own time.
 const PODS_GONE: Duration = Duration::from_secs(90);
+/// Far longer than an API server's watches are ever behind.
+const ENFORCED: Duration = Duration::from_secs(30);
 
 /// What all cases share.
 pub(crate) struct World {
@@ -89,11 +91,31 @@ impl Scene {
         self.extra.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     }
 
-    /// Sets labels of the case's namespace, such as those of Pod Security.
-    pub(crate) async fn label_namespace(&self, labels: &Value) -> anyhow::Result<()> {
+    /// Has Pod Security enforce a level in the case's namespace, and waits until it does: its
+    /// admission plugin learns of a namespace's labels after a moment.
+    pub(crate) async fn enforce(&self, level: &str) -> anyhow::Result<()> {
+        let labels = json!({"pod-security.kubernetes.io/enforce": level});
         let path = format!("/api/v1/namespaces/{}", self.namespace);
         self.cluster().merge(&path, &json!({"metadata": {"labels": labels}})).await?;
-        Ok(())
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "probe-", "namespace": self.namespace},
+            "spec": {"containers": [{
+                "name": "probe", "image": "probe", "securityContext": {"privileged": true},
+            }]},
+        });
+        let path = format!("{}?dryRun=All", pods(&self.namespace));
+        until("Pod Security to enforce its level", ENFORCED, || async {
+            let said = self.cluster().create(&path, &pod).await.err();
+            let refused = said.as_ref().is_some_and(|refused| refused.code == 403);
+            Ok(if refused == (level != "privileged") {
+                Look::Seen(())
+            } else {
+                Look::NotYet(said.map_or_else(|| "accepted".to_owned(), |said| said.to_string()))
+            })
+        })
+        .await
     }
 
     /// Notes a figure for the report; `value` has its unit.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, NAMESPACE};
 use crate::{
     cluster::{Cluster, User, path_of},
+    rights::{self, rule},
     scene::LABEL,
     wait::{Look, until},
 };
@@ -61,71 +62,13 @@ pub(crate) async fn install(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
 
 /// The rights in a namespace with scale sets: the chart's `manager_role.yaml`.
 pub(crate) async fn grant(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
-    let metadata = json!({"name": "gha-rs-manager", "namespace": namespace});
-    cluster
-        .apply(&json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [
-                rule("", &["pods"], &["create", "delete", "get"]),
-                rule("", &["pods/status"], &["get"]),
-                rule(
-                    "",
-                    &["secrets"],
-                    &["create", "delete", "get", "list", "patch", "update"],
-                ),
-                rule(
-                    "",
-                    &["serviceaccounts"],
-                    &["create", "delete", "get", "list", "patch", "update"],
-                ),
-            ],
-        }))
-        .await?;
-    cluster
-        .apply(&json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": "gha-rs-manager",
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
-        }))
-        .await?;
-    // The authorizer sees a new binding after a moment. ARC would retry a Secret that it may not
-    // make, but a pod that it may not make is a runner lost.
-    until("ARC's rights in the namespace", ESTABLISHED, || async {
-        let user = user();
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": user.name,
-                "groups": user.groups,
-                "resourceAttributes": {
-                    "namespace": namespace,
-                    "verb": "create",
-                    "resource": "pods",
-                },
-            },
-        });
-        let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let status = cluster.create(reviews, &review).await?.object["status"].take();
-        Ok(if status["allowed"] == true {
-            Look::Seen(())
-        } else {
-            Look::NotYet(status.to_string())
-        })
-    })
-    .await
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
-    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+    let written = ["create", "delete", "get", "list", "patch", "update"];
+    let rules = [
+        rule("", &["pods"], &["create", "delete", "get"]),
+        rule("", &["pods/status"], &["get"]),
+        rule("", &["secrets", "serviceaccounts"], &written),
+    ];
+    rights::grant(cluster, namespace, "gha-rs-manager", &user(), &rules).await
 }
 
 /// ARC's own definition has the whole PodTemplateSpec as its schema, 1 MB of it; this one takes

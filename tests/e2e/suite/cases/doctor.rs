@@ -147,7 +147,7 @@ async fn unregistered(scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn pod_security(scene: &Scene) -> anyhow::Result<()> {
-    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "baseline"})).await?;
+    scene.enforce("baseline").await?;
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     arc.ended(&runner, SOON).await?;
@@ -275,7 +275,7 @@ async fn permitted(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     arc.stored(&runner, SOON).await?;
-    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "restricted"})).await?;
+    scene.enforce("restricted").await?;
 
     let (_folder, file) = kubeconfig(scene, "doctor").await?;
     let subject = json!({

@@ -13,10 +13,12 @@ use crate::{
     arc::{access, controller::Controller, kinds::Kind, runners, scale_set::ScaleSet},
     capabilities::Need,
     case::{Case, case},
-    cluster::text,
+    cluster::{User, text},
     generated,
     install::free_port,
     probe, program,
+    replay::allow_account,
+    rights::{self, rule},
     scene::Scene,
     wait::{Look, until},
 };
@@ -97,27 +99,10 @@ impl Webhook {
 /// A token of an account that may create events and nothing else.
 async fn token(scene: &Scene) -> anyhow::Result<String> {
     let (cluster, namespace) = (scene.cluster(), &scene.namespace);
-    let metadata = json!({"name": ACCOUNT, "namespace": namespace});
-    for object in [
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}],
-        }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT,
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
-        }),
-    ] {
-        cluster.apply(&object).await?;
-    }
+    allow_account(scene, ACCOUNT).await?;
+    let user = User::service_account(namespace, ACCOUNT);
+    rights::grant(cluster, namespace, ACCOUNT, &user, &[rule("", &["events"], &["create"])])
+        .await?;
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token");
     let request =
         json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});

@@ -145,7 +145,7 @@ async fn stored(arc: &Controller, runner: &str) -> anyhow::Result<serde_json::Va
 }
 
 async fn privileged(scene: &Scene) -> anyhow::Result<()> {
-    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "privileged"})).await?;
+    scene.enforce("privileged").await?;
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     let pod = stored(&arc, &runner).await?;
@@ -155,7 +155,7 @@ async fn privileged(scene: &Scene) -> anyhow::Result<()> {
 
 /// `deploy/README.md`, "Before you install": 403, and the runner is Failed for ever.
 async fn baseline(scene: &Scene) -> anyhow::Result<()> {
-    scene.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "baseline"})).await?;
+    scene.enforce("baseline").await?;
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     let end = arc.ended(&runner, SOON).await?;
