@@ -155,13 +155,31 @@ async fn define(scene: &Scene, path: &str, yaml: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until a kind can be found: a definition is established before discovery has it.
 async fn established(cluster: &Cluster, path: &str) -> anyhow::Result<()> {
     until("cert-manager's kinds to be served", ESTABLISHED, || async {
-        let status = cluster.get(path).await?["status"].take();
-        let conditions = status["conditions"].as_array().into_iter().flatten();
-        let served =
+        let definition = cluster.get(path).await?;
+        let conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+        let established =
             conditions.clone().any(|one| one["type"] == "Established" && one["status"] == "True");
-        Ok(if served { Look::Seen(()) } else { Look::NotYet(status.to_string()) })
+        let spec = &definition["spec"];
+        let discovered = is_discovered(cluster, spec).await?;
+        Ok(if established && discovered {
+            Look::Seen(())
+        } else {
+            Look::NotYet(format!("{}, discovered: {discovered}", definition["status"]))
+        })
     })
     .await
+}
+
+/// Whether discovery has the group of a definition, and its kind in the first version.
+async fn is_discovered(cluster: &Cluster, spec: &Value) -> anyhow::Result<bool> {
+    let (group, version) = (text(spec, "/group"), text(spec, "/versions/0/name"));
+    let has = |list: &Value, name: &Value| {
+        list.as_array().into_iter().flatten().any(|one| one["name"] == *name)
+    };
+    let groups = cluster.get("/apis").await?;
+    let kinds = cluster.find(&format!("/apis/{group}/{version}")).await?.unwrap_or_default();
+    Ok(has(&groups["groups"], &spec["group"]) && has(&kinds["resources"], &spec["names"]["plural"]))
 }

@@ -176,7 +176,38 @@ impl Installation {
                     .all(|count| status[count] == *replicas);
             Ok(if done { Look::Seen(()) } else { Look::NotYet(status.to_string()) })
         })
+        .await?;
+        // Who calls the Service learns of a ready pod from the EndpointSlices, a moment later.
+        until("the webhook's endpoints", ROLLOUT, || async {
+            let replicas = cluster.get(&path).await?["spec"]["replicas"].take();
+            let ready = self.ready_endpoints(cluster).await?;
+            Ok(if replicas == json!(ready.len()) {
+                Look::Seen(())
+            } else {
+                Look::NotYet(format!("{ready:?}, not {replicas}"))
+            })
+        })
         .await
+    }
+
+    /// The names of the pods to which the Service leads, in order.
+    pub(crate) async fn ready_endpoints(&self, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+        let Options { name, namespace, .. } = &self.options;
+        let slices = cluster
+            .list(&format!(
+                "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices\
+                 ?labelSelector=kubernetes.io%2Fservice-name%3D{name}"
+            ))
+            .await?;
+        let mut ready: Vec<String> = slices
+            .iter()
+            .filter_map(|slice| slice["endpoints"].as_array())
+            .flatten()
+            .filter(|endpoint| endpoint["conditions"]["ready"] == true)
+            .map(|endpoint| text(endpoint, "/targetRef/name").to_owned())
+            .collect();
+        ready.sort_unstable();
+        Ok(ready)
     }
 
     /// `kubectl rollout restart`. `stamp` is another one each time.

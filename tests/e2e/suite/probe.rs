@@ -52,7 +52,9 @@ pub(crate) async fn called(cluster: &Cluster) -> anyhow::Result<()> {
         Ok(match dry_run(&arc, NAMESPACE, &pod).await {
             Ok(reply) if reply.object.pointer(STATUS).is_some() => Look::Seen(()),
             Ok(reply) => Look::NotYet(format!("unpatched, warnings {:?}", reply.warnings)),
-            Err(refused) if refused.code == 500 => Look::NotYet(refused.to_string()),
+            Err(refused) if refused.code >= 500 || refused.code == 429 => {
+                Look::NotYet(refused.to_string())
+            }
             Err(refused) => return Err(refused).context("dry run of a runner pod"),
         })
     })

@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use kube::{
     Api,
     api::{ApiResource, DynamicObject},
-    runtime::watcher,
+    runtime::{WatchStreamExt as _, watcher},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -321,21 +321,23 @@ impl Shared {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.arc.client(), &self.namespace, &resource);
         let config = watcher::Config::default().labels(&format!("{RUNNER_LABEL}=True"));
-        let events = watcher(api, config);
-        let seen = events.try_for_each(|event| async {
-            match event {
-                watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
-                    self.saw(&pod, true);
+        // After an error it goes on when it is polled again.
+        let events = watcher(api, config).default_backoff();
+        events
+            .for_each(|event| async {
+                match event {
+                    Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
+                        self.saw(&pod, true);
+                    }
+                    Ok(watcher::Event::Delete(pod)) => self.saw(&pod, false),
+                    Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+                    Err(error) => {
+                        let namespace = &self.namespace;
+                        crate::report::say(&format!("watch of pods in {namespace}: {error}"));
+                    }
                 }
-                watcher::Event::Delete(pod) => self.saw(&pod, false),
-                watcher::Event::Init | watcher::Event::InitDone => {}
-            }
-            Ok(())
-        });
-        if let Err(error) = seen.await {
-            // The watcher itself retries what can be retried; cases fail by their deadlines.
-            crate::report::say(&format!("watch of pods in {}: {error}", self.namespace));
-        }
+            })
+            .await;
     }
 
     fn saw(&self, pod: &DynamicObject, there: bool) {

@@ -64,8 +64,15 @@ fn on_real(name: &str) -> anyhow::Result<ScaleSet> {
         .edit(|runner| runner["spec"]["spec"]["nodeSelector"][NODE_LABEL] = json!("real")))
 }
 
-fn init(pod: &Value, name: &str) -> Option<i64> {
+/// The exit code of an init container that has ended.
+pub(super) fn init(pod: &Value, name: &str) -> Option<i64> {
     terminated(&pod["status"]["initContainerStatuses"], name)
+}
+
+/// The pod with dind's end in its status, also when it is gone: the watch may show the last status a
+/// moment after a GET finds nothing.
+pub(super) async fn dind_ended(arc: &Controller, runner: &str) -> anyhow::Result<Value> {
+    arc.pod_is(runner, "dind to have ended", SOON, |pod| init(pod, "dind").is_some()).await
 }
 
 fn has_ended(pod: &Value) -> bool {
@@ -163,7 +170,7 @@ async fn idle(scene: &Scene) -> anyhow::Result<()> {
     arc.scale(&set, 0).await?;
     let path = format!("{}/{runner}", pods(&scene.namespace));
     until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
-    let pod = arc.last_seen(&runner).context("never seen")?;
+    let pod = dind_ended(&arc, &runner).await?;
     ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
     Ok(())
 }

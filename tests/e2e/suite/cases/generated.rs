@@ -20,12 +20,15 @@ use crate::{
     replay::{allow_account, patched, rules},
     report::say,
     scene::Scene,
+    wait::{Look, until},
 };
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 12;
 /// The label that keeps the API server from calling the webhook.
 const OPT_OUT: &str = "arc-rocm.dev/inject";
+/// Far longer than an API server's watches are ever behind.
+const KNOWN: Duration = Duration::from_secs(30);
 /// Of what is printed.
 const MOST: usize = 20;
 
@@ -163,6 +166,7 @@ async fn prepare(scene: &Scene, pods: &[Value]) -> anyhow::Result<()> {
                 "preemptionPolicy": preemption,
             }))
             .await?;
+        known(scene, name).await?;
     }
     scene
         .apply(&json!({
@@ -173,6 +177,26 @@ async fn prepare(scene: &Scene, pods: &[Value]) -> anyhow::Result<()> {
         }))
         .await?;
     Ok(())
+}
+
+/// Waits until a `PriorityClass` is one for pods: the admission plugin has a watch and nothing else.
+async fn known(scene: &Scene, class: &str) -> anyhow::Result<()> {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "probe-", "namespace": scene.namespace},
+        "spec": {
+            "priorityClassName": class,
+            "containers": [{"name": "probe", "image": "probe"}],
+        },
+    });
+    until(&format!("PriorityClass {class}"), KNOWN, || async {
+        Ok(match dry_run(scene.cluster(), &scene.namespace, &pod).await {
+            Ok(_) => Look::Seen(()),
+            Err(refused) => Look::NotYet(refused.to_string()),
+        })
+    })
+    .await
 }
 
 async fn look(arc: &Cluster, rules: &Rules, pod: Value, namespace: &str) -> Found {

@@ -26,20 +26,7 @@ async fn deployed(scene: &Scene) -> anyhow::Result<()> {
     let service = &registration["webhooks"][0]["clientConfig"]["service"];
     ensure!(service["name"] == **name && service["namespace"] == **namespace, "{service}");
 
-    let slices = cluster
-        .list(&format!(
-            "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices\
-             ?labelSelector=kubernetes.io%2Fservice-name%3D{name}"
-        ))
-        .await?;
-    let mut ready: Vec<&str> = slices
-        .iter()
-        .filter_map(|slice| slice["endpoints"].as_array())
-        .flatten()
-        .filter(|endpoint| endpoint["conditions"]["ready"] == true)
-        .map(|endpoint| text(endpoint, "/targetRef/name"))
-        .collect();
-    ready.sort_unstable();
+    let ready = installation.ready_endpoints(cluster).await?;
     let running = cluster.list(&pods(namespace)).await?;
     let mut names: Vec<&str> = running.iter().map(|pod| text(pod, "/metadata/name")).collect();
     names.sort_unstable();

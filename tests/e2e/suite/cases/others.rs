@@ -346,7 +346,13 @@ async fn two_instances(scene: &Scene) -> anyhow::Result<()> {
         until("the second instance to be called", SOON, || async {
             // It finds a pod that is complete, so only its log tells.
             let pod = probe::runner_pod(&scene.namespace)?;
-            probe::dry_run(&by_arc, &scene.namespace, &pod).await?;
+            match probe::dry_run(&by_arc, &scene.namespace, &pod).await {
+                // Endpoints are known a moment after the rollout.
+                Err(refused) if refused.code == 500 => {
+                    return Ok(Look::NotYet(refused.to_string()));
+                }
+                said => said?,
+            };
             let log = second.log(cluster).await?;
             Ok(if log.contains(&scene.namespace) { Look::Seen(()) } else { Look::NotYet(log) })
         })

@@ -27,8 +27,9 @@ use crate::{
 };
 
 const SOON: Duration = Duration::from_secs(30);
-/// From an applied object to the answer that has it: the watch, the quiet, the compilation.
-const IN_FORCE: Duration = Duration::from_secs(5);
+/// From an applied object to the answer that has it: the watch, the quiet, the compilation. It takes
+/// half a second, so that only an event that was lost reaches this.
+const IN_FORCE: Duration = Duration::from_secs(20);
 /// Twice what the counts of one replica wait at most.
 const COUNTED: Duration = Duration::from_secs(80);
 const MANY: usize = 1000;
@@ -125,17 +126,29 @@ impl Replica {
         scene.apply(&registration).await?;
         // The API server takes a changed registration in its own time.
         let by_arc = scene.cluster().by(&access::user())?;
-        // Of before the first call: a line is written in its own time, so a later length may have it.
-        let before = self.log().len();
+        // Of before the first call: a line is written in its own time, so a later count may have it.
+        let before = self.answers();
         until("the replica alone to be called", SOON, || async {
             let pod = probe::runner_pod_of(&scene.namespace, "nobodys")?;
-            let reply = probe::dry_run(&by_arc, &scene.namespace, &pod).await?;
-            let is_called = self.log().len() > before;
+            let reply = match probe::dry_run(&by_arc, &scene.namespace, &pod).await {
+                Ok(reply) => reply,
+                // Whom it calls until then may have ended.
+                Err(refused) if refused.code == 500 => {
+                    return Ok(Look::NotYet(refused.to_string()));
+                }
+                Err(refused) => return Err(refused.into()),
+            };
+            let is_called = self.answers() > before;
             // The suite's profile for all scale sets.
             let by_other = text(&reply.object, probe::STATUS).contains("\"fleet\"");
             Ok(if is_called && !by_other { Look::Seen(()) } else { Look::NotYet(self.log()) })
         })
         .await
+    }
+
+    /// How many reviews it has answered, by its log.
+    fn answers(&self) -> usize {
+        self.log().lines().filter(|line| line.contains("\"outcome\":")).count()
     }
 
     /// How many pods it has patched, by its log.
@@ -278,8 +291,9 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
 
     // A replica that has never seen the good spec has it from the status.
     let later = Replica::start(scene).await?;
-    drop(replica);
+    // The API server calls the first until it knows of the other.
     later.register(scene).await?;
+    drop(replica);
     runner_asks(scene, "objects-2", "20").await.with_context(|| later.log())?;
 
     apply(cluster, "fleet", &spec("12")).await?;
@@ -315,8 +329,16 @@ async fn counted(scene: &Scene) -> anyhow::Result<()> {
         }
     }
     let start = Instant::now();
-    let [one, other] = [replicas[0].patched(), replicas[1].patched()];
-    ensure!(one >= 3 && other >= 3, "{one} and {other} pods");
+    // A line of the log is written after the answer.
+    let (one, other) = until("all pods to be in the logs", SOON, || async {
+        let (one, other) = (replicas[0].patched(), replicas[1].patched());
+        Ok(if one >= 3 && other >= 3 {
+            Look::Seen((one, other))
+        } else {
+            Look::NotYet(format!("{one} and {other} pods"))
+        })
+    })
+    .await?;
     let path = format!("{PROFILES}/counted");
     until("both replicas' pods to be counted", COUNTED, || async {
         let patched = scene.cluster().get(&path).await?["status"]["podsPatched"].clone();

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::flow::{dind_ended, init};
 use crate::{
     arc::{
         controller::{Controller, End, terminated},
@@ -74,10 +75,6 @@ async fn deleted(scene: &Scene, path: &str) -> anyhow::Result<Duration> {
     Ok(start.elapsed())
 }
 
-fn init(pod: &Value, name: &str) -> Option<i64> {
-    terminated(&pod["status"]["initContainerStatuses"], name)
-}
-
 fn has_ended(pod: &Value) -> bool {
     ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"))
 }
@@ -105,7 +102,7 @@ async fn times(scene: &Scene) -> anyhow::Result<()> {
         let path = format!("{}/{runner}", pods(&scene.namespace));
         until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
         let ended = start.elapsed();
-        let pod = arc.last_seen(&runner).context("never seen")?;
+        let pod = dind_ended(&arc, &runner).await?;
         ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
 
         let by_hand = SEED.replace("value: JOB", &format!("value: {}", json!(job)));
@@ -251,7 +248,7 @@ async fn cancelled(scene: &Scene) -> anyhow::Result<()> {
     let path = format!("{}/{runner}", pods(&scene.namespace));
     until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
     ensure!(start.elapsed() < DIND_ENDS, "{:?}", start.elapsed());
-    let pod = arc.last_seen(&runner).context("never seen")?;
+    let pod = dind_ended(&arc, &runner).await?;
     ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
     ensure!(pod["spec"]["terminationGracePeriodSeconds"] == 90, "{:#}", pod["spec"]);
     ended_in_order(scene, &runner).await
@@ -268,7 +265,7 @@ async fn left_behind(scene: &Scene) -> anyhow::Result<()> {
     let path = format!("{}/{runner}", pods(&scene.namespace));
     until("the pod to go", ENDING, || scene.cluster().gone(&path)).await?;
     ensure!(start.elapsed() < DIND_ENDS, "{:?}", start.elapsed());
-    let pod = arc.last_seen(&runner).context("never seen")?;
+    let pod = dind_ended(&arc, &runner).await?;
     ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
     ended_in_order(scene, &runner).await
 }
@@ -286,8 +283,8 @@ async fn made_again(arc: &Controller, runner: &str) -> anyhow::Result<Value> {
 /// The job itself kills dockerd, which is in the process namespace that it shares with dind.
 async fn killed(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.controller().await?;
-    let job = "docker run --rm --pid=host busybox:latest killall -9 dockerd || :
-        echo at work; sleep 1000";
+    // Again and again: the kubelet starts dind anew, and an end that it never told of is no end to ARC.
+    let job = "while :; do docker run --rm --pid=host busybox:latest killall -9 dockerd || :; sleep 1; done";
     let set = on_real("small.killed.1")?.job(job)?;
     let runner = arc.scale(&set, 1).await?.remove(0);
     let failed = made_again(&arc, &runner).await?;

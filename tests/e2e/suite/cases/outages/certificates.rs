@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::{RECOVERY, delayed, failures, flood, recovered, set, while_creating};
 use crate::{
+    arc::access,
     case::{Case, case},
     cluster::Cluster,
     install::Installation,
@@ -41,12 +42,29 @@ async fn wrong(scene: &Scene) -> anyhow::Result<()> {
     installation.down(cluster).await?;
     installation.serve_pair(cluster, &other).await?;
     let waiting = match installation.up(cluster, settings).await {
+        Ok(()) => untrusted(scene).await,
+        Err(error) => Err(error),
+    };
+    let waiting = match waiting {
         Ok(()) => delayed(scene, &arc, LEAST, "x509").await,
         Err(error) => Err(error),
     };
     installation.serve_pair(cluster, &right).await?;
     recovered(scene, &arc, &waiting?).await?;
     serves(&installation, cluster, &right).await
+}
+
+/// Waits until it is the certificate for which the API server refuses: it learns of new endpoints a
+/// moment after the rollout.
+async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
+    let pod = probe::runner_pod(&scene.namespace)?;
+    let arc = scene.cluster().by(&access::user())?;
+    until("the certificate to be refused", RECOVERY, || async {
+        let said = probe::dry_run(&arc, &scene.namespace, &pod).await.err();
+        let said = said.map_or_else(|| "accepted".to_owned(), |refused| refused.to_string());
+        Ok(if said.contains("x509") { Look::Seen(()) } else { Look::NotYet(said) })
+    })
+    .await
 }
 
 /// A new CA, in the order of `deploy/README.md`: both CAs are trusted, then the certificate is

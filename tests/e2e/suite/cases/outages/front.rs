@@ -19,15 +19,16 @@ use crate::{
     case::{Case, case},
     hook::{Hook, Verdict},
     install::Installation,
-    probe,
+    probe::{self, STATUS},
     replay::installed_rules,
     scene::Scene,
     wait::{Look, until},
 };
 
-/// The webhook's timeout, as `arc-rocm manifests` registers it, and more than that.
+/// The webhook's timeout, as `arc-rocm manifests` registers it, and so much more that an attempt which
+/// ends before has not waited for the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const TOO_LATE: Duration = Duration::from_secs(7);
+const TOO_LATE: Duration = Duration::from_secs(30);
 const CALLED: Duration = Duration::from_mins(1);
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -74,13 +75,23 @@ async fn restore(
     scene: &Scene,
     installation: &Installation,
     webhooks: &Value,
-    hook: Hook,
+    hook: &Hook,
 ) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     cluster.merge(&installation.registration(), &json!({"webhooks": webhooks})).await?;
-    // Without the hook, an answer is the webhook's own.
-    drop(hook);
-    probe::called(cluster).await
+    let pod = probe::runner_pod(&scene.namespace)?;
+    let arc = cluster.by(&access::user())?;
+    until("the API server to call the webhook again", CALLED, || async {
+        let before = hook.reviews().len();
+        let said = probe::dry_run(&arc, &scene.namespace, &pod).await;
+        let is_patched = said.as_ref().is_ok_and(|reply| reply.object.pointer(STATUS).is_some());
+        Ok(if is_patched && hook.reviews().len() == before {
+            Look::Seen(())
+        } else {
+            Look::NotYet(format!("{:?}", said.map(|reply| reply.warnings)))
+        })
+    })
+    .await
 }
 
 /// Each answer comes after the API server has given up; then in time.
@@ -110,7 +121,7 @@ async fn slow(scene: &Scene) -> anyhow::Result<()> {
         recovered(scene, &arc, &waiting).await
     }
     .await;
-    restore(scene, &installation, &before, hook).await?;
+    restore(scene, &installation, &before, &hook).await?;
     seen
 }
 
@@ -143,7 +154,7 @@ async fn garbage(scene: &Scene) -> anyhow::Result<()> {
         Ok(())
     }
     .await;
-    restore(scene, &installation, &before, hook).await?;
+    restore(scene, &installation, &before, &hook).await?;
     seen.and(recovered(scene, &arc, &arc.runners(&set()?)).await)
 }
 

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::{
@@ -45,6 +45,8 @@ const REFUSALS: Duration = Duration::from_mins(1);
 const RECOVERY: Duration = Duration::from_mins(3);
 /// Half of the webhook's timeout. Who is slower than this has waited for it.
 const UNDELAYED: Duration = Duration::from_millis(2500);
+/// Who waits for the webhook waits each time; a busy machine is slow once.
+const TRIES: usize = 3;
 /// No scheduler has this name: what counts here is that pods are stored.
 const NO_SCHEDULER: &str = "e2e-none";
 
@@ -112,22 +114,32 @@ fn backs_off(attempts: &[Attempt]) -> anyhow::Result<()> {
 
 /// Creates a pod without ARC's label, of which no replica of ours is asked.
 async fn unrelated(scene: &Scene, name: &str) -> anyhow::Result<()> {
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": scene.namespace, "labels": {"app": "other"}},
-        "spec": {
-            "schedulerName": NO_SCHEDULER,
-            "containers": [{"name": "runner", "image": "busybox:latest"}],
-        },
-    });
-    let start = Instant::now();
-    let stored = scene.cluster().create(&pods(&scene.namespace), &pod).await;
-    let stored = stored.with_context(|| format!("pod {name}, none of ARC's"))?.object;
-    let took = start.elapsed();
-    ensure!(took < UNDELAYED, "pod {name}, none of ARC's, took {took:?}");
-    ensure!(stored.pointer(STATUS).is_none(), "{stored:#}");
-    Ok(())
+    let mut slow = Vec::new();
+    for index in 0..TRIES {
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": format!("{name}-{index}"),
+                "namespace": scene.namespace,
+                "labels": {"app": "other"},
+            },
+            "spec": {
+                "schedulerName": NO_SCHEDULER,
+                "containers": [{"name": "runner", "image": "busybox:latest"}],
+            },
+        });
+        let start = Instant::now();
+        let stored = scene.cluster().create(&pods(&scene.namespace), &pod).await;
+        let stored = stored.with_context(|| format!("pod {name}, none of ARC's"))?.object;
+        ensure!(stored.pointer(STATUS).is_none(), "{stored:#}");
+        let took = start.elapsed();
+        if took < UNDELAYED {
+            return Ok(());
+        }
+        slow.push(took);
+    }
+    bail!("pods {name}, none of ARC's, took {slow:?}")
 }
 
 /// All runners have their pods, all pods are patched, nothing has failed.
