@@ -192,11 +192,10 @@ mod tests {
         let (open, gate) = mpsc::channel();
         let (lines, flush) = spawn(Sink(sent, Some(gate))).unwrap();
         let line = vec![b'x'; 64 * 1024];
-        let start = Instant::now();
+        // One that waited for the reader would wait for ever.
         for _ in 0..200 {
             (&lines).write_all(&line).unwrap();
         }
-        assert!(start.elapsed() < Duration::from_secs(1));
         // 64 fit into the buffer, and as many may be on their way out.
         assert!(lines.dropped().get() >= 200 - 2 * 64);
         drop(open);

@@ -52,8 +52,13 @@ fn files(folder: &str, ending: &str) -> Vec<String> {
 
 /// Writes a program for a test.
 fn write_program(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let source = tempfile::NamedTempFile::new().unwrap();
+    fs::write(source.path(), text).unwrap();
+    // Not written here: while another test's thread forks, its child would hold the open file for
+    // a moment, and a file that is open for writing cannot be executed.
+    let mut install = Command::new("install");
+    let status = install.args(["-m", "0755", "--"]).args([source.path(), path]).status();
+    assert!(status.unwrap().success());
 }
 
 /// What a program said, both ways.

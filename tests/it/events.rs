@@ -22,6 +22,16 @@ use crate::{
 /// Longer than anything here takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long the sink waits for one answer of the API server.
+const SINK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// More than a review takes by itself, less than one that waits for the sink.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// Slow reviews that are the machine's own. Did reviews wait for the sink, each of those that find
+/// the queue full would, and they are many more.
+const HICCUPS: usize = 5;
+
 /// An API server that takes a request of any path. What comes back is by the answer.
 struct ApiServer {
     address: SocketAddr,
@@ -231,21 +241,25 @@ fn reinvoked(review: &[u8], answer: &str) -> Vec<u8> {
 fn an_api_server_that_never_answers_delays_no_review() {
     let mut scene = scene(None);
     let review = fixture("plain");
+    let begin = Instant::now();
     scene.client.review(&review);
     scene.api.event();
     // One is under way and stays so; these fill the queue and more.
     let more = 50;
-    let mut slowest = Duration::ZERO;
+    let mut slow = 0;
     for _ in 0..QUEUE + more {
         let asked = Instant::now();
         assert_eq!(scene.client.review(&review).status, 200);
-        slowest = slowest.max(asked.elapsed());
+        if asked.elapsed() > SLOW {
+            slow += 1;
+            assert!(slow <= HICCUPS, "reviews wait for the sink");
+        }
     }
-    // A wait for the sink would take its deadline of 5 s; the machine's own hiccups do not.
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    // One place may have become free meanwhile, when the first was given up.
+    // A place becomes free whenever one under way is given up.
     let dropped = scene.metric("arc_rocm_events_dropped_total");
-    assert!((more as u64 - 3..=more as u64).contains(&dropped), "{dropped} dropped");
+    let free = begin.elapsed().as_secs() / SINK_DEADLINE.as_secs() + 1;
+    let more = more as u64;
+    assert!((more.saturating_sub(free).max(1)..=more).contains(&dropped), "{dropped} dropped");
     assert_eq!(scene.metric("arc_rocm_events_sent_total"), 0);
     let asked = Instant::now();
     assert_eq!(scene.stop(), Some(0));

@@ -282,6 +282,36 @@ impl World {
         }
     }
 
+    #[track_caller]
+    pub(crate) fn await_so(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !so() {
+            assert!(Instant::now() < end, "never {what}, but {:?}", self.read("calls"));
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end of the process whose number is in a file.
+    #[track_caller]
+    pub(crate) fn await_end(&self, path: &str) {
+        let pid = self.read(path);
+        self.await_so(&format!("an end of {path}"), || !alive(&pid));
+    }
+
+    /// Waits until the parent of the process whose number is in a file sleeps: then it has done all
+    /// that it does between its fork and its wait.
+    #[track_caller]
+    pub(crate) fn await_sleep_of_parent(&self, path: &str) {
+        // State and parent, behind a name that may have blanks in it.
+        let state = |pid: &str| -> (String, String) {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+            let mut words = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned);
+            (words.next().unwrap(), words.next().unwrap())
+        };
+        let (_, parent) = state(&self.read(path));
+        self.await_so(&format!("asleep, the parent of {path}"), || state(&parent).0 == "S");
+    }
+
     /// `SHELL -c script name args...`
     pub(crate) fn script(&self, script: &str, name: &str, args: &[String]) -> Script<'_> {
         let mut words: Vec<String> =
