@@ -269,24 +269,22 @@ impl World {
         self.await_text("calls", line);
     }
 
+    #[track_caller]
     pub(crate) fn await_text(&self, path: &str, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        while !fs::read_to_string(self.path(path)).unwrap_or_default().contains(text) {
-            assert!(
-                Instant::now() < end,
-                "no {text:?} in {path}, but {:?}; stderr {:?}",
-                self.read(path),
-                self.read("stderr")
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+        let read = || fs::read_to_string(self.path(path)).unwrap_or_default();
+        self.await_so(&format!("{text:?} in {path}"), || read().contains(text));
     }
 
     #[track_caller]
     pub(crate) fn await_so(&self, what: &str, mut so: impl FnMut() -> bool) {
         let end = Instant::now() + PATIENCE;
         while !so() {
-            assert!(Instant::now() < end, "never {what}, but {:?}", self.read("calls"));
+            assert!(
+                Instant::now() < end,
+                "never {what}; calls {:?}, stderr {:?}",
+                self.read("calls"),
+                self.read("stderr")
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -28,7 +28,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     cluster::{Cluster, pods},
-    wait::{Look, until},
+    wait::{Look, WATCHED, until},
 };
 
 /// What a webhook says to a review.
@@ -237,7 +237,7 @@ pub(crate) async fn registered(
     });
     let path = format!("{}?dryRun=All", pods(namespace));
     let before = hook.reviews().len();
-    until("the API server to call a hook", Duration::from_secs(30), || async {
+    until("the API server to call a hook", WATCHED, || async {
         // What the hook says does not matter; a denial is a call as well.
         let said = cluster.create(&path, &pod).await.err().map(|refused| refused.to_string());
         Ok(if hook.reviews().len() > before {

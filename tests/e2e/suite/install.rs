@@ -166,7 +166,7 @@ impl Installation {
     /// Waits until every pod of the newest template is available and no other is left.
     pub(crate) async fn rolled_out(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let path = self.deployment();
-        until("rollout of the webhook", ROLLOUT, || async {
+        let replicas = until("rollout of the webhook", ROLLOUT, || async {
             let deployment = cluster.get(&path).await?;
             let status = &deployment["status"];
             let replicas = &deployment["spec"]["replicas"];
@@ -174,12 +174,11 @@ impl Installation {
                 && ["replicas", "updatedReplicas", "availableReplicas"]
                     .iter()
                     .all(|count| status[count] == *replicas);
-            Ok(if done { Look::Seen(()) } else { Look::NotYet(status.to_string()) })
+            Ok(if done { Look::Seen(replicas.clone()) } else { Look::NotYet(status.to_string()) })
         })
         .await?;
         // Who calls the Service learns of a ready pod from the EndpointSlices, a moment later.
         until("the webhook's endpoints", ROLLOUT, || async {
-            let replicas = cluster.get(&path).await?["spec"]["replicas"].take();
             let ready = self.ready_endpoints(cluster).await?;
             Ok(if replicas == json!(ready.len()) {
                 Look::Seen(())

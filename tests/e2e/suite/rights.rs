@@ -1,18 +1,14 @@
 //! Rights of a user in a namespace, and that the API server knows of them.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, User},
-    wait::{Look, until},
+    wait::{Look, WATCHED, until},
 };
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// The authorizer's watches are behind by milliseconds, and by seconds on a busy machine.
-const KNOWN: Duration = Duration::from_secs(30);
 
 /// A rule of a Role or a `ClusterRole` about one API group.
 pub(crate) fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
@@ -83,7 +79,7 @@ async fn known(cluster: &Cluster, user: &User, attributes: &Value) -> anyhow::Re
         "kind": "SubjectAccessReview",
         "spec": {"user": user.name, "groups": user.groups, "resourceAttributes": attributes},
     });
-    until(&format!("the right of {} to {attributes}", user.name), KNOWN, || async {
+    until(&format!("the right of {} to {attributes}", user.name), WATCHED, || async {
         let status = cluster.create(REVIEWS, &review).await?.object["status"].take();
         Ok(if status["allowed"] == true {
             Look::Seen(())

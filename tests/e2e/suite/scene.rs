@@ -18,15 +18,13 @@ use crate::{
     install::Installation,
     report::{Report, say},
     settings::Settings,
-    wait::{Look, until},
+    wait::{Look, WATCHED, until},
 };
 
 /// The label of all that the suite makes in a cluster.
 pub(crate) const LABEL: &str = "arc-rocm.dev/e2e";
 /// Pods of the real node have the grace that their clean-up asks for, and the kubelet's own time.
 const PODS_GONE: Duration = Duration::from_secs(90);
-/// Far longer than an API server's watches are ever behind.
-const ENFORCED: Duration = Duration::from_secs(30);
 
 /// What all cases share.
 pub(crate) struct World {
@@ -106,7 +104,7 @@ impl Scene {
             }]},
         });
         let path = format!("{}?dryRun=All", pods(&self.namespace));
-        until("Pod Security to enforce its level", ENFORCED, || async {
+        until("Pod Security to enforce its level", WATCHED, || async {
             let said = self.cluster().create(&path, &pod).await.err();
             let refused = said.as_ref().is_some_and(|refused| refused.code == 403);
             Ok(if refused == (level != "privileged") {

@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::bail;
 
+/// Until an API server knows what it learns by its watches: far longer than they are ever behind.
+pub(crate) const WATCHED: Duration = Duration::from_secs(30);
 /// How long between two looks. Short against all that is waited for, long against a request.
 const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -20,15 +20,13 @@ use crate::{
     replay::{allow_account, patched, rules},
     report::say,
     scene::Scene,
-    wait::{Look, until},
+    wait::{Look, WATCHED, until},
 };
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 12;
 /// The label that keeps the API server from calling the webhook.
 const OPT_OUT: &str = "arc-rocm.dev/inject";
-/// Far longer than an API server's watches are ever behind.
-const KNOWN: Duration = Duration::from_secs(30);
 /// Of what is printed.
 const MOST: usize = 20;
 
@@ -190,7 +188,7 @@ async fn known(scene: &Scene, class: &str) -> anyhow::Result<()> {
             "containers": [{"name": "probe", "image": "probe"}],
         },
     });
-    until(&format!("PriorityClass {class}"), KNOWN, || async {
+    until(&format!("PriorityClass {class}"), WATCHED, || async {
         Ok(match dry_run(scene.cluster(), &scene.namespace, &pod).await {
             Ok(_) => Look::Seen(()),
             Err(refused) => Look::NotYet(refused.to_string()),

@@ -41,14 +41,12 @@ async fn wrong(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.controller().await?;
     installation.down(cluster).await?;
     installation.serve_pair(cluster, &other).await?;
-    let waiting = match installation.up(cluster, settings).await {
-        Ok(()) => untrusted(scene).await,
-        Err(error) => Err(error),
-    };
-    let waiting = match waiting {
-        Ok(()) => delayed(scene, &arc, LEAST, "x509").await,
-        Err(error) => Err(error),
-    };
+    let waiting = async {
+        installation.up(cluster, settings).await?;
+        untrusted(scene).await?;
+        delayed(scene, &arc, LEAST, "x509").await
+    }
+    .await;
     installation.serve_pair(cluster, &right).await?;
     recovered(scene, &arc, &waiting?).await?;
     serves(&installation, cluster, &right).await
