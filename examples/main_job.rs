@@ -16,8 +16,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use arc_rocm::{
-    admission::Rules,
     certs::{self, Issued},
+    inject::Config,
     server::{self, Limits, PATH, Service, Shutdown},
     telemetry::Metrics,
     tls::{self, Identity, Pair},
@@ -95,7 +95,7 @@ async fn serve() -> anyhow::Result<(SocketAddr, String)> {
     let Issued { ca, certificate, key } = certs::issue(&[], 1)?;
     let identity = Identity::new(&Pair::from_pem(certificate.as_bytes(), key.as_bytes())?);
     let config = tls::server_config(Arc::new(identity), None)?;
-    let service = Arc::new(Service::new(Rules::default(), Metrics::default(), Limits::default()));
+    let service = Arc::new(Service::new(Config::default(), Metrics::default(), Limits::default()));
     let bound = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     Ok((bound.spawn(config, service, Shutdown::new()).local_addr(), ca))
 }

@@ -15,14 +15,14 @@ pub mod annotations;
 pub mod certs;
 pub mod cli;
 pub mod cluster;
+pub mod inject;
 pub mod manifests;
-pub mod patch;
-pub mod plan;
-pub mod pod;
+
+pub mod podspec;
 pub mod profile;
-pub mod quantity;
+
 pub mod scripts;
-pub mod selection;
+
 pub mod server;
 pub mod telemetry;
 pub mod tls;

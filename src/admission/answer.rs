@@ -5,34 +5,28 @@ use super::{
     record::{Answer, Owner, Record},
     response,
     review::{self, Request, Unreadable},
-    rules::Rules,
 };
-use crate::selection;
+use crate::{inject::Config, podspec};
 
 /// Answers the `AdmissionReview` in `body`.
-pub fn answer(body: &[u8], rules: &Rules) -> Result<Answer, Unreadable> {
-    if let Some(answer) = rules.memo.get(body) {
-        return Ok(answer);
-    }
+pub fn answer(body: &[u8], config: &Config) -> Result<Answer, Unreadable> {
     let request = review::read(body)?;
-    let decision = decide(&request, rules);
+    let decision = decide(&request, config);
     let patch = response::patch(&decision);
-    let answer = Answer {
+    Ok(Answer {
         body: response::write(&request.uid, &decision, patch.as_deref()),
         record: record(&request, &decision),
-    };
-    rules.memo.put(body, &request, &answer, patch.as_deref());
-    Ok(answer)
+    })
 }
 
 fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
     let (skip, profile, operations) = match decision {
         Decision::Skip(skip) => (Some(*skip), None, 0),
-        Decision::Planned { choice, operations, .. } => {
-            (None, Some(choice.profile.name.clone()), operations.len())
+        Decision::Planned { selection, operations, .. } => {
+            (None, Some(selection.profile.name.clone()), operations.len())
         }
     };
-    let owner = request.object.as_ref().and_then(selection::owner);
+    let owner = request.object.as_ref().and_then(podspec::owner);
     Record {
         uid: request.uid.to_string(),
         namespace: request.namespace.to_string(),

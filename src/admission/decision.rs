@@ -1,12 +1,8 @@
 //! What is done with one pod, and why.
 
-use super::{record::Outcome, review::Request, rules::Rules};
-use crate::{
-    patch::Operation,
-    plan::{Code, Conflict, Plan, plan, runner_index},
-    pod::Json,
-    profile::Choice,
-    selection::{RunnerPod, Skip},
+use super::{record::Outcome, review::Request};
+use crate::inject::{
+    Config, Conflict, ConflictCode, Plan, Selection, Skip, Subject, patch::Operation, plan, select,
 };
 
 /// The reason of an outcome that is not a skip.
@@ -16,15 +12,15 @@ const COMPLETE: &str = "complete";
 /// What was decided about one pod.
 #[derive(Debug)]
 pub enum Decision<'p> {
-    /// It is left alone.
+    /// It is skipped.
     Skip(Skip),
     /// A profile was laid under it.
     Planned {
         /// The profile, and what the choice depended on.
-        choice: Choice<'p>,
+        selection: Selection<'p>,
         /// The patch; empty when the pod already is as the profile wants it.
         operations: Vec<Operation<'p>>,
-        /// Where author and profile differ.
+        /// Where the scale set's template and the profile differ.
         conflicts: Vec<Conflict>,
     },
 }
@@ -49,7 +45,7 @@ impl Decision<'_> {
     }
 
     /// The kind of each conflict.
-    pub fn codes(&self) -> Vec<Code> {
+    pub fn codes(&self) -> Vec<ConflictCode> {
         match self {
             Self::Skip(_) => Vec::new(),
             Self::Planned { conflicts, .. } => {
@@ -60,21 +56,21 @@ impl Decision<'_> {
 }
 
 /// Decides about the object of a request.
-pub(crate) fn decide<'p>(request: &'p Request<'p>, rules: &'p Rules) -> Decision<'p> {
-    match choose(request, rules) {
+pub(crate) fn decide<'p>(request: &'p Request<'p>, config: &'p Config) -> Decision<'p> {
+    match subject(request, config) {
         Err(skip) => Decision::Skip(skip),
-        Ok((pod, runner, choice)) => {
-            let Plan { edits, conflicts } = plan(pod, runner, choice.selected());
-            Decision::Planned { choice, operations: edits.operations(pod), conflicts }
+        Ok(Subject { pod, runner, selection }) => {
+            let Plan { edits, conflicts } = plan(pod, runner, selection.selected());
+            Decision::Planned { selection, operations: edits.operations(pod), conflicts }
         }
     }
 }
 
-/// The pod, its runner container and its profile; or why it is left alone.
-pub(crate) fn choose<'p>(
+/// The runner pod of a request and its profile; or why the pod is skipped.
+pub(crate) fn subject<'p>(
     request: &'p Request<'p>,
-    rules: &'p Rules,
-) -> Result<(&'p Json<'p>, usize, Choice<'p>), Skip> {
+    config: &'p Config,
+) -> Result<Subject<'p>, Skip> {
     let kind = &request.kind;
     if !(kind.group.is_empty() && &*kind.version == "v1" && &*kind.kind == "Pod") {
         return Err(Skip::NotAPod);
@@ -83,12 +79,5 @@ pub(crate) fn choose<'p>(
         return Err(Skip::NotACreate);
     }
     let pod = request.object.as_ref().ok_or(Skip::NotAPod)?;
-    let namespace = &*request.namespace;
-    let user = &request.user_info.username;
-    let runner_pod = RunnerPod::of(pod, namespace, user, &rules.requesters)?;
-    let (index, runner) = runner_index(pod)
-        .and_then(|index| Some((index, pod.get("spec")?.list("containers").get(index)?)))
-        .ok_or(Skip::NoRunnerContainer)?;
-    let choice = rules.profiles.choose(&runner_pod, runner)?;
-    Ok((pod, index, choice))
+    select(pod, &request.namespace, &request.user_info.username, config)
 }

@@ -6,18 +6,15 @@
 
 mod answer;
 mod decision;
-mod memo;
 mod record;
 mod response;
 mod review;
-mod rules;
 
 pub use answer::answer;
 pub(crate) use answer::display_name;
 pub use decision::Decision;
-pub(crate) use decision::{INJECTED, choose, decide};
+pub(crate) use decision::{INJECTED, decide, subject};
 pub use record::{Answer, Outcome, Owner, Record};
 pub(crate) use response::{conflict_json, review as answer_review};
 pub use review::{Request, Unreadable};
 pub(crate) use review::{of_pod, read};
-pub use rules::Rules;

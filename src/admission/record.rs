@@ -1,6 +1,6 @@
 //! What an answer is, once it is found: bytes to send, and words to log, count and tell.
 
-use crate::{plan::Code, selection::Skip};
+use crate::inject::{ConflictCode, Skip};
 
 /// What was done with a pod.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -56,7 +56,7 @@ pub struct Record {
     /// The number of patch operations.
     pub operations: usize,
     /// The kind of each conflict.
-    pub conflicts: Vec<Code>,
+    pub conflicts: Vec<ConflictCode>,
     /// Whether the request was a dry run.
     pub dry_run: bool,
 }

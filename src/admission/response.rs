@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{decision::Decision, review::Request};
-use crate::plan::{Code, Conflict};
+use crate::inject::{Conflict, ConflictCode};
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
@@ -59,17 +59,18 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
                 skip.is_warned().then(|| sanitised(&format!("arc-rocm: {}", skip.sentence())));
             warning.into_iter().collect()
         }
-        Decision::Planned { choice, conflicts, .. } => {
-            annotations.insert("profile", choice.profile.name.clone());
+        Decision::Planned { selection, conflicts, .. } => {
+            annotations.insert("profile", selection.profile.name.clone());
             if !conflicts.is_empty() {
-                let codes: Vec<_> = decision.codes().into_iter().map(Code::as_str).collect();
+                let codes: Vec<_> =
+                    decision.codes().into_iter().map(ConflictCode::as_str).collect();
                 annotations.insert("conflicts", codes.join(","));
             }
             let mut warnings = warnings(conflicts);
-            if let Some(tie) = choice.tie {
+            if let Some(tie) = selection.tie {
                 let text = format!(
                     "arc-rocm: profile {} was used, but {} has the same priority and matches too",
-                    choice.profile.name, tie.name
+                    selection.profile.name, tie.name
                 );
                 warnings.push(sanitised(&text));
             }

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::pod::{Json, Text};
+use crate::podspec::{Json, Text};
 
 /// The only version that the webhook registers for.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";

@@ -7,18 +7,17 @@ use serde_json::{Value, json};
 
 use super::{
     FINDINGS, Misconfigured,
+    config::{self, ConfigArgs},
     input::{self, Kind, RequestArgs},
     output,
     profiles::Output,
-    rules::{self, RuleArgs},
 };
 use crate::{
-    admission::{Request, Rules, choose, conflict_json, display_name, read},
-    plan::{Conflict, Reason, plan},
-    pod::Json,
-    profile::{Choice, ProfileSet, Verdict},
+    admission::{Request, conflict_json, display_name, read, subject},
+    inject::{Config, Conflict, Reason, Selection, Subject, identify, plan},
+    podspec::Json,
+    profile::{Match, Profile},
     scripts,
-    selection::RunnerPod,
 };
 
 /// Longer values are cut in the list of changes; `inject -o diff` has them whole.
@@ -52,9 +51,9 @@ pub struct Args {
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// The rules.
+    /// The config.
     #[command(flatten)]
-    pub rules: RuleArgs,
+    pub config: ConfigArgs,
 }
 
 /// One change: the path as a JSON pointer, the value, why.
@@ -63,8 +62,8 @@ type Change = (String, Value, Reason);
 impl Args {
     /// Explains each pod.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { file, scale_set, organization, repository, output, request, rules } = self;
-        let rules = rules.rules().map_err(rules::blame)?;
+        let Self { file, scale_set, organization, repository, output, request, config } = self;
+        let config = config.config().map_err(config::blame)?;
         let documents = match (file, scale_set) {
             (Some(file), _) => input::documents(&file)?,
             (None, scale_set) => vec![plain_runner(
@@ -84,7 +83,7 @@ impl Args {
                         return Err(Misconfigured::error(message));
                     }
                 };
-                findings |= explain(out, output, &review, &rules)?;
+                findings |= explain(out, output, &review, &config)?;
             }
             Ok(())
         })?;
@@ -143,14 +142,14 @@ fn explain(
     out: &mut dyn Write,
     output: Output,
     review: &Value,
-    rules: &Rules,
+    config: &Config,
 ) -> anyhow::Result<bool> {
     let body = serde_json::to_vec(review)?;
     let request: Request<'_> =
         read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
-    let verdicts = verdicts(&request, rules);
-    let chosen = choose(&request, rules);
-    let (pod, index, choice) = match chosen {
+    let verdicts = verdicts(&request, config);
+    let chosen = subject(&request, config);
+    let Subject { pod, runner, selection } = match chosen {
         Ok(chosen) => chosen,
         Err(skip) => {
             match output {
@@ -178,16 +177,16 @@ fn explain(
             return Ok(skip.is_warned());
         }
     };
-    let plan = plan(pod, index, choice.selected());
+    let plan = plan(pod, runner, selection.selected());
     let mut changes: Vec<Change> = Vec::new();
     plan.edits.each(|path, leaf| {
         changes.push((path.to_owned(), leaf.value.clone().into_owned(), leaf.reason));
     });
     let verdicts: Vec<_> =
-        verdicts.into_iter().filter(|(name, _)| *name != choice.profile.name).collect();
+        verdicts.into_iter().filter(|(name, _)| *name != selection.profile.name).collect();
     match output {
         Output::Text => {
-            text(out, &request, &choice, &verdicts, &changes, &plan.conflicts)?;
+            text(out, &request, &selection, &verdicts, &changes, &plan.conflicts)?;
         }
         Output::Json => writeln!(
             out,
@@ -195,13 +194,13 @@ fn explain(
             json!({
                 "pod": display_name(&request),
                 "outcome": if changes.is_empty() { "unchanged" } else { "patched" },
-                "profile": choice.profile.name,
-                "origin": choice.profile.origin,
-                "digest": choice.profile.digest,
+                "profile": selection.profile.name,
+                "origin": selection.profile.origin,
+                "digest": selection.profile.digest,
                 "chosenBy": chosen_by(&request),
-                "gpus": choice.gpus,
-                "gpusFrom": choice.gpus_from.as_str(),
-                "tie": choice.tie.map(|tie| tie.name.as_str()),
+                "gpus": selection.gpus,
+                "gpusFrom": selection.gpus_from.as_str(),
+                "tie": selection.tie.map(|tie| tie.name.as_str()),
                 "others": others_json(&verdicts),
                 "changes": changes.iter().map(|(path, value, reason)| json!({
                     "path": path, "value": value, "reason": reason.as_str(),
@@ -210,38 +209,35 @@ fn explain(
             })
         )?,
     }
-    Ok(!plan.conflicts.is_empty() || choice.tie.is_some())
+    Ok(!plan.conflicts.is_empty() || selection.tie.is_some())
 }
 
 /// How each profile stands to the pod.
-fn verdicts<'r>(request: &'r Request<'r>, rules: &'r Rules) -> Vec<(&'r str, Verdict)> {
-    let namespace = &*request.namespace;
+fn verdicts<'r>(request: &'r Request<'r>, config: &'r Config) -> Vec<(&'r str, Match)> {
     let Some(pod) = &request.object else { return Vec::new() };
     let user = &request.user_info.username;
-    let Ok(pod) = RunnerPod::of(pod, namespace, user, &rules.requesters) else {
-        return Vec::new();
-    };
-    let verdict = |profile| ProfileSet::verdict(profile, &pod);
-    rules.profiles.iter().map(|profile| (profile.name.as_str(), verdict(profile))).collect()
+    let Ok(pod) = identify(pod, &request.namespace, user, config) else { return Vec::new() };
+    let of = |profile: &'r Profile| (profile.name.as_str(), profile.matches(&pod));
+    config.profiles.iter().map(of).collect()
 }
 
 /// Why a profile lost, in a few words.
-fn why(verdict: Verdict) -> String {
+fn why(verdict: Match) -> String {
     match verdict {
-        Verdict::Matches(_) => "matches too, but comes later by priority and name".to_owned(),
-        Verdict::Mismatch(mismatch) => format!("{} does not match", mismatch.as_str()),
-        Verdict::OnlyByName => "has no match, a pod must name it".to_owned(),
+        Match::Yes { .. } => "matches too, but comes later by priority and name".to_owned(),
+        Match::No(mismatch) => format!("{} does not match", mismatch.as_str()),
+        Match::OnlyByName => "has no match, a pod must name it".to_owned(),
     }
 }
 
-fn others(out: &mut dyn Write, verdicts: &[(&str, Verdict)]) -> anyhow::Result<()> {
+fn others(out: &mut dyn Write, verdicts: &[(&str, Match)]) -> anyhow::Result<()> {
     for (name, verdict) in verdicts {
         writeln!(out, "  not {name}: {}", why(*verdict))?;
     }
     Ok(())
 }
 
-fn others_json(verdicts: &[(&str, Verdict)]) -> Vec<Value> {
+fn others_json(verdicts: &[(&str, Match)]) -> Vec<Value> {
     verdicts.iter().map(|(name, v)| json!({"profile": name, "why": why(*v)})).collect()
 }
 
@@ -256,12 +252,12 @@ fn chosen_by(request: &Request<'_>) -> &'static str {
 fn text(
     out: &mut dyn Write,
     request: &Request<'_>,
-    choice: &Choice<'_>,
-    verdicts: &[(&str, Verdict)],
+    selection: &Selection<'_>,
+    verdicts: &[(&str, Match)],
     changes: &[Change],
     conflicts: &[Conflict],
 ) -> anyhow::Result<()> {
-    let profile = choice.profile;
+    let profile = selection.profile;
     writeln!(
         out,
         "{}: profile {} ({}), chosen by {}, priority {}",
@@ -272,10 +268,10 @@ fn text(
         profile.priority
     )?;
     others(out, verdicts)?;
-    if let Some(tie) = choice.tie {
+    if let Some(tie) = selection.tie {
         writeln!(out, "  tie: {} has the same priority and matches too", tie.name)?;
     }
-    writeln!(out, "  GPUs: {}, from {}", choice.gpus, choice.gpus_from.as_str())?;
+    writeln!(out, "  GPUs: {}, from {}", selection.gpus, selection.gpus_from.as_str())?;
     let mut lines: Vec<(String, Reason, Vec<String>)> = Vec::new();
     for (path, value, reason) in changes {
         let (parent, shown) = grouped(request.object.as_ref(), path, value);

@@ -11,14 +11,13 @@ use serde_json::{Value, json};
 
 use super::{
     FINDINGS, Misconfigured,
+    config::{self, ConfigArgs},
     input::{self, Kind, RequestArgs},
     output::{self, yaml},
-    rules::{self, RuleArgs},
 };
 use crate::{
-    admission::{Decision, Rules, answer_review, decide, read},
-    profile::Choice,
-    selection::Skip,
+    admission::{Decision, answer_review, decide, read},
+    inject::{Config, Selection, Skip},
 };
 
 /// What to inject into, and how to show it.
@@ -36,9 +35,9 @@ pub struct Args {
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// The rules.
+    /// The config.
     #[command(flatten)]
-    pub rules: RuleArgs,
+    pub config: ConfigArgs,
 }
 
 /// What to print.
@@ -65,8 +64,8 @@ struct Injected {
 impl Args {
     /// Reads, injects, prints.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { file, output, request, rules } = self;
-        let rules = rules.rules().map_err(rules::blame)?;
+        let Self { file, output, request, config } = self;
+        let config = config.config().map_err(config::blame)?;
         let mut findings = false;
         let mut is_list = false;
         let answers = matches!(output, Output::Yaml | Output::Json);
@@ -75,7 +74,7 @@ impl Args {
             match input::kind(&document) {
                 Kind::Pod => {
                     let review = request.review(&document);
-                    let injected = inject(&review, &document, false, &rules, &mut findings)?;
+                    let injected = inject(&review, &document, false, &config, &mut findings)?;
                     results.push((document, injected));
                 }
                 Kind::List => {
@@ -83,7 +82,7 @@ impl Args {
                     for (item, is_pod) in input::items(&document) {
                         let injected = if is_pod {
                             let review = request.review(item);
-                            inject(&review, item, false, &rules, &mut findings)?
+                            inject(&review, item, false, &config, &mut findings)?
                         } else {
                             Injected { result: item.clone(), patch: json!([]) }
                         };
@@ -92,7 +91,7 @@ impl Args {
                 }
                 Kind::Review => {
                     let pod = document.pointer("/request/object").cloned().unwrap_or_default();
-                    let injected = inject(&document, &pod, answers, &rules, &mut findings)?;
+                    let injected = inject(&document, &pod, answers, &config, &mut findings)?;
                     results.push((pod, injected));
                 }
                 Kind::Other => {
@@ -116,12 +115,12 @@ fn inject(
     review: &Value,
     object: &Value,
     answers: bool,
-    rules: &Rules,
+    config: &Config,
     findings: &mut bool,
 ) -> anyhow::Result<Injected> {
     let body = serde_json::to_vec(review)?;
     let request = read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
-    let decision = decide(&request, rules);
+    let decision = decide(&request, config);
     let answer = if answers {
         Some(serde_json::from_slice(&answer_review(&request, &decision))?)
     } else {
@@ -140,7 +139,11 @@ fn inject(
             }
             json!([])
         }
-        Decision::Planned { choice: Choice { profile, gpus, tie, .. }, operations, conflicts } => {
+        Decision::Planned {
+            selection: Selection { profile, gpus, tie, .. },
+            operations,
+            conflicts,
+        } => {
             let _ = writeln!(told, "{name}: profile {}, {gpus} GPUs", profile.name);
             for conflict in &conflicts {
                 let _ = writeln!(told, "{name}: warning: {conflict}");

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Misconfigured;
 use crate::{
     admission,
+    inject::ARC_CONTROLLER,
     profile::source::{self, Node},
-    selection::ARC_CONTROLLER,
 };
 
 /// Where a pod comes from, when it comes without an `AdmissionReview`.

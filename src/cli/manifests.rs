@@ -10,8 +10,8 @@ use hyper::Uri;
 
 use super::{Misconfigured, output};
 use crate::{
+    inject::ControllerUsers,
     manifests::{self, Certificates, FailurePolicy, IMAGE, Settings, Target, Workload},
-    selection::Requesters,
     server::PATH,
 };
 
@@ -103,12 +103,12 @@ pub struct WorkloadArgs {
 
     /// User who may create runner pods; `*` stands for any characters [default: ARC's controller]
     #[arg(
-        long = "requester",
+        long = "arc-controller-user",
         value_delimiter = ',',
         conflicts_with = "url",
         value_name = "PATTERN"
     )]
-    pub requesters: Vec<String>,
+    pub controller_users: Vec<String>,
 }
 
 /// How to print the documents.
@@ -125,9 +125,10 @@ impl Args {
     /// Prints the documents.
     pub fn run(self) -> anyhow::Result<()> {
         let Self { ca, namespace, name, url, failure_policy, timeout, output, workload } = self;
-        let WorkloadArgs { image, replicas, tls_secret, profiles_configmap, requesters } = workload;
-        Requesters::parse(requesters.iter().map(String::as_str))
-            .map_err(|error| Misconfigured::error(format!("--requester: {error}")))?;
+        let WorkloadArgs { image, replicas, tls_secret, profiles_configmap, controller_users } =
+            workload;
+        ControllerUsers::parse(controller_users.iter().map(String::as_str))
+            .map_err(|error| Misconfigured::error(format!("--arc-controller-user: {error}")))?;
         let ca_bundle = ca.as_deref().map(authorities).transpose()?;
         let target = match (url, ca_bundle) {
             (Some(url), Some(ca_bundle)) => Target::Elsewhere { url, ca_bundle },
@@ -140,7 +141,7 @@ impl Args {
                 }),
                 tls_secret,
                 profiles_config_map: profiles_configmap,
-                requesters,
+                controller_users,
             }),
         };
         let yaml = manifests::yaml(&Settings { name, namespace, failure_policy, timeout, target });

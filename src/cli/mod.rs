@@ -2,6 +2,7 @@
 
 mod callers;
 pub mod certs;
+pub mod config;
 pub mod doctor;
 mod duration;
 mod events;
@@ -14,7 +15,6 @@ pub mod objects;
 mod output;
 pub mod profiles;
 mod reload;
-pub mod rules;
 pub mod serve;
 pub mod trust;
 

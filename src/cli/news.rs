@@ -1,10 +1,10 @@
-//! What is worth a line of the log when the rules have changed, and not again as long as it stays.
+//! What is worth a line of the log when the config have changed, and not again as long as it stays.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    admission::Rules,
     cluster::profiles::{Verdicts, first_problem},
+    inject::Config,
     profile::{
         BUILTIN,
         objects::{Object, Reason},
@@ -66,8 +66,8 @@ impl Said {
     }
 
     /// What is new about whom the built-in profile is for. The first answer is none.
-    pub(super) fn builtin(&mut self, rules: &Rules) -> Option<News> {
-        let builtin = rules.profiles.get(BUILTIN);
+    pub(super) fn builtin(&mut self, config: &Config) -> Option<News> {
+        let builtin = config.profiles.get(BUILTIN);
         let is_for_all = builtin.is_some_and(|profile| profile.matcher.is_some());
         match (self.is_builtin_for_all.replace(is_for_all)?, is_for_all) {
             (true, false) => Some(News::BuiltinByName),
@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        inject::ControllerUsers,
         profile::objects::{self, testing::new as object},
-        selection::Requesters,
     };
 
     /// What is said of these objects, as `NAME REASON`.
@@ -129,7 +129,7 @@ mod tests {
 
     fn builtin(said: &mut Said, objects: &[Object]) -> Option<News> {
         let profiles = objects::judge(&[], objects).unwrap().profiles;
-        said.builtin(&Rules::new(profiles, Requesters::default()))
+        said.builtin(&Config::new(profiles, ControllerUsers::default()))
     }
 
     #[test]

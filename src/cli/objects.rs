@@ -11,7 +11,7 @@ use crate::{
 
 /// Whether there are profiles in the cluster.
 #[derive(Clone, Copy, Debug, clap::Args)]
-#[command(next_help_heading = "Rules")]
+#[command(next_help_heading = "Config")]
 pub struct ObjectArgs {
     /// Watch the cluster's RunnerProfile objects as well, and write their status
     #[arg(long, env = "ARC_ROCM_WATCH_PROFILES")]

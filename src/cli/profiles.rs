@@ -5,10 +5,11 @@ use std::{io::Write, process::ExitCode};
 use serde_json::{Value, json};
 
 use super::{
-    Misconfigured, output,
-    rules::{self, ProfileArgs},
+    Misconfigured,
+    config::{self, ProfileArgs},
+    output,
 };
-use crate::{profile::Profile, selection::pattern::MAX_GPUS};
+use crate::{profile::Profile, profile::pattern::MAX_GPUS};
 
 /// What to do with profiles.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -59,7 +60,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::List { profiles, output } => {
-                let set = profiles.compile().map_err(rules::blame)?;
+                let set = profiles.compile().map_err(config::blame)?;
                 output::write(|out| match output {
                     Output::Text => list(out, set.iter()),
                     Output::Json => {
@@ -69,7 +70,7 @@ impl Command {
                 })?;
             }
             Self::Show { name, gpus, profiles, output } => {
-                let set = profiles.compile().map_err(rules::blame)?;
+                let set = profiles.compile().map_err(config::blame)?;
                 let Some(profile) = set.get(&name) else {
                     let known: Vec<&str> = set.iter().map(|p| p.name.as_str()).collect();
                     let message = format!("no profile {name:?}; there are: {}", known.join(", "));
@@ -87,7 +88,7 @@ impl Command {
                 })?;
             }
             Self::Check { paths } => {
-                let set = ProfileArgs { profiles: paths }.compile().map_err(rules::blame)?;
+                let set = ProfileArgs { profiles: paths }.compile().map_err(config::blame)?;
                 // The built-in one is not the user's.
                 let count = set.len().saturating_sub(1);
                 output::write(|out| {

@@ -1,5 +1,5 @@
-//! From sources to rules: the one place that knows the newest profile files and objects. A change
-//! of either is compiled beside the rules in force and swapped in as a whole; a bad change, files
+//! From sources to config: the one place that knows the newest profile files and objects. A change
+//! of either is compiled beside the config in force and swapped in as a whole; a bad change, files
 //! that are gone, or a directory without any, keep what is there.
 //!
 //! Files are looked at by polling and comparing, for the same reasons as the certificate's files:
@@ -11,12 +11,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{self, MissedTickBehavior};
 
 use super::{
+    config::{ConfigArgs, ConfigError},
     news::{News, Said},
-    rules::{RuleArgs, RulesError},
 };
 use crate::{
-    admission::Rules,
     cluster::profiles::{Feed, Sight, Verdicts},
+    inject::Config,
     profile::{
         File, Profile,
         objects::{self, Object},
@@ -30,9 +30,9 @@ use crate::{
 /// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
 const WARM_PROFILES: usize = 64;
 
-/// The sources of the rules.
+/// The sources of the config.
 pub(super) struct Watched {
-    args: RuleArgs,
+    args: ConfigArgs,
     /// The files as they were read last, good or bad.
     seen: Vec<File>,
     /// The files as they were good last.
@@ -49,22 +49,22 @@ pub(super) struct Watched {
 
 /// What a look at the sources came to.
 struct Changed {
-    rules: Rules,
+    config: Config,
     verdicts: Verdicts,
     news: Vec<News>,
 }
 
 impl Watched {
     /// Reads and compiles the files for the first time.
-    pub(super) fn new(args: RuleArgs) -> Result<(Self, Rules), RulesError> {
+    pub(super) fn new(args: ConfigArgs) -> Result<(Self, Config), ConfigError> {
         let seen = args.profiles.read()?;
-        let rules = args.compile(&seen)?;
-        warm(&rules);
+        let config = args.compile(&seen)?;
+        warm(&config);
         let files = seen.clone();
         let mut said = Said::default();
-        said.builtin(&rules);
+        said.builtin(&config);
         let (objects, good) = (None, BTreeMap::new());
-        Ok((Self { args, seen, files, objects, is_fed: false, good, said }, rules))
+        Ok((Self { args, seen, files, objects, is_fed: false, good, said }, config))
     }
 
     /// Looks at the files every `period`, and at the objects whenever they have changed, for ever.
@@ -103,10 +103,10 @@ impl Watched {
             self = next;
             match changed {
                 Ok(None) => gone &= is_objects,
-                Ok(Some(Changed { rules, verdicts, news })) => {
+                Ok(Some(Changed { config, verdicts, news })) => {
                     gone &= is_objects;
-                    let profiles = loaded(&rules);
-                    service.replace_rules(rules);
+                    let profiles = loaded(&config);
+                    service.replace_config(config);
                     if !is_objects {
                         service.metrics().profiles_reloaded(ReloadResult::Replaced);
                     }
@@ -127,7 +127,7 @@ impl Watched {
                 Err(error) => {
                     gone = is_gone(&error);
                     service.metrics().profiles_reloaded(ReloadResult::Rejected);
-                    if let RulesError::Profiles(problems) = &error {
+                    if let ConfigError::Profiles(problems) = &error {
                         for problem in problems {
                             tracing::warn!(%problem, "profiles not replaced, the old ones stay");
                         }
@@ -143,8 +143,8 @@ impl Watched {
         }
     }
 
-    /// The new rules, when the files have changed.
-    fn look_at_files(mut self) -> (Self, Result<Option<Changed>, RulesError>) {
+    /// The new config, when the files have changed.
+    fn look_at_files(mut self) -> (Self, Result<Option<Changed>, ConfigError>) {
         let files = match self.args.profiles.read() {
             Ok(files) if files == self.seen => return (self, Ok(None)),
             Ok(files) => files,
@@ -154,7 +154,7 @@ impl Watched {
         // profile on every runner; a restart brings that.
         if let Some(path) = self.args.profiles.emptied(&self.seen, &files) {
             let path = path.display().to_string();
-            return (self, Err(RulesError::Emptied { path }));
+            return (self, Err(ConfigError::Emptied { path }));
         }
         self.seen.clone_from(&files);
         let changed = self.judge(&files);
@@ -164,8 +164,8 @@ impl Watched {
         (self, changed.map(Some))
     }
 
-    /// The new rules, when what decides about them has changed in the objects.
-    fn look_at_objects(mut self, sight: Sight) -> (Self, Result<Option<Changed>, RulesError>) {
+    /// The new config, when what decides about them has changed in the objects.
+    fn look_at_objects(mut self, sight: Sight) -> (Self, Result<Option<Changed>, ConfigError>) {
         let Some(sight) = sight else { return (self, Ok(None)) };
         let mut objects: Vec<Object> = sight.iter().map(|seen| seen.object.clone()).collect();
         for object in &mut objects {
@@ -183,9 +183,9 @@ impl Watched {
     }
 
     /// Compiles everything, with the usual templates made ahead, and remembers what was good.
-    fn judge(&mut self, files: &[File]) -> Result<Changed, RulesError> {
+    fn judge(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
         let objects = self.objects.as_deref().unwrap_or_default();
-        let judged = objects::judge(files, objects).map_err(RulesError::Profiles)?;
+        let judged = objects::judge(files, objects).map_err(ConfigError::Profiles)?;
         let mut verdicts = BTreeMap::new();
         for object in self.objects.iter_mut().flatten() {
             let Some(verdict) = judged.verdicts.get(&object.name) else { continue };
@@ -195,15 +195,15 @@ impl Watched {
         let good =
             verdicts.iter().filter_map(|(uid, verdict)| Some((uid.clone(), verdict.good.clone()?)));
         self.good = good.collect();
-        let rules = self.args.rules_of(judged.profiles)?;
-        warm(&rules);
+        let config = self.args.config_of(judged.profiles)?;
+        warm(&config);
         let verdicts = Arc::new(verdicts);
         let objects = self.objects.as_deref().unwrap_or_default();
         let mut news = self.said.verdicts(objects, &verdicts);
         if self.objects.is_some() || !self.is_fed {
-            news.extend(self.said.builtin(&rules));
+            news.extend(self.said.builtin(&config));
         }
-        Ok(Changed { rules, verdicts, news })
+        Ok(Changed { config, verdicts, news })
     }
 }
 
@@ -225,18 +225,18 @@ fn newer(one: Option<LastGood>, other: Option<LastGood>) -> Option<LastGood> {
     }
 }
 
-fn warm(rules: &Rules) {
-    rules.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
+fn warm(config: &Config) {
+    config.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
 }
 
 /// Whether there is nothing to compile, which stays so for many looks.
-const fn is_gone(error: &RulesError) -> bool {
-    matches!(error, RulesError::Read { .. } | RulesError::Emptied { .. })
+const fn is_gone(error: &ConfigError) -> bool {
+    matches!(error, ConfigError::Read { .. } | ConfigError::Emptied { .. })
 }
 
 /// The number of profiles in force.
-pub(super) fn loaded(rules: &Rules) -> i64 {
-    i64::try_from(rules.profiles.len()).unwrap_or(i64::MAX)
+pub(super) fn loaded(config: &Config) -> i64 {
+    i64::try_from(config.profiles.len()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

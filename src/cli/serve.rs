@@ -15,11 +15,11 @@ use super::{
     Misconfigured,
     callers::CallerArgs,
     certs::blame,
+    config::{self, ConfigArgs},
     duration::{parse_duration, parse_period},
     events::EventArgs,
     objects::ObjectArgs,
     reload::{self, Watched},
-    rules::{self, RuleArgs},
     trust::TrustArgs,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub struct Args {
     pub callers: CallerArgs,
     /// The configuration.
     #[command(flatten)]
-    pub rules: RuleArgs,
+    pub config: ConfigArgs,
     /// Profiles in the cluster.
     #[command(flatten)]
     pub objects: ObjectArgs,
@@ -147,7 +147,7 @@ pub struct TlsArgs {
 /// A webhook at work.
 #[derive(Debug)]
 pub struct Serving {
-    /// For replacing rules and setting metrics.
+    /// For replacing the configuration and setting metrics.
     pub service: Arc<Service>,
     server: server::Running,
     admin: admin::Running,
@@ -187,14 +187,14 @@ impl Args {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Option<Serving>> {
-        let Self { listen, tls, trust, callers, rules, objects, profiles_poll, events, log: _ } =
+        let Self { listen, tls, trust, callers, config, objects, profiles_poll, events, log: _ } =
             self;
         let callers = callers.read().await?;
-        let (profiles, mut rules) = Watched::new(rules).map_err(rules::blame)?;
+        let (profiles, mut config) = Watched::new(config).map_err(config::blame)?;
         if objects.watch_profiles {
-            rules.profiles = rules.profiles.builtin_by_name();
+            config.profiles = config.profiles.builtin_by_name();
         }
-        metrics.profiles_loaded.set(reload::loaded(&rules));
+        metrics.profiles_loaded.set(reload::loaded(&config));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
         let limits = Limits { shutdown_grace, ..Limits::default() };
@@ -207,7 +207,7 @@ impl Args {
                 None
             };
         let client = client.as_ref();
-        let (service, events) = events.start(client, Service::new(rules, metrics, limits));
+        let (service, events) = events.start(client, Service::new(config, metrics, limits));
         let service = Arc::new(service);
 
         let serve_admin = async || {
@@ -243,7 +243,7 @@ impl Args {
             (identity, ca)
         };
         let known = callers.as_ref().map(|(_, callers)| Arc::clone(callers));
-        let config = tls::server_config(Arc::clone(&identity), known)?;
+        let tls_config = tls::server_config(Arc::clone(&identity), known)?;
 
         let bound = server::bind(bind).await.with_context(|| cannot_listen(bind))?;
         let admin = match early {
@@ -258,7 +258,7 @@ impl Args {
         }
         let feed = objects.start(client, &service);
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
-        let server = bound.spawn(config, Arc::clone(&service), shutdown);
+        let server = bound.spawn(tls_config, Arc::clone(&service), shutdown);
         tracing::info!(
             address = %server.local_addr(),
             admin = %admin.local_addr(),

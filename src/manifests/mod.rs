@@ -63,8 +63,8 @@ pub struct Workload {
     pub tls_secret: String,
     /// The ConfigMap with the profiles, which need not exist: a DNS subdomain.
     pub profiles_config_map: String,
-    /// Patterns for `--requester`; none for the default.
-    pub requesters: Vec<String>,
+    /// Patterns for `--arc-controller-user`; none for the default.
+    pub controller_users: Vec<String>,
 }
 
 /// Who makes the certificate.
@@ -115,16 +115,17 @@ pub fn yaml(settings: &Settings) -> String {
         }
         Target::Cluster(workload) => {
             let Workload { image, replicas, tls_secret, profiles_config_map, .. } = workload;
-            let flag =
-                |pattern| format!("            - {}\n", quote(&format!("--requester={pattern}")));
+            let flag = |pattern| {
+                format!("            - {}\n", quote(&format!("--arc-controller-user={pattern}")))
+            };
             blanks.extend([
                 blank("\"image-placeholder:tag\"", quote(image)),
                 blank("replicas: 7777\n", format!("replicas: {replicas}\n")),
                 blank("secret-placeholder", tls_secret.clone()),
                 blank("profiles-placeholder", profiles_config_map.clone()),
                 blank(
-                    "            - \"--requester=requester-placeholder\"\n",
-                    workload.requesters.iter().map(flag).collect(),
+                    "            - \"--arc-controller-user=controller-user-placeholder\"\n",
+                    workload.controller_users.iter().map(flag).collect(),
                 ),
             ]);
             match &workload.certificates {
@@ -163,7 +164,7 @@ impl FailurePolicy {
 mod tests {
     use super::*;
     use crate::{
-        quantity::Quantity as Amount,
+        podspec::Quantity as Amount,
         server::limits::{
             BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
         },
@@ -202,7 +203,7 @@ mod tests {
                 certificates,
                 tls_secret: "t".to_owned(),
                 profiles_config_map: "p".to_owned(),
-                requesters: Vec::new(),
+                controller_users: Vec::new(),
             })
         };
         let ca_bundle = "c".to_owned();

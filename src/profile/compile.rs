@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use crate::podspec::names;
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value};
 
 use super::{
     Position, Problem, Profile, ProfileSet, check,
     inherit::inherit,
+    matcher::Matcher,
+    pattern::MAX_GPUS,
     report::{Finding, Part, Report},
     schema,
     set::BUILTIN,
     source::{self, Node, NodeValue, Segment},
     spec::{API_VERSION, KIND, OBJECT_PREFIX, RunnerProfileSpec},
 };
-use crate::selection::{Matcher, pattern::MAX_GPUS};
 
 /// The built-in profile's text.
 pub const BUILTIN_TEXT: &str = include_str!("builtin.yaml");
@@ -221,7 +223,7 @@ fn envelope(node: &Node, report: &mut Report<'_>) -> Option<String> {
     let path = [Part::from("metadata"), Part::from("name")];
     match &name {
         None => report.add(&path, "a profile needs a name"),
-        Some(name) if !check::names::is_subdomain(name) => {
+        Some(name) if !names::is_subdomain(name) => {
             report.add(&path, format!("{name:?} is not a DNS subdomain, as names of objects are"));
         }
         Some(_) => {}

@@ -11,17 +11,13 @@ use sha2::{Digest, Sha256};
 use super::{
     expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
     layer::{self, Nulls},
+    matcher::Matcher,
     normal,
+    pattern::{MAX_GPUS, Pattern},
     spec::{Isolation, KubernetesMode, RunnerProfileSpec},
     template::{DIND, Gpu, INIT_EXTERNALS, RUNNER, Start, Template, name_of},
 };
-use crate::{
-    scripts,
-    selection::{
-        Matcher,
-        pattern::{MAX_GPUS, Pattern},
-    },
-};
+use crate::scripts;
 
 /// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
 const DIGEST_DIGITS: usize = 12;

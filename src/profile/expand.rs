@@ -12,10 +12,7 @@ use super::{
     spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
     template::{PODINFO_VOLUME, RUNNER},
 };
-use crate::{
-    plan::{default_pull_policy, is_exact, merge::Merge},
-    quantity::Quantity,
-};
+use crate::podspec::{Quantity, image::default_pull_policy, merge::Merge, resources::is_exact};
 
 /// The extended resource of ROCm's device plugin with its default naming strategy.
 pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";

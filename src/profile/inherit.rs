@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::layer::{Nulls, layer, resources, template};
-use crate::plan::merge::Merge;
+use crate::podspec::merge::Merge;
 
 /// Fields that are a profile's own and never inherited.
 const OWN: [&str; 3] = ["extends", "match", "priority"];

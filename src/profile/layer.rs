@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::plan::{
-    canonical,
+use crate::podspec::{
     merge::{Merge, container_field, pod_field},
+    paths::canonical,
 };
 
 /// What `null` in the upper layer does.

@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// The container that ARC watches; no other name will do (actions-runner-controller,
-/// `EphemeralRunnerContainerName`).
-pub const RUNNER: &str = "runner";
+pub use crate::podspec::RUNNER;
 /// The Docker-in-Docker container's name in ARC's charts.
 pub const DIND: &str = "dind";
 /// The name of the init container that copies the runner's externals in ARC's charts.

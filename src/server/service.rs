@@ -25,8 +25,9 @@ use super::{
     limits::{DISCARD_LIMIT, Limits},
 };
 use crate::{
-    admission::{self, Answer, Rules, Unreadable},
+    admission::{self, Answer, Unreadable},
     cluster::events::Outbox,
+    inject::Config,
     telemetry::{self, Metrics},
 };
 
@@ -40,7 +41,7 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What answers a review: [`admission::answer`], unless a test says otherwise.
-pub type Answerer = fn(&[u8], &Rules) -> Result<Answer, Unreadable>;
+pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
 /// What all connections share.
 pub struct Service {
@@ -54,7 +55,7 @@ pub struct Service {
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
-    rules: ArcSwap<Rules>,
+    config: ArcSwap<Config>,
 }
 
 /// Where a server is in its life.
@@ -86,8 +87,8 @@ struct Refusal {
 // === impl Service ===
 
 impl Service {
-    /// A service that answers by `rules`.
-    pub fn new(rules: Rules, metrics: Metrics, limits: Limits) -> Self {
+    /// A service that answers by `config`.
+    pub fn new(config: Config, metrics: Metrics, limits: Limits) -> Self {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
@@ -97,7 +98,7 @@ impl Service {
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
-            rules: ArcSwap::from_pointee(rules),
+            config: ArcSwap::from_pointee(config),
         }
     }
 
@@ -113,9 +114,9 @@ impl Service {
         Self { events: Some(outbox), ..self }
     }
 
-    /// Replaces the rules for all requests whose body is complete from now on.
-    pub fn replace_rules(&self, rules: Rules) {
-        self.rules.store(Arc::new(rules));
+    /// Replaces the config for all requests whose body is complete from now on.
+    pub fn replace_config(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
     /// The metrics.
@@ -199,10 +200,10 @@ impl Service {
             .is_scattered()
             .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
         let body = body.joined();
-        let rules = self.rules.load();
-        // The rules' memory is the one thing that outlives a call. It is replaced as a whole, once
+        let config = self.config.load();
+        // The config' memory is the one thing that outlives a call. It is replaced as a whole, once
         // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &rules)));
+        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &config)));
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {

@@ -12,7 +12,7 @@ use prometheus_client::{
 use crate::{
     VERSION,
     admission::{INJECTED, Outcome, Record},
-    selection::Skip,
+    inject::Skip,
     tls::Validity,
 };
 

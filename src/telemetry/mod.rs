@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 pub use metrics::{CertificateKind, Metrics, PublishResult, ReloadResult};
 pub use writer::{Flush, Lines};
 
-use crate::{admission::Record, plan::Code};
+use crate::{admission::Record, inject::ConflictCode};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -144,7 +144,7 @@ impl fmt::Display for Chain<'_> {
 }
 
 /// The fixed words of conflicts with commas between them.
-struct Words<'a>(&'a [Code]);
+struct Words<'a>(&'a [ConflictCode]);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,12 +1,12 @@
 //! Each captured pod with the built-in profile: the whole answer, for people to read.
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use crate::support::{ask, readable, review, rules, with_pod};
 
 /// What is kept for one review: outcome, warnings, operations and the pod that results.
-fn golden(review: &Value, rules: &Rules) -> String {
+fn golden(review: &Value, rules: &Config) -> String {
     let answered = ask(review, rules);
     let again = ask(&with_pod(review, answered.pod.clone()), rules);
     assert_eq!(again.patch, json!([]), "a second pass must find nothing to do");
@@ -23,7 +23,7 @@ macro_rules! goldens {
     ($($name:ident: $file:literal,)+) => {
         $(#[test]
         fn $name() {
-            insta::assert_snapshot!(golden(&review($file), &Rules::default()));
+            insta::assert_snapshot!(golden(&review($file), &Config::default()));
         })+
     };
 }
@@ -57,5 +57,5 @@ fn proxy_and_custom_ca_of_the_runner_reach_the_dind_that_is_added() {
     let mut review = review("author-overrides");
     let env = review.pointer_mut("/request/object/spec/containers/0/env").unwrap();
     env.as_array_mut().unwrap().retain(|env| env["name"] != "DOCKER_HOST");
-    insta::assert_snapshot!(golden(&review, &Rules::default()));
+    insta::assert_snapshot!(golden(&review, &Config::default()));
 }

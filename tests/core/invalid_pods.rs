@@ -7,7 +7,7 @@ mod resources;
 mod security;
 mod volumes;
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     validity::{self, problems},
 };
 
-/// Rules with a profile `spec` on top of the built-in one.
-fn over(spec: &Value) -> Rules {
+/// Config with a profile `spec` on top of the built-in one.
+fn over(spec: &Value) -> Config {
     let mut spec = spec.clone();
     spec["extends"] = "rocm".into();
     spec["match"] = json!({});
@@ -27,14 +27,14 @@ fn over(spec: &Value) -> Rules {
     )
 }
 
-/// Rules with the built-in profile and `pod` as template.
-fn over_template(pod: &Value) -> Rules {
+/// Config with the built-in profile and `pod` as template.
+fn over_template(pod: &Value) -> Config {
     over(&json!({"template": {"spec": pod}}))
 }
 
 /// Answers for the plain runner pod as `author` changes it. Whatever happens, the result is valid
 /// and a second pass has nothing to do.
-fn answer(rules: &Rules, author: impl FnOnce(&mut Value)) -> Answered {
+fn answer(rules: &Config, author: impl FnOnce(&mut Value)) -> Answered {
     let mut review = review("plain");
     author(&mut review["request"]["object"]);
     let answered = ask(&review, rules);
@@ -46,7 +46,7 @@ fn answer(rules: &Rules, author: impl FnOnce(&mut Value)) -> Answered {
 }
 
 /// The same with the author's change to the runner container alone.
-fn answer_runner(rules: &Rules, author: Value) -> Answered {
+fn answer_runner(rules: &Config, author: Value) -> Answered {
     answer(rules, |pod| merge(&mut pod["spec"]["containers"][0], author))
 }
 

@@ -13,7 +13,6 @@
 mod generate;
 mod goldens;
 mod invalid_pods;
-mod memo;
 mod names;
 mod objects;
 mod properties;

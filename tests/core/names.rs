@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::Value;
 
 use crate::support::{ask, review, rules};
@@ -19,7 +19,7 @@ fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
 }
 
 /// One profile for each priority and count of the table of patterns.
-fn fleet() -> Rules {
+fn fleet() -> Config {
     let mut groups: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for [priority, pattern, count] in rows(PATTERNS) {
         groups.entry((priority, count)).or_default().push(pattern);

@@ -5,9 +5,12 @@
 mod kept;
 mod reach;
 
-use arc_rocm::admission::{Outcome, Rules, answer};
+use arc_rocm::{
+    admission::{Outcome, answer},
+    inject::Config,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use proptest::{prelude::*, test_runner::Config};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,13 +19,13 @@ use crate::{
     validity,
 };
 
-fn config() -> Config {
+fn config() -> ProptestConfig {
     let cases = std::env::var("ARC_ROCM_PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    Config {
+    ProptestConfig {
         cases: cases.unwrap_or(256),
         max_global_rejects: 100_000,
         failure_persistence: None,
-        ..Config::default()
+        ..ProptestConfig::default()
     }
 }
 
@@ -77,7 +80,7 @@ fn assert_minimal(pod: &Value, operations: &[Value]) -> Result<(), String> {
 }
 
 /// Warnings can travel as HTTP headers, and no value of a variable is anywhere but in the patch.
-fn assert_discreet(review: &Value, rules: &Rules) -> Result<(), String> {
+fn assert_discreet(review: &Value, rules: &Config) -> Result<(), String> {
     let body = serde_json::to_vec(review).unwrap();
     let answer = answer(&body, rules).unwrap();
     let mut whole: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -206,9 +209,9 @@ fn is_repairable(problems: &[String]) -> bool {
     problems.iter().all(is_repaired)
 }
 
-fn builtin() -> &'static Rules {
-    static RULES: std::sync::OnceLock<Rules> = std::sync::OnceLock::new();
-    RULES.get_or_init(Rules::default)
+fn builtin() -> &'static Config {
+    static RULES: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
+    RULES.get_or_init(Config::default)
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

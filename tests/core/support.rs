@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use arc_rocm::{
-    admission::{Rules, answer},
+    admission::answer,
+    inject::{Config, ControllerUsers},
     profile::{File, ProfileSet},
     scripts,
-    selection::Requesters,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
@@ -22,14 +22,14 @@ pub(crate) fn review(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Rules with the profiles of `text`.
-pub(crate) fn rules(text: &str) -> Rules {
+/// Config with the profiles of `text`.
+pub(crate) fn rules(text: &str) -> Config {
     let file = File { name: "test.yaml".to_owned(), text: text.to_owned() };
     let profiles = ProfileSet::compile(&[file]).unwrap_or_else(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", lines.join("\n"))
     });
-    Rules::new(profiles, Requesters::default())
+    Config::new(profiles, ControllerUsers::default())
 }
 
 /// An answer, taken apart.
@@ -55,7 +55,7 @@ impl Answered {
 }
 
 /// Answers a review and applies the patch.
-pub(crate) fn ask(review: &Value, rules: &Rules) -> Answered {
+pub(crate) fn ask(review: &Value, rules: &Config) -> Answered {
     let body = serde_json::to_vec(review).unwrap();
     let answered: Value = serde_json::from_slice(&answer(&body, rules).unwrap().body).unwrap();
     assert_eq!(answered.pointer("/response/uid"), review.pointer("/request/uid"));

@@ -20,9 +20,8 @@ use arc_rocm::{
     admission::{Outcome, Record},
     annotations,
     cluster::doctor,
-    plan::{Code, Reason},
+    inject::{ConflictCode, Reason, Skip},
     profile::{File, ProfileSet, objects, spec_schema},
-    selection::Skip,
     telemetry::{CertificateKind, Metrics},
     tls::Validity,
 };
@@ -126,7 +125,7 @@ fn a_problem_in_an_example_is_reported_at_its_line_of_the_page() {
 #[test]
 fn every_conflict_is_explained_in_its_own_words() {
     let text = page("docs/rules.md");
-    for code in Code::ALL {
+    for code in ConflictCode::ALL {
         let row = row(&text, code.as_str()).unwrap_or_else(|| panic!("no row for {code:?}"));
         assert!(row.contains(code.meaning()), "{code:?} means: {}\n{row}", code.meaning());
     }
@@ -213,7 +212,7 @@ fn all_metrics() -> String {
         skip: None,
         profile: Some("rocm".to_owned()),
         operations: 1,
-        conflicts: vec![Code::EnvKept],
+        conflicts: vec![ConflictCode::EnvKept],
         dry_run: false,
     };
     metrics.admitted(record, Duration::from_micros(50));

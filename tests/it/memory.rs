@@ -4,7 +4,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, thread};
 
-use arc_rocm::{certs::Issued, quantity::Quantity};
+use arc_rocm::{certs::Issued, podspec::Quantity};
 
 use crate::{
     client::{Client, head, tcp},

@@ -64,9 +64,9 @@ fn the_command_line_patches_a_bare_pod_as_the_server_does() {
 #[test]
 fn rules_that_are_replaced_hold_for_the_next_review() {
     use arc_rocm::{
-        admission::Rules,
+        inject::Config,
+        inject::ControllerUsers,
         profile::{File, ProfileSet},
-        selection::Requesters,
     };
     let server = Server::start(Limits::default());
     let mut client = server.connect();
@@ -79,6 +79,6 @@ fn rules_that_are_replaced_hold_for_the_next_review() {
                 spec: {extends: rocm, match: {}, gpu: {count: 4}}\n";
     let file = File { name: "four.yaml".to_owned(), text: text.to_owned() };
     let profiles = ProfileSet::compile(&[file]).unwrap();
-    server.service.replace_rules(Rules::new(profiles, Requesters::default()));
+    server.service.replace_config(Config::new(profiles, ControllerUsers::default()));
     assert!(gpus(&client.review(&body).body));
 }

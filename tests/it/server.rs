@@ -9,8 +9,8 @@ use std::{
 };
 
 use arc_rocm::{
-    admission::Rules,
     certs::{self, Issued},
+    inject::Config,
     server::{self, Answerer, Drained, Limits, Service, Shutdown, admin},
     telemetry::Metrics,
     tls::{self, Files, Identity, Pair},
@@ -45,7 +45,7 @@ impl Server {
         let Issued { ca, certificate, key } = certs::issue(&[], 1).unwrap();
         let pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
         let identity = Arc::new(Identity::new(&pair));
-        let service = Service::new(Rules::default(), Metrics::default(), limits);
+        let service = Service::new(Config::default(), Metrics::default(), limits);
         let service = Arc::new(service.with_answerer(answerer));
         let config = tls::server_config(Arc::clone(&identity), None).unwrap();
         let shutdown = Shutdown::new();

@@ -155,7 +155,7 @@ fn same<T: DeserializeOwned + Serialize>(document: &Value) {
 
 #[test]
 fn no_field_is_lost_on_the_way_through_kubernetes_types() {
-    let arguments = ["--requester", "system:serviceaccount:arc:yes"];
+    let arguments = ["--arc-controller-user", "system:serviceaccount:arc:yes"];
     for (arguments, count) in [(&arguments[..], 11), (&["--ca", CA], 7)] {
         let mut documents = documents(&manifests(arguments));
         // Its own types have their own tests.
@@ -275,7 +275,7 @@ fn the_selector_takes_the_runners_that_arc_makes() {
 
 #[test]
 fn the_process_understands_its_arguments_and_has_time_to_drain() {
-    let arguments = ["--ca", CA, "--requester", "a,b", "--requester", "c"];
+    let arguments = ["--ca", CA, "--arc-controller-user", "a,b", "--arc-controller-user", "c"];
     let documents = documents(&manifests(&arguments));
     let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
     let args: Vec<&str> = spec["containers"][0]["args"]
@@ -284,7 +284,14 @@ fn the_process_understands_its_arguments_and_has_time_to_drain() {
         .iter()
         .map(|a| a.as_str().unwrap())
         .collect();
-    assert!(args.ends_with(&["--requester=a", "--requester=b", "--requester=c"]), "{args:?}");
+    assert!(
+        args.ends_with(&[
+            "--arc-controller-user=a",
+            "--arc-controller-user=b",
+            "--arc-controller-user=c"
+        ]),
+        "{args:?}"
+    );
     // It gets as far as the certificate, which is not there.
     let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
         .args(&args)
@@ -365,5 +372,5 @@ fn what_cannot_work_exits_with_2_and_says_why() {
     fails(&["--ca", CA, "--timeout", "31"], "1..=30");
     fails(&["--ca", CA, "--replicas", "0"], "--replicas");
     fails(&["--ca", CA, "--name", "Arc.Rocm"], "lower-case");
-    fails(&["--ca", CA, "--requester", "a{gpus}"], "--requester");
+    fails(&["--ca", CA, "--arc-controller-user", "a{gpus}"], "--arc-controller-user");
 }

@@ -3,10 +3,10 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cli::rules::ProfileArgs,
+    cli::config::ProfileArgs,
     cluster::profiles::Seen,
+    inject::DEFAULT_CONTROLLER_USER,
     profile::{objects::testing, status::RunnerProfileStatus},
-    selection::DEFAULT_REQUESTER,
     server::Limits,
     telemetry::Metrics,
 };
@@ -21,7 +21,7 @@ fn seen(name: &str, spec: Value) -> Seen {
 #[tokio::test]
 async fn objects_are_counted_by_verdict_and_not_before_they_were_seen() {
     let profiles = ProfileArgs::default();
-    let args = RuleArgs { profiles, requesters: vec![DEFAULT_REQUESTER.to_owned()] };
+    let args = ConfigArgs { profiles, controller_users: vec![DEFAULT_CONTROLLER_USER.to_owned()] };
     let (watched, rules) = Watched::new(args).unwrap();
     let service = Arc::new(Service::new(rules, Metrics::default(), Limits::default()));
     let (sight, objects) = watch::channel(None);

@@ -72,9 +72,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        admission::Rules,
         certs::{Issued, certificates, issue},
         cluster::certificates::testing::{ApiServer, PATIENCE, place},
+        inject::Config,
         server::Limits,
         telemetry::Metrics,
         tls::{self, Pair},
@@ -94,7 +94,7 @@ mod tests {
 
     /// Starts to check.
     fn checked(api: &ApiServer, pair: &Pair) -> (Arc<Service>, Arc<Identity>) {
-        let service = Service::new(Rules::default(), Metrics::default(), Limits::default());
+        let service = Service::new(Config::default(), Metrics::default(), Limits::default());
         let (service, identity) = (Arc::new(service), Arc::new(Identity::new(pair)));
         tokio::spawn(check(api.client(), place(), Arc::clone(&identity), Arc::clone(&service)));
         (service, identity)

@@ -4,7 +4,7 @@ use super::{
     testing::{ApiServer, PATIENCE},
     *,
 };
-use crate::{admission::Rules, server::Limits, telemetry::Metrics};
+use crate::{inject::Config, server::Limits, telemetry::Metrics};
 
 const POLICY: Policy = Policy {
     authority: Duration::from_hours(900),
@@ -15,7 +15,7 @@ const POLICY: Policy = Policy {
 };
 
 fn keeper(api: &ApiServer) -> (Keeper, oneshot::Receiver<Arc<Identity>>) {
-    let service = Service::new(Rules::default(), Metrics::default(), Limits::default());
+    let service = Service::new(Config::default(), Metrics::default(), Limits::default());
     let names = Names::new(&[]).unwrap();
     Keeper::new(&api.client(), testing::place(), POLICY, names, Arc::new(service))
 }

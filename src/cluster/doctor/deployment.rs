@@ -92,11 +92,11 @@ mod tests {
         let mounts = json!([{"name": "a", "mountPath": "/tls"}, {"name": "b", "mountPath": "/p"}]);
         json!({"spec": {"template": {"spec": {
             "containers": [
-                {"name": "mesh", "args": ["proxy", "--requester=no"]},
+                {"name": "mesh", "args": ["proxy", "--arc-controller-user=no"]},
                 {
                     "name": "arc-rocm",
                     "args": args,
-                    "env": [{"name": "ARC_ROCM_REQUESTER", "value": "x,y"}],
+                    "env": [{"name": "ARC_ROCM_ARC_CONTROLLER_USER", "value": "x,y"}],
                     "volumeMounts": mounts,
                 },
             ],
@@ -109,12 +109,18 @@ mod tests {
 
     #[test]
     fn a_flag_is_read_in_each_of_its_forms() {
-        let deployment = with(&["serve", "--requester=a", "--requester", "b", "--watch-profiles"]);
-        assert_eq!(flag(&deployment, "requester"), ["a", "b"]);
+        let deployment = with(&[
+            "serve",
+            "--arc-controller-user=a",
+            "--arc-controller-user",
+            "b",
+            "--watch-profiles",
+        ]);
+        assert_eq!(flag(&deployment, "arc-controller-user"), ["a", "b"]);
         assert_eq!(flag(&deployment, "watch-profiles"), ["true"]);
-        assert_eq!(flag(&with(&["serve"]), "requester"), ["x", "y"]);
+        assert_eq!(flag(&with(&["serve"]), "arc-controller-user"), ["x", "y"]);
         assert!(flag(&with(&["serve", "--tls-certificate=x"]), "tls-cert").is_empty());
-        assert!(flag(&json!({}), "requester").is_empty());
+        assert!(flag(&json!({}), "arc-controller-user").is_empty());
     }
 
     #[test]

@@ -114,7 +114,7 @@ codes! {
     /// There is no controller of ARC.
     ControllerMissing = "controller-missing", Info;
     /// ARC's controller does not count as such.
-    RequesterMismatch = "requester-mismatch", Error;
+    ControllerUserMismatch = "controller-user-mismatch", Error;
     /// The webhook's profiles do not compile.
     ProfilesBroken = "profiles-broken", Error;
     /// A `RunnerProfile` was not accepted.

@@ -16,7 +16,7 @@ use super::{
     names::{NAMESPACE_LABEL, WEBHOOK},
     trial,
 };
-use crate::{annotations::STATUS, selection::RUNNER_LABEL};
+use crate::{annotations::STATUS, podspec::RUNNER_LABEL};
 
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";

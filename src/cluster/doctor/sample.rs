@@ -9,9 +9,10 @@ use super::{
     facts::{found, text, texts},
 };
 use crate::{
-    admission::{Rules, choose, of_pod, read},
-    profile::{BUILTIN, File, GpusFrom, ProfileSet},
-    selection::{ARC_CONTROLLER, RUNNER_LABEL, Requesters, Skip},
+    admission::{of_pod, read, subject},
+    inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
+    podspec::RUNNER_LABEL,
+    profile::{BUILTIN, File, ProfileSet},
 };
 
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
@@ -38,7 +39,7 @@ pub(super) struct Sample {
 /// All of them, by the profiles that the webhook has.
 #[derive(Debug)]
 pub(super) struct Samples {
-    pub(super) rules: Rules,
+    pub(super) config: Config,
     /// Why the profiles do not compile; the built-in one stands in for them.
     pub(super) problems: Vec<String>,
     /// Whether the profiles could be read.
@@ -62,16 +63,16 @@ impl Samples {
         } else {
             profiles
         };
-        let rules = Rules::new(profiles, Requesters::default());
+        let config = Config::new(profiles, ControllerUsers::default());
         let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
         let all = pods(facts)
             .into_iter()
             .map(|((namespace, name), pod)| {
-                let outcome = judge(&pod, &namespace, &rules);
+                let outcome = judge(&pod, &namespace, &config);
                 Sample { namespace, name, outcome }
             })
             .collect();
-        Self { rules, problems, known, all }
+        Self { config, problems, known, all }
     }
 }
 
@@ -87,7 +88,7 @@ fn objects(facts: &Facts) -> &[Value] {
 fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
-        // As the webhook reads a directory (cli::rules).
+        // As the webhook reads a directory (cli::config).
         if [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending)) {
             files.push(File { name: name.clone(), text: text.clone() });
         }
@@ -204,21 +205,21 @@ fn runner(set: &Value) -> Value {
 }
 
 /// What the webhook would do with a pod that ARC's controller creates.
-pub(super) fn judge(pod: &Value, namespace: &str, rules: &Rules) -> Result<Chosen, Skip> {
-    // Whether the default requesters allow the real account is another check.
+pub(super) fn judge(pod: &Value, namespace: &str, config: &Config) -> Result<Chosen, Skip> {
+    // Whether the default users contain the real account is another check.
     let body = of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string();
     // What cannot be read as a review is no pod.
     let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
-    let (_, _, choice) = choose(&request, rules)?;
-    let template = choice.profile.pod_template(choice.gpus);
+    let Selection { profile, gpus, gpus_from, .. } = subject(&request, config)?.selection;
+    let template = profile.pod_template(gpus);
     let mut node_selector = texts(&template, "/spec/nodeSelector");
     // The author wins.
     node_selector.extend(texts(pod, "/spec/nodeSelector"));
     Ok(Chosen {
-        profile: choice.profile.name.clone(),
-        gpus: choice.gpus,
-        resource: choice.profile.gpu_resource().to_owned(),
-        by_name: choice.gpus_from == GpusFrom::Name,
+        profile: profile.name.clone(),
+        gpus,
+        resource: profile.gpu_resource().to_owned(),
+        by_name: gpus_from == GpusFrom::Name,
         node_selector,
     })
 }
@@ -244,12 +245,12 @@ mod tests {
 
     #[test]
     fn a_captured_scale_set_is_chosen_for_as_its_captured_pod_is() {
-        let rules = Rules::default();
+        let config = Config::default();
         for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let by_pod = judge(&pod, "arc-runners", &rules);
-            let by_set = judge(&runner(&captured(stem)), "arc-runners", &rules);
+            let by_pod = judge(&pod, "arc-runners", &config);
+            let by_set = judge(&runner(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -267,9 +268,9 @@ mod tests {
     fn the_metadata_of_the_ephemeral_runner_reaches_the_pod() {
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(judge(&runner(&set), "n", &Rules::default()).unwrap().gpus, 7);
+        assert_eq!(judge(&runner(&set), "n", &Config::default()).unwrap().gpus, 7);
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = judge(&runner(&set), "n", &Rules::default()).unwrap_err();
+        let skip = judge(&runner(&set), "n", &Config::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
     }
 

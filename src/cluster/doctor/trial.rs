@@ -9,7 +9,7 @@ use super::{
     call,
     facts::{Known, Trial, Unknown, text},
 };
-use crate::{annotations::STATUS, selection::RUNNER_LABEL};
+use crate::{annotations::STATUS, podspec::RUNNER_LABEL};
 
 /// The pod's name, which is never stored.
 const NAME: &str = "arc-rocm-doctor";
@@ -88,8 +88,8 @@ fn pod(namespace: &str) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        admission::{Rules, choose, of_pod, read},
-        selection::Skip,
+        admission::{of_pod, read, subject},
+        inject::{Config, Skip},
     };
 
     #[test]
@@ -97,8 +97,8 @@ mod tests {
         let review = of_pod("x", &pod("arc-runners"), "arc-runners", "kubernetes-admin");
         let body = serde_json::to_vec(&review).unwrap();
         let request = read(&body).unwrap();
-        let skip = choose(&request, &Rules::default()).map(|_| ()).unwrap_err();
-        assert_eq!(skip, Skip::Requester);
+        let skip = subject(&request, &Config::default()).map(|_| ()).unwrap_err();
+        assert_eq!(skip, Skip::ControllerUser);
         assert!(skip.is_warned());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::notice::News;
-use crate::plan::Code;
+use crate::inject::ConflictCode;
 
 /// Kinds of conflicts that are explained; the rest are counted. Four fit on the few lines that
 /// `kubectl describe` gives an event, and well within the API server's limit.
@@ -26,8 +26,8 @@ pub(super) fn message(news: &News) -> String {
 }
 
 /// The kinds of conflicts in the order of their first, each with its meaning.
-fn explained(conflicts: &[Code]) -> String {
-    let mut kinds: Vec<(Code, usize)> = Vec::new();
+fn explained(conflicts: &[ConflictCode]) -> String {
+    let mut kinds: Vec<(ConflictCode, usize)> = Vec::new();
     for code in conflicts {
         match kinds.iter_mut().find(|(known, _)| known == code) {
             Some((_, times)) => *times += 1,
@@ -53,9 +53,9 @@ fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::object::MESSAGE_LENGTH, *};
-    use crate::selection::Skip;
+    use crate::inject::Skip;
 
-    fn injected(changes: usize, conflicts: &[Code]) -> String {
+    fn injected(changes: usize, conflicts: &[ConflictCode]) -> String {
         let conflicts = conflicts.to_vec();
         message(&News::Injected { profile: "fleet".to_owned(), changes, conflicts })
     }
@@ -69,26 +69,26 @@ mod tests {
     #[test]
     fn conflicts_are_counted_by_kind_and_explained() {
         assert_eq!(
-            injected(9, &[Code::EnvKept, Code::ImageKept, Code::EnvKept]),
+            injected(9, &[ConflictCode::EnvKept, ConflictCode::ImageKept, ConflictCode::EnvKept]),
             "Injected profile fleet (9 changes, 3 conflicts). 2 times env-kept: An environment \
              variable that the author wrote is kept. image-kept: The author's own image is kept."
         );
-        assert!(injected(9, &[Code::DindKept]).starts_with(
+        assert!(injected(9, &[ConflictCode::DindKept]).starts_with(
             "Injected profile fleet (9 changes, 1 conflict). dind-kept: The pod has its own"
         ));
     }
 
     #[test]
     fn of_many_kinds_the_first_are_explained_and_the_rest_counted() {
-        let told = injected(9, &Code::ALL[..5]);
+        let told = injected(9, &ConflictCode::ALL[..5]);
         assert!(told.contains("command-kept: ") && !told.contains("mount-kept"), "{told}");
         assert!(told.ends_with(" And 1 other kind."), "{told}");
-        assert!(injected(9, Code::ALL).ends_with("other kinds."));
+        assert!(injected(9, ConflictCode::ALL).ends_with("other kinds."));
     }
 
     #[test]
     fn the_longest_message_is_one_that_the_api_server_takes() {
-        let mut codes = Code::ALL.to_vec();
+        let mut codes = ConflictCode::ALL.to_vec();
         codes.sort_by_key(|code| std::cmp::Reverse(code.as_str().len() + code.meaning().len()));
         // The longest name that an object can have.
         let profile = "p".repeat(253);

@@ -2,8 +2,8 @@
 
 use crate::{
     admission::{Outcome, Owner, Record},
-    plan::Code,
-    selection::Skip,
+    inject::ConflictCode,
+    inject::Skip,
 };
 
 /// Bytes of a name that can be an object's. The review of a pod comes before its names are checked,
@@ -33,7 +33,7 @@ pub enum News {
         /// The number of patch operations.
         changes: usize,
         /// The kind of each conflict.
-        conflicts: Vec<Code>,
+        conflicts: Vec<ConflictCode>,
     },
     /// It was left alone.
     Skipped(Skip),
@@ -95,7 +95,7 @@ pub(super) mod tests {
             skip: None,
             profile: Some("rocm".to_owned()),
             operations: 3,
-            conflicts: vec![Code::EnvKept],
+            conflicts: vec![ConflictCode::EnvKept],
             dry_run: false,
         }
     }
@@ -109,7 +109,7 @@ pub(super) mod tests {
         let notice = Notice::of(&record()).unwrap();
         assert_eq!((&*notice.namespace, &*notice.owner.name), ("arc-runners", "runner"));
         let profile = "rocm".to_owned();
-        let news = News::Injected { profile, changes: 3, conflicts: vec![Code::EnvKept] };
+        let news = News::Injected { profile, changes: 3, conflicts: vec![ConflictCode::EnvKept] };
         assert_eq!(notice.news, news);
     }
 

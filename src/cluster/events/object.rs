@@ -11,7 +11,7 @@ use super::{
     message::message,
     notice::{News, Notice},
 };
-use crate::{cluster::MANAGER, selection::OWNER_KIND};
+use crate::{cluster::MANAGER, podspec::OWNER_KIND};
 
 /// The kind's version in every release of ARC so far. `kubectl describe` looks by name and uid.
 const OWNER_VERSION: &str = "actions.github.com/v1alpha1";
@@ -93,7 +93,7 @@ fn name(notice: &Notice, message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{admission::Owner, selection::Skip};
+    use crate::{admission::Owner, inject::Skip};
 
     fn notice(owner: &str, uid: &str, news: News) -> Notice {
         let owner = Owner { name: owner.to_owned(), uid: uid.to_owned() };
@@ -132,7 +132,7 @@ mod tests {
         let first = name("1-2", Skip::OptedOut);
         assert_eq!(first, name("1-2", Skip::OptedOut));
         assert_ne!(first, name("1-3", Skip::OptedOut));
-        assert_ne!(first, name("1-2", Skip::Requester));
+        assert_ne!(first, name("1-2", Skip::ControllerUser));
         assert!(first.unwrap().starts_with("runner."));
     }
 

@@ -184,7 +184,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{admission::Rules, server::Limits, telemetry::Metrics};
+    use crate::{inject::Config, server::Limits, telemetry::Metrics};
 
     fn object(name: &str, spec: &Value) -> Stored {
         serde_json::from_value(json!({
@@ -216,7 +216,7 @@ mod tests {
             http::Response::builder().status(404).body(body)
         });
         let api = Api::all(Client::new(missing, "arc-rocm"));
-        let service = Service::new(Rules::default(), Metrics::default(), Limits::default());
+        let service = Service::new(Config::default(), Metrics::default(), Limits::default());
         let (sight, _listens) = tokio::sync::watch::channel(None);
         let mut is_missing = true;
         follow(&api, &sight, &service, &mut is_missing).await;

@@ -1,7 +1,7 @@
 //! Labels and annotations.
 
 use super::{Checker, Field, names, not_a_name};
-use crate::selection::RUNNER_LABEL;
+use crate::podspec::RUNNER_LABEL;
 
 /// The most bytes in all annotations of an object (apimachinery, `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;

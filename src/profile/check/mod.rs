@@ -10,7 +10,6 @@ mod field;
 mod handlers;
 mod metadata;
 mod mounts;
-pub(super) mod names;
 mod origin;
 mod pod;
 mod ports;
@@ -27,13 +26,14 @@ mod written;
 
 use serde_json::Value;
 
-use self::{field::Field, names::LABEL};
+use self::field::Field;
 use super::{
     compiled,
     expand::GPU_RESOURCE,
     report::{Part, Report},
     spec::RunnerProfileSpec,
 };
+use crate::podspec::names::{self, LABEL};
 
 pub(super) use self::{short_forms::short_forms, written::written};
 

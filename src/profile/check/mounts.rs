@@ -1,7 +1,7 @@
 //! Volume mounts and devices.
 
 use super::{Checker, Field};
-use crate::plan::{canonical, variables};
+use crate::podspec::paths::{canonical, variables};
 
 impl Checker<'_> {
     pub(super) fn mounts(&mut self, container: &Field<'_>, pod: &Field<'_>) {

@@ -1,7 +1,7 @@
 //! References to the pod's own fields and resources, and to keys of other objects.
 
 use super::{Checker, Field, names};
-use crate::quantity::Quantity;
+use crate::podspec::Quantity;
 
 /// Fields that a variable can have as its value.
 const ENV_FIELDS: [&str; 9] = [

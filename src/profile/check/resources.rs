@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Checker, Field, names, not_a_name};
-use crate::{plan::is_exact, quantity::Quantity};
+use super::{Checker, Field, not_a_name};
+use crate::podspec::{Quantity, names, resources::is_exact};
 
 /// Resources without a prefix that a container can ask for.
 const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
 use crate::{
-    plan::variables,
+    podspec::{Quantity, paths::variables},
     profile::{
         expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
         normal::text_of,
+        pattern::MAX_GPUS,
         report::Report,
         spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
         template::{
@@ -15,8 +16,6 @@ use crate::{
             WORK_VOLUME, name_of,
         },
     },
-    quantity::Quantity,
-    selection::pattern::MAX_GPUS,
 };
 
 /// Volumes that short forms write, so that a shared one needs another name.

@@ -1,7 +1,7 @@
 //! Volumes.
 
 use super::{Checker, Field, names, not_a_name};
-use crate::quantity::Quantity;
+use crate::podspec::Quantity;
 
 /// As long as a label, less the prefix that a volume gets whose name the pod has taken.
 const MAX_NAME: usize = 54;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    plan::merge::Merge,
+    podspec::merge::Merge,
     profile::{
         inherit,
         layer::{CONTAINER_KEYS, container, is_same, template_field},

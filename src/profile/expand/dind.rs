@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, shared_mount};
 use crate::{
-    plan::default_pull_policy,
+    podspec::image::default_pull_policy,
     profile::{
         spec::{DataRoot, Dind, SharedVolume},
         template::{

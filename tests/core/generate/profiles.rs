@@ -1,9 +1,9 @@
 //! Profiles that an administrator could write: short forms, and templates in Kubernetes' words.
 
 use arc_rocm::{
-    admission::Rules,
+    inject::Config,
+    inject::ControllerUsers,
     profile::{File, ProfileSet},
-    selection::Requesters,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ impl Case {
     }
 
     /// The rules with this profile; none when the profile's checks refuse it.
-    pub(crate) fn rules(&self) -> Option<Rules> {
+    pub(crate) fn rules(&self) -> Option<Config> {
         let text = self.document().to_string();
         let profiles = ProfileSet::compile(&[File { name: "test.yaml".to_owned(), text }]);
         let profiles = profiles.ok()?;
@@ -80,7 +80,7 @@ impl Case {
             let own = ["runner: image ", "init-dind-externals: image ", "init-job-hooks: image "];
             problems.iter().all(|problem| own.iter().any(|start| problem.starts_with(start)))
         });
-        is_good.then(|| Rules::new(profiles, Requesters::default()))
+        is_good.then(|| Config::new(profiles, ControllerUsers::default()))
     }
 }
 

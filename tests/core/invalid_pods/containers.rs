@@ -1,6 +1,6 @@
 //! Names of containers, commands, ports, probes.
 
-use arc_rocm::{admission::Rules, scripts};
+use arc_rocm::{inject::Config, scripts};
 use serde_json::{Value, json};
 
 use super::{
@@ -42,7 +42,7 @@ fn a_name_taken_among_the_init_containers_stays_the_authors() {
 #[test]
 fn externals_are_not_hidden_where_nothing_can_copy_them() {
     let own = json!({"name": "init-dind-externals", "image": "own:1"});
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         merge(&mut pod["spec"]["containers"], json!([own]));
     });
     assert_eq!(named(&answered.pod["spec"]["containers"], "init-dind-externals"), &own);
@@ -59,7 +59,7 @@ fn a_daemon_of_the_authors_is_kept_in_either_list() {
             if list == "initContainers" {
                 own["restartPolicy"] = "Always".into();
             }
-            let answered = answer(&Rules::default(), |pod| {
+            let answered = answer(&Config::default(), |pod| {
                 merge(&mut pod["spec"], json!({list: [own]}));
             });
             let there = named(&answered.pod["spec"][list], name);
@@ -85,7 +85,7 @@ fn a_daemon_of_the_authors_is_kept_in_either_list() {
 }
 
 /// The plain runner with one more container in `list`.
-fn with_container(rules: &Rules, list: &str, own: &Value) -> Answered {
+fn with_container(rules: &Config, list: &str, own: &Value) -> Answered {
     answer(rules, |pod| merge(&mut pod["spec"], json!({list: [own]})))
 }
 
@@ -108,7 +108,7 @@ fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
     ] {
         let mut own = own.clone();
         own["name"] = "engine".into();
-        let answered = with_container(&Rules::default(), "containers", &own);
+        let answered = with_container(&Config::default(), "containers", &own);
         assert_eq!(dind(&answered), &Value::Null, "{own}");
         assert_eq!(
             answered.warnings()[0],
@@ -137,7 +137,7 @@ fn a_container_that_only_speaks_of_docker_is_not_the_authors_own_dind() {
     ] {
         let mut own = own.clone();
         own["name"] = "helper".into();
-        let answered = with_container(&Rules::default(), list, &own);
+        let answered = with_container(&Config::default(), list, &own);
         assert_ne!(dind(&answered), &Value::Null, "{own}");
         assert_eq!(named(&answered.pod["spec"][list], "helper"), &own);
         assert_warned(&answered, &[]);
@@ -147,7 +147,7 @@ fn a_container_that_only_speaks_of_docker_is_not_the_authors_own_dind() {
 #[test]
 fn an_init_container_dind_that_is_no_sidecar_has_the_name_and_there_is_no_docker_to_wait_for() {
     let own = json!({"name": "dind", "image": "docker:27-dind", "command": ["cp", "a", "b"]});
-    let answered = with_container(&Rules::default(), "initContainers", &own);
+    let answered = with_container(&Config::default(), "initContainers", &own);
     assert_eq!(answered.pod["spec"]["initContainers"], json!([own]));
     let command = runner(&answered)["command"].as_array().unwrap();
     assert!(command.contains(&json!("--wait-for-docker=0")), "{command:?}");
@@ -190,7 +190,7 @@ fn a_daemon_of_the_authors_gets_the_profiles_mounts_and_variables_whatever_its_n
 #[test]
 fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
     let own = json!({"image": "own:1", "command": null, "args": null});
-    let answered = answer_runner(&Rules::default(), own);
+    let answered = answer_runner(&Config::default(), own);
     assert_eq!(runner(&answered)["command"], Value::Null);
     assert_warned(
         &answered,
@@ -205,7 +205,7 @@ fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
     for image in
         ["ghcr.io/actions/actions-runner@sha256:abc", "ghcr.io/saienduri/ghascale-rocm-dev:main"]
     {
-        let answered = answer_runner(&Rules::default(), json!({"image": image, "command": null}));
+        let answered = answer_runner(&Config::default(), json!({"image": image, "command": null}));
         let command = runner(&answered)["command"].as_array().unwrap();
         assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
     }
@@ -236,7 +236,7 @@ fn a_profiles_args_alone_are_for_the_charts_command() {
 #[test]
 fn args_without_a_command_are_left_to_the_image() {
     let answered = answer_runner(
-        &Rules::default(),
+        &Config::default(),
         json!({"image": "own:1", "command": null, "args": ["--once"]}),
     );
     assert_eq!(runner(&answered)["command"], Value::Null);
@@ -254,11 +254,11 @@ fn args_without_a_command_are_left_to_the_image() {
 
 #[test]
 fn a_command_with_args_is_run_by_the_wrapper() {
-    let answered = answer_runner(&Rules::default(), json!({"command": null, "args": null}));
+    let answered = answer_runner(&Config::default(), json!({"command": null, "args": null}));
     let command = runner(&answered)["command"].as_array().unwrap();
     assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
 
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         pod["spec"]["containers"][0]["command"] = json!(["/bin/bash"]);
         pod["spec"]["containers"][0]["args"] = json!(["-c", "exec /home/runner/run.sh"]);
     });
@@ -339,8 +339,8 @@ fn an_init_container_that_is_not_restarted_gets_no_probe() {
 
 #[test]
 fn a_sidecar_whose_restart_policy_another_webhook_lost_gets_it_back() {
-    let first = answer(&Rules::default(), |_| {});
-    let answered = answer(&Rules::default(), |pod| {
+    let first = answer(&Config::default(), |_| {});
+    let answered = answer(&Config::default(), |pod| {
         *pod = first.pod.clone();
         for container in pod["spec"]["initContainers"].as_array_mut().unwrap() {
             container.as_object_mut().unwrap().remove("restartPolicy");
@@ -353,7 +353,7 @@ fn a_sidecar_whose_restart_policy_another_webhook_lost_gets_it_back() {
 #[test]
 fn a_container_that_is_resized_by_a_restart_keeps_its_pod_restarting() {
     let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         pod["spec"]["restartPolicy"] = "Always".into();
         pod["spec"]["containers"][0]["resizePolicy"] = policy.clone();
     });

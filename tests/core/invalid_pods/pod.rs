@@ -1,13 +1,13 @@
 //! Fields of the pod itself.
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use super::{answer, assert_warned, over_template};
 
 #[test]
 fn a_windows_pod_is_left_alone_with_a_warning() {
-    let answered = answer(&Rules::default(), |pod| pod["spec"]["os"] = json!({"name": "windows"}));
+    let answered = answer(&Config::default(), |pod| pod["spec"]["os"] = json!({"name": "windows"}));
     assert_eq!(answered.patch, json!([]));
     assert_eq!(answered.review["response"]["auditAnnotations"]["reason"], "windows");
     assert_eq!(answered.warnings().len(), 1, "{:?}", answered.warnings());

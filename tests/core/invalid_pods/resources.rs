@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::{answer, answer_runner, assert_warned, dind, merge, named, over, runner};
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 
 const RUNNER: &str = "arc-rocm: spec.containers[runner]";
 
 #[test]
 fn a_request_above_the_authors_limit_stays_out() {
     let answered = answer_runner(
-        &Rules::default(),
+        &Config::default(),
         json!({"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}),
     );
     let resources = &runner(&answered)["resources"];
@@ -28,7 +28,7 @@ fn a_request_above_the_authors_limit_stays_out() {
 #[test]
 fn an_authors_limit_alone_is_also_the_request() {
     let answered =
-        answer_runner(&Rules::default(), json!({"resources": {"limits": {"memory": "8Gi"}}}));
+        answer_runner(&Config::default(), json!({"resources": {"limits": {"memory": "8Gi"}}}));
     assert_eq!(runner(&answered)["resources"]["requests"].get("memory"), None);
 }
 
@@ -55,7 +55,7 @@ fn a_limit_below_the_authors_request_stays_out() {
 
 #[test]
 fn a_request_above_the_pods_own_stays_out() {
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "8"}, "limits": {"cpu": "8"}});
     });
     let resources = &runner(&answered)["resources"];
@@ -106,7 +106,7 @@ fn the_sum_of_all_requests_stays_within_the_pods_own() {
 #[test]
 fn an_authors_gpu_request_alone_gets_its_limit() {
     let answered =
-        answer_runner(&Rules::default(), json!({"resources": {"requests": {"amd.com/gpu": "4"}}}));
+        answer_runner(&Config::default(), json!({"resources": {"requests": {"amd.com/gpu": "4"}}}));
     let resources = &runner(&answered)["resources"];
     assert_eq!(resources["requests"]["amd.com/gpu"], "4");
     assert_eq!(resources["limits"]["amd.com/gpu"], "4");
@@ -127,7 +127,7 @@ fn an_authors_gpu_request_alone_gets_its_limit() {
 
 #[test]
 fn so_does_any_other_extended_resource() {
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "net", "image": "net:1",
             "resources": {"requests": {"example.com/nic": "1"}}});
         merge(&mut pod["spec"]["containers"], json!([new]));
@@ -141,7 +141,7 @@ fn so_does_any_other_extended_resource() {
 fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request() {
     for (resource, gpus) in [("amd.com/gpu", 4), ("example.com/nic", 2)] {
         let own = json!({"requests": {resource: "2"}, "limits": {resource: "4"}});
-        let answered = answer_runner(&Rules::default(), json!({"resources": own}));
+        let answered = answer_runner(&Config::default(), json!({"resources": own}));
         let resources = &runner(&answered)["resources"];
         assert_eq!(resources["requests"][resource], "4");
         assert_eq!(resources["limits"][resource], "4");
@@ -157,7 +157,7 @@ fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request
 #[test]
 fn gpus_under_another_name_whose_limit_is_none_are_none() {
     let own = json!({"requests": {"amd.com/cpx_nps4": "1"}, "limits": {"amd.com/cpx_nps4": "0"}});
-    let answered = answer_runner(&Rules::default(), json!({"resources": own}));
+    let answered = answer_runner(&Config::default(), json!({"resources": own}));
     assert_eq!(runner(&answered)["resources"]["requests"]["amd.com/cpx_nps4"], "0");
     assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2");
 }
@@ -165,7 +165,7 @@ fn gpus_under_another_name_whose_limit_is_none_are_none() {
 #[test]
 fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_own() {
     let gpus = json!({"amd.com/gpu": "2"});
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "check", "image": "check:1",
             "resources": {"requests": gpus, "limits": gpus}});
         pod["spec"]["initContainers"] = json!([new]);
@@ -178,7 +178,7 @@ fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_ow
 #[test]
 fn an_authors_gpu_limit_alone_is_kept() {
     let answered =
-        answer_runner(&Rules::default(), json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));
+        answer_runner(&Config::default(), json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));
     let resources = &runner(&answered)["resources"];
     assert_eq!(resources["limits"]["amd.com/gpu"], "4");
     assert_eq!(resources["requests"].get("amd.com/gpu"), None, "the API server fills it in");
@@ -195,7 +195,7 @@ fn an_authors_gpu_limit_alone_is_kept() {
 fn a_runner_that_says_no_gpus_does_not_wait_for_them() {
     let none = json!({"amd.com/gpu": "0"});
     let answered =
-        answer_runner(&Rules::default(), json!({"resources": {"limits": none, "requests": none}}));
+        answer_runner(&Config::default(), json!({"resources": {"limits": none, "requests": none}}));
     assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "0");
     assert_eq!(runner(&answered)["command"][4], "--gpus=0");
 }
@@ -203,7 +203,7 @@ fn a_runner_that_says_no_gpus_does_not_wait_for_them() {
 #[test]
 fn gpus_of_another_container_stay_there() {
     let gpus = json!({"amd.com/gpu": "2"});
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "bench", "image": "bench:1",
             "resources": {"requests": gpus, "limits": gpus}});
         merge(&mut pod["spec"]["containers"], json!([new]));
@@ -225,7 +225,7 @@ fn gpus_of_another_container_stay_there() {
 fn gpus_under_another_name_stay_under_it() {
     let parts = json!({"amd.com/cpx_nps4": "8"});
     let answered = answer_runner(
-        &Rules::default(),
+        &Config::default(),
         json!({"resources": {"requests": parts, "limits": parts}}),
     );
     assert_eq!(runner(&answered)["resources"]["limits"].get("amd.com/gpu"), None);
@@ -241,7 +241,7 @@ fn gpus_under_another_name_stay_under_it() {
 
 #[test]
 fn what_the_limit_ranger_filled_in_gives_way() {
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
             "LimitRanger plugin set: cpu, memory request for container runner; cpu limit for \
              container runner"
@@ -261,7 +261,7 @@ fn what_the_limit_ranger_filled_in_gives_way() {
 
 #[test]
 fn what_the_author_wrote_beside_the_limit_rangers_values_stays() {
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
             "LimitRanger plugin set: cpu request for container runner; cpu limit for container \
              other"

@@ -1,6 +1,6 @@
 //! Users, privileges, user namespaces.
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use super::{answer, answer_runner, assert_warned, dind, named, over, over_template, runner};
@@ -18,7 +18,7 @@ fn dind_alone_is_root_in_a_pod_of_another_user() {
             json!({"privileged": true, "runAsUser": 0, "runAsNonRoot": false, "runAsGroup": 0}),
         ),
     ] {
-        let answered = answer(&Rules::default(), |pod| {
+        let answered = answer(&Config::default(), |pod| {
             pod["spec"]["securityContext"] = context.clone();
         });
         assert_eq!(dind(&answered)["securityContext"], own);
@@ -105,7 +105,7 @@ fn a_privileged_runner_is_not_kept_from_escalating() {
 
 #[test]
 fn no_dind_in_a_user_namespace() {
-    let answered = answer(&Rules::default(), |pod| pod["spec"]["hostUsers"] = false.into());
+    let answered = answer(&Config::default(), |pod| pod["spec"]["hostUsers"] = false.into());
     assert_eq!(answered.pod["spec"].get("initContainers"), None);
     assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2", "GPUs stay");
     assert_warned(

@@ -1,6 +1,6 @@
 //! Volumes and mounts.
 
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use super::{answer, assert_warned, dind, merge, mounted, named, over, over_template, runner};
@@ -9,7 +9,7 @@ use crate::support::Answered;
 const KEPT: &str = "the pod's own value is kept, profile rocm differs";
 
 /// The plain runner with a volume of the author's, mounted at `path` when it is given.
-fn with_volume(rules: &Rules, volume: &Value, path: Option<&str>, more: Value) -> Answered {
+fn with_volume(rules: &Config, volume: &Value, path: Option<&str>, more: Value) -> Answered {
     answer(rules, |pod| {
         merge(&mut pod["spec"]["volumes"], json!([volume]));
         if let Some(path) = path {
@@ -28,7 +28,7 @@ fn count(answered: &Answered, name: &str) -> usize {
 #[test]
 fn an_authors_volume_of_our_name_that_serves_is_used() {
     let volume = json!({"name": "work", "hostPath": {"path": "/scratch", "type": ""}});
-    let answered = with_volume(&Rules::default(), &volume, None, json!({}));
+    let answered = with_volume(&Config::default(), &volume, None, json!({}));
     assert_eq!(count(&answered, "work"), 1);
     assert_eq!(named(&answered.pod["spec"]["volumes"], "work"), &volume);
     assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "work");
@@ -52,7 +52,7 @@ fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_anoth
         ] {
             let mut volume = source.clone();
             volume["name"] = name.into();
-            let answered = with_volume(&Rules::default(), &volume, None, json!({}));
+            let answered = with_volume(&Config::default(), &volume, None, json!({}));
             let ours = format!("arc-rocm-{name}");
             assert_eq!(named(&answered.pod["spec"]["volumes"], name), &volume);
             assert_eq!(
@@ -76,7 +76,7 @@ fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_anoth
 fn what_the_author_mounts_at_the_work_directory_is_mounted_in_dind_too() {
     let volume = json!({"name": "scratch", "emptyDir": {}});
     for path in ["/home/runner/_work", "/home/runner/_work/"] {
-        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
         assert_eq!(mounted(runner(&answered), path), "scratch");
         assert_eq!(mounted(dind(&answered), path), "scratch");
         assert_eq!(count(&answered, "work"), 0, "nothing mounts it");
@@ -92,7 +92,7 @@ fn what_the_author_mounts_at_the_work_directory_is_mounted_in_dind_too() {
 #[test]
 fn a_read_only_work_directory_is_kept_too() {
     let volume = json!({"name": "files", "configMap": {"name": "x"}});
-    let answered = with_volume(&Rules::default(), &volume, Some("/home/runner/_work"), json!({}));
+    let answered = with_volume(&Config::default(), &volume, Some("/home/runner/_work"), json!({}));
     assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "files");
     assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "files");
 }
@@ -101,7 +101,7 @@ fn a_read_only_work_directory_is_kept_too() {
 fn dockerd_keeps_its_data_where_it_can_write() {
     let volume = json!({"name": "files", "configMap": {"name": "x"}});
     let path = "/home/runner/docker-data";
-    let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+    let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
     assert_eq!(mounted(runner(&answered), path), "files");
     assert_eq!(mounted(dind(&answered), path), "docker-data");
     assert_eq!(count(&answered, "docker-data"), 1);
@@ -111,7 +111,7 @@ fn dockerd_keeps_its_data_where_it_can_write() {
         json!({"name": "nvme", "emptyDir": {}}),
         json!({"name": "nvme", "ephemeral": {"volumeClaimTemplate": claim}}),
     ] {
-        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
         assert_eq!(mounted(dind(&answered), path), "nvme");
         assert_eq!(count(&answered, "docker-data"), 0);
     }
@@ -134,7 +134,7 @@ fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
         for at in [None, Some(path)] {
             let mut volume = source.clone();
             volume["name"] = "docker-data".into();
-            let answered = with_volume(&Rules::default(), &volume, at, json!({}));
+            let answered = with_volume(&Config::default(), &volume, at, json!({}));
             let volumes = &answered.pod["spec"]["volumes"];
             assert_eq!(named(volumes, "docker-data"), &volume);
             assert_eq!(
@@ -148,7 +148,7 @@ fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
 
         let mut volume = source.clone();
         volume["name"] = "nvme".into();
-        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
         assert_eq!(mounted(runner(&answered), path), "nvme");
         assert_eq!(mounted(dind(&answered), path), "docker-data");
         assert_warned(
@@ -161,7 +161,7 @@ fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
 #[test]
 fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked() {
     let config = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         let volumes = &mut pod["spec"]["volumes"];
         merge(volumes, json!([config("work"), config("arc-rocm-work")]));
     });
@@ -175,7 +175,7 @@ fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked(
     assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "arc-rocm-work2");
 
     let scratch = json!({"name": "arc-rocm-work", "emptyDir": {}});
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         merge(&mut pod["spec"]["volumes"], json!([config("work"), scratch]));
     });
     assert_eq!(count(&answered, "arc-rocm-work"), 1);
@@ -186,7 +186,7 @@ fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked(
 fn what_the_author_mounts_where_the_socket_goes_is_mounted_in_dind_too() {
     let volume = json!({"name": "run", "emptyDir": {}});
     for path in ["/var/run", "/run", "/var/run/"] {
-        let answered = with_volume(&Rules::default(), &volume, Some(path), json!({}));
+        let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
         assert_eq!(mounted(runner(&answered), path), "run");
         assert_eq!(mounted(dind(&answered), path), "run");
         assert_warned(
@@ -201,7 +201,7 @@ fn no_dind_where_the_socket_cannot_be_written() {
     let config = json!({"name": "run", "configMap": {"name": "x"}});
     let empty = json!({"name": "run", "emptyDir": {}});
     for (volume, more) in [(config, json!({})), (empty, json!({"readOnly": true}))] {
-        let answered = with_volume(&Rules::default(), &volume, Some("/var/run"), more);
+        let answered = with_volume(&Config::default(), &volume, Some("/var/run"), more);
         assert_eq!(dind(&answered), &Value::Null);
         assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
         assert_eq!(runner(&answered)["command"][7], "--wait-for-docker=0");
@@ -216,7 +216,8 @@ fn no_dind_where_the_socket_cannot_be_written() {
 #[test]
 fn no_dind_beside_a_socket_of_the_authors() {
     let volume = json!({"name": "sock", "hostPath": {"path": "/run/docker.sock", "type": ""}});
-    let answered = with_volume(&Rules::default(), &volume, Some("/var/run/docker.sock"), json!({}));
+    let answered =
+        with_volume(&Config::default(), &volume, Some("/var/run/docker.sock"), json!({}));
     assert_eq!(dind(&answered), &Value::Null);
     assert_warned(
         &answered,
@@ -230,7 +231,7 @@ fn no_dind_beside_a_socket_of_the_authors() {
 #[test]
 fn writable_files_of_the_author_for_jobs_are_used() {
     let volume = json!({"name": "info", "emptyDir": {}});
-    let answered = with_volume(&Rules::default(), &volume, Some("/etc/podinfo"), json!({}));
+    let answered = with_volume(&Config::default(), &volume, Some("/etc/podinfo"), json!({}));
     assert_eq!(mounted(runner(&answered), "/etc/podinfo"), "info");
     assert_eq!(count(&answered, "podinfo"), 0);
     assert_warned(
@@ -243,7 +244,7 @@ fn writable_files_of_the_author_for_jobs_are_used() {
 fn read_only_files_of_the_author_for_jobs_are_kept() {
     for name in ["podinfo", "info"] {
         let volume = json!({"name": name, "downwardAPI": {"items": [], "defaultMode": 420}});
-        let answered = with_volume(&Rules::default(), &volume, Some("/etc/podinfo"), json!({}));
+        let answered = with_volume(&Config::default(), &volume, Some("/etc/podinfo"), json!({}));
         assert_eq!(mounted(runner(&answered), "/etc/podinfo"), name);
         assert_warned(
             &answered,
@@ -255,7 +256,7 @@ fn read_only_files_of_the_author_for_jobs_are_kept() {
 
 #[test]
 fn a_mount_of_a_volume_that_is_nowhere_gets_an_empty_one() {
-    let answered = answer(&Rules::default(), |pod| {
+    let answered = answer(&Config::default(), |pod| {
         let mount = json!({"name": "cache", "mountPath": "/cache"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });

@@ -1,7 +1,7 @@
 //! What "nothing of the author's is changed" means, exactly: every leaf of the pod that came is in
 //! the pod that results, and items of lists keep their order, but for this list.
 
-use arc_rocm::{quantity::Quantity, scripts};
+use arc_rocm::{podspec::Quantity, scripts};
 use serde_json::Value;
 
 use crate::generate::api_server::default_policy;

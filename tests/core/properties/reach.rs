@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arc_rocm::plan::Code;
+use arc_rocm::inject::ConflictCode;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -35,8 +35,11 @@ fn generated_cases_reach_every_kind_of_conflict_and_are_mostly_valid() {
         let conflicts = audit["conflicts"].as_str().unwrap_or_default();
         codes.extend(conflicts.split(',').map(str::to_owned));
     }
-    let missing: Vec<&str> =
-        Code::ALL.iter().map(|code| code.as_str()).filter(|code| !codes.contains(*code)).collect();
+    let missing: Vec<&str> = ConflictCode::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .filter(|code| !codes.contains(*code))
+        .collect();
     println!("good {good} valid {valid} patched {patched}");
     assert_eq!(missing, [""; 0]);
     assert!(good * 10 > CASES * 7, "{good} of {CASES} profiles are good");

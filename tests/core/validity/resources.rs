@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arc_rocm::quantity::Quantity;
+use arc_rocm::podspec::Quantity;
 use serde_json::Value;
 
 use super::{Findings, containers, items, text};

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use arc_rocm::{
-    admission::{Rules, answer},
+    admission::answer,
+    inject::{Config, ControllerUsers},
     profile::{File, ProfileSet},
-    selection::Requesters,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -116,25 +116,25 @@ pub(crate) async fn allow_account(scene: &Scene, name: &str) -> anyhow::Result<(
 }
 
 /// The rules that the installed webhook follows: [`PROFILES`].
-pub(crate) fn installed_rules() -> anyhow::Result<Rules> {
+pub(crate) fn installed_rules() -> anyhow::Result<Config> {
     rules(PROFILES)
 }
 
-/// Rules with the profiles of `text`.
-pub(crate) fn rules(text: &str) -> anyhow::Result<Rules> {
+/// Config with the profiles of `text`.
+pub(crate) fn rules(text: &str) -> anyhow::Result<Config> {
     let file = File { name: "suite.yaml".to_owned(), text: text.to_owned() };
     let profiles = ProfileSet::compile(&[file]).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
-    Ok(Rules::new(profiles, Requesters::default()))
+    Ok(Config::new(profiles, ControllerUsers::default()))
 }
 
 /// The pod of a review as the webhook's own code patches it: a golden pod.
 ///
 /// The API server decodes a patched pod leniently, so what a patch misspells is lost without a
 /// word. A pod that has been patched here can be sent with strict validation instead.
-pub(crate) fn patched(review: &Value, rules: &Rules) -> anyhow::Result<Value> {
+pub(crate) fn patched(review: &Value, rules: &Config) -> anyhow::Result<Value> {
     let answered = answer(review.to_string().as_bytes(), rules)?;
     let answered: Value = serde_json::from_slice(&answered.body)?;
     let mut pod = review["request"]["object"].clone();

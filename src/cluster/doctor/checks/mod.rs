@@ -4,11 +4,11 @@ mod admission;
 mod api_server;
 mod authority;
 mod certificate;
+mod controller_user;
 mod nodes;
 mod pod_security;
 mod profiles;
 mod registration;
-mod requester;
 mod runners;
 mod serving;
 mod validity;
@@ -29,7 +29,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
         serving::check(facts),
         admission::check(facts),
         certificate::check(facts),
-        requester::check(facts),
+        controller_user::check(facts),
         pod_security::check(facts, &samples),
         profiles::check(facts, &samples),
         nodes::check(facts, &samples),

@@ -7,8 +7,8 @@ use crate::{
         facts::text,
         sample::{Sample, Samples, rejection, watched},
     },
+    inject::Skip,
     profile::BUILTIN,
-    selection::Skip,
 };
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
@@ -34,7 +34,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     }
     check.summary = format!(
         "{} for {}",
-        count(samples.rules.profiles.len(), "profile"),
+        count(samples.config.profiles.len(), "profile"),
         count(samples.all.len(), "scale set")
     );
     // What the profiles are is not known, so neither is who gets which.
@@ -123,7 +123,7 @@ fn unused(check: &mut Check, samples: &Samples) {
         .collect();
     // One without a match is there to be extended or named.
     let unused: Vec<&str> = samples
-        .rules
+        .config
         .profiles
         .iter()
         .filter(|profile| profile.matcher.is_some() && !used.contains(&profile.name.as_str()))

@@ -12,7 +12,7 @@ use crate::{
         gather::{excluded, ours},
         names::WEBHOOK,
     },
-    selection::RUNNER_LABEL,
+    podspec::RUNNER_LABEL,
 };
 
 const AGAIN: &str = "apply what arc-rocm manifests prints, or say there what differs";

@@ -10,7 +10,7 @@ use crate::{
         facts::{full_name, text, texts},
         sample::{Samples, judge},
     },
-    selection::Skip,
+    inject::Skip,
 };
 
 /// Failed runners that are told one by one.
@@ -49,7 +49,7 @@ fn pods(check: &mut Check, pods: &[serde_json::Value], samples: &Samples) -> usi
         if texts(pod, "/metadata/annotations").contains_key(STATUS) {
             continue;
         }
-        match judge(pod, text(pod, "/metadata/namespace"), &samples.rules) {
+        match judge(pod, text(pod, "/metadata/namespace"), &samples.config) {
             Ok(_) if samples.known => bare.push(full_name(pod)),
             // The built-in profile stands in for those that are not known.
             Ok(_) => alone

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use arc_rocm::admission::Rules;
+use arc_rocm::inject::Config;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -197,7 +197,7 @@ async fn known(scene: &Scene, class: &str) -> anyhow::Result<()> {
     .await
 }
 
-async fn look(arc: &Cluster, rules: &Rules, pod: Value, namespace: &str) -> Found {
+async fn look(arc: &Cluster, rules: &Config, pod: Value, namespace: &str) -> Found {
     let refused = match dry_run(arc, namespace, &pod).await {
         Ok(reply) => {
             let here = match here(&pod, rules) {
@@ -224,7 +224,7 @@ async fn look(arc: &Cluster, rules: &Rules, pod: Value, namespace: &str) -> Foun
 }
 
 /// The pod as the webhook's own code patches it.
-fn here(pod: &Value, rules: &Rules) -> anyhow::Result<Value> {
+fn here(pod: &Value, rules: &Config) -> anyhow::Result<Value> {
     let user = json!({"username": access::user().name});
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",

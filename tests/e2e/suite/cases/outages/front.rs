@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use arc_rocm::admission::{Rules, answer};
+use arc_rocm::{admission::answer, inject::Config};
 use serde_json::{Value, json};
 
 use super::{WAITING, delayed, recovered, set, unrelated};
@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// What the webhook itself says, by its own code.
-fn behaves(request: &Value, rules: &Rules) -> Verdict {
+fn behaves(request: &Value, rules: &Config) -> Verdict {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

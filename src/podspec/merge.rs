@@ -1,0 +1,122 @@
+//! How two values of one field come together: Kubernetes' own list keys, and the defaults that
+//! nobody wrote.
+
+use serde_json::Value;
+
+use super::{Json, equal::covers};
+
+/// How a field is merged.
+#[derive(Clone, Copy, Debug)]
+pub enum Merge {
+    /// As a whole: a scalar, a union such as a probe, or a list without keys.
+    Atomic,
+    /// Key by key; the function gives each key's own rule.
+    Map(fn(&str) -> Self),
+    /// A list whose items have no identity but themselves.
+    Set,
+    /// The same, of which the API server takes no more than so many.
+    AtMost(usize),
+    /// A list whose items are the same when these fields are.
+    Keyed(&'static [&'static str]),
+}
+
+/// The rule of a field of `spec`. Containers and volumes have code of their own.
+pub fn pod_field(field: &str) -> Merge {
+    match field {
+        "nodeSelector" | "affinity" | "overhead" => Merge::Map(|_| Merge::Atomic),
+        "securityContext" => Merge::Map(security_field),
+        "dnsConfig" => Merge::Map(|field| match field {
+            // `MaxDNSNameservers` and `MaxDNSSearchPaths`.
+            "nameservers" => Merge::AtMost(3),
+            "searches" => Merge::AtMost(32),
+            "options" => Merge::Keyed(&["name"]),
+            _ => Merge::Atomic,
+        }),
+        "tolerations" => Merge::Set,
+        "imagePullSecrets" | "resourceClaims" | "schedulingGates" => Merge::Keyed(&["name"]),
+        "hostAliases" => Merge::Keyed(&["ip"]),
+        "readinessGates" => Merge::Keyed(&["conditionType"]),
+        "topologySpreadConstraints" => Merge::Keyed(&["topologyKey", "whenUnsatisfiable"]),
+        _ => Merge::Atomic,
+    }
+}
+
+/// The rule of a field of a container.
+pub fn container_field(field: &str) -> Merge {
+    match field {
+        "securityContext" => Merge::Map(security_field),
+        "envFrom" => Merge::Set,
+        "env" => Merge::Keyed(&["name"]),
+        "ports" => Merge::Keyed(&["containerPort", "protocol"]),
+        "volumeMounts" => Merge::Keyed(&["mountPath"]),
+        "volumeDevices" => Merge::Keyed(&["devicePath"]),
+        "resizePolicy" => Merge::Keyed(&["resourceName"]),
+        _ => Merge::Atomic,
+    }
+}
+
+fn security_field(field: &str) -> Merge {
+    match field {
+        "supplementalGroups" => Merge::Set,
+        "sysctls" => Merge::Keyed(&["name"]),
+        "capabilities" => Merge::Map(|_| Merge::Set),
+        _ => Merge::Atomic,
+    }
+}
+
+/// Whether two items of a keyed list are the same item.
+pub fn same_item(there: &Json<'_>, wanted: &Value, keys: &[&str]) -> bool {
+    keys.iter().all(|&key| match (there.get(key), wanted.get(key)) {
+        (Some(a), Some(b)) => covers(a, b),
+        (None, None) => true,
+        // The one key with a default (k8s.io/api core/v1, ContainerPort).
+        (Some(one), None) => key == "protocol" && one.as_str() == Some("TCP"),
+        (None, Some(one)) => key == "protocol" && one.as_str() == Some("TCP"),
+    })
+}
+
+/// Whether a list without keys already has `wanted`.
+pub fn set_has(items: &[Json<'_>], wanted: &Value) -> bool {
+    // Both ways: a toleration of one effect is not one of all effects.
+    items.iter().any(|item| {
+        covers(item, wanted)
+            && item.members().iter().all(|(key, _)| wanted.get(key.as_ref()).is_some())
+    })
+}
+
+/// Whose field it is: a name means something else in each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// `spec`
+    Pod,
+    /// A container.
+    Container,
+    /// Something below them, such as a node selector, in which every text has a meaning.
+    Other,
+}
+
+/// Whether the API server (or ARC's chart, for the service account) fills in `there` by itself,
+/// so that nobody can be said to have written it. Sources: `k8s.io/kubernetes`
+/// `pkg/apis/core/v1/defaults.go`; ARC's chart `templates/_helpers.tpl`.
+pub fn is_default(owner: Owner, field: &str, there: &Json<'_>) -> bool {
+    match (owner, field, there) {
+        (Owner::Pod, "restartPolicy", Json::String(text)) => text == "Always",
+        (Owner::Pod, "dnsPolicy", Json::String(text)) => text == "ClusterFirst",
+        (Owner::Pod, "schedulerName", Json::String(text)) => text == "default-scheduler",
+        (Owner::Pod, "serviceAccountName" | "serviceAccount", Json::String(text)) => {
+            text.ends_with("-no-permission") || text == "default"
+        }
+        (Owner::Pod, "terminationGracePeriodSeconds", Json::Number(seconds)) => {
+            seconds.as_i64() == Some(30)
+        }
+        (Owner::Pod, "enableServiceLinks", Json::Bool(flag)) => *flag,
+        (Owner::Container, "terminationMessagePath", Json::String(text)) => {
+            text == "/dev/termination-log"
+        }
+        (Owner::Container, "terminationMessagePolicy", Json::String(text)) => text == "File",
+        (Owner::Pod | Owner::Container, _, Json::String(text)) => text.is_empty(),
+        (_, _, Json::Array(items)) => items.is_empty(),
+        (_, _, Json::Object(members)) => members.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,246 @@
+//! A profile's `match`, compiled.
+
+use serde_json::Value;
+
+use super::{
+    pattern::{Pattern, PatternError},
+    spec::Match,
+};
+use crate::podspec::RunnerPod;
+
+/// A compiled `match`.
+#[derive(Clone, Debug, Default)]
+pub struct Matcher {
+    scale_sets: Option<Vec<Pattern>>,
+    namespaces: Option<Vec<Pattern>>,
+    organizations: Option<Vec<Pattern>>,
+    repositories: Option<Vec<Pattern>>,
+    enterprises: Option<Vec<Pattern>>,
+    selector: Vec<Requirement>,
+}
+
+/// What a pod did not match.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mismatch {
+    /// `match.scaleSets`
+    ScaleSets,
+    /// `match.namespaces`
+    Namespaces,
+    /// `match.organizations`
+    Organizations,
+    /// `match.repositories`
+    Repositories,
+    /// `match.enterprises`
+    Enterprises,
+    /// `match.selector`
+    Selector,
+}
+
+impl Mismatch {
+    /// The field, as a user writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleSets => "match.scaleSets",
+            Self::Namespaces => "match.namespaces",
+            Self::Organizations => "match.organizations",
+            Self::Repositories => "match.repositories",
+            Self::Enterprises => "match.enterprises",
+            Self::Selector => "match.selector",
+        }
+    }
+}
+
+/// One requirement of a label selector.
+#[derive(Clone, Debug)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+}
+
+#[derive(Clone, Debug)]
+enum Operator {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    DoesNotExist,
+}
+
+/// What is wrong with a `match`: the path below it, as keys and indices, and why.
+pub(crate) type MatchProblem = (Vec<String>, String);
+
+impl Matcher {
+    /// Compiles a `match`; all problems at once.
+    pub(crate) fn compile(matches: &Match) -> Result<Self, Vec<MatchProblem>> {
+        let Match { scale_sets, namespaces, organizations, repositories, enterprises, selector } =
+            matches;
+        let mut problems = Vec::new();
+        let mut names = |field: &str, texts: &Option<Vec<String>>| {
+            let texts = texts.as_ref()?;
+            let parse = |text: &String| Pattern::parse(text)?.without_gpus();
+            Some(patterns(field, texts, parse, &mut problems))
+        };
+        let namespaces = names("namespaces", namespaces);
+        let organizations = names("organizations", organizations);
+        let repositories = names("repositories", repositories);
+        let enterprises = names("enterprises", enterprises);
+        let scale_sets = scale_sets
+            .as_ref()
+            .map(|texts| patterns("scaleSets", texts, |text| Pattern::parse(text), &mut problems));
+        let selector = requirements(selector.as_ref(), &mut problems);
+        if problems.is_empty() {
+            Ok(Self { scale_sets, namespaces, organizations, repositories, enterprises, selector })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Whether the pod matches. With a match comes the number of GPUs that the scale set's name
+    /// gives, if it gives one.
+    pub fn matches(&self, pod: &RunnerPod<'_>) -> Result<Option<u32>, Mismatch> {
+        let one_of = |patterns: &Option<Vec<Pattern>>, name: &str| {
+            patterns.as_ref().is_none_or(|patterns| {
+                patterns.iter().any(|pattern| pattern.matches(name).is_some())
+            })
+        };
+        let gpus = match &self.scale_sets {
+            None => None,
+            Some(patterns) => {
+                patterns
+                    .iter()
+                    .find_map(|pattern| pod.scale_sets().find_map(|name| pattern.matches(name)))
+                    .ok_or(Mismatch::ScaleSets)?
+                    .gpus
+            }
+        };
+        if !one_of(&self.namespaces, pod.namespace) {
+            return Err(Mismatch::Namespaces);
+        }
+        if !one_of(&self.organizations, pod.organization()) {
+            return Err(Mismatch::Organizations);
+        }
+        if !one_of(&self.repositories, pod.repository()) {
+            return Err(Mismatch::Repositories);
+        }
+        if !one_of(&self.enterprises, pod.enterprise()) {
+            return Err(Mismatch::Enterprises);
+        }
+        if !self.selector.iter().all(|requirement| requirement.holds(pod)) {
+            return Err(Mismatch::Selector);
+        }
+        Ok(gpus)
+    }
+
+    /// The patterns for the scale set's name.
+    pub fn scale_sets(&self) -> &[Pattern] {
+        self.scale_sets.as_deref().unwrap_or_default()
+    }
+
+    /// The patterns for the namespace.
+    pub fn namespaces(&self) -> &[Pattern] {
+        self.namespaces.as_deref().unwrap_or_default()
+    }
+
+    /// Whether some pod could match both: where both name scale sets, namespaces and so on, the
+    /// patterns have a name in common. Selectors are not compared, so the answer errs on the
+    /// side of yes for those. With it comes the index of our scale-set pattern, if there is one.
+    pub fn overlaps(&self, other: &Self) -> Option<Option<usize>> {
+        let common = |ours: &Option<Vec<Pattern>>, theirs: &Option<Vec<Pattern>>| {
+            let (Some(ours), Some(theirs)) = (ours, theirs) else { return Some(None) };
+            let meets = |one: &Pattern| theirs.iter().any(|other| one.intersects(other));
+            ours.iter().position(meets).map(Some)
+        };
+        if !self.selector.is_empty() || !other.selector.is_empty() {
+            return None;
+        }
+        common(&self.namespaces, &other.namespaces)?;
+        common(&self.organizations, &other.organizations)?;
+        common(&self.repositories, &other.repositories)?;
+        common(&self.enterprises, &other.enterprises)?;
+        common(&self.scale_sets, &other.scale_sets)
+    }
+}
+
+fn patterns(
+    field: &str,
+    texts: &[String],
+    parse: impl Fn(&String) -> Result<Pattern, PatternError>,
+    problems: &mut Vec<MatchProblem>,
+) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match parse(text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                problems.push((vec![field.to_owned(), index.to_string()], error.to_string()));
+            }
+        }
+    }
+    if texts.is_empty() {
+        let message = "an empty list matches nothing; leave it out to match any".to_owned();
+        problems.push((vec![field.to_owned()], message));
+    }
+    patterns
+}
+
+/// The requirements of a LabelSelector.
+fn requirements(selector: Option<&Value>, problems: &mut Vec<MatchProblem>) -> Vec<Requirement> {
+    let mut requirements = Vec::new();
+    let Some(selector) = selector else { return requirements };
+    if let Some(labels) = selector.get("matchLabels").and_then(Value::as_object) {
+        for (key, value) in labels {
+            let value = value.as_str().unwrap_or_default().to_owned();
+            requirements
+                .push(Requirement { key: key.clone(), operator: Operator::In(vec![value]) });
+        }
+    }
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    for (index, expression) in expressions.into_iter().flatten().enumerate() {
+        let text = |key: &str| expression.get(key).and_then(Value::as_str).unwrap_or_default();
+        let values: Vec<String> = expression
+            .get("values")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect();
+        let at = |field: &str| {
+            ["selector", "matchExpressions", &index.to_string(), field].map(str::to_owned).to_vec()
+        };
+        let operator = match text("operator") {
+            "In" | "NotIn" if values.is_empty() => {
+                problems.push((at("values"), "In and NotIn need values".to_owned()));
+                continue;
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                problems.push((at("values"), "Exists and DoesNotExist take no values".to_owned()));
+                continue;
+            }
+            "In" => Operator::In(values),
+            "NotIn" => Operator::NotIn(values),
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            other => {
+                let message =
+                    format!("{other:?} is no operator; use In, NotIn, Exists or DoesNotExist");
+                problems.push((at("operator"), message));
+                continue;
+            }
+        };
+        requirements.push(Requirement { key: text("key").to_owned(), operator });
+    }
+    requirements
+}
+
+impl Requirement {
+    fn holds(&self, pod: &RunnerPod<'_>) -> bool {
+        let label = pod.label(&self.key);
+        let is_in =
+            |values: &[String]| label.is_some_and(|label| values.iter().any(|v| v == label));
+        match &self.operator {
+            Operator::In(values) => is_in(values),
+            Operator::NotIn(values) => !is_in(values),
+            Operator::Exists => label.is_some(),
+            Operator::DoesNotExist => label.is_none(),
+        }
+    }
+}

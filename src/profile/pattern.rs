@@ -1,0 +1,319 @@
+//! The one pattern syntax for names: `*`, and `{gpus}` for a count inside a scale set's name.
+//!
+//! | in a pattern | stands for |
+//! |---|---|
+//! | `*` | any text, also none |
+//! | `{gpus}` | a GPU count: all the digits at that place, 1 to [`MAX_GPUS`] |
+//! | anything else | itself |
+//!
+//! There is no escape: names have no braces and no stars. `{gpus}` may stand once in a pattern.
+//! It takes a whole run of digits, never a part of one, so that `{gpus}` cannot read `42` out of
+//! `gfx942`. A run that is no count (`0`, `08`, `942`) is passed over.
+//!
+//! A pattern covers the whole name. Where it could match in more than one way, each `*`, from
+//! the left, takes the shortest text that it can; in other words, `{gpus}` is the first run of
+//! digits that lets the rest match. So `*{gpus}*` reads 2 from `mi300-2gpu-4`, as `300` is no
+//! count, and `*-gpu-{gpus}*` reads 4 from `x-2gpu-gpu-4-1`.
+
+mod overlap;
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The most GPUs that a name can ask for: eight GPUs in CPX mode are 64 partitions, and the
+/// device plugin offers each of them as one `amd.com/gpu`.
+pub const MAX_GPUS: u32 = 64;
+
+/// The longest pattern, in bytes: no name in Kubernetes is longer (DNS subdomain, RFC 1123).
+pub const MAX_LENGTH: usize = 253;
+
+/// A parsed pattern.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Pattern {
+    text: String,
+    /// The whole pattern, or what stands before `{gpus}`.
+    before: Glob,
+    /// What stands after `{gpus}`.
+    after: Option<Glob>,
+}
+
+/// What a pattern read from a name.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Match {
+    /// The count at `{gpus}`, from 1 to [`MAX_GPUS`]; `None` if the pattern has no `{gpus}`.
+    pub gpus: Option<u32>,
+}
+
+impl Pattern {
+    /// Parses a pattern for a scale set's name.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(PatternError::TooLong { length: text.len() });
+        }
+        let Some((before, after)) = split_placeholder(text)? else {
+            return Ok(Self { text: text.to_owned(), before: Glob::new(text), after: None });
+        };
+        if split_placeholder(after)?.is_some() {
+            return Err(PatternError::Twice);
+        }
+        if before.ends_with(is_digit) || after.starts_with(is_digit) {
+            return Err(PatternError::TouchesDigit { text: text.to_owned() });
+        }
+        let (before, after) = (Glob::new(before), Some(Glob::new(after)));
+        Ok(Self { text: text.to_owned(), before, after })
+    }
+
+    /// Refuses `{gpus}`, for the places that match something other than a scale set's name.
+    pub fn without_gpus(self) -> Result<Self, PatternError> {
+        if self.has_gpus() { Err(PatternError::NotHere { text: self.text }) } else { Ok(self) }
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern reads a count from the name.
+    pub fn has_gpus(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// Matches a whole name. For a given pattern the time is linear in the name's length;
+    /// nothing is allocated.
+    pub fn matches(&self, name: &str) -> Option<Match> {
+        let Some(after) = &self.after else {
+            return self.before.matches(name).then_some(Match { gpus: None });
+        };
+        // The middle pieces go as far out as they can, whichever run of digits is taken, so that
+        // what remains for each run is to look at the two pieces that touch it.
+        let left = self.before.take_left(name)?;
+        let right = after.take_right(name)?;
+        let mut from = 0;
+        while let Some(start) = find_from(name, from, is_digit) {
+            let end = find_from(name, start, |c| !is_digit(c)).unwrap_or(name.len());
+            from = end;
+            let (Some(head), Some(run), Some(tail)) =
+                (name.get(..start), name.get(start..end), name.get(end..))
+            else {
+                continue;
+            };
+            if let Some(gpus) = count(run)
+                && self.before.ends(head, left)
+                && after.starts(tail, right)
+            {
+                return Some(Match { gpus: Some(gpus) });
+            }
+        }
+        None
+    }
+
+    /// Whether there is a name that both patterns match. Exact: see [`Pattern::common_name`].
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.common_name(other).is_some()
+    }
+
+    /// A shortest name that both patterns match, to show to a user.
+    ///
+    /// Exact, and over names of any characters: when both patterns are written in lower-case
+    /// letters, digits, dots and dashes, so is the name. The two may read different counts from
+    /// the name, or only one of them a count.
+    pub fn common_name(&self, other: &Self) -> Option<String> {
+        overlap::common_name(&self.tokens(), &other.tokens())
+    }
+
+    fn tokens(&self) -> Vec<overlap::Token> {
+        let mut tokens = self.before.tokens();
+        if let Some(after) = &self.after {
+            tokens.push(overlap::Token::Gpus);
+            tokens.extend(after.tokens());
+        }
+        tokens
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.text)
+    }
+}
+
+/// Why a text is not a pattern.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// There is no text.
+    #[error("a pattern must not be empty: use `*` for any name")]
+    Empty,
+    /// Longer than [`MAX_LENGTH`].
+    #[error("a pattern of {length} bytes is longer than any name: the limit is {MAX_LENGTH}")]
+    TooLong {
+        /// The pattern's length in bytes.
+        length: usize,
+    },
+    /// `{gpus}` stands more than once.
+    #[error("`{{gpus}}` may stand only once in a pattern: use `*` for the other place")]
+    Twice,
+    /// `{gpus}` beside a digit: it takes whole runs of digits, so this matches nothing.
+    #[error(
+        "`{text}` can match no name: `{{gpus}}` takes all the digits at its place, so no digit \
+         may stand beside it"
+    )]
+    TouchesDigit {
+        /// The pattern.
+        text: String,
+    },
+    /// A placeholder that does not exist.
+    #[error("`{{{name}}}` is not a placeholder: {}", placeholder_help(name))]
+    Placeholder {
+        /// What stands between the braces.
+        name: String,
+    },
+    /// A brace without its partner.
+    #[error("stray `{brace}`: braces stand only in `{{gpus}}`")]
+    StrayBrace {
+        /// The brace.
+        brace: char,
+    },
+    /// `{gpus}` where there is no count to read.
+    #[error(
+        "`{text}`: `{{gpus}}` reads a count from a scale set's name and means nothing here: use `*`"
+    )]
+    NotHere {
+        /// The pattern.
+        text: String,
+    },
+}
+
+/// Literal text with stars between: always one piece more than stars.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Glob {
+    first: String,
+    /// The pieces after the first star, the last of them aside.
+    middle: Vec<String>,
+    /// What stands after the last star; `None` if there is no star.
+    last: Option<String>,
+}
+
+impl Glob {
+    fn new(text: &str) -> Self {
+        let mut pieces = text.split('*').map(str::to_owned);
+        let first = pieces.next().unwrap_or_default();
+        let mut middle: Vec<_> = pieces.collect();
+        let last = middle.pop();
+        middle.retain(|piece| !piece.is_empty());
+        Self { first, middle, last }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.take_left(text).is_some_and(|taken| self.ends(text, taken))
+    }
+
+    /// Places all pieces but the last one as far left as they go in a text that what is matched
+    /// is a prefix of. Returns the bytes that they take.
+    fn take_left(&self, text: &str) -> Option<usize> {
+        let Self { first, middle, last: _ } = self;
+        let mut rest = text.strip_prefix(first.as_str())?;
+        for piece in middle {
+            rest = rest.split_once(piece.as_str())?.1;
+        }
+        Some(text.len() - rest.len())
+    }
+
+    /// Whether the last piece ends a text of which the others have taken so many bytes.
+    fn ends(&self, text: &str, taken: usize) -> bool {
+        match &self.last {
+            Some(last) => text.get(taken..).is_some_and(|rest| rest.ends_with(last.as_str())),
+            None => text.len() == taken,
+        }
+    }
+
+    /// Places all pieces but the first one as far right as they go in a text that what is
+    /// matched is a suffix of. Returns the bytes that they take.
+    fn take_right(&self, text: &str) -> Option<usize> {
+        let Self { first: _, middle, last } = self;
+        let mut rest = text.strip_suffix(last.as_deref().unwrap_or_default())?;
+        for piece in middle.iter().rev() {
+            rest = rest.rsplit_once(piece.as_str())?.0;
+        }
+        Some(text.len() - rest.len())
+    }
+
+    /// Whether the first piece starts a text of which the others have taken so many bytes.
+    fn starts(&self, text: &str, taken: usize) -> bool {
+        let rest = text.len().checked_sub(taken).and_then(|end| text.get(..end));
+        match &self.last {
+            Some(_) => rest.is_some_and(|rest| rest.starts_with(self.first.as_str())),
+            None => rest == Some(self.first.as_str()),
+        }
+    }
+
+    fn tokens(&self) -> Vec<overlap::Token> {
+        let literal = |piece: &str| piece.chars().map(overlap::Token::Literal).collect::<Vec<_>>();
+        let mut tokens = literal(&self.first);
+        for piece in self.middle.iter().chain(&self.last) {
+            tokens.push(overlap::Token::Star);
+            tokens.extend(literal(piece));
+        }
+        tokens
+    }
+}
+
+/// The text on both sides of the first placeholder, which must be `{gpus}`.
+fn split_placeholder(text: &str) -> Result<Option<(&str, &str)>, PatternError> {
+    let (before, rest) = match text.split_once('{') {
+        Some((before, rest)) => (before, Some(rest)),
+        None => (text, None),
+    };
+    if before.contains('}') {
+        return Err(PatternError::StrayBrace { brace: '}' });
+    }
+    let Some(rest) = rest else { return Ok(None) };
+    match rest.split_once('}') {
+        Some(("gpus", after)) => Ok(Some((before, after))),
+        Some((name, _)) if !name.contains('{') => {
+            Err(PatternError::Placeholder { name: name.to_owned() })
+        }
+        _ => Err(PatternError::StrayBrace { brace: '{' }),
+    }
+}
+
+/// What to write instead of a placeholder that does not exist.
+fn placeholder_help(name: &str) -> &'static str {
+    let name = name.trim().to_ascii_lowercase();
+    let near = ["gpus", "gpu-count", "gpu_count", "gpucount", "count", "num", "number", "n"]
+        .iter()
+        .any(|known| strsim::damerau_levenshtein(&name, known) <= known.len() / 3);
+    if near { "did you mean `{gpus}`?" } else { "there is only `{gpus}`, and `*` for any text" }
+}
+
+/// The count that a run of digits is, if it is one.
+fn count(run: &str) -> Option<u32> {
+    if run.starts_with('0') {
+        return None;
+    }
+    run.parse().ok().filter(|gpus| *gpus <= MAX_GPUS)
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+fn find_from(text: &str, from: usize, wanted: impl Fn(char) -> bool) -> Option<usize> {
+    text.get(from..)?.find(wanted).map(|at| from + at)
+}
+
+#[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod tests;
