@@ -180,7 +180,7 @@ impl<'p> Planner<'p> {
                 }
                 VolumeName::Same => {}
                 VolumeName::Kept => {
-                    self.kept(ConflictCode::VolumeKept, format!("spec.volumes[{name}]"))
+                    self.kept(ConflictCode::VolumeKept, format!("spec.volumes[{name}]"));
                 }
                 VolumeName::Renamed(actual) => {
                     self.renamed(name, &actual, wanted);
