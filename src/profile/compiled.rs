@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Origin,
-    expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
-    layer::{self, Nulls},
+    expand::{self, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
+    layer,
     matcher::Matcher,
     normal,
     pattern::{MAX_GPUS, Pattern},
@@ -43,6 +43,8 @@ pub struct Profile {
     pub digest: String,
     /// Which pods it is for; none but those that name it, without.
     pub matcher: Option<Matcher>,
+    /// The patterns with `{gpus}` that read the number from the scale set's name.
+    pub number_patterns: Vec<Pattern>,
     spec: RunnerProfileSpec,
     /// Templates by number of GPUs: the usual ones by [`Profile::warm`], others when first needed.
     templates: Arc<[OnceLock<Box<Template>>]>,
@@ -69,6 +71,7 @@ impl Profile {
         origin: Origin,
         extends: Vec<String>,
         matcher: Option<Matcher>,
+        number_patterns: Vec<Pattern>,
         spec: RunnerProfileSpec,
     ) -> Self {
         let slots = || (0..=MAX_GPUS).map(|_| OnceLock::new()).collect();
@@ -82,6 +85,7 @@ impl Profile {
             origin,
             extends,
             matcher,
+            number_patterns,
             spec,
         }
     }
@@ -93,13 +97,12 @@ impl Profile {
 
     /// The extended resource that GPUs are asked for by.
     pub fn gpu_resource(&self) -> &str {
-        gpu_resource(&self.spec)
+        self.spec.gpu_resource()
     }
 
     /// Makes the templates of the usual numbers of GPUs ahead, so that no first pod waits for them.
     pub fn warm(&self) {
-        let mut patterns = self.matcher.iter().flat_map(Matcher::scale_sets);
-        let by_name: &[u32] = if patterns.any(Pattern::has_gpus) { &USUAL_GPUS } else { &[] };
+        let by_name: &[u32] = if self.number_patterns.is_empty() { &[] } else { &USUAL_GPUS };
         for gpus in by_name.iter().copied().chain([self.default_gpus()]) {
             self.template(gpus);
             if self.kubernetes_mode == KubernetesMode::Resources {
@@ -170,7 +173,7 @@ pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let mut template = expand(spec, gpus);
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
-        layer::template(&mut template, over, Nulls::Delete);
+        layer::template(&mut template, over);
         follow_limits(&mut template, over);
     }
     normal::template(&mut template);
@@ -212,11 +215,6 @@ fn follow_limits(template: &mut Value, over: &Value) {
     }
 }
 
-/// The extended resource that GPUs are asked for by.
-fn gpu_resource(spec: &RunnerProfileSpec) -> &str {
-    spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
-}
-
 fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
     let mut whole = layered(spec, gpus);
     let mut take = |field: &str| match whole.get_mut(field).map(Value::take) {
@@ -231,7 +229,7 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
     };
     let (volumes, init_containers, containers) =
         (list("volumes"), list("initContainers"), list("containers"));
-    let resource = gpu_resource(spec);
+    let resource = spec.gpu_resource();
     let count = containers
         .iter()
         .find(|container| name_of(container) == RUNNER)
@@ -306,6 +304,7 @@ mod tests {
         };
         set.iter().for_each(Profile::warm);
         assert_eq!(made("fleet"), [1, 2, 3, 4, 8]);
-        assert_eq!(made("rocm"), [2]);
+        assert_eq!(made("rocm"), [1, 2, 4, 8]);
+        assert_eq!(made("base"), [0]);
     }
 }

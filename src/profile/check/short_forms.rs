@@ -8,6 +8,7 @@ use crate::{
     profile::{
         expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
         normal::text_of,
+        numbers::gpus,
         pattern::MAX_GPUS,
         report::Report,
         spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
@@ -28,6 +29,8 @@ const OWN_VOLUMES: [&str; 7] = [
     PODINFO_VOLUME,
     REGISTRY_CREDENTIALS_VOLUME,
 ];
+/// Domains of other vendors' GPUs.
+const OTHER_VENDORS: [&str; 3] = ["nvidia.com", "gpu.intel.com", "habana.ai"];
 /// Arguments of dockerd that the profile has fields for, or sets itself.
 const TAKEN_ARGS: [(&[&str], &str); 7] = [
     (&["--host", "-H"], "is set: dockerd listens on the socket that the runner shares"),
@@ -43,6 +46,7 @@ const TAKEN_ARGS: [(&[&str], &str); 7] = [
 pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
     let RunnerProfileSpec {
         extends: _,
+        remove: _,
         matches: _,
         priority: _,
         kubernetes_mode: _,
@@ -64,6 +68,14 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
     }
     if let Some(dind) = dind.as_ref().filter(|dind| dind.is_enabled()) {
         self::dind(dind, spec, report);
+    }
+    let vendor = OTHER_VENDORS.iter().find(|vendor| spec.gpu_resource().starts_with(**vendor));
+    if let Some(vendor) = vendor.filter(|_| is_started(start.as_ref())) {
+        let message = format!(
+            "the start wrapper is for AMD's GPUs and finds none of {vendor}; write start: \
+             {{enabled: false}}"
+        );
+        report.add(&path(&["gpu", "resource"]), message);
     }
     if let Some(Start { group_add, .. }) = start {
         ids(group_add.as_deref(), &["start", "groupAdd"], report);
@@ -95,9 +107,10 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
                 continue;
             };
             if amount.is_zero() {
-                report.add(&path, "must be above 0; null takes an inherited amount away");
+                report.add(&path, "must be above 0; remove takes an inherited amount away");
             } else if amount.checked_times(times).is_none() {
-                report.add(&path, format!("{:?} is too large for {times} GPUs", amount.as_str()));
+                let message = format!("{:?} is too large for {}", amount.as_str(), gpus(times));
+                report.add(&path, message);
             }
         }
     }
