@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
-    inject::{Config, Conflict, Reason, Selection, Subject, identify, plan},
+    inject::{ChangeReason, Config, Conflict, Selection, Subject, identify, plan},
     podspec::Json,
     profile::{Match, Profile},
     scripts,
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// One change: the path as a JSON pointer, the value, why.
-type Change = (String, Value, Reason);
+type Change = (String, Value, ChangeReason);
 
 impl Args {
     /// Explains each pod.
@@ -180,7 +180,11 @@ fn explain(
     let plan = plan(pod, runner, selection.selected());
     let mut changes: Vec<Change> = Vec::new();
     plan.edits.each(|path, leaf| {
-        changes.push((path.to_owned(), leaf.value.clone().into_owned(), leaf.reason));
+        changes.push((
+            path.to_owned(),
+            serde_json::to_value(&leaf.value).unwrap_or_default(),
+            leaf.reason,
+        ));
     });
     let verdicts: Vec<_> =
         verdicts.into_iter().filter(|(name, _)| *name != selection.profile.name).collect();
@@ -272,7 +276,7 @@ fn text(
         writeln!(out, "  tie: {} has the same priority and matches too", tie.name)?;
     }
     writeln!(out, "  GPUs: {}, from {}", selection.gpus, selection.gpus_from.as_str())?;
-    let mut lines: Vec<(String, Reason, Vec<String>)> = Vec::new();
+    let mut lines: Vec<(String, ChangeReason, Vec<String>)> = Vec::new();
     for (path, value, reason) in changes {
         let (parent, shown) = grouped(request.object.as_ref(), path, value);
         match lines.iter_mut().find(|(other, r, _)| *other == parent && r == reason) {

@@ -18,17 +18,13 @@ use crate::{
     cluster::profiles::{Feed, Sight, Verdicts},
     inject::Config,
     profile::{
-        File, Profile,
+        File,
         objects::{self, Object},
         status::LastGood,
     },
     server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
-
-/// Profiles whose usual templates are made ahead, in the order in which they are tried. Each takes
-/// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
-const WARM_PROFILES: usize = 64;
 
 /// The sources of the config.
 pub(super) struct Watched {
@@ -59,7 +55,6 @@ impl Watched {
     pub(super) fn new(args: ConfigArgs) -> Result<(Self, Config), ConfigError> {
         let seen = args.profiles.read()?;
         let config = args.compile(&seen)?;
-        warm(&config);
         let files = seen.clone();
         let mut said = Said::default();
         said.builtin(&config);
@@ -182,7 +177,7 @@ impl Watched {
         (self, changed.map(Some))
     }
 
-    /// Compiles everything, with the usual templates made ahead, and remembers what was good.
+    /// Compiles everything, and remembers what was good.
     fn judge(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
         let objects = self.objects.as_deref().unwrap_or_default();
         let judged = objects::judge(files, objects).map_err(ConfigError::Profiles)?;
@@ -196,7 +191,6 @@ impl Watched {
             verdicts.iter().filter_map(|(uid, verdict)| Some((uid.clone(), verdict.good.clone()?)));
         self.good = good.collect();
         let config = self.args.config_of(judged.profiles)?;
-        warm(&config);
         let verdicts = Arc::new(verdicts);
         let objects = self.objects.as_deref().unwrap_or_default();
         let mut news = self.said.verdicts(objects, &verdicts);
@@ -223,10 +217,6 @@ fn newer(one: Option<LastGood>, other: Option<LastGood>) -> Option<LastGood> {
         (Some(one), Some(other)) if other.generation > one.generation => Some(other),
         (one, other) => one.or(other),
     }
-}
-
-fn warm(config: &Config) {
-    config.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
 }
 
 /// Whether there is nothing to compile, which stays so for many looks.

@@ -11,7 +11,7 @@ mod skip;
 pub use config::Config;
 pub(crate) use controller_users::ARC_CONTROLLER;
 pub use controller_users::{ControllerUsers, DEFAULT_CONTROLLER_USER};
-pub use plan::{Conflict, ConflictCode, Plan, Reason, Winner, plan};
+pub use plan::{ChangeReason, Conflict, ConflictCode, Plan, Winner, plan};
 pub use select::{GpusFrom, Selection, Subject};
 pub(crate) use select::{identify, select};
 pub use skip::Skip;

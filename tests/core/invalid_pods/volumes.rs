@@ -300,20 +300,3 @@ fn no_dind_where_the_socket_would_be_on_a_read_only_volume_of_the_profile() {
     });
     assert_eq!(dind(&answered), &Value::Null);
 }
-
-#[test]
-fn a_block_device_comes_with_its_volume() {
-    let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
-    let rules = over_template(&json!({"volumes": [claim], "containers": [
-        {"name": "runner", "volumeDevices": [{"name": "block", "devicePath": "/dev/block"}]}]}));
-    let answered = answer(&rules, |_| {});
-    assert_eq!(named(&answered.pod["spec"]["volumes"], "block"), &claim);
-
-    let volume = json!({"name": "block", "emptyDir": {}});
-    let answered = with_volume(&rules, &volume, None, json!({}));
-    assert_eq!(
-        named(&answered.pod["spec"]["volumes"], "arc-rocm-block")["persistentVolumeClaim"],
-        claim["persistentVolumeClaim"]
-    );
-    assert_eq!(runner(&answered)["volumeDevices"][0]["name"], "arc-rocm-block");
-}
