@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    Origin,
     expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
     layer::{self, Nulls},
     matcher::Matcher,
@@ -34,8 +35,8 @@ const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 pub struct Profile {
     /// The profile's name.
     pub name: String,
-    /// Where it comes from: `FILE:LINE`, or `built-in`.
-    pub origin: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The profiles that it builds on, nearest first.
     pub extends: Vec<String>,
     /// Of several that match, the highest wins.
@@ -72,7 +73,7 @@ pub struct Selected<'p> {
 impl Profile {
     pub(super) fn new(
         name: String,
-        origin: String,
+        origin: Origin,
         extends: Vec<String>,
         matcher: Option<Matcher>,
         spec: RunnerProfileSpec,

@@ -1,9 +1,9 @@
 //! Users, privileges, user namespaces.
 
 use arc_rocm::inject::Config;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{answer, answer_runner, assert_warned, dind, named, over, over_template, runner};
+use super::{answer, answer_runner, assert_warned, dind, over_template, runner};
 
 #[test]
 fn dind_alone_is_root_in_a_pod_of_another_user() {

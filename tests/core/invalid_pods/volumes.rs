@@ -3,7 +3,7 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use super::{answer, assert_warned, dind, merge, mounted, named, over, over_template, runner};
+use super::{answer, assert_warned, dind, merge, mounted, named, over, runner};
 use crate::support::Answered;
 
 const KEPT: &str = "the pod's own value is kept, profile rocm differs";
