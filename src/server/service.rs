@@ -25,8 +25,7 @@ use super::{
     limits::{DISCARD_LIMIT, Limits},
 };
 use crate::{
-    admission::{self, Answer, Unreadable},
-    cluster::events::Outbox,
+    admission::{self, Answer, Record, Unreadable},
     inject::Config,
     telemetry::{self, Metrics},
 };
@@ -43,12 +42,15 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What answers a review: [`admission::answer`], unless a test says otherwise.
 pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
+/// Sees the record of each answer before the answer is sent; must not block.
+type Observer = Box<dyn Fn(&Record) + Send + Sync>;
+
 /// What all connections share.
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
-    /// Where to leave what is worth an Event; nowhere if none are wanted.
-    events: Option<Outbox>,
+    /// Called with the record of each answer, for Events; `None` if none are wanted.
+    observer: Option<Observer>,
     gates: Gates,
     /// Held while a body that came in pieces is in one: the copy is in no budget.
     joining: Mutex<()>,
@@ -92,7 +94,7 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
-            events: None,
+            observer: None,
             gates: Gates::default(),
             joining: Mutex::new(()),
             limits,
@@ -108,10 +110,10 @@ impl Service {
         Self { answerer, ..self }
     }
 
-    /// The same, leaving what is worth an Event in `outbox`.
+    /// The same with a function that is called with the record of each answer.
     #[must_use]
-    pub fn with_events(self, outbox: Outbox) -> Self {
-        Self { events: Some(outbox), ..self }
+    pub fn with_observer(self, observer: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
     }
 
     /// Replaces the config for all requests whose body is complete from now on.
@@ -208,8 +210,8 @@ impl Service {
         match answered {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
-                if let Some(events) = &self.events {
-                    events.leave(&record);
+                if let Some(observe) = &self.observer {
+                    observe(&record);
                 }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
