@@ -4,7 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU8, Ordering},
     },
     time::Instant,
@@ -18,11 +18,12 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
+use tokio::{sync::Semaphore, task};
 
 use super::{
     body::{self, Budget, Complete, Unread},
     gates::Gates,
-    limits::{DISCARD_LIMIT, Limits},
+    limits::{DISCARD_LIMIT, LARGE_BODY, LARGE_REVIEWS, Limits},
 };
 use crate::{
     admission::{self, Answer, Record, Unreadable},
@@ -52,8 +53,8 @@ pub struct Service {
     /// Called with the record of each answer, for Events; `None` if none are wanted.
     observer: Option<Observer>,
     gates: Gates,
-    /// Held while a body that came in pieces is in one: the copy is in no budget.
-    joining: Mutex<()>,
+    /// Permits for reviews above [`LARGE_BODY`].
+    large: Arc<Semaphore>,
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
@@ -78,6 +79,12 @@ pub(super) struct Reply {
     close: bool,
 }
 
+/// The answerer panicked.
+struct Panicked;
+
+/// What came of answering a review.
+type Answered = Result<Result<Answer, Unreadable>, Panicked>;
+
 /// Why a request gets no review. Never 403 or 422: the API server passes those on, and ARC takes
 /// either for a verdict on the pod and fails the runner for ever.
 struct Refusal {
@@ -96,7 +103,7 @@ impl Service {
             budget: Budget::new(limits.buffered_bodies),
             observer: None,
             gates: Gates::default(),
-            joining: Mutex::new(()),
+            large: Arc::new(Semaphore::new(LARGE_REVIEWS)),
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -172,7 +179,7 @@ impl Service {
         }
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
-            Ok(Ok(complete)) => self.admit(&complete),
+            Ok(Ok(complete)) => self.admit(complete).await,
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
                 let reason = format!("the body has more than {limit} bytes");
@@ -194,18 +201,16 @@ impl Service {
         }
     }
 
-    /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
-    /// to another thread and back would.
-    fn admit(&self, body: &Complete<'_>) -> Reply {
+    /// Answers a review.
+    async fn admit(&self, body: Complete<'_>) -> Reply {
         let start = Instant::now();
-        let _one_copy = body
-            .is_scattered()
-            .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
-        let body = body.joined();
-        let config = self.config.load();
-        // The config' memory is the one thing that outlives a call. It is replaced as a whole, once
-        // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &config)));
+        let answered = if body.len() > LARGE_BODY {
+            self.answer_large(body).await
+        } else {
+            // On this thread: a usual review takes microseconds, less than a hand-over to another
+            // thread and back.
+            answer(self.answerer, &body.joined(), &self.config.load())
+        };
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {
@@ -221,11 +226,27 @@ impl Service {
             Ok(Err(unreadable)) => {
                 self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
             }
-            Err(_panic) => {
+            Err(Panicked) => {
                 self.metrics.panics.inc();
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
         }
+    }
+
+    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
+    /// wait for it.
+    async fn answer_large(&self, body: Complete<'_>) -> Answered {
+        let permit = Arc::clone(&self.large).acquire_owned().await;
+        let (answerer, config) = (self.answerer, self.config.load_full());
+        let copy = body.joined().into_owned();
+        drop(body);
+        // The permit ends with the work, not with the request: a client that goes away does not
+        // make room for another tree while its own still exists.
+        let work = task::spawn_blocking(move || {
+            let _permit = permit;
+            answer(answerer, &copy, &config)
+        });
+        work.await.unwrap_or(Err(Panicked))
     }
 
     /// Refuses a request, and keeps its connection if the rest of the body is not too much to
@@ -266,6 +287,12 @@ impl fmt::Debug for Service {
             .field("phase", &self.phase())
             .finish_non_exhaustive()
     }
+}
+
+/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
+/// a whole, so a panic leaves nothing half-done.
+fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
+    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
 }
 
 /// Looks at everything but the body.
