@@ -2,7 +2,7 @@
 //! the process. Other webhooks have grown until they were killed (kyverno/kyverno#4072), or by a
 //! memory of answers without a bound (kubewarden/adm-controller#1950).
 
-use std::{fs, net::SocketAddr, path::Path, thread};
+use std::{fs, net::SocketAddr, path::Path, process::Child, thread};
 
 use arc_rocm::{certs::Issued, podspec::Quantity};
 
@@ -148,17 +148,20 @@ impl Swapped {
         Client::get(self.serving.admin, "/metrics").body
     }
 
-    /// A figure of the process, in KiB (`proc_pid_status(5)`).
     fn kib(&self, figure: &str) -> u64 {
-        let status = format!("/proc/{}/status", self.serving.child.id());
-        let status = fs::read_to_string(status).unwrap();
-        let figure = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
-        figure.unwrap().trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        kib(&self.serving.child, figure)
     }
 }
 
+/// A figure of a process, in KiB (`proc_pid_status(5)`).
+pub fn kib(child: &Child, figure: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let figure = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    figure.unwrap().trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
 /// What the chart lets a pod have, in KiB.
-fn chart_limit() -> u64 {
+pub fn chart_limit() -> u64 {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/arc-rocm/values.yaml");
     let values: serde_json::Value =
         serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
