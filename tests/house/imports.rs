@@ -18,9 +18,9 @@ pub(crate) struct Import {
 /// For each room the rooms that it imports, with the first line that does.
 pub(crate) type Imports = BTreeMap<String, BTreeMap<String, Import>>;
 
-/// Reads all of `src` below `root`.
-pub(crate) fn read(root: &Path) -> Imports {
-    let src = root.join("src");
+/// Reads all of `src` in `repository`.
+pub(crate) fn read(repository: &Path) -> Imports {
+    let src = repository.join("src");
     let rooms = rooms(&src);
     let mut imports: Imports = rooms.iter().map(|room| (room.clone(), BTreeMap::new())).collect();
     let mut tests = Vec::new();
@@ -98,7 +98,7 @@ pub(crate) fn code_of(text: &str) -> String {
                 }
             }
             ('r', '"' | '#') if index == 0 || !is_word(at(index - 1)) || at(index - 1) == 'b' => {
-                let hashes = (index + 1..).take_while(|&hash| at(hash) == '#').count();
+                let hashes = (index + 1..chars.len()).take_while(|&hash| at(hash) == '#').count();
                 if at(index + 1 + hashes) == '"' {
                     let closes = |end: usize| {
                         at(end) == '"' && (1..=hashes).all(|hash| at(end + hash) == '#')
