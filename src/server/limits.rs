@@ -26,8 +26,8 @@ pub const BUFFERED_BODIES: usize = 72 * 1024 * 1024;
 pub const LARGE_BODY: usize = 256 * 1024;
 
 /// Large reviews that are answered at a time. Each holds a copy of its body and a tree of it, up to
-/// some 30 MiB together, which no other limit counts.
-pub const LARGE_REVIEWS: usize = 2;
+/// some 30 MiB together, which no other limit counts; and each takes a core from the usual reviews.
+pub const LARGE_REVIEWS: usize = 1;
 
 /// Bytes that hyper reads ahead on one connection, which is also its bound on a request's head.
 /// An API server's head has some 300 bytes.
