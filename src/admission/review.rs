@@ -127,7 +127,7 @@ pub struct UserInfo<'a> {
 }
 
 /// Reads the request of a review.
-pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
     if &*kind != KIND || &*api_version != API_VERSION {
         return Err(Unreadable::WrongKind {

@@ -12,6 +12,6 @@ pub use config::Config;
 pub(crate) use controller_users::ARC_CONTROLLER;
 pub use controller_users::{ControllerUsers, DEFAULT_CONTROLLER_USER};
 pub use plan::{ChangeReason, Conflict, ConflictCode, Plan, Winner, plan};
-pub use select::{GpusFrom, Selection, Subject};
-pub(crate) use select::{identify, select};
+pub(crate) use select::identify;
+pub use select::{GpusFrom, Selection, Subject, select};
 pub use skip::Skip;

@@ -105,7 +105,7 @@ pub(crate) fn identify<'p>(
 }
 
 /// The runner pod and its profile; or why the pod is skipped.
-pub(crate) fn select<'p>(
+pub fn select<'p>(
     pod: &'p Json<'p>,
     namespace: &'p str,
     user: &str,
