@@ -151,7 +151,7 @@ pub struct Serving {
     pub service: Arc<Service>,
     server: server::Running,
     admin: admin::Running,
-    events: Option<events::Running>,
+    events: Option<events::EventTask>,
     ca: Ca,
 }
 

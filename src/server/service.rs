@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     admission::{self, Answer, Unreadable},
-    cluster::events::Outbox,
+    cluster::events::EventSender,
     inject::Config,
     telemetry::{self, Metrics},
 };
@@ -48,7 +48,7 @@ pub struct Service {
     answerer: Answerer,
     budget: Budget,
     /// Where to leave what is worth an Event; nowhere if none are wanted.
-    events: Option<Outbox>,
+    events: Option<EventSender>,
     gates: Gates,
     /// Held while a body that came in pieces is in one: the copy is in no budget.
     joining: Mutex<()>,
@@ -108,10 +108,10 @@ impl Service {
         Self { answerer, ..self }
     }
 
-    /// The same, leaving what is worth an Event in `outbox`.
+    /// The same, leaving what is worth an Event in `sender`.
     #[must_use]
-    pub fn with_events(self, outbox: Outbox) -> Self {
-        Self { events: Some(outbox), ..self }
+    pub fn with_events(self, sender: EventSender) -> Self {
+        Self { events: Some(sender), ..self }
     }
 
     /// Replaces the config for all requests whose body is complete from now on.
@@ -209,7 +209,7 @@ impl Service {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
                 if let Some(events) = &self.events {
-                    events.leave(&record);
+                    events.send(&record);
                 }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
