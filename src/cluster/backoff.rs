@@ -1,25 +1,25 @@
-//! What goes wrong again and again: one line each, and a longer and longer wait.
+//! Exponential backoff, and one log line for repeated failures.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
 
-/// After the first failure.
+/// The delay after the first failure.
 const FIRST: Duration = Duration::from_millis(500);
-/// After many. Short enough that what a person has put right is noticed at once.
+/// The longest delay: a repair is noticed within half a minute.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A row of failures.
+/// Consecutive failures.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct Backoff {
     count: u32,
     last: Option<String>,
 }
 
-impl Trouble {
-    /// Notes a failure. True if it is not the same as the last one, and worth a line.
-    pub(super) fn notes(&mut self, message: &str) -> bool {
+impl Backoff {
+    /// Records a failure. True if its message differs from the last one, so that it is logged.
+    pub(super) fn record(&mut self, message: &str) -> bool {
         self.count = self.count.saturating_add(1);
         let new = self.last.as_deref() != Some(message);
         if new {
@@ -28,20 +28,20 @@ impl Trouble {
         new
     }
 
-    /// Ends the row. True if there was one.
-    pub(super) fn ends(&mut self) -> bool {
+    /// Starts over after a success. True if there was a failure before.
+    pub(super) fn reset(&mut self) -> bool {
         std::mem::take(self).count > 0
     }
 
-    /// How long to wait now: between half and all of a time that doubles, by a fraction.
-    pub(super) fn wait(&self, fraction: f64) -> Duration {
+    /// The delay before the next try. It doubles; `jitter` picks a value from half to all of it.
+    pub(super) fn delay(&self, jitter: f64) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.count.saturating_sub(1).min(16));
-        doubled.min(LONGEST).mul_f64(0.5 + fraction.clamp(0.0, 1.0) / 2.0)
+        doubled.min(LONGEST).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 }
 
-/// A number from 0 to 1 that differs from replica to replica and from call to call. The standard
-/// library seeds its hash maps from the system's randomness.
+/// A random number from 0 to 1. The standard library seeds its hash maps from the system's
+/// randomness.
 pub(super) fn random() -> f64 {
     let bits = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
@@ -52,20 +52,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_failure_is_said_once_and_waited_for_longer_and_longer() {
-        let mut trouble = Trouble::default();
-        assert!(!trouble.ends());
-        assert!(trouble.notes("forbidden"));
-        assert_eq!(trouble.wait(1.0), FIRST);
-        assert!(!trouble.notes("forbidden"));
-        assert_eq!(trouble.wait(0.0), FIRST);
-        assert!(trouble.notes("unreachable"));
+    fn backoff_logs_a_failure_once_and_doubles_the_delay() {
+        let mut backoff = Backoff::default();
+        assert!(!backoff.reset());
+        assert!(backoff.record("forbidden"));
+        assert_eq!(backoff.delay(1.0), FIRST);
+        assert!(!backoff.record("forbidden"));
+        assert_eq!(backoff.delay(0.0), FIRST);
+        assert!(backoff.record("unreachable"));
         for _ in 0..100 {
-            trouble.notes("unreachable");
+            backoff.record("unreachable");
         }
-        assert_eq!(trouble.wait(1.0), LONGEST);
-        assert!(trouble.ends());
-        assert!(!trouble.ends());
+        assert_eq!(backoff.delay(1.0), LONGEST);
+        assert!(backoff.reset());
+        assert!(!backoff.reset());
     }
 
     #[test]

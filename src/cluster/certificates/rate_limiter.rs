@@ -1,31 +1,31 @@
-//! A bound on how often something is put right that somebody else keeps undoing.
+//! A bound on how often the webhook repairs an object that another tool keeps overwriting.
 
 use std::time::{Duration, Instant};
 
-/// This many at once: a rotation is three writes, and a person who tries things out a few more.
+/// Repairs at once: a rotation is three writes, and manual tests need a few more.
 const BURST: u32 = 10;
-/// One more after each. Whoever undoes everything at once gets six a minute out of us.
+/// The time until one more repair: at most six a minute.
 const REFILL: Duration = Duration::from_secs(10);
 
-/// What is left of a burst.
+/// A token bucket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     left: u32,
     since: Instant,
-    /// After how long there is one more. It doubles while each is taken at once, up to `longest`.
+    /// The time until one more. It doubles while each is taken at once, up to `longest`.
     refill: Duration,
     longest: Duration,
 }
 
-impl Pace {
-    /// A whole burst. In a fight that does not end there is one more each `longest`, at least
-    /// [`REFILL`].
+impl RateLimiter {
+    /// Starts with a whole burst. Under lasting contention there is one more each `longest`, which is
+    /// at least [`REFILL`].
     pub(super) const fn new(now: Instant, longest: Duration) -> Self {
         Self { left: BURST, since: now, refill: REFILL, longest }
     }
 
-    /// Takes one, or says how long to wait for the next.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    /// Takes one, or returns how long to wait for the next.
+    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         let Some(left) = self.left.checked_sub(1) else {
             return Err((self.since + self.refill).saturating_duration_since(now));
@@ -39,7 +39,7 @@ impl Pace {
         Ok(())
     }
 
-    /// Whether nothing was taken for a while.
+    /// Whether the burst is whole.
     pub(super) fn is_full(mut self, now: Instant) -> bool {
         self.refill(now);
         self.left == BURST
@@ -49,7 +49,7 @@ impl Pace {
         while self.left < BURST && now.saturating_duration_since(self.since) >= self.refill {
             self.left += 1;
             self.since += self.refill;
-            // One that nobody took for as long as the next one needs: there is no fight.
+            // One was left for as long as the next one takes: there is no contention.
             if self.left > 1 {
                 self.refill = REFILL;
             }
@@ -61,55 +61,59 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Somebody undoes everything at once.
-    fn fight(pace: &mut Pace, start: Instant, hours: u64) -> Vec<u32> {
+    /// Another tool undoes every repair at once. Returns the repairs of each hour.
+    fn contend(limiter: &mut RateLimiter, start: Instant, hours: u64) -> Vec<u32> {
         let hour = |hour| {
             let seconds = hour * 3600..(hour + 1) * 3600;
-            let taken = seconds.filter(|at| pace.take(start + Duration::from_secs(*at)).is_ok());
+            let taken =
+                seconds.filter(|at| limiter.try_acquire(start + Duration::from_secs(*at)).is_ok());
             u32::try_from(taken.count()).unwrap()
         };
         (0..hours).map(hour).collect()
     }
 
     #[test]
-    fn a_fight_gets_a_burst_and_then_one_at_a_time() {
+    fn contention_gets_a_burst_then_one_at_a_time() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, REFILL);
+        let mut limiter = RateLimiter::new(start, REFILL);
         let mut taken = 0;
         for tenth in 0..600 {
-            if pace.take(start + Duration::from_millis(tenth * 100)).is_ok() {
+            if limiter.try_acquire(start + Duration::from_millis(tenth * 100)).is_ok() {
                 taken += 1;
             }
         }
         assert_eq!(taken, BURST + 5, "of a minute");
-        assert_eq!(pace.take(start + Duration::from_secs(59)), Err(Duration::from_secs(1)));
+        assert_eq!(
+            limiter.try_acquire(start + Duration::from_secs(59)),
+            Err(Duration::from_secs(1))
+        );
     }
 
     #[test]
-    fn a_fight_may_get_less_and_less() {
+    fn lasting_contention_gets_fewer() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, Duration::from_mins(10));
-        assert_eq!(fight(&mut pace, start, 4), [BURST + 9, 6, 6, 6]);
+        let mut limiter = RateLimiter::new(start, Duration::from_mins(10));
+        assert_eq!(contend(&mut limiter, start, 4), [BURST + 9, 6, 6, 6]);
     }
 
     #[test]
-    fn after_a_fight_the_next_comes_soon_again() {
+    fn limiter_recovers_after_contention() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, Duration::from_mins(10));
-        fight(&mut pace, start, 2);
+        let mut limiter = RateLimiter::new(start, Duration::from_mins(10));
+        contend(&mut limiter, start, 2);
         let later = start + Duration::from_mins(120 + 30);
-        assert!((0..BURST).all(|_| pace.take(later).is_ok()));
-        assert_eq!(pace.take(later), Err(REFILL * 2));
+        assert!((0..BURST).all(|_| limiter.try_acquire(later).is_ok()));
+        assert_eq!(limiter.try_acquire(later), Err(REFILL * 2));
     }
 
     #[test]
-    fn a_burst_comes_back_with_time_and_never_more_than_one() {
+    fn burst_refills_to_one_burst() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, REFILL);
+        let mut limiter = RateLimiter::new(start, REFILL);
         let later = start + Duration::from_hours(24);
-        assert!((0..3).all(|_| pace.take(start).is_ok()));
-        let burst = (0..100).filter(|_| pace.take(later).is_ok()).count();
+        assert!((0..3).all(|_| limiter.try_acquire(start).is_ok()));
+        let burst = (0..100).filter(|_| limiter.try_acquire(later).is_ok()).count();
         assert_eq!(burst, BURST as usize);
-        assert!(!pace.is_full(later) && pace.is_full(later + REFILL * BURST));
+        assert!(!limiter.is_full(later) && limiter.is_full(later + REFILL * BURST));
     }
 }

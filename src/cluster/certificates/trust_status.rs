@@ -1,66 +1,69 @@
-//! Whether the API server trusts the certificate in use, for readiness, and how long it can.
+//! Whether the API server trusts the certificate in use, for readiness and metrics.
 
 use rustls_pki_types::CertificateDer;
 
-use super::{live::Live, store::Place};
+use super::{live::Live, store::ObjectRefs};
 use crate::{
     server::{Gate, Service},
     telemetry::CertificateKind,
 };
 
-/// The last verdict, so that each is told once; an error is its reason, in one line.
+/// The last result, so that a change is logged once; an error has one line.
 #[derive(Debug, Default)]
-pub(super) struct Verdicts(Option<Result<(), String>>);
+pub(super) struct TrustStatus(Option<Result<(), String>>);
 
-impl Verdicts {
-    /// Judges the chain in use by what is live, opens or closes the gate, and notes until when the
-    /// authority is valid that it is trusted for. While it is not trusted, the one that was known stays:
-    /// it may be its end that is the reason.
-    pub(super) fn judge(
+impl TrustStatus {
+    /// Verifies the chain in use against the live `caBundle`, opens or closes the gate, and sets the
+    /// metric of the CA's end. Without trust the metric keeps the last known CA, whose end may be the
+    /// reason.
+    pub(super) fn evaluate(
         &mut self,
         service: &Service,
-        place: &Place,
+        refs: &ObjectRefs,
         live: Option<&Live>,
         chain: &[CertificateDer<'static>],
         now: i64,
     ) {
-        if let Some(authority) = live.and_then(|live| live.authority(chain, now)) {
-            service.metrics().validity(CertificateKind::Ca, Some(authority));
+        if let Some(ca) = live.and_then(|live| live.authority(chain, now)) {
+            service.metrics().validity(CertificateKind::Ca, Some(ca));
         }
-        self.tell(service, of(place, live, chain, now));
+        self.update(service, of(refs, live, chain, now));
     }
 
-    /// Why nothing can be judged. What was judged once holds.
-    pub(super) fn cannot(&self, service: &Service, reason: &str) {
+    /// Records why the check failed. An earlier result stays.
+    pub(super) fn unknown(&self, service: &Service, reason: &str) {
         if self.0.is_none() {
             service.gates().close(Gate::Trust, reason);
         }
     }
 
-    fn tell(&mut self, service: &Service, verdict: Result<(), String>) {
-        service.metrics().certificate_trusted(verdict.is_ok());
-        match &verdict {
+    fn update(&mut self, service: &Service, result: Result<(), String>) {
+        service.metrics().certificate_trusted(result.is_ok());
+        match &result {
             Ok(()) => service.gates().open(Gate::Trust),
             Err(reason) => service.gates().close(Gate::Trust, reason.as_str()),
         }
-        if self.0.as_ref() != Some(&verdict) {
-            match &verdict {
+        if self.0.as_ref() != Some(&result) {
+            match &result {
                 Ok(()) => tracing::info!("the API server trusts the certificate in use"),
-                Err(reason) => tracing::warn!(reason, "not ready"),
+                Err(reason) => tracing::warn!(
+                    reason,
+                    "not ready: the API server does not trust the certificate in use"
+                ),
             }
-            self.0 = Some(verdict);
+            self.0 = Some(result);
         }
     }
 }
 
 fn of(
-    place: &Place,
+    refs: &ObjectRefs,
     live: Option<&Live>,
     chain: &[CertificateDer<'static>],
     now: i64,
 ) -> Result<(), String> {
     match live {
-        None => Err(format!("MutatingWebhookConfiguration {} does not exist", place.configuration)),
+        None => Err(format!("MutatingWebhookConfiguration {} does not exist", refs.configuration)),
         Some(live) => live.accepts(chain, now),
     }
 }
