@@ -2,7 +2,7 @@
 //!
 //! The plan reads a pod and answers with patch operations, so the pod itself is never written
 //! back: strings stay where the request's body has them, objects keep their order, and unknown
-//! fields cost nothing and survive because nobody touches them.
+//! fields cost nothing and survive because nothing touches them.
 
 use std::{borrow::Cow, fmt};
 
