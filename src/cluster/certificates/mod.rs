@@ -35,7 +35,7 @@ use tokio::{
 pub(super) use self::live::asked;
 pub use self::{check::check, store::Place};
 use self::{
-    live::Live,
+    live::{Kind, Live},
     pace::Pace,
     settling::Settling,
     store::{Store, Written},
@@ -81,6 +81,8 @@ pub struct Keeper {
     verdicts: Verdicts,
     writes: Pace,
     publications: Pace,
+    /// Its own, so that contention over one `caBundle` does not slow down the other.
+    validating_publications: Pace,
     fight: Trouble,
 }
 
@@ -97,14 +99,14 @@ enum Serving {
 /// What a pass could not do.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("cannot read MutatingWebhookConfiguration {0}")]
-    Configuration(String, #[source] kube::Error),
+    #[error("cannot read {0} {1}")]
+    Configuration(Kind, String, #[source] kube::Error),
     #[error("cannot read Secret {0}")]
     Secret(String, #[source] kube::Error),
     #[error("cannot write Secret {0}")]
     Write(String, #[source] kube::Error),
-    #[error("cannot publish to MutatingWebhookConfiguration {0}")]
-    Publish(String, #[source] kube::Error),
+    #[error("cannot publish to {0} {1}")]
+    Publish(Kind, String, #[source] kube::Error),
     #[error("the API server does not answer")]
     Late,
     #[error("cannot issue")]
@@ -135,6 +137,7 @@ impl Keeper {
             verdicts: Verdicts::default(),
             writes: Pace::new(now, LEAST_WRITES),
             publications: Pace::new(now, LEAST_PUBLICATIONS),
+            validating_publications: Pace::new(now, LEAST_PUBLICATIONS),
             fight: Trouble::default(),
         };
         (keeper, receiver)
@@ -155,6 +158,9 @@ impl Keeper {
         let waker = Arc::new(Notify::new());
         watch::secret(&self.store, &waker);
         watch::configuration(&self.store, &waker);
+        if self.store.place.validates {
+            watch::validating(&self.store, &waker);
+        }
         let mut trouble = Trouble::default();
         loop {
             let passed = time::timeout(PASS_TIMEOUT, self.pass()).await;
@@ -185,6 +191,9 @@ impl Keeper {
     async fn pass(&mut self) -> Result<Duration, Failure> {
         for _ in 0..STEPS {
             let live = self.live().await?;
+            // Trust and readiness go by the registration for pods alone: without the other one a
+            // bad profile is stored, and left out.
+            let validating = self.validating().await;
             let secret = self.secret().await?;
             let kept = Kept::read(&store::data(secret.as_ref()));
             let trusted = live.as_ref().map(Live::trusted).unwrap_or_default();
@@ -206,24 +215,33 @@ impl Keeper {
             if is_good {
                 self.memory = kept.clone();
             }
-            let lacks = |live: &&Live| is_good && live.lacks(kept.authorities());
-            if let Some(live) = live.as_ref().filter(lacks) {
-                match self.publications.take(Instant::now()) {
+            let validating = validating.unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                None
+            });
+            let mut is_published = false;
+            for live in [live.as_ref(), validating.as_ref()].into_iter().flatten() {
+                if !is_good || !live.lacks(kept.authorities()) {
+                    continue;
+                }
+                match self.publications(live.kind).take(Instant::now()) {
                     Ok(()) => match self.publish(live, &kept).await {
-                        Ok(_) => continue,
+                        Ok(_) => is_published = true,
                         Err(error) => failure = failure.or(Some(error)),
                     },
-                    Err(wait) => {
-                        pause = pause.min(self.fights(wait, "MutatingWebhookConfiguration"));
-                    }
+                    Err(wait) => pause = pause.min(self.fights(wait, &live.kind.to_string())),
                 }
+            }
+            if is_published {
+                continue;
             }
             self.serve(&kept, live.as_ref());
             self.judge(live.as_ref());
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            if [&self.writes, &self.publications].iter().all(|pace| pace.is_full(Instant::now())) {
+            let paces = [&self.writes, &self.publications, &self.validating_publications];
+            if paces.iter().all(|pace| pace.is_full(Instant::now())) {
                 self.fight.ends();
             }
             let settle = self.settling.next(self.policy.settle, Instant::now());
@@ -248,7 +266,21 @@ impl Keeper {
 
     async fn live(&self) -> Result<Option<Live>, Failure> {
         let name = || self.store.place.configuration.clone();
-        self.store.live().await.map_err(|error| Failure::Configuration(name(), error))
+        let failure = |error| Failure::Configuration(Kind::Mutating, name(), error);
+        self.store.live().await.map_err(failure)
+    }
+
+    async fn validating(&self) -> Result<Option<Live>, Failure> {
+        let name = || self.store.place.configuration.clone();
+        let failure = |error| Failure::Configuration(Kind::Validating, name(), error);
+        self.store.validating().await.map_err(failure)
+    }
+
+    const fn publications(&mut self, kind: Kind) -> &mut Pace {
+        match kind {
+            Kind::Mutating => &mut self.publications,
+            Kind::Validating => &mut self.validating_publications,
+        }
     }
 
     async fn secret(&self) -> Result<Option<Secret>, Failure> {
@@ -311,16 +343,16 @@ impl Keeper {
         };
         self.service.metrics().ca_bundle_published(result);
         let published =
-            published.map_err(|error| Failure::Publish(configuration.clone(), error))?;
+            published.map_err(|error| Failure::Publish(live.kind, configuration.clone(), error))?;
         if published == Written::Done {
             let authorities = kept.authorities().len();
-            tracing::info!(configuration, authorities, "caBundle published");
+            tracing::info!(kind = %live.kind, configuration, authorities, "caBundle published");
         }
         Ok(published)
     }
 
     /// Somebody undoes what we do, as fast as we do it.
-    fn fights(&mut self, wait: Duration, what: &'static str) -> Duration {
+    fn fights(&mut self, wait: Duration, what: &str) -> Duration {
         if self.fight.notes(what) {
             tracing::warn!(
                 what,

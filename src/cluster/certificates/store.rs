@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     ByteString,
-    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Secret,
+    },
 };
 use kube::{
     Api, Client,
@@ -14,7 +17,7 @@ use kube::{
 
 use super::{
     clock::{Clock, noted},
-    live::Live,
+    live::{Kind, Live},
 };
 use crate::{certs::Kept, cluster::MANAGER};
 
@@ -27,6 +30,8 @@ pub struct Place {
     pub secret: String,
     /// The `MutatingWebhookConfiguration`.
     pub configuration: String,
+    /// Whether to keep the `caBundle` of a `ValidatingWebhookConfiguration` of that name, too.
+    pub validates: bool,
 }
 
 /// Access to them.
@@ -37,6 +42,7 @@ pub(super) struct Store {
     client: Client,
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
+    validating: Api<ValidatingWebhookConfiguration>,
 }
 
 /// How a write that depends on nothing having been written meanwhile has ended.
@@ -55,6 +61,7 @@ impl Store {
             clock,
             secrets: Api::namespaced(client.clone(), &place.namespace),
             configurations: Api::all(client.clone()),
+            validating: Api::all(client.clone()),
             client,
             place,
         }
@@ -72,13 +79,29 @@ impl Store {
         Api::all(self.client.clone())
     }
 
+    /// The same.
+    pub(super) fn metadata_of_validating(
+        &self,
+    ) -> Api<PartialObjectMeta<ValidatingWebhookConfiguration>> {
+        Api::all(self.client.clone())
+    }
+
     pub(super) async fn secret(&self) -> kube::Result<Option<Secret>> {
         self.secrets.get_opt(&self.place.secret).await
     }
 
     pub(super) async fn live(&self) -> kube::Result<Option<Live>> {
         let found = self.configurations.get_opt(&self.place.configuration).await?;
-        Ok(found.as_ref().map(Live::new))
+        Ok(found.as_ref().map(Live::mutating))
+    }
+
+    /// The registration for RunnerProfiles, if it is to be kept and exists.
+    pub(super) async fn validating(&self) -> kube::Result<Option<Live>> {
+        if !self.place.validates {
+            return Ok(None);
+        }
+        let found = self.validating.get_opt(&self.place.configuration).await?;
+        Ok(found.as_ref().map(Live::validating))
     }
 
     /// Creates the Secret, or replaces our part of the one that was read.
@@ -103,7 +126,13 @@ impl Store {
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(live.publication(bundle));
         let name = &self.place.configuration;
-        outcome(self.configurations.patch(name, &params, &patch).await, &[409, 404])
+        let faster = &[409, 404];
+        match live.kind {
+            Kind::Mutating => {
+                outcome(self.configurations.patch(name, &params, &patch).await, faster)
+            }
+            Kind::Validating => outcome(self.validating.patch(name, &params, &patch).await, faster),
+        }
     }
 }
 
