@@ -195,7 +195,7 @@ fn explain(
                 "pod": display_name(&request),
                 "outcome": if changes.is_empty() { "unchanged" } else { "patched" },
                 "profile": selection.profile.name,
-                "origin": selection.profile.origin,
+                "origin": selection.profile.origin.to_string(),
                 "digest": selection.profile.digest,
                 "chosenBy": chosen_by(&request),
                 "gpus": selection.gpus,

@@ -119,7 +119,7 @@ fn summary(profile: &Profile) -> Value {
         "scaleSets": patterns(profile),
         "matches": profile.matcher.is_some(),
         "digest": profile.digest,
-        "origin": profile.origin,
+        "origin": profile.origin.to_string(),
     })
 }
 
@@ -144,7 +144,7 @@ fn list<'p>(
             profile.default_gpus().to_string(),
             profile.extends.join(" "),
             scale_sets,
-            profile.origin.clone(),
+            profile.origin.to_string(),
         ]);
     }
     output::table(out, &rows)

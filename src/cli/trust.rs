@@ -35,7 +35,8 @@ pub struct TrustArgs {
     pub namespace: Option<String>,
 
     /// MutatingWebhookConfiguration that must trust the certificate before we are ready; with
-    /// --tls-secret, its caBundle is set
+    /// --tls-secret, its caBundle is kept, and with --watch-profiles also that of a
+    /// ValidatingWebhookConfiguration of the same name
     #[arg(long, env = "ARC_ROCM_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
@@ -90,13 +91,14 @@ impl TrustArgs {
         hosts: &[String],
         service: &Arc<Service>,
         shutdown: &Shutdown,
+        validates: bool,
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
         let names = Names::new(hosts).map_err(blame)?;
         let namespace = self.namespace.clone().or_else(own_namespace);
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        let refs = ObjectRefs { namespace, secret: secret.clone(), configuration };
+        let refs = ObjectRefs { namespace, secret: secret.clone(), configuration, validates };
         let policy = Policy {
             ca: self.ca_lifetime,
             leaf: self.certificate_lifetime,
@@ -118,7 +120,8 @@ impl TrustArgs {
     ) {
         let configuration = self.webhook_configuration.clone();
         let (Some(configuration), Some(client)) = (configuration, client) else { return };
-        let refs = ObjectRefs { namespace: String::new(), secret: String::new(), configuration };
+        let (namespace, secret) = (String::new(), String::new());
+        let refs = ObjectRefs { namespace, secret, configuration, validates: false };
         service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
         let (identity, service) = (Arc::clone(identity), Arc::clone(service));
         tokio::spawn(certificates::check(client.clone(), refs, identity, service));

@@ -35,7 +35,7 @@ use tokio::{
 pub(super) use self::live::asked;
 pub use self::{check::check, store::ObjectRefs};
 use self::{
-    live::Live,
+    live::{Kind, Live},
     rate_limiter::RateLimiter,
     store::{Store, Written},
     trust_status::TrustStatus,
@@ -83,6 +83,8 @@ pub struct CertManager {
     trust_status: TrustStatus,
     writes: RateLimiter,
     publications: RateLimiter,
+    /// Its own, so that contention over one `caBundle` does not slow down the other.
+    validating_publications: RateLimiter,
     contention: Backoff,
 }
 
@@ -99,14 +101,14 @@ enum Serving {
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("cannot read MutatingWebhookConfiguration {0}")]
-    Configuration(String, #[source] kube::Error),
+    #[error("cannot read {0} {1}")]
+    Configuration(Kind, String, #[source] kube::Error),
     #[error("cannot read Secret {0}")]
     Secret(String, #[source] kube::Error),
     #[error("cannot write Secret {0}")]
     Write(String, #[source] kube::Error),
-    #[error("cannot set the caBundle of MutatingWebhookConfiguration {0}")]
-    Publish(String, #[source] kube::Error),
+    #[error("cannot set the caBundle of {0} {1}")]
+    Publish(Kind, String, #[source] kube::Error),
     #[error("the API server did not answer in time")]
     Late,
     #[error("cannot issue a certificate")]
@@ -137,6 +139,7 @@ impl CertManager {
             trust_status: TrustStatus::default(),
             writes: RateLimiter::new(now, LEAST_WRITES),
             publications: RateLimiter::new(now, LEAST_PUBLICATIONS),
+            validating_publications: RateLimiter::new(now, LEAST_PUBLICATIONS),
             contention: Backoff::default(),
         };
         (manager, receiver)
@@ -156,6 +159,9 @@ impl CertManager {
         let waker = Arc::new(Notify::new());
         watch::secret(&self.store, &waker);
         watch::configuration(&self.store, &waker);
+        if self.store.refs.validates {
+            watch::validating(&self.store, &waker);
+        }
         let mut backoff = Backoff::default();
         loop {
             let passed = time::timeout(PASS_TIMEOUT, self.pass()).await;
@@ -186,6 +192,9 @@ impl CertManager {
     async fn pass(&mut self) -> Result<Duration, Failure> {
         for _ in 0..MAX_WRITES {
             let live = self.live().await?;
+            // Readiness depends on the registration for pods only. Without the other one a bad profile is
+            // stored, and left out.
+            let validating = self.validating().await;
             let secret = self.secret().await?;
             let bundle = CertBundle::read(&store::data(secret.as_ref()));
             let trusted = live.as_ref().map(Live::trusted).unwrap_or_default();
@@ -207,27 +216,33 @@ impl CertManager {
             if is_good {
                 self.memory = bundle.clone();
             }
-            let lacks = |live: &&Live| is_good && live.lacks(bundle.cas());
-            if let Some(live) = live.as_ref().filter(lacks) {
-                match self.publications.try_acquire(Instant::now()) {
+            let validating = validating.unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                None
+            });
+            let mut is_published = false;
+            for live in [live.as_ref(), validating.as_ref()].into_iter().flatten() {
+                if !is_good || !live.lacks(bundle.cas()) {
+                    continue;
+                }
+                match self.publications(live.kind).try_acquire(Instant::now()) {
                     Ok(()) => match self.publish(live, &bundle).await {
-                        Ok(_) => continue,
+                        Ok(_) => is_published = true,
                         Err(error) => failure = failure.or(Some(error)),
                     },
-                    Err(wait) => {
-                        pause = pause.min(self.contended(wait, "MutatingWebhookConfiguration"));
-                    }
+                    Err(wait) => pause = pause.min(self.contended(wait, &live.kind.to_string())),
                 }
+            }
+            if is_published {
+                continue;
             }
             self.serve(&bundle, live.as_ref());
             self.evaluate(live.as_ref());
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            if [&self.writes, &self.publications]
-                .iter()
-                .all(|limiter| limiter.is_full(Instant::now()))
-            {
+            let limiters = [&self.writes, &self.publications, &self.validating_publications];
+            if limiters.iter().all(|limiter| limiter.is_full(Instant::now())) {
                 self.contention.reset();
             }
             let settle = self.trusted_since.next(self.policy.settle, Instant::now());
@@ -251,7 +266,21 @@ impl CertManager {
 
     async fn live(&self) -> Result<Option<Live>, Failure> {
         let name = || self.store.refs.configuration.clone();
-        self.store.live().await.map_err(|error| Failure::Configuration(name(), error))
+        let failure = |error| Failure::Configuration(Kind::Mutating, name(), error);
+        self.store.live().await.map_err(failure)
+    }
+
+    async fn validating(&self) -> Result<Option<Live>, Failure> {
+        let name = || self.store.refs.configuration.clone();
+        let failure = |error| Failure::Configuration(Kind::Validating, name(), error);
+        self.store.validating().await.map_err(failure)
+    }
+
+    const fn publications(&mut self, kind: Kind) -> &mut RateLimiter {
+        match kind {
+            Kind::Mutating => &mut self.publications,
+            Kind::Validating => &mut self.validating_publications,
+        }
     }
 
     async fn secret(&self) -> Result<Option<Secret>, Failure> {
@@ -314,16 +343,16 @@ impl CertManager {
         };
         self.service.metrics().ca_bundle_published(result);
         let published =
-            published.map_err(|error| Failure::Publish(configuration.clone(), error))?;
+            published.map_err(|error| Failure::Publish(live.kind, configuration.clone(), error))?;
         if published == Written::Done {
             let ca_certificates = bundle.cas().len();
-            tracing::info!(configuration, ca_certificates, "caBundle set");
+            tracing::info!(kind = %live.kind, configuration, ca_certificates, "caBundle set");
         }
         Ok(published)
     }
 
     /// Another tool overwrites the object as fast as the webhook repairs it.
-    fn contended(&mut self, wait: Duration, what: &'static str) -> Duration {
+    fn contended(&mut self, wait: Duration, what: &str) -> Duration {
         if self.contention.record(what) {
             tracing::warn!(
                 what,

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     ByteString,
-    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Secret,
+    },
 };
 use kube::{
     Api, Client,
@@ -14,7 +17,7 @@ use kube::{
 
 use super::{
     clock::{ApiServerClock, recording},
-    live::Live,
+    live::{Kind, Live},
 };
 use crate::{certs::CertBundle, cluster::MANAGER};
 
@@ -27,6 +30,8 @@ pub struct ObjectRefs {
     pub secret: String,
     /// The `MutatingWebhookConfiguration`.
     pub configuration: String,
+    /// Whether to also keep the `caBundle` of a `ValidatingWebhookConfiguration` of this name.
+    pub validates: bool,
 }
 
 /// Access to the Secret and the registration.
@@ -37,6 +42,7 @@ pub(super) struct Store {
     client: Client,
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
+    validating: Api<ValidatingWebhookConfiguration>,
 }
 
 /// How a compare-and-swap write ended.
@@ -55,6 +61,7 @@ impl Store {
             clock,
             secrets: Api::namespaced(client.clone(), &refs.namespace),
             configurations: Api::all(client.clone()),
+            validating: Api::all(client.clone()),
             client,
             refs,
         }
@@ -72,13 +79,29 @@ impl Store {
         Api::all(self.client.clone())
     }
 
+    /// For a watch that gets metadata only.
+    pub(super) fn metadata_of_validating(
+        &self,
+    ) -> Api<PartialObjectMeta<ValidatingWebhookConfiguration>> {
+        Api::all(self.client.clone())
+    }
+
     pub(super) async fn secret(&self) -> kube::Result<Option<Secret>> {
         self.secrets.get_opt(&self.refs.secret).await
     }
 
     pub(super) async fn live(&self) -> kube::Result<Option<Live>> {
         let found = self.configurations.get_opt(&self.refs.configuration).await?;
-        Ok(found.as_ref().map(Live::new))
+        Ok(found.as_ref().map(Live::mutating))
+    }
+
+    /// The registration for RunnerProfiles, if it exists and the webhook keeps its `caBundle`.
+    pub(super) async fn validating(&self) -> kube::Result<Option<Live>> {
+        if !self.refs.validates {
+            return Ok(None);
+        }
+        let found = self.validating.get_opt(&self.refs.configuration).await?;
+        Ok(found.as_ref().map(Live::validating))
     }
 
     /// Creates the Secret, or replaces the webhook's keys in the one that was read.
@@ -107,7 +130,15 @@ impl Store {
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(live.publication(bundle));
         let name = &self.refs.configuration;
-        outcome(self.configurations.patch(name, &params, &patch).await, &[409, 404])
+        let conflicts = &[409, 404];
+        match live.kind {
+            Kind::Mutating => {
+                outcome(self.configurations.patch(name, &params, &patch).await, conflicts)
+            }
+            Kind::Validating => {
+                outcome(self.validating.patch(name, &params, &patch).await, conflicts)
+            }
+        }
     }
 }
 

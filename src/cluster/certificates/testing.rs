@@ -37,7 +37,9 @@ pub(super) struct ApiServer {
 pub(super) struct Objects {
     pub(super) secret: Option<Value>,
     pub(super) configuration: Option<Value>,
-    /// Whether every response is 503.
+    /// The registration for RunnerProfiles.
+    pub(super) validating: Option<Value>,
+    /// Whether every answer is that it is not available.
     pub(super) is_down: bool,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn refs() -> ObjectRefs {
         namespace: "arc-rocm".to_owned(),
         secret: "arc-rocm-tls".to_owned(),
         configuration: "arc-rocm".to_owned(),
+        validates: true,
     }
 }
 
@@ -113,6 +116,7 @@ impl ApiServer {
         }
         let sent = || serde_json::from_slice::<Value>(body).unwrap();
         let is_secret = target.contains("/secrets");
+        let is_validating = target.contains("/validatingwebhookconfigurations");
         match *method {
             Method::GET if target.contains("fieldSelector") => answered(&json!({
                 "metadata": {"resourceVersion": self.version.borrow().to_string()},
@@ -120,7 +124,11 @@ impl ApiServer {
             })),
             Method::GET => {
                 let objects = self.objects();
-                let found = if is_secret { &objects.secret } else { &objects.configuration };
+                let found = match (is_secret, is_validating) {
+                    (true, _) => &objects.secret,
+                    (_, true) => &objects.validating,
+                    _ => &objects.configuration,
+                };
                 found.as_ref().map_or_else(|| failed(StatusCode::NOT_FOUND), answered)
             }
             Method::POST | Method::PUT => answered(&self.change(|objects| {
@@ -128,7 +136,12 @@ impl ApiServer {
                 sent()
             })),
             _ => answered(&self.change(|objects| {
-                let configuration = objects.configuration.as_mut().unwrap();
+                let configuration = if is_validating {
+                    &mut objects.validating
+                } else {
+                    &mut objects.configuration
+                };
+                let configuration = configuration.as_mut().unwrap();
                 let bundle = sent()["webhooks"][0]["clientConfig"]["caBundle"].take();
                 configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle;
                 configuration.clone()

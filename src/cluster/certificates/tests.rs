@@ -57,3 +57,41 @@ async fn manager_asked_to_stop_before_first_certificate_closes_the_channel() {
     time::timeout(PATIENCE, task).await.unwrap().unwrap();
     first.await.unwrap_err();
 }
+
+fn validating() -> Value {
+    serde_json::json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "arc-rocm"},
+        "webhooks": [{
+            "name": "validate.arc-rocm.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {"service": {"name": "arc-rocm", "namespace": "arc-rocm"}},
+        }],
+    })
+}
+
+fn bundle_of(configuration: Option<&Value>) -> Value {
+    configuration.unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone()
+}
+
+#[tokio::test]
+async fn validating_registration_gets_the_same_bundle_again() {
+    let api = ApiServer::new();
+    let (manager, first) = manager(&api);
+    let _task = tokio::spawn(manager.run(Shutdown::new()));
+    // The certificate does not wait for this registration.
+    let _identity = time::timeout(PATIENCE, first).await.unwrap().unwrap();
+    api.change(|objects| objects.validating = Some(validating()));
+    let is_same = |objects: &testing::Objects| {
+        let own = bundle_of(objects.validating.as_ref());
+        !own.is_null() && own == bundle(objects)
+    };
+    api.until("the bundle in both registrations", is_same).await;
+    api.change(|objects| {
+        let registration = objects.validating.as_mut().unwrap();
+        registration["webhooks"][0]["clientConfig"]["caBundle"] = "Cg==".into();
+    });
+    api.until("the wiped bundle restored", is_same).await;
+}

@@ -20,6 +20,13 @@ pub(super) fn configuration(store: &Store, waker: &Arc<Notify>) {
     tokio::spawn(wake(events, name, "MutatingWebhookConfiguration", Arc::clone(waker)));
 }
 
+/// Starts to wake `waker` whenever the registration for RunnerProfiles changes.
+pub(super) fn validating(store: &Store, waker: &Arc<Notify>) {
+    let name = store.refs.configuration.clone();
+    let events = watch(store.metadata_of_validating(), &name);
+    tokio::spawn(wake(events, name, "ValidatingWebhookConfiguration", Arc::clone(waker)));
+}
+
 /// Starts to wake `waker` whenever the Secret changes.
 pub(super) fn secret(store: &Store, waker: &Arc<Notify>) {
     let name = store.refs.secret.clone();
