@@ -151,7 +151,7 @@ pub struct Serving {
     pub service: Arc<Service>,
     server: server::Running,
     admin: admin::Running,
-    events: Option<events::Running>,
+    events: Option<events::EventTask>,
     ca: Ca,
 }
 
@@ -219,7 +219,8 @@ impl Args {
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
-        let kept = trust.keep(client, &tls_hosts, &service, &shutdown)?;
+        let validates = objects.watch_profiles;
+        let kept = trust.keep(client, &tls_hosts, &service, &shutdown, validates)?;
         let (identity, ca) = if let Some(first) = kept {
             tokio::select! {
                 // Asked to stop, nobody looks after the Secret any more either.

@@ -10,7 +10,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    cluster::shallow::Shallow,
+    cluster::depth_limited::DepthLimited,
     profile::{
         crd::PLURAL,
         spec::{API_VERSION, GROUP, KIND},
@@ -34,9 +34,9 @@ pub(super) struct Stored {
     #[serde(default, deserialize_with = "metadata")]
     pub(super) metadata: ObjectMeta,
     #[serde(default, skip_serializing)]
-    pub(super) spec: Shallow,
+    pub(super) spec: DepthLimited,
     #[serde(default)]
-    pub(super) status: Shallow,
+    pub(super) status: DepthLimited,
 }
 
 impl Stored {

@@ -16,7 +16,7 @@ use super::{Seen, Sight, Verdict, Verdicts, counts::Counts, stored::Stored, told
 use crate::{
     cluster::{
         MANAGER,
-        trouble::{Trouble, random},
+        backoff::{Backoff, random},
     },
     server::Service,
     telemetry::Chain,
@@ -42,7 +42,7 @@ pub(super) async fn write(
 ) {
     let mut counts = Counts::default();
     let mut said = Said::new();
-    let mut trouble = Trouble::default();
+    let mut backoff = Backoff::default();
     let mut flush = Instant::now() + jittered(FLUSH);
     let mut again: Option<Instant> = None;
     loop {
@@ -84,13 +84,13 @@ pub(super) async fn write(
         // One line for all: what keeps us from one status keeps us from the others.
         again = failed.map(|(name, error)| {
             let error = Chain(&error).to_string();
-            if trouble.notes(&error) {
+            if backoff.record(&error) {
                 tracing::warn!(name, error, "cannot write the status of RunnerProfiles");
             }
-            Instant::now() + trouble.wait(random())
+            Instant::now() + backoff.delay(random())
         });
         if again.is_none() {
-            trouble.ends();
+            backoff.reset();
         }
     }
 }
