@@ -5,6 +5,7 @@
 
 pub mod certificates;
 pub mod doctor;
+pub mod dry_run;
 pub mod events;
 pub mod profiles;
 mod shallow;

@@ -12,6 +12,7 @@ pub mod paths;
 pub mod quantity;
 pub mod resources;
 mod runner_pod;
+pub mod scale_set;
 
 pub use json::{Json, Text};
 pub use quantity::{Quantity, QuantityError};
