@@ -307,7 +307,7 @@ impl Injection<'_> {
             "pod": name,
             "outcome": self.outcome(),
             "profile": profile.name,
-            "origin": profile.origin,
+            "origin": profile.origin.to_string(),
             "digest": profile.digest,
             "chosenBy": if self.is_named { "annotation arc-rocm.dev/profile" } else { "match" },
             "gpus": gpus,

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     cluster::profiles::{Verdicts, first_problem},
     inject::Config,
-    profile::{
-        BUILTIN,
-        objects::{Object, Reason},
-    },
+    profile::{BUILTIN, Object},
 };
 
 /// What was said last.
@@ -20,9 +17,9 @@ pub(super) struct Said {
     is_builtin_for_all: Option<bool>,
 }
 
-/// What makes a refusal the same as before: generation, reason and the first problem's field. Its
-/// words may name other profiles, and change with them.
-type Same = (i64, Reason, Option<String>);
+/// What makes a refusal the same as before: generation and the first problem's field. Its words
+/// may name other profiles, and change with them.
+type Same = (i64, String);
 
 /// Something new.
 #[derive(Debug, Eq, PartialEq)]
@@ -31,8 +28,6 @@ pub(super) enum News {
     Refused {
         /// Its name.
         profile: String,
-        /// In one word.
-        reason: Reason,
         /// The first of its problems.
         problem: String,
     },
@@ -51,13 +46,11 @@ impl Said {
         let mut news = Vec::new();
         for Object { name, uid, .. } in objects {
             let Some(verdict) = verdicts.get(uid) else { continue };
-            let Some(refusal) = &verdict.refusal else { continue };
-            let reason = refusal.reason;
-            let field = refusal.problems.first().map(|problem| problem.path.clone());
-            let now = (verdict.generation, reason, field);
+            let Some(first) = verdict.problems.first() else { continue };
+            let now = (verdict.generation, first.path.clone());
             if self.refusals.get(uid) != Some(&now) {
-                let problem = first_problem(refusal).unwrap_or_default();
-                news.push(News::Refused { profile: name.clone(), reason, problem });
+                let problem = first_problem(&verdict.problems).unwrap_or_default();
+                news.push(News::Refused { profile: name.clone(), problem });
             }
             refusals.insert(uid.clone(), now);
         }
@@ -83,9 +76,8 @@ impl News {
     /// Logs it.
     pub(super) fn log(&self) {
         match self {
-            Self::Refused { profile, reason, problem } => {
-                let reason = reason.as_str();
-                tracing::warn!(profile, reason, problem, "RunnerProfile refused");
+            Self::Refused { profile, problem } => {
+                tracing::warn!(profile, problem, "RunnerProfile refused");
             }
             Self::BuiltinByName => tracing::warn!(
                 "the built-in profile is no longer for every runner pod: those that no profile \
@@ -100,27 +92,33 @@ impl News {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{
+        cluster::profiles::Verdict,
         inject::ControllerUsers,
-        profile::objects::{self, testing::new as object},
+        profile::{Problem, resolve},
     };
 
-    /// What is said of these objects, as `NAME REASON`.
+    fn object(name: &str, spec: Value) -> Object {
+        Object { name: name.to_owned(), uid: format!("uid-{name}"), generation: 1, spec }
+    }
+
+    /// The names of the objects that there is something to say of.
     fn said(said: &mut Said, objects: &[Object]) -> Vec<String> {
-        let judged = objects::judge(&[], objects).unwrap();
-        let uid = |name: String| format!("uid-{name}");
-        let verdicts = judged.verdicts.into_iter().map(|(name, one)| (uid(name), one)).collect();
-        let news = said.verdicts(objects, &Arc::new(verdicts));
+        let refused = resolve(&[], objects).unwrap().refused;
+        let verdict = |object: &Object| {
+            let problems: Vec<Problem> = refused.get(&object.name).cloned().unwrap_or_default();
+            (object.uid.clone(), Verdict { generation: object.generation, problems })
+        };
+        let verdicts: BTreeMap<_, _> = objects.iter().map(verdict).collect();
+        let news = said.verdicts(objects, &verdicts.into());
         news.into_iter()
             .map(|one| match one {
-                News::Refused { profile, reason, problem } => {
+                News::Refused { profile, problem } => {
                     assert!(!problem.is_empty());
-                    format!("{profile} {}", reason.as_str())
+                    profile
                 }
                 other => panic!("{other:?}"),
             })
@@ -128,7 +126,7 @@ mod tests {
     }
 
     fn builtin(said: &mut Said, objects: &[Object]) -> Option<News> {
-        let profiles = objects::judge(&[], objects).unwrap().profiles;
+        let profiles = resolve(&[], objects).unwrap().profiles;
         said.builtin(&Config::new(profiles, ControllerUsers::default()))
     }
 
@@ -140,15 +138,15 @@ mod tests {
         let worse = object("a", json!({"gpus": 1}));
         let other = object("b", json!({"extends": "nobody"}));
         assert!(said(&mut told, std::slice::from_ref(&good)).is_empty());
-        assert_eq!(said(&mut told, std::slice::from_ref(&bad)), ["a Invalid"]);
+        assert_eq!(said(&mut told, std::slice::from_ref(&bad)), ["a"]);
         assert!(said(&mut told, std::slice::from_ref(&bad)).is_empty());
         // Its problem now names b, which it could have meant.
-        assert_eq!(said(&mut told, &[bad.clone(), other.clone()]), ["b Invalid"]);
-        assert_eq!(said(&mut told, &[worse, other.clone()]), ["a Invalid"]);
+        assert_eq!(said(&mut told, &[bad.clone(), other.clone()]), ["b"]);
+        assert_eq!(said(&mut told, &[worse, other.clone()]), ["a"]);
         let edited = Object { generation: 2, ..bad.clone() };
-        assert_eq!(said(&mut told, &[edited, other]), ["a Invalid"]);
+        assert_eq!(said(&mut told, &[edited, other]), ["a"]);
         assert!(said(&mut told, &[good]).is_empty());
-        assert_eq!(said(&mut told, &[bad]), ["a Invalid"]);
+        assert_eq!(said(&mut told, &[bad]), ["a"]);
     }
 
     #[test]

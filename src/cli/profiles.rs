@@ -97,7 +97,7 @@ fn summary(profile: &Profile) -> Value {
         "scaleSets": scale_sets(profile),
         "matches": profile.matcher.is_some(),
         "digest": profile.digest,
-        "origin": profile.origin,
+        "origin": profile.origin.to_string(),
     })
 }
 
@@ -118,7 +118,7 @@ fn list<'p>(
                 Some([]) => "(any)".to_owned(),
                 Some(patterns) => patterns.join(" "),
             },
-            profile.origin.clone(),
+            profile.origin.to_string(),
         ]);
     }
     output::table(out, &rows)

@@ -15,13 +15,9 @@ use super::{
     news::{News, Said},
 };
 use crate::{
-    cluster::profiles::{Feed, Sight, Verdicts},
+    cluster::profiles::{Feed, Sight, Verdict, Verdicts},
     inject::Config,
-    profile::{
-        File, Profile,
-        objects::{self, Object},
-        status::LastGood,
-    },
+    profile::{File, Object, Profile, resolve},
     server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
@@ -41,8 +37,6 @@ pub(super) struct Watched {
     objects: Option<Vec<Object>>,
     /// Whether there will be anything to know of objects.
     is_fed: bool,
-    /// The last good specs by the objects' uids, for as long as a status does not have them.
-    good: BTreeMap<String, LastGood>,
     /// What the log has of it.
     said: Said,
 }
@@ -63,8 +57,7 @@ impl Watched {
         let files = seen.clone();
         let mut said = Said::default();
         said.builtin(&config);
-        let (objects, good) = (None, BTreeMap::new());
-        Ok((Self { args, seen, files, objects, is_fed: false, good, said }, config))
+        Ok((Self { args, seen, files, objects: None, is_fed: false, said }, config))
     }
 
     /// Looks at the files every `period`, and at the objects whenever they have changed, for ever.
@@ -114,7 +107,7 @@ impl Watched {
                     tracing::info!(profiles, objects = verdicts.len(), "profiles replaced");
                     news.iter().for_each(News::log);
                     if self.objects.is_some() {
-                        let refused = |one: &&objects::Verdict| one.refusal.is_some();
+                        let refused = |one: &&Verdict| !one.problems.is_empty();
                         let refused = verdicts.values().filter(refused).count();
                         service.metrics().profile_objects(verdicts.len() - refused, refused);
                     }
@@ -157,7 +150,7 @@ impl Watched {
             return (self, Err(ConfigError::Emptied { path }));
         }
         self.seen.clone_from(&files);
-        let changed = self.judge(&files);
+        let changed = self.compile(&files);
         if changed.is_ok() {
             self.files = files;
         }
@@ -167,38 +160,29 @@ impl Watched {
     /// The new config, when what decides about them has changed in the objects.
     fn look_at_objects(mut self, sight: Sight) -> (Self, Result<Option<Changed>, ConfigError>) {
         let Some(sight) = sight else { return (self, Ok(None)) };
-        let mut objects: Vec<Object> = sight.iter().map(|seen| seen.object.clone()).collect();
-        for object in &mut objects {
-            let own = self.good.get(&object.uid);
-            object.good = newer(object.good.take(), own.cloned());
-        }
+        let objects: Vec<Object> = sight.iter().map(|seen| seen.object.clone()).collect();
         if self.objects.as_ref() == Some(&objects) {
             return (self, Ok(None));
         }
         self.objects = Some(objects);
         let files = std::mem::take(&mut self.files);
-        let changed = self.judge(&files);
+        let changed = self.compile(&files);
         self.files = files;
         (self, changed.map(Some))
     }
 
-    /// Compiles everything, with the usual templates made ahead, and remembers what was good.
-    fn judge(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
+    /// Compiles everything, with the usual templates made ahead.
+    fn compile(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
         let objects = self.objects.as_deref().unwrap_or_default();
-        let judged = objects::judge(files, objects).map_err(ConfigError::Profiles)?;
+        let mut resolved = resolve(files, objects).map_err(ConfigError::Profiles)?;
         let mut verdicts = BTreeMap::new();
-        for object in self.objects.iter_mut().flatten() {
-            let Some(verdict) = judged.verdicts.get(&object.name) else { continue };
-            object.good.clone_from(&verdict.good);
-            verdicts.insert(object.uid.clone(), verdict.clone());
+        for Object { name, uid, generation, .. } in objects {
+            let problems = resolved.refused.remove(name).unwrap_or_default();
+            verdicts.insert(uid.clone(), Verdict { generation: *generation, problems });
         }
-        let good =
-            verdicts.iter().filter_map(|(uid, verdict)| Some((uid.clone(), verdict.good.clone()?)));
-        self.good = good.collect();
-        let config = self.args.config_of(judged.profiles)?;
+        let config = self.args.config_of(resolved.profiles)?;
         warm(&config);
         let verdicts = Arc::new(verdicts);
-        let objects = self.objects.as_deref().unwrap_or_default();
         let mut news = self.said.verdicts(objects, &verdicts);
         if self.objects.is_some() || !self.is_fed {
             news.extend(self.said.builtin(&config));
@@ -215,14 +199,6 @@ async fn next(feed: &mut Option<Feed>) -> Sight {
         return feed.objects.borrow_and_update().clone();
     }
     std::future::pending().await
-}
-
-/// The newer of two specs of one object.
-fn newer(one: Option<LastGood>, other: Option<LastGood>) -> Option<LastGood> {
-    match (one, other) {
-        (Some(one), Some(other)) if other.generation > one.generation => Some(other),
-        (one, other) => one.or(other),
-    }
 }
 
 fn warm(config: &Config) {

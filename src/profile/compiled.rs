@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
+    Origin,
     expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
     layer::{self, Nulls},
     matcher::Matcher,
@@ -30,8 +31,8 @@ const USUAL_GPUS: [u32; 4] = [1, 2, 4, 8];
 pub struct Profile {
     /// The profile's name.
     pub name: String,
-    /// Where it comes from: `FILE:LINE`, or `built-in`.
-    pub origin: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The profiles that it builds on, nearest first.
     pub extends: Vec<String>,
     /// Of several that match, the highest wins.
@@ -65,7 +66,7 @@ pub struct Selected<'p> {
 impl Profile {
     pub(super) fn new(
         name: String,
-        origin: String,
+        origin: Origin,
         extends: Vec<String>,
         matcher: Option<Matcher>,
         spec: RunnerProfileSpec,

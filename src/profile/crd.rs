@@ -9,8 +9,10 @@ use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::{
-    compile::schema,
-    schema::target::{Kind, Target},
+    schema::{
+        self,
+        target::{Kind, Target},
+    },
     set::BUILTIN,
     spec::{API_VERSION, GROUP, KIND},
     status::{ACCEPTED, READY, RunnerProfileStatus},
@@ -99,7 +101,7 @@ fn rule(rule: &str, message: &str) -> Value {
 }
 
 fn spec() -> Value {
-    let mut spec = structural(&schema());
+    let mut spec = structural(schema::spec());
     let names = json!({"maxLength": NAME_LENGTH, "minLength": 1, "pattern": SUBDOMAIN});
     add(&mut spec, &["extends"], &names);
     add(&mut spec, &["priority"], &json!({"default": 0}));

@@ -139,25 +139,6 @@ impl Matcher {
     pub fn namespaces(&self) -> &[Pattern] {
         self.namespaces.as_deref().unwrap_or_default()
     }
-
-    /// Whether some pod could match both: where both name scale sets, namespaces and so on, the
-    /// patterns have a name in common. Selectors are not compared, so the answer errs on the
-    /// side of yes for those. With it comes the index of our scale-set pattern, if there is one.
-    pub fn overlaps(&self, other: &Self) -> Option<Option<usize>> {
-        let common = |ours: &Option<Vec<Pattern>>, theirs: &Option<Vec<Pattern>>| {
-            let (Some(ours), Some(theirs)) = (ours, theirs) else { return Some(None) };
-            let meets = |one: &Pattern| theirs.iter().any(|other| one.intersects(other));
-            ours.iter().position(meets).map(Some)
-        };
-        if !self.selector.is_empty() || !other.selector.is_empty() {
-            return None;
-        }
-        common(&self.namespaces, &other.namespaces)?;
-        common(&self.organizations, &other.organizations)?;
-        common(&self.repositories, &other.repositories)?;
-        common(&self.enterprises, &other.enterprises)?;
-        common(&self.scale_sets, &other.scale_sets)
-    }
 }
 
 fn patterns(

@@ -15,8 +15,6 @@
 //! digits that lets the rest match. So `*{gpus}*` reads 2 from `mi300-2gpu-4`, as `300` is no
 //! count, and `*-gpu-{gpus}*` reads 4 from `x-2gpu-gpu-4-1`.
 
-mod overlap;
-
 use std::fmt;
 use std::str::FromStr;
 
@@ -108,29 +106,6 @@ impl Pattern {
             }
         }
         None
-    }
-
-    /// Whether there is a name that both patterns match. Exact: see [`Pattern::common_name`].
-    pub fn intersects(&self, other: &Self) -> bool {
-        self.common_name(other).is_some()
-    }
-
-    /// A shortest name that both patterns match, to show to a user.
-    ///
-    /// Exact, and over names of any characters: when both patterns are written in lower-case
-    /// letters, digits, dots and dashes, so is the name. The two may read different counts from
-    /// the name, or only one of them a count.
-    pub fn common_name(&self, other: &Self) -> Option<String> {
-        overlap::common_name(&self.tokens(), &other.tokens())
-    }
-
-    fn tokens(&self) -> Vec<overlap::Token> {
-        let mut tokens = self.before.tokens();
-        if let Some(after) = &self.after {
-            tokens.push(overlap::Token::Gpus);
-            tokens.extend(after.tokens());
-        }
-        tokens
     }
 }
 
@@ -256,16 +231,6 @@ impl Glob {
             Some(_) => rest.is_some_and(|rest| rest.starts_with(self.first.as_str())),
             None => rest == Some(self.first.as_str()),
         }
-    }
-
-    fn tokens(&self) -> Vec<overlap::Token> {
-        let literal = |piece: &str| piece.chars().map(overlap::Token::Literal).collect::<Vec<_>>();
-        let mut tokens = literal(&self.first);
-        for piece in self.middle.iter().chain(&self.last) {
-            tokens.push(overlap::Token::Star);
-            tokens.extend(literal(piece));
-        }
-        tokens
     }
 }
 

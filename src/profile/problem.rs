@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A place in a file. Lines and columns count from 1; columns count characters.
+/// A place in a file. Lines and columns count from 1; columns count characters. Both are 0 for a
+/// place in an object, which has no text.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Position {
     /// The line, from 1.
@@ -13,7 +14,8 @@ pub struct Position {
 
 /// One thing that is wrong in one file. A file's problems are reported all at once.
 ///
-/// Printed as `FILE:LINE:COLUMN: PATH: MESSAGE`, the form that editors can jump to.
+/// Printed as `FILE:LINE:COLUMN: PATH: MESSAGE`, the form that editors can jump to; of an object
+/// without line and column.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
     /// The file, as the user named it.
@@ -29,7 +31,10 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, at: Position { line, column }, path, message } = self;
-        write!(formatter, "{file}:{line}:{column}: ")?;
+        match line {
+            0 => write!(formatter, "{file}: ")?,
+            _ => write!(formatter, "{file}:{line}:{column}: ")?,
+        }
         if !path.is_empty() {
             write!(formatter, "{path}: ")?;
         }

@@ -46,13 +46,13 @@ impl Finding {
 
 /// Collects the problems of one profile.
 pub(super) struct Report<'n> {
-    file: &'n str,
+    file: String,
     document: &'n Node,
     findings: Vec<Finding>,
 }
 
 impl<'n> Report<'n> {
-    pub(super) fn new(file: &'n str, document: &'n Node) -> Self {
+    pub(super) fn new(file: String, document: &'n Node) -> Self {
         Self { file, document, findings: Vec::new() }
     }
 
@@ -71,8 +71,7 @@ impl<'n> Report<'n> {
         message: impl Into<String>,
     ) {
         let (at, text) = self.place(path, others);
-        let problem =
-            Problem { file: self.file.to_owned(), at, path: text, message: message.into() };
+        let problem = Problem { file: self.file.clone(), at, path: text, message: message.into() };
         if self.findings.iter().all(|other| other.problem != problem) {
             self.findings.push(Finding { path: path.to_vec(), problem });
         }
@@ -172,7 +171,7 @@ mod tests {
         let places: Vec<String> = documents
             .iter()
             .flat_map(|document| {
-                let mut report = Report::new("p.yaml", document);
+                let mut report = Report::new("p.yaml".to_owned(), document);
                 for item in [serde_json::json!({"b": 1}), serde_json::json!({"b": "secret"})] {
                     report.add(&["spec".into(), "a".into(), Part::Same(item), "b".into()], "no");
                 }

@@ -6,12 +6,15 @@
 //! Only what schemars writes for Kubernetes' types and for derived ones is understood: unknown
 //! keywords are ignored, and a schema that says nothing accepts anything.
 
-use schemars::Schema;
+use std::sync::LazyLock;
+
+use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::{
     Position, Problem,
     source::{Entry, Node, NodeValue, Segment, path_text, whole},
+    spec::RunnerProfileSpec,
 };
 
 mod message;
@@ -24,6 +27,12 @@ use target::{Kind, Target};
 /// The type whose `required` is not enforced: a template is an overlay, and adds to the runner's
 /// containers instead of listing them.
 const OVERLAY: &str = "io.k8s.api.core.v1.PodSpec";
+
+/// The schema of a RunnerProfile's `spec`, from the types.
+pub fn spec() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schema_for!(RunnerProfileSpec));
+    &SCHEMA
+}
 
 /// Everything in `root` that `schema` does not allow, in the order of the text.
 ///

@@ -1,6 +1,6 @@
 //! The set of profiles.
 
-use super::{Profile, matcher::Mismatch};
+use super::{Origin, Profile, matcher::Mismatch};
 use crate::podspec::RunnerPod;
 
 /// The built-in profile's name.
@@ -36,7 +36,7 @@ impl ProfileSet {
     /// others is not known yet.
     #[must_use]
     pub fn builtin_by_name(mut self) -> Self {
-        for profile in self.profiles.iter_mut().filter(|profile| profile.name == BUILTIN) {
+        for profile in self.profiles.iter_mut().filter(|one| one.origin == Origin::BuiltIn) {
             profile.matcher = None;
         }
         self

@@ -40,6 +40,11 @@ pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Problem>> {
     parse::documents(file, text)
 }
 
+/// What to say about a tree that is too deep.
+pub(super) fn too_deep() -> String {
+    format!("maps and lists nest deeper than {MAX_DEPTH} levels")
+}
+
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -124,6 +129,54 @@ impl Node {
         Self { at, value, raw: None }
     }
 
+    /// A map without places.
+    pub(super) fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Self)>) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| Entry {
+            key: key.to_owned(),
+            at: Position::default(),
+            value,
+        });
+        Self::new(Position::default(), NodeValue::Map(entries.collect()))
+    }
+
+    /// A text without a place.
+    pub(super) fn text(text: &str) -> Self {
+        Self::new(Position::default(), NodeValue::String(text.to_owned()))
+    }
+
+    /// The tree of a JSON value, without places; `None` where it nests deeper than [`MAX_DEPTH`].
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Self::from_json_within(value, MAX_DEPTH)
+    }
+
+    fn from_json_within(value: &Value, levels: usize) -> Option<Self> {
+        let below = || levels.checked_sub(1);
+        let value = match value {
+            Value::Null => NodeValue::Null,
+            Value::Bool(flag) => NodeValue::Bool(*flag),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => NodeValue::Int(number),
+                (None, number) => NodeValue::Float(number.unwrap_or_default()),
+            },
+            Value::String(text) => NodeValue::String(text.clone()),
+            Value::Array(items) => {
+                let below = below()?;
+                let items = items.iter().map(|item| Self::from_json_within(item, below));
+                NodeValue::List(items.collect::<Option<_>>()?)
+            }
+            Value::Object(members) => {
+                let below = below()?;
+                let mut entries = Vec::new();
+                for (key, value) in members {
+                    let (key, at) = (key.clone(), Position::default());
+                    entries.push(Entry { key, at, value: Self::from_json_within(value, below)? });
+                }
+                NodeValue::Map(entries)
+            }
+        };
+        Some(Self::new(Position::default(), value))
+    }
+
     /// The value as the JSON that kubectl would send: an [`NodeValue::Ambiguous`] word is the
     /// boolean, and a number without a fraction is an integer.
     pub fn to_json(&self) -> Value {
@@ -149,6 +202,15 @@ impl Node {
     /// The value of `key`, when this is a map that has it; a `null` is a value.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The keys, when this is a map.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.value {
+            NodeValue::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|entry| entry.key.as_str())
     }
 
     /// Where `path` is, or its deepest ancestor that exists: a map entry is at its key.

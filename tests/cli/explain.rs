@@ -113,6 +113,24 @@ fn profile_named_by_annotation_says_so() {
 }
 
 #[test]
+fn tie_names_the_other_profile_and_is_a_finding() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let profile = |name: &str, pattern: &str| {
+        format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: {name}}}\n\
+             spec: {{extends: rocm, match: {{organizations: [{pattern}]}}}}\n---\n"
+        )
+    };
+    std::fs::write(file.path(), profile("a", "\"*\"") + &profile("b", "org*")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments = ["explain", "--scale-set", "gpu", "--organization", "org", "--profiles", path];
+    let ran = run(&arguments, "");
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let line = "b: matches too, with the same priority; the first by name is used\n";
+    assert!(ran.out.contains(line), "{}", ran.out);
+}
+
+#[test]
 fn skipped_pod_has_its_reason() {
     for (name, word, code) in [
         ("listener", "actions-ephemeral-runner", 0),

@@ -19,7 +19,7 @@ use crate::{
     cluster::dry_run::{DryRunError, PodProblem, create_pod},
     inject::{ARC_CONTROLLER, Config, ControllerUsers},
     podspec::scale_set::plain_runner_pod,
-    profile::{Profile, ProfileSet},
+    profile::{Origin, Profile, ProfileSet},
 };
 
 /// The scale set of the pods that the API server is asked about.
@@ -59,7 +59,7 @@ impl Args {
         }
         let set = ProfileSet::compile(&files)
             .map_err(|problems| config::usage_error(ConfigError::Profiles(problems)))?;
-        let own = set.len() - ProfileSet::builtin().len();
+        let own = set.iter().filter(|profile| profile.origin != Origin::BuiltIn).count();
         let mut line = format!("{}, no problems", output::count(own, "profile"));
         if server {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -85,10 +85,9 @@ async fn server_problems(
     namespace: &str,
     set: ProfileSet,
 ) -> anyhow::Result<Vec<String>> {
-    let builtin = ProfileSet::builtin();
     let config = Config::new(set, ControllerUsers::default());
     let mut lines = Vec::new();
-    for profile in config.profiles.iter().filter(|profile| builtin.get(&profile.name).is_none()) {
+    for profile in config.profiles.iter().filter(|profile| profile.origin != Origin::BuiltIn) {
         let mut known: Vec<PodProblem> = Vec::new();
         let mut numbers = vec![profile.default_gpus(), 1];
         numbers.dedup();

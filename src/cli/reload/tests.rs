@@ -3,19 +3,16 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cli::config::ProfileArgs,
-    cluster::profiles::Seen,
-    inject::DEFAULT_CONTROLLER_USER,
-    profile::{objects::testing, status::RunnerProfileStatus},
-    server::Limits,
-    telemetry::Metrics,
+    cli::config::ProfileArgs, cluster::profiles::Seen, inject::DEFAULT_CONTROLLER_USER,
+    profile::status::RunnerProfileStatus, server::Limits, telemetry::Metrics,
 };
 
 /// Longer than any test takes: files are no matter here.
 const PERIOD: Duration = Duration::from_mins(10);
 
 fn seen(name: &str, spec: Value) -> Seen {
-    Seen { object: testing::new(name, spec), status: RunnerProfileStatus::default() }
+    let object = Object { name: name.to_owned(), uid: format!("uid-{name}"), generation: 1, spec };
+    Seen { object, status: RunnerProfileStatus::default() }
 }
 
 #[tokio::test]

@@ -17,12 +17,18 @@ use tokio::sync::watch::{Receiver, Sender, channel};
 
 pub use self::told::first_problem;
 use crate::{
-    profile::{
-        objects::{Object, Verdict},
-        status::RunnerProfileStatus,
-    },
+    profile::{Object, Problem, status::RunnerProfileStatus},
     server::Service,
 };
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The `metadata.generation` that was looked at.
+    pub generation: i64,
+    /// What is wrong with it; without problems it is in force.
+    pub problems: Vec<Problem>,
+}
 
 /// An object as it was seen last.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,12 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
 
+use super::Verdict;
 use crate::profile::{
     Problem,
-    objects::{Refusal, Verdict},
-    status::{ACCEPTED, LastGood, READY, RunnerProfileStatus},
+    status::{ACCEPTED, READY, RunnerProfileStatus},
 };
 
 /// The longest message of a condition, in bytes. The API server takes 32,768; more than a screen or
@@ -15,10 +14,6 @@ use crate::profile::{
 const MESSAGE_BYTES: usize = 8 << 10;
 /// The longest `lastError`, in bytes: a line.
 const ERROR_BYTES: usize = 512;
-/// The largest spec that is kept as the last good one, in bytes of JSON. etcd takes 1.5 MiB for an
-/// object, which holds the spec once more; without it, only a restart forgets the last good spec.
-const ACCEPTED_BYTES: usize = 512 << 10;
-
 /// The status that `verdict` calls for; `None` where `old` says the same already, so that replicas
 /// do not write in turns.
 pub(super) fn tell(
@@ -26,22 +21,15 @@ pub(super) fn tell(
     old: &RunnerProfileStatus,
     now: Timestamp,
 ) -> Option<RunnerProfileStatus> {
-    let Verdict { generation, refusal, in_force, good } = verdict;
-    let (reason, message) = match refusal {
-        None => ("Accepted", "the spec is good".to_owned()),
-        Some(Refusal { reason, problems }) => (reason.as_str(), text(problems)),
+    let Verdict { generation, problems } = verdict;
+    let is_good = problems.is_empty();
+    let (accepted, ready) = if is_good {
+        ("the spec is good".to_owned(), ("InForce", "the spec is in force"))
+    } else {
+        (text(problems), ("LeftOut", "the spec has problems"))
     };
-    let accepted = (ACCEPTED, refusal.is_none(), reason, message);
-    let ready = match in_force {
-        Some(force) if force == generation => {
-            (READY, true, "InForce", "the newest spec is in force".to_owned())
-        }
-        Some(force) => {
-            let message = format!("the spec of generation {force}, the last good one, is in force");
-            (READY, true, "LastGoodInForce", message)
-        }
-        None => (READY, false, "LeftOut", "there is no good spec".to_owned()),
-    };
+    let accepted = (ACCEPTED, is_good, if is_good { "Accepted" } else { "Invalid" }, accepted);
+    let ready = (READY, is_good, ready.0, ready.1.to_owned());
     let conditions = [accepted, ready].map(|(kind, is_true, reason, message)| {
         let status = if is_true { "True" } else { "False" };
         let before = old.conditions.iter().find(|one| one.type_ == kind && one.status == status);
@@ -57,25 +45,16 @@ pub(super) fn tell(
     });
     let status = RunnerProfileStatus {
         conditions: conditions.to_vec(),
-        last_error: refusal.as_ref().and_then(first_problem),
+        last_error: first_problem(problems),
         pods_patched: old.pods_patched.or(Some(0)),
-        accepted: good.clone().filter(fits),
+        accepted: None,
     };
     (status != *old).then_some(status)
 }
 
 /// The first thing that is wrong, in a line of at most 512 bytes.
-pub fn first_problem(refusal: &Refusal) -> Option<String> {
-    refusal.problems.first().map(|problem| cut(line(problem), ERROR_BYTES))
-}
-
-fn fits(good: &LastGood) -> bool {
-    size(&good.spec) <= ACCEPTED_BYTES
-}
-
-/// The bytes of a value as JSON, nearly.
-fn size(value: &Value) -> usize {
-    value.to_string().len()
+pub fn first_problem(problems: &[Problem]) -> Option<String> {
+    problems.first().map(|problem| cut(line(problem), ERROR_BYTES))
 }
 
 /// The problems, a line each. Their places are in a text that nobody wrote.
@@ -102,25 +81,17 @@ fn cut(mut text: String, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::profile::{Position, objects::Reason};
+    use crate::profile::Position;
 
-    fn verdict(refusal: Option<Refusal>, in_force: Option<i64>) -> Verdict {
-        let good =
-            in_force.map(|generation| LastGood { generation, spec: json!({"groups": null}) });
-        Verdict { generation: 3, refusal, in_force, good }
-    }
-
-    fn refusal(message: &str) -> Refusal {
-        let problem = Problem {
+    fn verdict(generation: i64, problems: &[&str]) -> Verdict {
+        let problem = |message: &&str| Problem {
             file: "f".to_owned(),
-            at: Position { line: 1, column: 77 },
+            at: Position::default(),
             path: "spec.gpu".to_owned(),
-            message: message.to_owned(),
+            message: (*message).to_owned(),
         };
-        Refusal { reason: Reason::Invalid, problems: vec![problem] }
+        Verdict { generation, problems: problems.iter().map(problem).collect() }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -133,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_there_already_is_not_written_again_whatever_the_time() {
-        let good = verdict(None, Some(3));
+        let good = verdict(3, &[]);
         let status = told(&good, &RunnerProfileStatus::default(), 1);
         assert_eq!(tell(&good, &status, at(9)), None);
         let read: RunnerProfileStatus =
@@ -145,41 +116,28 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_edit_is_told_with_its_field_and_without_a_place_and_the_last_good_spec_stays() {
-        let before = told(&verdict(None, Some(3)), &RunnerProfileStatus::default(), 1);
-        let bad = Verdict { generation: 4, ..verdict(Some(refusal("no such field")), Some(3)) };
-        let status = told(&bad, &before, 2);
+    fn a_bad_edit_is_told_with_its_field_and_without_a_place() {
+        let before = told(&verdict(3, &[]), &RunnerProfileStatus::default(), 1);
+        let status = told(&verdict(4, &["no such field"]), &before, 2);
         let [accepted, ready] = status.conditions.as_slice() else { panic!("{status:?}") };
         assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "Invalid"));
         assert_eq!(accepted.message, "spec.gpu: no such field");
         assert_eq!(accepted.last_transition_time, Time(at(2)));
-        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "LastGoodInForce"));
-        assert_eq!(ready.last_transition_time, Time(at(1)));
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "LeftOut"));
         assert_eq!(ready.observed_generation, Some(4));
         assert_eq!(status.last_error.as_deref(), Some("spec.gpu: no such field"));
-        assert_eq!(status.accepted, before.accepted);
         // Mended.
-        let mended = Verdict { generation: 5, ..verdict(None, Some(5)) };
-        assert_eq!(told(&mended, &status, 3).last_error, None);
+        assert_eq!(told(&verdict(5, &[]), &status, 3).last_error, None);
     }
 
     #[test]
     fn messages_are_bounded_and_cut_between_characters() {
-        let bad = verdict(Some(refusal(&"\u{e4}".repeat(40_000))), None);
+        let bad = verdict(1, &[&"\u{e4}".repeat(40_000)]);
         let status = told(&bad, &RunnerProfileStatus::default(), 1);
-        let [accepted, ready] = status.conditions.as_slice() else { panic!("{status:?}") };
+        let [accepted, _] = status.conditions.as_slice() else { panic!("{status:?}") };
         assert!(
             accepted.message.len() <= MESSAGE_BYTES && accepted.message.ends_with("\u{e4} ...")
         );
         assert!(status.last_error.is_some_and(|error| error.len() <= ERROR_BYTES));
-        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "LeftOut"));
-    }
-
-    #[test]
-    fn a_spec_too_large_to_be_stored_twice_is_not() {
-        let spec = json!({"template": "x".repeat(ACCEPTED_BYTES)});
-        let good =
-            Verdict { good: Some(LastGood { generation: 3, spec }), ..verdict(None, Some(3)) };
-        assert_eq!(told(&good, &RunnerProfileStatus::default(), 1).accepted, None);
     }
 }

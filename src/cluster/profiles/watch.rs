@@ -15,7 +15,7 @@ use tokio::{
 use super::{Seen, Sight, applied, stored::Stored};
 use crate::{
     cluster::watched::watched,
-    profile::objects::Object,
+    profile::Object,
     server::{Gate, Service},
 };
 
@@ -160,18 +160,15 @@ impl State {
 fn seen(object: &Stored) -> Seen {
     let metadata = &object.metadata;
     let status = object.status();
-    let created = metadata.creation_timestamp.as_ref();
     Seen {
         object: Object {
             name: object.name_any(),
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
-            created: created.map(|time| time.0.as_second()).unwrap_or_default(),
             spec: applied::restored(
                 object.spec.0.clone(),
                 object.annotations().get(applied::LAST_APPLIED).map(String::as_str),
             ),
-            good: status.accepted.clone(),
         },
         status,
     }
@@ -245,6 +242,6 @@ mod tests {
     fn null_in_a_spec_reaches_the_compiler() {
         let seen = seen(&object("a", &json!({"groups": null})));
         assert_eq!(seen.object.spec, json!({"groups": null}));
-        assert_eq!((seen.object.generation, seen.object.created), (2, 60));
+        assert_eq!(seen.object.generation, 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Writing what became of the objects into their status. Any replica does, and only where it says
 //! something new.
 
-use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
@@ -12,13 +12,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Seen, Sight, Verdicts, counts::Counts, stored::Stored, told::tell};
+use super::{Seen, Sight, Verdict, Verdicts, counts::Counts, stored::Stored, told::tell};
 use crate::{
     cluster::{
         MANAGER,
         trouble::{Trouble, random},
     },
-    profile::objects::{Reason, Verdict},
     server::Service,
     telemetry::Chain,
 };
@@ -125,12 +124,7 @@ fn jobs(
     let mut jobs = Vec::new();
     for Seen { object, status } in sight {
         let Some(verdict) = judged.get(&object.uid) else { continue };
-        let mut added = counts.untold(&object.uid, patched(&object.name));
-        let reason = verdict.refusal.as_ref().map(|refusal| refusal.reason);
-        if reason == Some(Reason::NameTaken) {
-            // These pods got the file's profile.
-            counts.told(&object.uid, mem::take(&mut added));
-        }
+        let added = counts.untold(&object.uid, patched(&object.name));
         // Telling writes every spec out, so what is not to be said anyway is asked first.
         let is_news = (is_flush || said.get(&object.uid) != Some(verdict))
             && verdict.generation == object.generation

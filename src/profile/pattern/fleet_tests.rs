@@ -79,19 +79,6 @@ fn a_rule_says_gpus_where_its_pattern_does() {
 }
 
 #[test]
-fn no_two_rules_of_one_priority_disagree_on_a_name() {
-    let fleet = mk_fleet();
-    for (at, one) in fleet.iter().enumerate() {
-        for other in &fleet[at + 1..] {
-            if one.priority == other.priority && one.count != other.count {
-                let name = one.pattern.common_name(&other.pattern);
-                assert_eq!(name, None, "{} and {}", one.pattern, other.pattern);
-            }
-        }
-    }
-}
-
-#[test]
 fn every_rule_decides_some_name() {
     let fleet = mk_fleet();
     for rule in &fleet {
@@ -101,18 +88,5 @@ fn every_rule_decides_some_name() {
             rule.pattern.matches(name).is_some() && top.max() == Some(rule.priority)
         });
         assert!(decides, "{}", rule.pattern);
-    }
-}
-
-#[test]
-fn intersects_is_true_wherever_two_rules_share_a_seen_name() {
-    let fleet = mk_fleet();
-    for [name, _, _] in rows(NAMES) {
-        let matching: Vec<_> = fleet.iter().filter(|r| r.pattern.matches(name).is_some()).collect();
-        for one in &matching {
-            for other in &matching {
-                assert!(one.pattern.intersects(&other.pattern), "{name}");
-            }
-        }
     }
 }

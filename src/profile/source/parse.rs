@@ -7,7 +7,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::{
     Entry, MAX_ALIASED_BYTES, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, NodeValue, Position, Problem,
-    Segment, path_text, quoted, scalar, size::Size,
+    Segment, path_text, quoted, scalar, size::Size, too_deep,
 };
 
 /// Most documents with a syntax error that one file reports: the rest would be noise.
@@ -286,7 +286,7 @@ impl Builder<'_> {
         self.nodes = self.nodes.saturating_add(size.nodes);
         self.aliased_bytes = self.aliased_bytes.saturating_add(size.bytes);
         let message = if self.stack.len() + size.depth > MAX_DEPTH {
-            format!("maps and lists nest deeper than {MAX_DEPTH} levels")
+            too_deep()
         } else if self.nodes > MAX_NODES {
             format!("more than {MAX_NODES} values, aliases expanded")
         } else if self.aliased_bytes > MAX_ALIASED_BYTES {

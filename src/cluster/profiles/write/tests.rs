@@ -1,25 +1,15 @@
 use serde_json::json;
 
 use super::*;
-use crate::profile::{
-    Problem,
-    objects::{Object, Refusal},
-    status::RunnerProfileStatus,
-};
+use crate::profile::{Object, Position, Problem, status::RunnerProfileStatus};
 
 fn verdict() -> Verdict {
-    Verdict { generation: 1, refusal: None, in_force: Some(1), good: None }
+    Verdict { generation: 1, problems: Vec::new() }
 }
 
 fn seen(status: RunnerProfileStatus) -> Vec<Seen> {
-    let object = Object {
-        name: "a".to_owned(),
-        uid: "u".to_owned(),
-        generation: 1,
-        created: 0,
-        spec: json!({}),
-        good: None,
-    };
+    let object =
+        Object { name: "a".to_owned(), uid: "u".to_owned(), generation: 1, spec: json!({}) };
     vec![Seen { object, status }]
 }
 
@@ -77,23 +67,14 @@ fn another_replicas_verdict_is_not_contradicted_before_the_flush() {
     assert_eq!(jobs_at(&said, false), 0);
     assert_eq!(jobs_at(&said, true), 1);
     // A verdict that is news of ours is said at once.
-    let before = Verdict { in_force: None, ..verdict() };
+    let problem = Problem {
+        file: "f".to_owned(),
+        at: Position::default(),
+        path: "spec".to_owned(),
+        message: "bad".to_owned(),
+    };
+    let before = Verdict { problems: vec![problem], ..verdict() };
     assert_eq!(jobs_at(&Said::from([("u".to_owned(), before)]), false), 1);
-}
-
-#[test]
-fn pods_of_a_file_with_the_objects_name_are_not_the_objects() {
-    let problems: Vec<Problem> = Vec::new();
-    let refusal = Some(Refusal { reason: Reason::NameTaken, problems });
-    let taken = judged(Verdict { refusal, in_force: None, ..verdict() });
-    let mut counts = Counts::default();
-    for patched in [0, 9] {
-        let jobs = jobs(&seen(told()), &taken, &Said::new(), &mut counts, true, |_| patched);
-        assert!(jobs.iter().all(|job| job.added == 0), "{jobs:?}");
-    }
-    // The file has gone, and two more pods came.
-    let free = jobs(&seen(told()), &judged(verdict()), &Said::new(), &mut counts, true, |_| 11);
-    assert_eq!(free.iter().map(|job| job.added).collect::<Vec<_>>(), [2]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::profile::template::{RUNNER, name_of};
+use crate::profile::{
+    schema, source,
+    template::{RUNNER, name_of},
+};
 
 /// Files `a.yaml`, `b.yaml` and so on.
 fn files(texts: &[&str]) -> Vec<File> {
@@ -52,7 +55,7 @@ fn a_profile_inherits_along_the_whole_chain() {
     let profile = set.get("mi300").unwrap();
     assert_eq!(profile.extends, ["base", "rocm"]);
     assert_eq!(profile.default_gpus(), 8);
-    assert_eq!(profile.origin, "a.yaml:1");
+    assert_eq!(profile.origin.to_string(), "a.yaml:1");
     let template = profile.pod_template(8);
     assert_eq!(template.pointer("/spec/securityContext/supplementalGroups"), Some(&json!([44])));
     assert!(template.to_string().contains("--mtu=1400"));
@@ -72,7 +75,7 @@ fn a_profile_inherits_from_another_file_whatever_the_order() {
 fn the_builtin_profile_passes_the_schema() {
     let nodes = source::documents("built-in", BUILTIN_TEXT).unwrap();
     let spec = nodes[0].get("spec").unwrap();
-    assert_eq!(schema::check("built-in", spec, &schema()), []);
+    assert_eq!(schema::check("built-in", spec, schema::spec()), []);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn an_unknown_base_is_refused_with_those_there_are() {
     let text = profiles(&[("a", "{extends: rcom}"), ("b", "{}")]);
     assert_eq!(
         refused(&[&text]),
-        ["a.yaml:4:8: spec.extends: there is no valid profile \"rcom\"; there are: a, b, rocm"]
+        ["a.yaml:4:8: spec.extends: there is no profile \"rcom\"; there are: a, b, rocm"]
     );
 }
 
@@ -113,7 +116,7 @@ fn a_name_is_given_once_over_all_files() {
     let text = profiles(&[("same", "{}")]);
     assert_eq!(
         refused(&[&text, &text]),
-        ["b.yaml:3:12: metadata.name: a.yaml has a profile of this name too"]
+        ["b.yaml:3:12: metadata.name: a.yaml:1 has a profile of this name too"]
     );
 }
 
@@ -121,23 +124,8 @@ fn a_name_is_given_once_over_all_files() {
 fn the_builtin_profile_cannot_be_given_again() {
     assert_eq!(
         refused(&[&profiles(&[("rocm", "{}")])]),
-        ["a.yaml:3:12: metadata.name: rocm is the built-in profile; give yours another name"]
+        ["a.yaml:3:12: metadata.name: rocm is a built-in profile; give yours another name"]
     );
-}
-
-#[test]
-fn two_profiles_for_one_scale_set_need_different_priorities() {
-    let one = "{match: {scaleSets: [\"x-*\", \"azure-linux-scale*\"]}}";
-    let other = "{match: {scaleSets: [\"azure-*\"]}, priority: PRIORITY}";
-    let text = |priority| {
-        profiles(&[("cpu-builders", one), ("rocm-azure", &other.replace("PRIORITY", priority))])
-    };
-    assert_eq!(
-        refused(&[&text("0")]),
-        ["a.yaml:4:35: spec.match.scaleSets[1]: \"azure-linux-scale*\" also matched by profile \
-          \"rocm-azure\" with the same priority 0"]
-    );
-    set(&text("1"));
 }
 
 #[test]
@@ -154,7 +142,7 @@ fn problems_of_all_files_come_at_once_and_in_order() {
         [
             "a.yaml:4:23: spec.gpu.perGpu.cpus: unknown field, did you mean \"cpu\"?",
             "a.yaml:8:12: metadata.name: \"Two\" is not a DNS subdomain, as names of objects are",
-            "a.yaml:14:55: spec.extends: there is no valid profile \"none\"; there are: four, rocm, three",
+            "a.yaml:14:55: spec.extends: there is no profile \"none\"; there are: four, one, rocm, three",
             "a.yaml:19:17: spec.groups[0]: -1 is not between 0 and 2147483647",
             "a.yaml:19:42: spec.match.scaleSets[0]: a pattern must not be empty: use `*` for any name",
             "a.yaml:19:66: spec.template.spec.nodeName: would go past the scheduler; write nodeSelector {kubernetes.io/hostname: NAME}",
@@ -278,4 +266,157 @@ fn a_shared_volume_divided_by_pods_needs_no_dind_for_the_pods_name() {
     )]));
     let template = set.get("a").unwrap().pod_template(0);
     assert_eq!(template["spec"]["containers"][0]["env"][0]["name"], "POD_NAME");
+}
+
+// Objects.
+
+fn object(name: &str, spec: Value) -> Object {
+    Object { name: name.to_owned(), uid: format!("uid-{name}"), generation: 1, spec }
+}
+
+/// The problems of each object that is refused.
+fn refusals(resolved: &Resolved) -> Vec<String> {
+    resolved.refused.values().flatten().map(ToString::to_string).collect()
+}
+
+#[test]
+fn files_and_objects_are_one_set_and_objects_extend_both() {
+    let files = files(&[&profiles(&[("common", "{groups: [1]}")])]);
+    let objects = [
+        object("child", json!({"extends": "middle", "match": {"scaleSets": ["a-*"]}})),
+        object("middle", json!({"extends": "common"})),
+    ];
+    let resolved = resolve(&files, &objects).unwrap();
+    assert_eq!(refusals(&resolved), Vec::<String>::new());
+    let child = resolved.profiles.get("child").unwrap();
+    assert_eq!(child.extends, ["middle", "common"]);
+    assert_eq!(child.origin.to_string(), "runnerprofiles.arc-rocm.dev/child");
+    assert!(child.pod_template(0).to_string().contains("[1]"));
+}
+
+#[test]
+fn a_file_extends_no_object() {
+    let files = files(&[&profiles(&[("a", "{extends: b}")])]);
+    let problems = resolve(&files, &[object("b", json!({}))]).unwrap_err();
+    assert!(problems[0].message.starts_with("there is no profile \"b\""), "{problems:?}");
+}
+
+#[test]
+fn a_file_called_built_in_is_a_file() {
+    let file = File { name: "built-in".to_owned(), text: profiles(&[("a", "{match: {}}")]) };
+    let set = ProfileSet::compile(&[file]).unwrap();
+    let profile = set.get("a").unwrap();
+    assert_eq!(profile.origin.to_string(), "built-in:1");
+    assert!(profile.matcher.is_some());
+}
+
+#[test]
+fn any_object_takes_the_builtin_match_away() {
+    let has_match = |objects: &[Object]| {
+        resolve(&[], objects).unwrap().profiles.get("rocm").unwrap().matcher.is_some()
+    };
+    assert!(has_match(&[]));
+    assert!(!has_match(&[object("a", json!({}))]));
+    // A mistake in the only profile must not give every runner a privileged container.
+    assert!(!has_match(&[object("a", json!({"gpus": 1}))]));
+}
+
+#[test]
+fn a_bad_object_is_left_out_with_those_that_extend_it() {
+    let objects = [
+        object("bad", json!({"template": {"spec": {"nodeSelectr": {}}}})),
+        object("child", json!({"extends": "bad", "groups": [-1]})),
+        object("good", json!({"extends": "rocm"})),
+        object("grandchild", json!({"extends": "child"})),
+        object("lost", json!({"extends": "missing"})),
+        object("loop", json!({"extends": "loop"})),
+        object("rocm", json!({})),
+    ];
+    let resolved = resolve(&[], &objects).unwrap();
+    let names: Vec<&str> = resolved.profiles.iter().map(|one| one.name.as_str()).collect();
+    assert!(names.contains(&"good") && !names.contains(&"child"), "{names:?}");
+    let prefix = "runnerprofiles.arc-rocm.dev/";
+    let refusals: Vec<String> =
+        refusals(&resolved).iter().map(|one| one.replacen(prefix, "", 1)).collect();
+    assert_eq!(
+        refusals,
+        [
+            "bad: spec.template.spec.nodeSelectr: unknown field of PodSpec (the API server would \
+             drop it silently), did you mean \"nodeSelector\"?",
+            "child: spec.extends: profile \"bad\" is refused",
+            "child: spec.groups[0]: -1 is not between 0 and 2147483647",
+            "grandchild: spec.extends: profile \"child\" is refused",
+            "loop: spec.extends: a profile cannot extend itself",
+            "lost: spec.extends: there is no profile \"missing\"; there are: bad, child, good, \
+             grandchild, loop, lost, rocm",
+            "rocm: metadata.name: rocm is a built-in profile; give yours another name",
+        ]
+    );
+}
+
+#[test]
+fn a_file_comes_before_an_object_of_its_name() {
+    let files = files(&[&profiles(&[("a", "{groups: [1]}")])]);
+    let resolved = resolve(&files, &[object("a", json!({"groups": [2]}))]).unwrap();
+    assert!(resolved.profiles.get("a").unwrap().pod_template(0).to_string().contains("[1]"));
+    assert_eq!(
+        refusals(&resolved),
+        ["runnerprofiles.arc-rocm.dev/a: metadata.name: a.yaml:1 has a profile of this name, and \
+          files come first"]
+    );
+}
+
+#[test]
+fn an_object_nested_too_deep_is_refused() {
+    let mut spec = json!({});
+    for _ in 0..source::MAX_DEPTH {
+        spec = json!({"template": spec});
+    }
+    let resolved = resolve(&[], &[object("deep", spec)]).unwrap();
+    assert!(refusals(&resolved)[0].contains("nest deeper than 64"), "{resolved:?}");
+}
+
+#[test]
+fn a_change_says_what_it_breaks() {
+    let objects = [
+        object("a", json!({"extends": "rocm"})),
+        object(
+            "b",
+            json!({"extends": "a", "dind": {"mtu": 1400},
+            "template": {"spec": {"containers": [{"name": "runner",
+                "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}]}}}),
+        ),
+        object("base-of-b", json!({})),
+    ];
+    let with_volume = json!({"extends": "rocm",
+        "template": {"spec": {"volumes": [{"name": "shared", "emptyDir": {}}]}}});
+    let change = |objects: &[Object], spec: Option<&Value>| {
+        let change = resolve_change(&[], objects, "a", spec).unwrap();
+        let others: Vec<String> = change.others.keys().cloned().collect();
+        (change.own.iter().map(|one| one.message.clone()).collect::<Vec<_>>(), others)
+    };
+    let mut good = objects.clone();
+    good[0].spec = with_volume.clone();
+    // b is bad before and after: the change is not to blame.
+    assert_eq!(change(&objects, Some(&json!({"extends": "rocm"}))), (vec![], vec![]));
+    assert_eq!(change(&objects, Some(&with_volume)), (vec![], vec![]));
+    assert_eq!(change(&good, Some(&json!({"extends": "rocm"}))), (vec![], vec!["b".to_owned()]));
+    assert_eq!(change(&good, None), (vec![], vec!["b".to_owned()]));
+    let (own, others) = change(&good, Some(&json!({"groups": [-1]})));
+    assert_eq!(own, ["-1 is not between 0 and 2147483647"]);
+    assert_eq!(others, ["b"]);
+}
+
+#[test]
+fn a_long_chain_of_objects_is_resolved() {
+    let base = |index: usize| match index {
+        0 => "rocm".to_owned(),
+        _ => format!("p{}", index - 1),
+    };
+    let objects: Vec<Object> = (0..300)
+        .map(|index| object(&format!("p{index}"), json!({"extends": base(index)})))
+        .collect();
+    let resolved = resolve(&[], &objects).unwrap();
+    assert!(resolved.refused.is_empty());
+    assert_eq!(resolved.profiles.get("p299").unwrap().extends.len(), 300);
 }
