@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Facts, deployment,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     admission::{of_pod, read, subject},
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
-    podspec::RUNNER_LABEL,
+    podspec::scale_set::runner_pod,
     profile::{BUILTIN, File, ProfileSet},
 };
 
@@ -145,7 +145,7 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     if let Ok(Some(sets)) = &facts.scale_sets {
         for set in &sets.items {
             let at = |pointer| text(set, pointer).to_owned();
-            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner(set));
+            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner_pod(set));
         }
         return pods;
     }
@@ -156,52 +156,6 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
         pods.entry((namespace, name.clone())).or_insert_with(|| pod.clone());
     }
     pods
-}
-
-/// The runner pod that ARC creates for an `AutoscalingRunnerSet`, with everything that selects a
-/// profile (`resourcebuilder.go`: labels of the set, of `ephemeralRunnerMetadata`, of the template, and
-/// ARC's own last).
-fn runner(set: &Value) -> Value {
-    let name = text(set, "/metadata/name");
-    let merged = |field: &str| -> Map<String, Value> {
-        let mut all = Map::new();
-        for pointer in ["/metadata", "/spec/ephemeralRunnerMetadata", "/spec/template/metadata"] {
-            // ARC does not copy the set's own annotations.
-            if pointer == "/metadata" && field == "annotations" {
-                continue;
-            }
-            for (key, value) in texts(set, &format!("{pointer}/{field}")) {
-                all.insert(key, Value::String(value));
-            }
-        }
-        all
-    };
-    let (mut labels, mut annotations) = (merged("labels"), merged("annotations"));
-    labels.insert(RUNNER_LABEL.to_owned(), json!("True"));
-    labels.entry(SCALE_SET).or_insert_with(|| json!(name));
-    let github = match text(set, "/spec/runnerScaleSetName") {
-        "" => name,
-        github => github,
-    };
-    annotations.insert("actions.github.com/runner-scale-set-name".to_owned(), json!(github));
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": format!("{name}-xxxxx-runner-xxxxx"),
-            "namespace": text(set, "/metadata/namespace"),
-            "labels": labels,
-            "annotations": annotations,
-            "ownerReferences": [{
-                "apiVersion": "actions.github.com/v1alpha1",
-                "kind": "EphemeralRunner",
-                "name": name,
-                "uid": "00000000-0000-0000-0000-000000000000",
-                "controller": true,
-            }],
-        },
-        "spec": set.pointer("/spec/template/spec").cloned().unwrap_or_default(),
-    })
 }
 
 /// Evaluates a pod as if ARC's controller created it.
@@ -250,7 +204,7 @@ mod tests {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
             let by_pod = evaluate(&pod, "arc-runners", &config);
-            let by_set = evaluate(&runner(&captured(stem)), "arc-runners", &config);
+            let by_set = evaluate(&runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -268,9 +222,9 @@ mod tests {
     fn ephemeral_runner_metadata_reaches_the_pod() {
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(evaluate(&runner(&set), "n", &Config::default()).unwrap().gpus, 7);
+        assert_eq!(evaluate(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = evaluate(&runner(&set), "n", &Config::default()).unwrap_err();
+        let skip = evaluate(&runner_pod(&set), "n", &Config::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
     }
 
