@@ -7,7 +7,6 @@ pub mod certificates;
 pub mod doctor;
 pub mod events;
 pub mod profiles;
-mod shallow;
 mod trouble;
 mod watched;
 

@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
-pub use service::{Answerer, PATH, Phase, Service};
+pub use service::{Answerer, PATH, Phase, Service, Unvalidated, VALIDATE_PATH, ValidateHook};
 pub use shutdown::Shutdown;
 
 /// A server whose port is open and unattended: connections wait in the backlog.

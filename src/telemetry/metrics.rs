@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use crate::{
     VERSION,
-    admission::{INJECTED, Outcome, Record},
+    admission::{Outcome, Record},
     inject::Skip,
     tls::Validity,
 };
@@ -250,7 +250,7 @@ impl Metrics {
         registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
         registry.register(
             "profile_objects",
-            "RunnerProfile objects, by whether their newest spec is good",
+            "RunnerProfile objects, by whether they are in force",
             profile_objects.clone(),
         );
         registry.register("events_sent", "Events that the API server has", events_sent.clone());
@@ -304,16 +304,6 @@ impl Metrics {
         self.admissions.get_or_create(&labels).inc();
     }
 
-    /// How many pods were patched with the profile of this name.
-    pub fn patched(&self, profile: &str) -> u64 {
-        let labels = Admission {
-            outcome: Outcome::Patched.as_str(),
-            profile: Some(profile.to_owned()),
-            reason: INJECTED,
-        };
-        self.admissions.get(&labels).map_or(0, |counter| counter.get())
-    }
-
     /// Counts a request that was refused with this status.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
@@ -329,7 +319,7 @@ impl Metrics {
         self.profile_reloads.get_or_create(&result.labels()).inc();
     }
 
-    /// Sets how many RunnerProfile objects there are whose newest spec is good, and how many others.
+    /// Sets how many RunnerProfile objects are in force, and how many are left out.
     pub fn profile_objects(&self, accepted: usize, refused: usize) {
         for (accepted, count) in [("true", accepted), ("false", refused)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);

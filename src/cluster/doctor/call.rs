@@ -8,7 +8,7 @@ use kube::{Client, client::Body};
 use serde_json::Value;
 
 use super::facts::{Known, Listed, Unknown, text};
-use crate::cluster::{REQUEST_TIMEOUT, shallow::Shallow};
+use crate::{cluster::REQUEST_TIMEOUT, profile::DepthLimited};
 
 /// Objects in one answer: pods with long environments are some 30 KB each.
 const PAGE: usize = 250;
@@ -49,7 +49,7 @@ pub(super) async fn send(
     };
     let silent = |_elapsed| Unknown::Failed(format!("no answer in {REQUEST_TIMEOUT:?}"));
     let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(silent)??;
-    let object = serde_json::from_slice::<Shallow>(&body)
+    let object = serde_json::from_slice::<DepthLimited>(&body)
         .map_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()), |json| json.0);
     let warnings = head.headers.get_all(header::WARNING).iter().filter_map(warning).collect();
     Ok(Answer { code: head.status.as_u16(), object, warnings })
