@@ -20,3 +20,4 @@ mod process;
 mod same;
 mod server;
 mod tls;
+mod validate;

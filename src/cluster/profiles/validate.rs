@@ -101,3 +101,85 @@ async fn decide(
     };
     tokio::task::spawn_blocking(decide).await.map_err(|_| Unvalidated::Panicked)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hyper::http;
+    use kube::{Client, client::Body};
+    use serde_json::{Value, json};
+    use tokio::sync::watch::channel;
+
+    use super::{super::Compiled, *};
+
+    /// An API server that has `items`, and how often it was asked.
+    fn api(items: Value) -> (Api<Stored>, Arc<AtomicUsize>) {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lists);
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let list = json!({
+                "apiVersion": "arc-rocm.dev/v1alpha1",
+                "kind": "RunnerProfileList",
+                "metadata": {"resourceVersion": "1"},
+                "items": items,
+            });
+            let response = http::Response::new(Body::from(list.to_string().into_bytes()));
+            async move { Ok::<_, kube::Error>(response) }
+        });
+        (Api::all(Client::new(service, "arc-rocm")), lists)
+    }
+
+    fn latest() -> Latest {
+        let (files, objects) = (Vec::new(), Vec::new());
+        Some(Arc::new(Compiled { files, objects, acceptances: Default::default() }))
+    }
+
+    fn review(spec: &Value) -> Vec<u8> {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "1",
+                "kind": {"group": "arc-rocm.dev", "version": "v1alpha1", "kind": "RunnerProfile"},
+                "operation": "CREATE",
+                "object": {"metadata": {"name": "a"}, "spec": spec},
+            },
+        });
+        review.to_string().into_bytes()
+    }
+
+    async fn response(validator: &Validator, spec: &Value) -> Value {
+        let answer = validator.answer(&review(spec)).await.unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
+    }
+
+    #[tokio::test]
+    async fn base_applied_a_moment_ago_counts() {
+        let base = json!({"metadata": {"name": "base", "uid": "u"}, "spec": {"extends": "rocm"}});
+        let (api, lists) = api(json!([base]));
+        let (_sender, latest) = channel(latest());
+        let validator = Validator::new(api, latest);
+        let good = response(&validator, &json!({"extends": "rocm"})).await;
+        assert_eq!(
+            (good, lists.load(Ordering::Relaxed)),
+            (json!({"uid": "1", "allowed": true}), 0)
+        );
+        let child = response(&validator, &json!({"extends": "base"})).await;
+        assert_eq!(
+            (child, lists.load(Ordering::Relaxed)),
+            (json!({"uid": "1", "allowed": true}), 1)
+        );
+        let bad = response(&validator, &json!({"extends": "base", "gpus": 1})).await;
+        assert_eq!((&bad["allowed"], &bad["status"]["code"]), (&json!(false), &json!(422)));
+    }
+
+    #[tokio::test]
+    async fn review_before_the_objects_are_read_is_not_answered() {
+        let (_sender, latest) = channel(None);
+        let validator = Validator::new(api(json!([])).0, latest);
+        let answer = validator.answer(&review(&json!({"extends": "rocm"}))).await;
+        assert!(matches!(answer, Err(Unvalidated::NotReady)));
+    }
+}
