@@ -5,7 +5,6 @@
 
 mod backoff;
 pub mod certificates;
-mod depth_limited;
 pub mod doctor;
 pub mod dry_run;
 pub mod events;

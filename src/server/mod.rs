@@ -26,7 +26,7 @@ use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
 pub use reload::{watch_certificate, watch_client_ca};
-pub use service::{Answerer, PATH, Phase, Service};
+pub use service::{Answerer, PATH, Phase, Service, Unvalidated, VALIDATE_PATH, ValidateHook};
 pub use shutdown::Shutdown;
 
 /// A server that listens and does not accept yet: connections wait in the backlog.

@@ -12,7 +12,7 @@ use crate::{
     admission::{of_pod, read, subject},
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
     podspec::scale_set::runner_pod,
-    profile::{BUILTIN, File, ProfileSet},
+    profile::{BUILTIN, File, ProfileSet, status::ACCEPTED},
 };
 
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
@@ -84,7 +84,7 @@ fn objects(facts: &Facts) -> &[Value] {
     }
 }
 
-/// The profiles in use, as files: those of the `ConfigMap` and the objects.
+/// The profiles in force, as files: the `ConfigMap`'s and the accepted objects.
 fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
@@ -95,17 +95,7 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     }
     for object in objects {
         let name = text(object, "/metadata/name");
-        // The accepted spec has the nulls that kubectl takes away, and is what holds while the
-        // newest one is bad. One that another profile keeps out has it as well, and is not Ready.
-        let accepted = object.pointer("/status/accepted/spec");
-        let spec = match (condition(object, "Ready"), rejection(object)) {
-            (Some(ready), _) if text(ready, "/status") == "True" => {
-                accepted.or_else(|| object.get("spec"))
-            }
-            (None, None) => object.get("spec"),
-            _ => None,
-        };
-        if let Some(spec) = spec {
+        if let (None, Some(spec)) = (rejection(object), object.get("spec")) {
             let kept = json!({
                 "apiVersion": object.get("apiVersion"),
                 "kind": "RunnerProfile",
@@ -120,13 +110,9 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
 
 /// Why an object is not accepted, from its status.
 pub(super) fn rejection(profile: &Value) -> Option<&str> {
-    let accepted = condition(profile, "Accepted")?;
+    let accepted = super::facts::list(profile, "/status/conditions")
+        .find(|condition| text(condition, "/type") == ACCEPTED)?;
     (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
-}
-
-fn condition<'v>(profile: &'v Value, kind: &str) -> Option<&'v Value> {
-    super::facts::list(profile, "/status/conditions")
-        .find(|condition| text(condition, "/type") == kind)
 }
 
 /// Whether the webhook watches the objects; true if its flags are not known.
@@ -228,41 +214,22 @@ mod tests {
         assert_eq!(skip, Skip::OptedOut);
     }
 
-    /// Conditions as `cluster::profiles` writes them.
     #[test]
-    fn object_contributes_the_spec_in_use() {
-        let object = |accepted: &str, ready: &str, kept: Value| {
-            json!({
+    fn refused_object_is_left_out() {
+        let names = |accepted: Option<&str>| {
+            let condition = accepted.map(|status| json!({"type": "Accepted", "status": status}));
+            let object = json!({
                 "apiVersion": "arc-rocm.dev/v1alpha1",
                 "metadata": {"name": "fleet"},
                 "spec": {"groups": [1]},
-                "status": {
-                    "conditions": [
-                        {"type": "Accepted", "status": accepted, "message": "m"},
-                        {"type": "Ready", "status": ready},
-                    ],
-                    "accepted": {"generation": 1, "spec": kept},
-                },
-            })
-        };
-        let spec = |object: Value| {
+                "status": {"conditions": condition.into_iter().collect::<Vec<_>>()},
+            });
             let listed = Listed { items: vec![object], cut: false };
             let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
-            let of =
-                |file: &File| serde_json::from_str::<Value>(&file.text).unwrap()["spec"].take();
-            files(&facts, objects(&facts))
-                .iter()
-                .filter(|file| file.name == "runnerprofile/fleet")
-                .map(of)
-                .next()
+            let files = files(&facts, objects(&facts));
+            files.iter().any(|file| file.name == "runnerprofile/fleet")
         };
-        let kept = || json!({"groups": null});
-        // kubectl takes the null out of what it stores.
-        assert_eq!(spec(object("True", "True", kept())), Some(kept()));
-        assert_eq!(spec(object("False", "True", kept())), Some(kept()));
-        // A file has its name, or another profile its scale sets.
-        assert_eq!(spec(object("False", "False", kept())), None);
-        let new = json!({"metadata": {"name": "fleet"}, "spec": {"groups": [1]}});
-        assert_eq!(spec(new), Some(json!({"groups": [1]})));
+        assert!(names(Some("True")) && names(None));
+        assert!(!names(Some("False")));
     }
 }
