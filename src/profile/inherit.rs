@@ -101,47 +101,37 @@ fn remove(spec: &mut Value, pointer: &str) -> Result<(), String> {
                     /template/spec/nodeSelector/pytorch"
             .to_owned());
     };
-    let tokens: Vec<String> =
-        rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
-    let (mut value, mut rule) = (spec, Merge::Map(merge));
-    let mut tokens = tokens.iter().peekable();
-    while let Some(token) = tokens.next() {
-        let known = names(value, rule);
-        let nothing = || Err(nothing(pointer, token, &known));
-        let is_last = tokens.peek().is_none();
-        (value, rule) = match (value, rule) {
-            (Value::Object(members), _) if is_last => {
-                return if members.remove(token).is_some() { Ok(()) } else { nothing() };
-            }
-            (Value::Object(members), rule) => {
-                let Some(member) = members.get_mut(token) else { return nothing() };
-                let below = match rule {
-                    Merge::Map(rule) => rule(token),
-                    _ => Merge::Atomic,
-                };
-                (member, below)
-            }
-            (Value::Array(items), rule) => {
-                let found = items
-                    .iter()
-                    .enumerate()
-                    .position(|(index, item)| same(&name(index, item, rule), token));
-                let Some(index) = found else { return nothing() };
-                if is_last {
-                    items.remove(index);
-                    return Ok(());
-                }
-                let below = match rule {
-                    Merge::Keyed(keys) if keys == CONTAINER_KEYS => Merge::Map(container),
-                    _ => Merge::Atomic,
-                };
-                let Some(item) = items.get_mut(index) else { return nothing() };
-                (item, below)
-            }
-            _ => return nothing(),
-        };
-    }
-    Ok(())
+    let tokens = rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
+    take(spec, Merge::Map(merge), &tokens.collect::<Vec<_>>())
+        .map_err(|what| format!("nothing is inherited at {pointer}: {what}"))
+}
+
+/// Takes what `tokens` lead to out of `value`, which is merged as `rule` says.
+fn take(value: &mut Value, rule: Merge, tokens: &[String]) -> Result<(), String> {
+    let names = names(value, rule);
+    let Some((token, rest)) = tokens.split_first() else { return Ok(()) };
+    let place = names.iter().position(|name| is_same_name(name, token));
+    let place = place.ok_or_else(|| nothing(token, &names))?;
+    let below = match (value, rule) {
+        (Value::Object(members), _) if rest.is_empty() => {
+            members.remove(token);
+            None
+        }
+        (Value::Array(items), _) if rest.is_empty() => {
+            items.remove(place);
+            None
+        }
+        (Value::Object(members), Merge::Map(rule)) => {
+            members.get_mut(token).map(|value| (value, rule(token)))
+        }
+        (Value::Array(items), Merge::Keyed(keys)) if keys == CONTAINER_KEYS => {
+            items.get_mut(place).map(|value| (value, Merge::Map(container)))
+        }
+        (Value::Object(members), _) => members.get_mut(token).map(|value| (value, Merge::Atomic)),
+        (Value::Array(items), _) => items.get_mut(place).map(|value| (value, Merge::Atomic)),
+        _ => None,
+    };
+    below.map_or(Ok(()), |(value, rule)| take(value, rule, rest))
 }
 
 /// What an item of a list is called in a pointer.
@@ -154,7 +144,7 @@ fn name(index: usize, item: &Value, rule: Merge) -> String {
 }
 
 /// Two spellings of a mount path are the same name.
-fn same(name: &str, token: &str) -> bool {
+fn is_same_name(name: &str, token: &str) -> bool {
     name == token || (name.starts_with('/') && canonical(name) == canonical(token))
 }
 
@@ -169,18 +159,14 @@ fn names(value: &Value, rule: Merge) -> Vec<String> {
     }
 }
 
-fn nothing(pointer: &str, token: &str, known: &[String]) -> String {
-    let mut message = format!("nothing is inherited at {pointer}: ");
-    let escaped = |name: &String| name.replace('~', "~0").replace('/', "~1");
-    match known {
-        [] => message.push_str("there is nothing to take away"),
-        known => {
-            let more = if known.len() > MOST_LISTED { ", ..." } else { "" };
-            let list: Vec<String> = known.iter().take(MOST_LISTED).map(escaped).collect();
-            message.push_str(&format!("no {token:?} in {}{more}", list.join(", ")));
-        }
+fn nothing(token: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return "there is nothing to take away".to_owned();
     }
-    message
+    let more = if names.len() > MOST_LISTED { ", ..." } else { "" };
+    let escaped = names.iter().map(|name| name.replace('~', "~0").replace('/', "~1"));
+    let names = escaped.take(MOST_LISTED).collect::<Vec<_>>().join(", ");
+    format!("no {token:?} in {names}{more}")
 }
 
 #[cfg(test)]

@@ -201,13 +201,17 @@ impl<'s> Checker<'s> {
         let free = near.filter(|near| entries.iter().all(|entry| entry.key != *near));
         let elsewhere = if near.is_none() { self.elsewhere(key) } else { None };
         self.problem(at, message::unknown_field(target, near, elsewhere.as_deref()));
+        let fits = |schema| {
+            let kinds = self.kinds(schema);
+            kinds.is_empty() || kinds.iter().any(|kind| kind.accepts(value))
+        };
         match free.and_then(|near| Some((near, target.field(near)?))) {
-            Some((near, schema)) => {
+            Some((near, schema)) if fits(schema) => {
                 self.found.repairs.push(Repair::Rename(self.path.clone(), near.to_owned()));
                 self.node(value, schema, at, false);
                 Some(near)
             }
-            None => {
+            _ => {
                 self.found.repairs.push(Repair::Drop(self.path.clone()));
                 None
             }

@@ -46,10 +46,8 @@ pub(super) fn spec(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
 /// may give any other. Amounts grow with the number in a straight line, so what holds at both
 /// ends holds between them.
 fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
-    if let Some(gpus) = spec.fixed_gpus() {
-        return vec![gpus];
-    }
-    let count = spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default();
+    let count = spec.gpu.as_ref().and_then(|gpu| gpu.count);
+    let count = spec.fixed_gpus().or(count).unwrap_or_default();
     let mut counts = vec![count];
     counts.extend([0, 1, MAX_GPUS].into_iter().filter(|other| *other != count));
     counts
@@ -63,7 +61,7 @@ fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) 
     let mut seen: Vec<Vec<Part>> = Vec::new();
     for &gpus in counts {
         let mut checker = Checker { spec, gpus, report, found: Vec::new() };
-        checker.template(&compiled::layered(spec, gpus));
+        checker.template(&compiled::written(spec, gpus));
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {

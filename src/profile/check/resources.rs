@@ -128,7 +128,7 @@ impl Checker<'_> {
         let per_gpu = gpu.and_then(|gpu| gpu.per_gpu.as_ref());
         let depends = per_gpu
             .is_some_and(|amounts| crate::profile::expand::each(amounts).any(|(n, _)| n == name));
-        let own = gpu.and_then(|gpu| gpu.count).or(self.spec.fixed_gpus());
+        let own = gpu.and_then(|gpu| gpu.count).or_else(|| self.spec.fixed_gpus());
         match gpus(self.gpus) {
             _ if !depends => String::new(),
             gpus if own == Some(self.gpus) => format!(", with {gpus}"),

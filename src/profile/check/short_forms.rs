@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
 use crate::{
-    podspec::{Quantity, paths::variables},
+    podspec::{Quantity, paths::variables, resources::is_other_gpu},
     profile::{
         expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
         normal::text_of,
@@ -29,8 +29,6 @@ const OWN_VOLUMES: [&str; 7] = [
     PODINFO_VOLUME,
     REGISTRY_CREDENTIALS_VOLUME,
 ];
-/// Domains of other vendors' GPUs.
-const OTHER_VENDORS: [&str; 3] = ["nvidia.com", "gpu.intel.com", "habana.ai"];
 /// Arguments of dockerd that the profile has fields for, or sets itself.
 const TAKEN_ARGS: [(&[&str], &str); 7] = [
     (&["--host", "-H"], "is set: dockerd listens on the socket that the runner shares"),
@@ -69,12 +67,8 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
     if let Some(dind) = dind.as_ref().filter(|dind| dind.is_enabled()) {
         self::dind(dind, spec, report);
     }
-    let vendor = OTHER_VENDORS.iter().find(|vendor| spec.gpu_resource().starts_with(**vendor));
-    if let Some(vendor) = vendor.filter(|_| is_started(start.as_ref())) {
-        let message = format!(
-            "the start wrapper is for AMD's GPUs and finds none of {vendor}; write start: \
-             {{enabled: false}}"
-        );
+    if is_started(start.as_ref()) && is_other_gpu(spec.gpu_resource()) {
+        let message = "the start wrapper finds AMD's GPUs alone; write start: {enabled: false}";
         report.add(&path(&["gpu", "resource"]), message);
     }
     if let Some(Start { group_add, .. }) = start {

@@ -21,7 +21,7 @@ fn compiled(profiles: &[(&str, &str)]) -> Result<ProfileSet, Vec<String>> {
 
 /// How `profile` stands to a runner of the scale set `name` that asks for `gpus`.
 fn matches(set: &ProfileSet, profile: &str, name: &str, gpus: Option<u32>) -> Match {
-    let limits = gpus.map_or(json!({}), |gpus| json!({"amd.com/gpu": gpus.to_string()}));
+    let limits = gpus.map_or_else(|| json!({}), |gpus| json!({"amd.com/gpu": gpus.to_string()}));
     let pod = json!({
         "metadata": {"annotations": {"actions.github.com/runner-scale-set-name": name}},
         "spec": {"containers": [{"name": "runner", "resources": {"limits": limits}}]},

@@ -208,7 +208,7 @@ fn a_profile_for_builders_asks_for_what_it_says() {
         json!({"requests": {"cpu": "40", "memory": "50000Mi"}})
     );
     let profile = set.get("cpu-builders").unwrap();
-    assert_eq!(profile.template(profile.default_gpus()).gpu, None);
+    assert_eq!(profile.template(false).gpus(profile.default_gpus()), 0);
     let template = profile.pod_template(0);
     assert_eq!(template.pointer("/spec/nodeSelector"), None);
     assert_eq!(template.pointer("/spec/securityContext"), None);
@@ -316,8 +316,8 @@ fn another_vendors_gpus_have_no_start_wrapper() {
     let spec = "{extends: base, gpu: {resource: nvidia.com/gpu, count: 1}}";
     assert_eq!(
         refused(&[&profiles(&[("a", spec)])]),
-        ["a.yaml:4:29: spec.gpu.resource: the start wrapper is for AMD's GPUs and finds none of \
-          nvidia.com; write start: {enabled: false}"]
+        ["a.yaml:4:29: spec.gpu.resource: the start wrapper finds AMD's GPUs alone; write start: \
+          {enabled: false}"]
     );
     set(&profiles(&[("a", &spec.replace("count: 1}", "count: 1}, start: {enabled: false}"))]));
 }
@@ -398,10 +398,11 @@ fn a_limit_of_gpus_alone_is_the_request_as_well() {
         ),
     ]));
     for name in ["a", "b"] {
-        let resources = resources(&set, name, 2);
+        let gpus = set.get(name).unwrap().default_gpus();
+        let resources = resources(&set, name, gpus);
         assert_eq!(resources["requests"]["amd.com/gpu"], "4", "{name}");
         assert_eq!(resources["limits"]["amd.com/gpu"], "4", "{name}");
-        assert_eq!(set.get(name).unwrap().template(2).gpu.as_ref().unwrap().count, 4, "{name}");
+        assert_eq!(gpus, 4, "{name}");
     }
 }
 

@@ -283,17 +283,6 @@ fn a_port_whose_name_is_taken_stays_out() {
 }
 
 #[test]
-fn a_host_port_that_is_taken_stays_out() {
-    let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
-        "restartPolicy": "Always", "ports": [{"containerPort": 9100, "hostPort": 9100}]}]}));
-    let own = json!([{"containerPort": 80, "hostPort": 9100, "protocol": "TCP"}]);
-    let answered = answer_runner(&rules, json!({"ports": own}));
-    let metrics = named(&answered.pod["spec"]["initContainers"], "metrics");
-    assert_eq!(metrics["ports"], json!([]));
-    assert_eq!(answered.warnings().len(), 1);
-}
-
-#[test]
 fn on_the_hosts_network_every_port_is_a_host_port() {
     let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
         "restartPolicy": "Always", "ports": [{"containerPort": 80}, {"containerPort": 81}]}]}));
@@ -348,32 +337,4 @@ fn a_sidecar_whose_restart_policy_another_webhook_lost_gets_it_back() {
     });
     assert_eq!(dind(&answered)["restartPolicy"], "Always");
     assert_eq!(answered.operations().len(), 1);
-}
-
-#[test]
-fn a_container_that_is_resized_by_a_restart_keeps_its_pod_restarting() {
-    let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
-    let answered = answer(&Config::default(), |pod| {
-        pod["spec"]["restartPolicy"] = "Always".into();
-        pod["spec"]["containers"][0]["resizePolicy"] = policy.clone();
-    });
-    assert_eq!(answered.pod["spec"]["restartPolicy"], "Always");
-    assert_warned(
-        &answered,
-        &["arc-rocm: spec.restartPolicy: left out, because the pod says resizePolicy \
-           RestartContainer"],
-    );
-
-    let rules = over_template(&json!({"restartPolicy": "Always",
-        "containers": [{"name": "runner", "resizePolicy": policy}]}));
-    let answered = answer(&rules, |_| {});
-    assert_eq!(runner(&answered).get("resizePolicy"), None);
-    assert_warned(
-        &answered,
-        &[
-            "arc-rocm: spec.containers[runner].resizePolicy: RestartContainer is left out, because \
-           the pod says restartPolicy: Never",
-            "arc-rocm: spec.restartPolicy: the pod's own value is kept, profile test differs",
-        ],
-    );
 }

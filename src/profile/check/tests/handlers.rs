@@ -55,7 +55,7 @@ fn numbers_of_probes_are_in_range() {
                 ],
             ),
             (
-                r#"readinessProbe: {httpGet: {port: 0, scheme: http}}"#,
+                "readinessProbe: {httpGet: {port: 0, scheme: http}}",
                 &[
                     "5:30: spec.template.spec.containers[0].readinessProbe.httpGet.port: 0 is below 1, the least",
                     r#"5:39: spec.template.spec.containers[0].readinessProbe.httpGet.scheme: "http" is not one of HTTP, HTTPS"#,

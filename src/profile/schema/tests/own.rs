@@ -129,7 +129,6 @@ fn an_unknown_field_of_ours_is_plainly_unknown() {
             "3:18: list[0].mountpath: unknown field, did you mean \"mountPath\"?",
             "4:1: spec: unknown field",
             "5:24: inner.modes: unknown field, did you mean \"mode\"?",
-            "5:31: inner.modes: off without quotes is a boolean to kubectl; write \"off\"",
         ]
     );
 }
