@@ -13,6 +13,7 @@ pub mod paths;
 pub mod quantity;
 pub mod resources;
 mod runner_pod;
+pub mod scale_set;
 
 pub use containers::{ContainerRef, LISTS, all_containers};
 pub use json::{Json, MAX_VALUES, ParseError, Text};
