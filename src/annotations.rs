@@ -8,3 +8,6 @@ pub const INJECT: &str = "arc-rocm.dev/inject";
 pub const GPUS: &str = "arc-rocm.dev/gpus";
 /// Written by the webhook: a JSON object with the profile, the version and the digest of what was applied.
 pub const STATUS: &str = "arc-rocm.dev/status";
+/// Paths of fields, comma-separated, in which the scale set differs from its profile on purpose:
+/// no warning is given for them.
+pub const OVERRIDES: &str = "arc-rocm.dev/overrides";

@@ -31,6 +31,6 @@ impl EventArgs {
         let Some(client) = client.filter(|_| events) else { return (service, None) };
         let (outbox, inbox) = Outbox::new(service.metrics().events_dropped.clone());
         let running = inbox.spawn(client.clone(), events_instance, service.metrics());
-        (service.with_events(outbox), Some(running))
+        (service.with_observer(move |record| outbox.leave(record)), Some(running))
     }
 }

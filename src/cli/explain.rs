@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
     annotations,
-    inject::{Config, Conflict, Reason, Selection, Skip, Subject, Winner, identify, plan},
+    inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
     podspec::{RUNNER, RunnerPod, scale_set},
     profile::{Match, Matcher, Profile},
     scripts,
@@ -94,7 +94,7 @@ struct Change {
     /// A JSON pointer; `-` is a new item of a list.
     path: String,
     value: Value,
-    reason: Reason,
+    reason: ChangeReason,
 }
 
 /// A profile that is not used, and why, for people.
@@ -109,6 +109,8 @@ struct Injection<'p> {
     is_named: bool,
     changes: Vec<Change>,
     conflicts: Vec<Conflict>,
+    /// Conflicts that the scale set says are on purpose.
+    intended: Vec<Conflict>,
     /// Why the API server would refuse the pod.
     problems: Vec<String>,
     before: &'p Value,
@@ -142,7 +144,8 @@ fn explain(
     let plan = plan(pod, runner, selection.selected());
     let mut changes = Vec::new();
     plan.edits.each(|path, leaf| {
-        let (path, value) = (path.to_owned(), leaf.value.clone().into_owned());
+        let (path, value) =
+            (path.to_owned(), serde_json::to_value(&leaf.value).unwrap_or_default());
         changes.push(Change { path, value, reason: leaf.reason });
     });
     let before = review.pointer("/request/object").unwrap_or(&Value::Null);
@@ -155,6 +158,7 @@ fn explain(
         selection,
         changes,
         conflicts: plan.conflicts,
+        intended: plan.intended,
         problems: missing_images(&after),
         before,
         after,
@@ -296,6 +300,7 @@ impl Injection<'_> {
         section(out, "adds", self.added())?;
         section(out, "keeps", self.kept())?;
         section(out, "conflicts", self.conflicts.iter().map(conflict_text))?;
+        section(out, "intended", self.intended.iter().map(conflict_text))?;
         section(out, "problems", self.problems.iter().cloned())?;
         section(out, "not used", unused_text(unused))
     }
@@ -317,6 +322,7 @@ impl Injection<'_> {
             "resources": {"requests": self.amounts("requests"), "limits": self.amounts("limits")},
             "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
             "conflicts": self.conflicts.iter().map(conflict_json).collect::<Vec<_>>(),
+            "intended": self.intended.iter().map(conflict_json).collect::<Vec<_>>(),
             "problems": self.problems,
         })
     }
@@ -361,8 +367,8 @@ impl Injection<'_> {
 }
 
 fn conflict_text(conflict: &Conflict) -> String {
-    let winner = if conflict.winner == Winner::Profile { "profile" } else { "scale set" };
-    format!("{winner} wins: {conflict} ({})", conflict.code.as_str())
+    let Conflict { winner, code, .. } = conflict;
+    format!("{} wins: {conflict} ({})", winner.as_str(), code.as_str())
 }
 
 fn name_of(item: &Value) -> Option<&str> {

@@ -17,14 +17,10 @@ use super::{
 use crate::{
     cluster::profiles::{Feed, Sight, Verdict, Verdicts},
     inject::Config,
-    profile::{File, Object, Profile, resolve},
+    profile::{File, Object, resolve},
     server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
-
-/// Profiles whose usual templates are made ahead, in the order in which they are tried. Each takes
-/// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
-const WARM_PROFILES: usize = 64;
 
 /// The sources of the config.
 pub(super) struct Watched {
@@ -53,7 +49,6 @@ impl Watched {
     pub(super) fn new(args: ConfigArgs) -> Result<(Self, Config), ConfigError> {
         let seen = args.profiles.read()?;
         let config = args.compile(&seen)?;
-        warm(&config);
         let files = seen.clone();
         let mut said = Said::default();
         said.builtin(&config);
@@ -171,7 +166,7 @@ impl Watched {
         (self, changed.map(Some))
     }
 
-    /// Compiles everything, with the usual templates made ahead.
+    /// Compiles everything.
     fn compile(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
         let objects = self.objects.as_deref().unwrap_or_default();
         let mut resolved = resolve(files, objects).map_err(ConfigError::Profiles)?;
@@ -181,7 +176,6 @@ impl Watched {
             verdicts.insert(uid.clone(), Verdict { generation: *generation, problems });
         }
         let config = self.args.config_of(resolved.profiles)?;
-        warm(&config);
         let verdicts = Arc::new(verdicts);
         let mut news = self.said.verdicts(objects, &verdicts);
         if self.objects.is_some() || !self.is_fed {
@@ -199,10 +193,6 @@ async fn next(feed: &mut Option<Feed>) -> Sight {
         return feed.objects.borrow_and_update().clone();
     }
     std::future::pending().await
-}
-
-fn warm(config: &Config) {
-    config.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
 }
 
 /// Whether there is nothing to compile, which stays so for many looks.

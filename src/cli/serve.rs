@@ -251,10 +251,15 @@ impl Args {
             None => serve_admin().await?,
         };
         if let Some(files) = files {
-            tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
+            tokio::spawn(server::watch_certificate(
+                files,
+                tls_poll,
+                identity,
+                Arc::clone(&service),
+            ));
         }
         if let Some((file, callers)) = callers {
-            tokio::spawn(file.watch(tls_poll, callers, Arc::clone(&service)));
+            tokio::spawn(server::watch_client_ca(file, tls_poll, callers, Arc::clone(&service)));
         }
         let feed = objects.start(client, &service);
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));

@@ -166,16 +166,16 @@ mod tests {
     use crate::{
         podspec::Quantity as Amount,
         server::limits::{
-            BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
+            BUFFERED_BODIES, LARGE_REVIEWS, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
         },
     };
 
     #[test]
     fn the_memory_limit_has_room_for_what_the_server_allows() {
-        // limits.rs: some 30 KiB a connection, and what is read ahead on each; one body in one
-        // piece; a few MiB for the process itself.
+        // limits.rs: some 30 KiB a connection, and what is read ahead on each; 30 MiB a large
+        // review; a few MiB for the process itself.
         let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
-        let needed = BUFFERED_BODIES + connections + BODY_LIMIT + (16 << 20);
+        let needed = BUFFERED_BODIES + connections + LARGE_REVIEWS * (30 << 20) + (16 << 20);
         for text in [SELF_MANAGED, FILES] {
             let list = list(text).unwrap();
             let items = list["items"].as_array().unwrap();

@@ -12,6 +12,7 @@ mod gates;
 pub mod limits;
 mod places;
 mod refusals;
+mod reload;
 mod service;
 mod shutdown;
 
@@ -24,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
+pub use reload::{watch_certificate, watch_client_ca};
 pub use service::{Answerer, PATH, Phase, Service};
 pub use shutdown::Shutdown;
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU8, Ordering},
     },
     time::Instant,
@@ -18,15 +18,15 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
+use tokio::{sync::Semaphore, task};
 
 use super::{
     body::{self, Budget, Complete, Unread},
     gates::Gates,
-    limits::{DISCARD_LIMIT, Limits},
+    limits::{DISCARD_LIMIT, LARGE_BODY, LARGE_REVIEWS, Limits},
 };
 use crate::{
-    admission::{self, Answer, Unreadable},
-    cluster::events::Outbox,
+    admission::{self, Answer, Record, Unreadable},
     inject::Config,
     telemetry::{self, Metrics},
 };
@@ -43,15 +43,18 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What answers a review: [`admission::answer`], unless a test says otherwise.
 pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
+/// Sees the record of each answer before the answer is sent; must not block.
+type Observer = Box<dyn Fn(&Record) + Send + Sync>;
+
 /// What all connections share.
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
-    /// Where to leave what is worth an Event; nowhere if none are wanted.
-    events: Option<Outbox>,
+    /// Called with the record of each answer, for Events; `None` if none are wanted.
+    observer: Option<Observer>,
     gates: Gates,
-    /// Held while a body that came in pieces is in one: the copy is in no budget.
-    joining: Mutex<()>,
+    /// Permits for reviews above [`LARGE_BODY`].
+    large: Arc<Semaphore>,
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
@@ -76,6 +79,12 @@ pub(super) struct Reply {
     close: bool,
 }
 
+/// The answerer panicked.
+struct Panicked;
+
+/// What came of answering a review.
+type Answered = Result<Result<Answer, Unreadable>, Panicked>;
+
 /// Why a request gets no review. Never 403 or 422: the API server passes those on, and ARC takes
 /// either for a verdict on the pod and fails the runner for ever.
 struct Refusal {
@@ -92,9 +101,9 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
-            events: None,
+            observer: None,
             gates: Gates::default(),
-            joining: Mutex::new(()),
+            large: Arc::new(Semaphore::new(LARGE_REVIEWS)),
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -108,10 +117,10 @@ impl Service {
         Self { answerer, ..self }
     }
 
-    /// The same, leaving what is worth an Event in `outbox`.
+    /// The same with a function that is called with the record of each answer.
     #[must_use]
-    pub fn with_events(self, outbox: Outbox) -> Self {
-        Self { events: Some(outbox), ..self }
+    pub fn with_observer(self, observer: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
     }
 
     /// Replaces the config for all requests whose body is complete from now on.
@@ -170,7 +179,7 @@ impl Service {
         }
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
-            Ok(Ok(complete)) => self.admit(&complete),
+            Ok(Ok(complete)) => self.admit(complete).await,
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
                 let reason = format!("the body has more than {limit} bytes");
@@ -192,24 +201,22 @@ impl Service {
         }
     }
 
-    /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
-    /// to another thread and back would.
-    fn admit(&self, body: &Complete<'_>) -> Reply {
+    /// Answers a review.
+    async fn admit(&self, body: Complete<'_>) -> Reply {
         let start = Instant::now();
-        let _one_copy = body
-            .is_scattered()
-            .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
-        let body = body.joined();
-        let config = self.config.load();
-        // The config' memory is the one thing that outlives a call. It is replaced as a whole, once
-        // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &config)));
+        let answered = if body.len() > LARGE_BODY {
+            self.answer_large(body).await
+        } else {
+            // On this thread: a usual review takes microseconds, less than a hand-over to another
+            // thread and back.
+            answer(self.answerer, &body.joined(), &self.config.load())
+        };
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
-                if let Some(events) = &self.events {
-                    events.leave(&record);
+                if let Some(observe) = &self.observer {
+                    observe(&record);
                 }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -219,11 +226,27 @@ impl Service {
             Ok(Err(unreadable)) => {
                 self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
             }
-            Err(_panic) => {
+            Err(Panicked) => {
                 self.metrics.panics.inc();
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
         }
+    }
+
+    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
+    /// wait for it.
+    async fn answer_large(&self, body: Complete<'_>) -> Answered {
+        let permit = Arc::clone(&self.large).acquire_owned().await;
+        let (answerer, config) = (self.answerer, self.config.load_full());
+        let copy = body.joined().into_owned();
+        drop(body);
+        // The permit ends with the work, not with the request: a client that goes away does not
+        // make room for another tree while its own still exists.
+        let work = task::spawn_blocking(move || {
+            let _permit = permit;
+            answer(answerer, &copy, &config)
+        });
+        work.await.unwrap_or(Err(Panicked))
     }
 
     /// Refuses a request, and keeps its connection if the rest of the body is not too much to
@@ -264,6 +287,12 @@ impl fmt::Debug for Service {
             .field("phase", &self.phase())
             .finish_non_exhaustive()
     }
+}
+
+/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
+/// a whole, so a panic leaves nothing half-done.
+fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
+    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
 }
 
 /// Looks at everything but the body.

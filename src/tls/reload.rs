@@ -1,18 +1,12 @@
-//! Certificate files, and watching them.
+//! Certificate files that change while the server runs.
 //!
-//! By polling, because the kubelet replaces a Secret's files by swapping a symlink above them,
-//! which a file watch does not survive (kubernetes#111947), and by comparing bytes, because the
-//! times of such files say nothing.
+//! Bytes are compared, because the times of files from a Secret say nothing.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf};
 
-use tokio::{fs, time};
+use tokio::fs;
 
-use super::{Callers, ClientCa, ClientCaError, Identity, Pair, PairError};
-use crate::{
-    server::Service,
-    telemetry::{CertificateKind, Chain, Metrics, ReloadResult},
-};
+use super::{ClientCa, ClientCaError, Pair, PairError};
 
 /// A certificate file and a key file.
 #[derive(Debug)]
@@ -29,14 +23,6 @@ pub struct CaFile {
     path: PathBuf,
     /// What was read last, good or bad.
     seen: Option<Vec<u8>>,
-}
-
-/// What came of looking at files, look after look.
-struct Looks {
-    /// What is in the files.
-    what: &'static str,
-    /// Whether the last look found no file.
-    unreadable: bool,
 }
 
 #[derive(Eq, PartialEq)]
@@ -108,22 +94,6 @@ impl Files {
             source,
         })
     }
-
-    /// Looks at the files every `period`, for ever, and gives each new pair to `identity`.
-    pub async fn watch(mut self, period: Duration, identity: Arc<Identity>, service: Arc<Service>) {
-        let mut looks = Looks::new("certificate");
-        let metrics = service.metrics();
-        loop {
-            time::sleep(period).await;
-            looks.at(self.changed().await, metrics, |pair| {
-                // First, because whoever knows the caBundle knows better, and is woken by the rest.
-                metrics.validity(CertificateKind::Ca, pair.ca);
-                identity.replace(&pair);
-                metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-                tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
-            });
-        }
-    }
 }
 
 // === impl CaFile ===
@@ -144,52 +114,6 @@ impl CaFile {
         let ca = ClientCa::from_pem(&contents);
         self.seen = Some(contents);
         ca.map(Some).map_err(|source| ReadError::ClientCa { path: self.path.clone(), source })
-    }
-
-    /// Looks at the file every `period`, for ever, and gives each new authority to `callers`.
-    pub async fn watch(mut self, period: Duration, callers: Arc<Callers>, service: Arc<Service>) {
-        let mut looks = Looks::new("client CA");
-        loop {
-            time::sleep(period).await;
-            looks.at(self.changed().await, service.metrics(), |ca| {
-                callers.replace(ca);
-                tracing::info!("client CA replaced");
-            });
-        }
-    }
-}
-
-// === impl Looks ===
-
-impl Looks {
-    const fn new(what: &'static str) -> Self {
-        Self { what, unreadable: false }
-    }
-
-    /// Uses what a look has found, or says why it cannot be used.
-    fn at<T>(
-        &mut self,
-        found: Result<Option<T>, ReadError>,
-        metrics: &Metrics,
-        replace: impl FnOnce(T),
-    ) {
-        match found {
-            Ok(new) => {
-                self.unreadable = false;
-                if let Some(new) = new {
-                    replace(new);
-                    metrics.reloaded(ReloadResult::Replaced);
-                }
-            }
-            // A file that is gone stays gone for many polls, and one line is enough.
-            Err(ReadError::Io { .. }) if self.unreadable => {}
-            Err(error) => {
-                self.unreadable = matches!(error, ReadError::Io { .. });
-                metrics.reloaded(ReloadResult::Rejected);
-                let error = Chain(&error);
-                tracing::warn!(%error, "{} not replaced, the old one stays in use", self.what);
-            }
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use arc_rocm::{
     admission::{Outcome, Record},
     annotations,
     cluster::doctor,
-    inject::{ConflictCode, Reason, Skip},
+    inject::{ChangeReason, ConflictCode, Skip},
     profile::{File, ProfileSet, spec_schema},
     telemetry::{CertificateKind, Metrics},
     tls::Validity,
@@ -134,7 +134,7 @@ fn every_conflict_is_explained_in_its_own_words() {
 #[test]
 fn every_reason_of_a_change_is_explained_in_its_own_words() {
     let text = page("docs/rules.md");
-    for reason in Reason::ALL {
+    for reason in ChangeReason::ALL {
         let row = row(&text, reason.as_str()).unwrap_or_else(|| panic!("no row for {reason:?}"));
         assert!(row.contains(reason.meaning()), "{reason:?} means: {}\n{row}", reason.meaning());
     }
@@ -174,8 +174,13 @@ fn every_finding_of_the_doctor_is_explained_at_its_level() {
 #[test]
 fn every_annotation_has_its_place() {
     let text = page("docs/annotations.md");
-    for name in [annotations::PROFILE, annotations::INJECT, annotations::GPUS, annotations::STATUS]
-    {
+    for name in [
+        annotations::PROFILE,
+        annotations::INJECT,
+        annotations::GPUS,
+        annotations::OVERRIDES,
+        annotations::STATUS,
+    ] {
         assert!(text.contains(&format!("\n## `{name}`\n")), "no heading for {name}");
     }
 }
