@@ -242,13 +242,13 @@ fn skipped_json(name: &str, skip: Skip, unused: &[Unused<'_>]) -> Value {
 
 /// One line for each reason.
 fn unused_text(unused: &[Unused<'_>]) -> Vec<String> {
-    let lines = grouped(unused.iter().map(|(name, why)| (why.clone(), (*name).to_owned())));
+    let lines = grouped(unused.iter().map(|(name, why)| (why, (*name).to_owned())));
     lines.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect()
 }
 
 /// The values of each key, in the order of the keys' first use.
-fn grouped(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, Vec<String>)> {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+fn grouped<K: PartialEq>(pairs: impl Iterator<Item = (K, String)>) -> Vec<(K, Vec<String>)> {
+    let mut groups: Vec<(K, Vec<String>)> = Vec::new();
     for (key, value) in pairs {
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, values)) => values.push(value),
@@ -334,11 +334,18 @@ impl Injection<'_> {
         runner.get("resources")?.get(field)
     }
 
-    /// The changes, one line for each place, without the runner's resources.
+    /// The changes, one line for each place and reason, without the runner's resources.
     fn added(&self) -> Vec<String> {
-        let changes = self.changes.iter().map(|change| placed(self.before, change));
-        let places = grouped(changes.filter(|(place, _)| !place.starts_with(RUNNER_RESOURCES)));
-        places.into_iter().map(|(place, all)| format!("{place}: {}", all.join(", "))).collect()
+        let changes = self.changes.iter().map(|change| {
+            let (place, shown) = placed(self.before, change);
+            ((place, change.reason), shown)
+        });
+        grouped(changes.filter(|((place, _), _)| !place.starts_with(RUNNER_RESOURCES)))
+            .into_iter()
+            .map(|((place, reason), all)| {
+                format!("{place}: {} [{}]", all.join(", "), reason.as_str())
+            })
+            .collect()
     }
 
     /// The names of what the pod itself has: other containers, volumes, variables and mounts.
