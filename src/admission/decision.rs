@@ -7,7 +7,7 @@ use crate::inject::{
 };
 
 /// The reason of an outcome that is not a skip.
-pub(crate) const INJECTED: &str = "injected";
+const INJECTED: &str = "injected";
 const COMPLETE: &str = "complete";
 
 /// What was decided about one pod.

@@ -118,7 +118,7 @@ fn report(checks: &[Check]) -> Value {
 mod tests {
     use super::*;
     use crate::cluster::doctor::{
-        Code, FailedRunner, Finding, Listed, Unknown, judge,
+        FailedRunner, Finding, FindingCode, Listed, Unknown, evaluate,
         testing::{healthy, pod},
     };
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_healthy_cluster_reads_so() {
-        insta::assert_snapshot!(printed(&judge(&healthy())));
+        insta::assert_snapshot!(printed(&evaluate(&healthy())));
     }
 
     #[test]
@@ -139,13 +139,14 @@ mod tests {
         let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
         registration["webhooks"][0]["reinvocationPolicy"] = json!("Never");
         facts.slices.as_mut().unwrap().items.clear();
-        let trial = facts.trial.as_mut().unwrap();
-        trial.warnings.clear();
-        trial.code = 500;
-        trial.message = "Internal error occurred: failed calling webhook \"mutate.arc-rocm.dev\": \
+        let dry_run = facts.dry_run.as_mut().unwrap();
+        dry_run.warnings.clear();
+        dry_run.code = 500;
+        dry_run.message =
+            "Internal error occurred: failed calling webhook \"mutate.arc-rocm.dev\": \
                          failed to call webhook: Post \"https://arc-rocm.arc-rocm.svc:443/mutate\
                          ?timeout=5s\": no endpoints available for service \"arc-rocm\""
-            .to_owned();
+                .to_owned();
         facts.certificate = Err(Unknown::Forbidden("get secrets arc-rocm-tls".to_owned()));
         facts.controllers.as_mut().unwrap().items[0].user =
             "system:serviceaccount:arc-systems:my-arc".to_owned();
@@ -162,7 +163,7 @@ mod tests {
                 .to_owned(),
         };
         facts.failed = Ok(Some(Listed { items: vec![failed], cut: false }));
-        let checks = judge(&facts);
+        let checks = evaluate(&facts);
         insta::assert_snapshot!(printed(&checks));
         insta::assert_snapshot!("sick_json", format!("{:#}", report(&checks)));
     }
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn what_moves_a_cursor_is_not_printed() {
         let message = "x\u{1b}[2Jy\nz".to_owned();
-        let finding = Finding { code: Code::RunnerFailed, message, remedy: String::new() };
+        let finding = Finding { code: FindingCode::RunnerFailed, message, remedy: String::new() };
         let check = Check { name: "runners", summary: String::new(), findings: vec![finding] };
         assert!(printed(&[check]).contains("warning: x [2Jy z (runner-failed)\n"));
     }

@@ -11,7 +11,6 @@ pub mod explain;
 pub mod inject;
 mod input;
 pub mod manifests;
-mod news;
 pub mod objects;
 mod output;
 pub mod profiles;

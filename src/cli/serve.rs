@@ -19,7 +19,7 @@ use super::{
     duration::{parse_duration, parse_period},
     events::EventArgs,
     objects::ObjectArgs,
-    reload::{self, Watched},
+    reload::{self, ProfileSources},
     trust::TrustArgs,
 };
 use crate::{
@@ -151,7 +151,7 @@ pub struct Serving {
     pub service: Arc<Service>,
     server: server::Running,
     admin: admin::Running,
-    events: Option<events::Running>,
+    events: Option<events::EventTask>,
     ca: Ca,
 }
 
@@ -190,10 +190,8 @@ impl Args {
         let Self { listen, tls, trust, callers, config, objects, profiles_poll, events, log: _ } =
             self;
         let callers = callers.read().await?;
-        let (profiles, mut config) = Watched::new(config).map_err(config::usage_error)?;
-        if objects.watch_profiles {
-            config.profiles = config.profiles.builtin_by_name();
-        }
+        let (profiles, config) =
+            ProfileSources::new(config, objects.watch_profiles).map_err(config::usage_error)?;
         metrics.profiles_loaded.set(reload::loaded(&config));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
@@ -219,7 +217,8 @@ impl Args {
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
-        let kept = trust.keep(client, &tls_hosts, &service, &shutdown)?;
+        let validates = objects.watch_profiles;
+        let kept = trust.keep(client, &tls_hosts, &service, &shutdown, validates)?;
         let (identity, ca) = if let Some(first) = kept {
             tokio::select! {
                 // Asked to stop, nobody looks after the Secret any more either.
@@ -261,8 +260,8 @@ impl Args {
         if let Some((file, callers)) = callers {
             tokio::spawn(server::watch_client_ca(file, tls_poll, callers, Arc::clone(&service)));
         }
-        let feed = objects.start(client, &service);
-        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
+        let channels = objects.start(client, &service);
+        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), channels));
         let server = bound.spawn(tls_config, Arc::clone(&service), shutdown);
         tracing::info!(
             address = %server.local_addr(),

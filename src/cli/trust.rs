@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{certs::certificate_error, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
-    cluster::certificates::{self, Keeper, Place},
+    cluster::certificates::{self, CertManager, ObjectRefs},
     server::{Gate, Service, Shutdown},
     tls::Identity,
 };
@@ -35,7 +35,8 @@ pub struct TrustArgs {
     pub namespace: Option<String>,
 
     /// MutatingWebhookConfiguration that must trust the certificate before we are ready; with
-    /// --tls-secret, its caBundle is set
+    /// --tls-secret, its caBundle is kept, and with --watch-profiles also that of a
+    /// ValidatingWebhookConfiguration of the same name
     #[arg(long, env = "ARC_ROCM_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
@@ -90,22 +91,23 @@ impl TrustArgs {
         hosts: &[String],
         service: &Arc<Service>,
         shutdown: &Shutdown,
+        validates: bool,
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
         let names = Names::new(hosts).map_err(certificate_error)?;
         let namespace = self.namespace.clone().or_else(own_namespace);
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        let place = Place { namespace, secret: secret.clone(), configuration };
+        let refs = ObjectRefs { namespace, secret: secret.clone(), configuration, validates };
         let policy = Policy {
-            authority: self.ca_lifetime,
+            ca: self.ca_lifetime,
             leaf: self.certificate_lifetime,
             overlap: self.ca_overlap,
             settle: self.ca_settle,
             turn: 0.0,
         };
-        let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
-        tokio::spawn(keeper.run(shutdown.clone()));
+        let (manager, first) = CertManager::new(client, refs, policy, names, Arc::clone(service));
+        tokio::spawn(manager.run(shutdown.clone()));
         Ok(Some(first))
     }
 
@@ -118,10 +120,11 @@ impl TrustArgs {
     ) {
         let configuration = self.webhook_configuration.clone();
         let (Some(configuration), Some(client)) = (configuration, client) else { return };
-        let place = Place { namespace: String::new(), secret: String::new(), configuration };
+        let (namespace, secret) = (String::new(), String::new());
+        let refs = ObjectRefs { namespace, secret, configuration, validates: false };
         service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
         let (identity, service) = (Arc::clone(identity), Arc::clone(service));
-        tokio::spawn(certificates::check(client.clone(), place, identity, service));
+        tokio::spawn(certificates::check(client.clone(), refs, identity, service));
     }
 }
 

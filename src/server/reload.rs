@@ -10,7 +10,7 @@ use tokio::time;
 use super::service::Service;
 use crate::{
     telemetry::{CertificateKind, Chain, Metrics, ReloadResult},
-    tls::{CaFile, Callers, Files, Identity, ReadError},
+    tls::{CaFile, ClientAuth, Files, Identity, ReadError},
 };
 
 /// The state of polling one kind of file.
@@ -43,18 +43,18 @@ pub async fn watch_certificate(
     }
 }
 
-/// Polls the client CA's file every `period`, forever, and gives each new CA to `callers`.
+/// Polls the client CA's file every `period`, forever, and gives each new CA to `client_auth`.
 pub async fn watch_client_ca(
     mut file: CaFile,
     period: Duration,
-    callers: Arc<Callers>,
+    client_auth: Arc<ClientAuth>,
     service: Arc<Service>,
 ) {
     let mut polling = Polling::new("client CA");
     loop {
         time::sleep(period).await;
         polling.apply(file.changed().await, service.metrics(), |ca| {
-            callers.replace(ca);
+            client_auth.replace(ca);
             tracing::info!("client CA replaced");
         });
     }

@@ -4,14 +4,15 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -31,8 +32,15 @@ use crate::{
     telemetry::{self, Metrics},
 };
 
-/// The only path there is.
+/// The path for reviews of pods.
 pub const PATH: &str = "/mutate";
+/// The path for reviews of RunnerProfiles.
+pub const VALIDATE_PATH: &str = "/validate";
+/// Reviews of RunnerProfiles at a time, their bodies included. Each takes milliseconds and some
+/// megabytes, and they come when a person or a pipeline applies profiles.
+const VALIDATIONS: usize = 2;
+/// The longest that such a review waits for others. Less than the webhook's timeout.
+const VALIDATION_WAIT: Duration = Duration::from_secs(2);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -45,6 +53,21 @@ pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
 /// Sees the record of each answer before the answer is sent; must not block.
 type Observer = Box<dyn Fn(&Record) + Send + Sync>;
+
+/// What answers a review of a RunnerProfile: its bytes in, those of the answer out.
+pub type ValidateHook =
+    Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Unvalidated>> + Send + Sync>;
+
+/// Why a review of a RunnerProfile has no answer.
+#[derive(Debug)]
+pub enum Unvalidated {
+    /// The body is no review that can be answered.
+    Unreadable(Unreadable),
+    /// The objects in the cluster were not read yet.
+    NotReady,
+    /// A bug.
+    Panicked,
+}
 
 /// What all connections share.
 pub struct Service {
@@ -59,6 +82,9 @@ pub struct Service {
     metrics: Metrics,
     phase: AtomicU8,
     config: ArcSwap<Config>,
+    /// Set where RunnerProfiles are watched.
+    validate: OnceLock<ValidateHook>,
+    validations: Semaphore,
 }
 
 /// Where a server is in its life.
@@ -108,6 +134,8 @@ impl Service {
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
+            validate: OnceLock::new(),
+            validations: Semaphore::new(VALIDATIONS),
         }
     }
 
@@ -121,6 +149,11 @@ impl Service {
     #[must_use]
     pub fn with_observer(self, observer: impl Fn(&Record) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// Serves [`VALIDATE_PATH`] from now on. Only the first hook counts.
+    pub fn validate_by(&self, hook: ValidateHook) {
+        let _ = self.validate.set(hook);
     }
 
     /// Replaces the config for all requests whose body is complete from now on.
@@ -172,14 +205,28 @@ impl Service {
     }
 
     async fn reply(&self, request: Request<Incoming>) -> Reply {
-        let refusal = check(&request).err();
+        let hook = match request.uri().path() {
+            VALIDATE_PATH => self.validate.get(),
+            _ => None,
+        };
+        let refusal = check(&request, hook.is_some()).err();
         let mut body = request.into_body();
         if let Some(refusal) = refusal {
             return self.refuse(refusal, &mut body).await;
         }
+        let _turn = if hook.is_some() {
+            let turn = tokio::time::timeout(VALIDATION_WAIT, self.validations.acquire());
+            let Ok(turn) = turn.await else { return self.refuse(busy(), &mut body).await };
+            turn.ok()
+        } else {
+            None
+        };
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
-            Ok(Ok(complete)) => self.admit(complete).await,
+            Ok(Ok(complete)) => match hook {
+                None => self.admit(complete).await,
+                Some(hook) => self.validate(hook, complete.joined().into_owned()).await,
+            },
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
                 let reason = format!("the body has more than {limit} bytes");
@@ -187,8 +234,7 @@ impl Service {
             }
             Ok(Err(Unread::NoRoom)) => {
                 self.metrics.requests_shed.inc();
-                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
-                self.refuse(refusal.with(header::RETRY_AFTER, RETRY_AFTER), &mut body).await
+                self.refuse(busy(), &mut body).await
             }
             Ok(Err(Unread::Broken)) => {
                 let reason = "the body ends before its announced length";
@@ -249,6 +295,29 @@ impl Service {
         work.await.unwrap_or(Err(Panicked))
     }
 
+    /// Answers a review of a RunnerProfile.
+    async fn validate(&self, hook: &ValidateHook, body: Vec<u8>) -> Reply {
+        match hook(body).await {
+            Ok(body) => {
+                let mut response = Response::new(Full::new(Bytes::from(body)));
+                response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+                Reply { response, close: false }
+            }
+            Err(Unvalidated::Unreadable(unreadable)) => {
+                self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
+            }
+            Err(Unvalidated::NotReady) => {
+                let reason = "the RunnerProfiles were not read yet, try again";
+                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+                self.refused(refusal.with(header::RETRY_AFTER, RETRY_AFTER))
+            }
+            Err(Unvalidated::Panicked) => {
+                self.metrics.panics.inc();
+                self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+            }
+        }
+    }
+
     /// Refuses a request, and keeps its connection if the rest of the body is not too much to
     /// read past. Closing on bytes that are still coming would reset the connection, and the
     /// client would never see the refusal.
@@ -295,9 +364,15 @@ fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
     catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
 }
 
+/// For a request that comes while too many others are under way.
+fn busy() -> Refusal {
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
+    refusal.with(header::RETRY_AFTER, RETRY_AFTER)
+}
+
 /// Looks at everything but the body.
-fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    if request.uri().path() != PATH {
+fn check<B>(request: &Request<B>, validates: bool) -> Result<(), Refusal> {
+    if request.uri().path() != PATH && !validates {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("only {PATH} is served here")));
     }
     if request.method() != Method::POST {

@@ -1,6 +1,8 @@
-//! Certificate files that change while the server runs.
+//! Reads certificate files and polls them for changes.
 //!
-//! Bytes are compared, because the times of files from a Secret say nothing.
+//! The kubelet replaces a Secret's files by swapping a symlink above them, which a file watch does
+//! not survive (kubernetes#111947), and modification times do not change with it. So it polls, and
+//! compares bytes.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -13,15 +15,15 @@ use super::{ClientCa, ClientCaError, Pair, PairError};
 pub struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    /// What was read last, good or bad.
+    /// The content read last, usable or not.
     seen: Option<Contents>,
 }
 
-/// The file of the clients' authority.
+/// The file of the client CA.
 #[derive(Debug)]
 pub struct CaFile {
     path: PathBuf,
-    /// What was read last, good or bad.
+    /// The content read last, usable or not.
     seen: Option<Vec<u8>>,
 }
 
@@ -31,7 +33,7 @@ struct Contents {
     key: Vec<u8>,
 }
 
-/// Why there is nothing to use in the files.
+/// Why the files are not usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -43,8 +45,8 @@ pub enum ReadError {
         /// Why.
         source: io::Error,
     },
-    /// What is in them is no pair.
-    #[error("{} and {} are no pair", certificate.display(), key.display())]
+    /// They hold no usable certificate and key.
+    #[error("{} and {} are not usable as certificate and key", certificate.display(), key.display())]
     Pair {
         /// The certificate file.
         certificate: PathBuf,
@@ -53,8 +55,8 @@ pub enum ReadError {
         /// Why.
         source: PairError,
     },
-    /// What is in it is no authority.
-    #[error("{} is no certificate authority for clients", path.display())]
+    /// It holds no usable CA.
+    #[error("{} is not usable as client CA", path.display())]
     ClientCa {
         /// The file.
         path: PathBuf,
@@ -73,13 +75,12 @@ impl fmt::Debug for Contents {
 // === impl Files ===
 
 impl Files {
-    /// Files that were not read yet.
+    /// Creates it without reading the files.
     pub const fn new(certificate: PathBuf, key: PathBuf) -> Self {
         Self { certificate, key, seen: None }
     }
 
-    /// Reads the pair if the files are not what they were at the last call, whether that was a
-    /// success or not.
+    /// Reads the pair if the files have changed since the last call, successful or not.
     pub async fn changed(&mut self) -> Result<Option<Pair>, ReadError> {
         let contents =
             Contents { certificate: read(&self.certificate).await?, key: read(&self.key).await? };
@@ -99,13 +100,12 @@ impl Files {
 // === impl CaFile ===
 
 impl CaFile {
-    /// A file that was not read yet.
+    /// Creates it without reading the file.
     pub const fn new(path: PathBuf) -> Self {
         Self { path, seen: None }
     }
 
-    /// Reads the authority if the file is not what it was at the last call, whether that was a
-    /// success or not.
+    /// Reads the CA if the file has changed since the last call, successful or not.
     pub async fn changed(&mut self) -> Result<Option<ClientCa>, ReadError> {
         let contents = read(&self.path).await?;
         if self.seen.as_ref() == Some(&contents) {
@@ -126,10 +126,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debugging_output_has_no_private_key() {
+    fn debug_output_has_no_private_key() {
         let contents = Contents { certificate: b"certificate".to_vec(), key: b"key".to_vec() };
         let files = Files { seen: Some(contents), ..Files::new("c".into(), "k".into()) };
-        let told = format!("{files:?}");
-        assert!(told.ends_with("seen: Some(Contents { .. }) }"), "{told}");
+        let output = format!("{files:?}");
+        assert!(output.ends_with("seen: Some(Contents { .. }) }"), "{output}");
     }
 }

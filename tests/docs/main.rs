@@ -163,7 +163,7 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
 #[test]
 fn every_finding_of_the_doctor_is_explained_at_its_level() {
     let text = page("docs/doctor.md");
-    for code in doctor::Code::ALL {
+    for code in doctor::FindingCode::ALL {
         let word = code.as_str();
         let row = row(&text, word).unwrap_or_else(|| panic!("no row for {word}"));
         let level = code.level().as_str();

@@ -21,3 +21,4 @@ mod process;
 mod same;
 mod server;
 mod tls;
+mod validate;

@@ -14,7 +14,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
-        admissionregistration::v1::MutatingWebhookConfiguration,
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
         apps::v1::Deployment,
         core::v1::{Namespace, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
@@ -115,7 +115,9 @@ fn the_account_may_write_our_own_objects_and_nothing_else_that_has_a_name() {
             // It cannot be limited by name.
             "secrets" if rule["verbs"] == json!(["create"]) => Value::Null,
             "secrets" => json!(["pair"]),
-            "mutatingwebhookconfigurations" => json!(["rocm-two"]),
+            "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
+                json!(["rocm-two"])
+            }
             "runnerprofiles" => {
                 assert_eq!(rule["verbs"], json!(["list", "watch"]));
                 Value::Null
@@ -156,7 +158,7 @@ fn same<T: DeserializeOwned + Serialize>(document: &Value) {
 #[test]
 fn no_field_is_lost_on_the_way_through_kubernetes_types() {
     let arguments = ["--arc-controller-user", "system:serviceaccount:arc:yes"];
-    for (arguments, count) in [(&arguments[..], 11), (&["--ca", CA], 7)] {
+    for (arguments, count) in [(&arguments[..], 12), (&["--ca", CA], 7)] {
         let mut documents = documents(&manifests(arguments));
         // Its own types have their own tests.
         documents.retain(|document| document["kind"] != "CustomResourceDefinition");
@@ -173,6 +175,9 @@ fn no_field_is_lost_on_the_way_through_kubernetes_types() {
                 "Service" => same::<Service>(document),
                 "PodDisruptionBudget" => same::<PodDisruptionBudget>(document),
                 "MutatingWebhookConfiguration" => same::<MutatingWebhookConfiguration>(document),
+                "ValidatingWebhookConfiguration" => {
+                    same::<ValidatingWebhookConfiguration>(document);
+                }
                 other => panic!("{other} is not covered"),
             }
         }

@@ -1,14 +1,14 @@
 //! The registration as the API server has it, as far as trust is concerned.
 
-use std::slice::from_ref;
+use std::{fmt, slice::from_ref};
 
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
-        MutatingWebhook, MutatingWebhookConfiguration, WebhookClientConfig,
+        MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
     },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::ResourceExt as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 
@@ -17,9 +17,19 @@ use crate::{
     tls::{self, Validity},
 };
 
-/// What is live.
+/// The kind of a registration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// For pods.
+    Mutating,
+    /// For RunnerProfiles.
+    Validating,
+}
+
+/// One registration.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
+    pub(super) kind: Kind,
     name: String,
     version: Option<String>,
     /// When it was changed last, by the API server's clock; `None` if that cannot be told.
@@ -35,13 +45,37 @@ struct Webhook {
     host: Option<ServerName<'static>>,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mutating => "MutatingWebhookConfiguration",
+            Self::Validating => "ValidatingWebhookConfiguration",
+        })
+    }
+}
+
 impl Live {
-    pub(super) fn new(configuration: &MutatingWebhookConfiguration) -> Self {
+    /// The registration for pods.
+    pub(super) fn mutating(configuration: &MutatingWebhookConfiguration) -> Self {
+        let webhooks = configuration.webhooks.iter().flatten();
+        let webhooks = webhooks.map(|one| webhook(&one.name, &one.client_config)).collect();
+        Self::new(Kind::Mutating, &configuration.metadata, webhooks)
+    }
+
+    /// The registration for RunnerProfiles.
+    pub(super) fn validating(configuration: &ValidatingWebhookConfiguration) -> Self {
+        let webhooks = configuration.webhooks.iter().flatten();
+        let webhooks = webhooks.map(|one| webhook(&one.name, &one.client_config)).collect();
+        Self::new(Kind::Validating, &configuration.metadata, webhooks)
+    }
+
+    fn new(kind: Kind, metadata: &ObjectMeta, webhooks: Vec<Webhook>) -> Self {
         Self {
-            name: configuration.name_any(),
-            version: configuration.resource_version(),
-            changed: changed(configuration),
-            webhooks: configuration.webhooks.iter().flatten().map(webhook).collect(),
+            kind,
+            name: metadata.name.clone().unwrap_or_default(),
+            version: metadata.resource_version.clone(),
+            changed: changed(metadata),
+            webhooks,
         }
     }
 
@@ -126,7 +160,7 @@ impl Live {
             .collect();
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
+            "kind": self.kind.to_string(),
             "metadata": {"name": self.name, "resourceVersion": self.version},
             "webhooks": webhooks,
         })
@@ -152,18 +186,17 @@ fn first_to_end(
 /// When a field got the value that it has: whoever sets one is in the managed fields with the time,
 /// whoever takes one away need not be (apimachinery, `managedfields`). Each manager has a time, or
 /// it is not known.
-fn changed(configuration: &MutatingWebhookConfiguration) -> Option<i64> {
-    let managers = configuration.metadata.managed_fields.as_deref().unwrap_or_default();
+fn changed(metadata: &ObjectMeta) -> Option<i64> {
+    let managers = metadata.managed_fields.as_deref().unwrap_or_default();
     let times: Option<Vec<i64>> =
         managers.iter().map(|manager| Some(manager.time.as_ref()?.0.as_second())).collect();
     times?.into_iter().max()
 }
 
-fn webhook(webhook: &MutatingWebhook) -> Webhook {
-    let config = &webhook.client_config;
+fn webhook(name: &str, config: &WebhookClientConfig) -> Webhook {
     let bundle = config.ca_bundle.as_ref().map(|bytes| String::from_utf8_lossy(&bytes.0));
     Webhook {
-        name: webhook.name.clone(),
+        name: name.to_owned(),
         bundle: bundle.map(|text| certs::certificates(&text)).unwrap_or_default(),
         host: asked(config),
     }
@@ -187,7 +220,7 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::admissionregistration::v1::ServiceReference;
+    use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, ServiceReference};
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
     };
@@ -214,7 +247,7 @@ mod tests {
             ..MutatingWebhook::default()
         };
         let webhooks = Some(bundles.iter().enumerate().map(webhook).collect());
-        Live::new(&MutatingWebhookConfiguration { webhooks, ..Default::default() })
+        Live::mutating(&MutatingWebhookConfiguration { webhooks, ..Default::default() })
     }
 
     fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
@@ -246,7 +279,7 @@ mod tests {
         let chain = chain(&own);
         for now in [now() - 600, now() + 2 * 24 * 3600] {
             let refused = live(&[&own.ca]).accepts(&chain, now).unwrap_err();
-            assert!(refused.contains("it does not verify"), "{refused}");
+            assert!(refused.contains("verification failed"), "{refused}");
         }
     }
 
@@ -353,7 +386,7 @@ mod tests {
             let manager = |time: Option<&str>| json!({"manager": "m", "time": time});
             let managers: Vec<Value> = times.iter().copied().map(manager).collect();
             let metadata = json!({"name": "a", "managedFields": managers});
-            Live::new(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+            Live::mutating(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
         };
         let (early, late) = (Some("1970-01-01T00:01:00Z"), Some("1970-01-01T00:02:00Z"));
         assert_eq!(of(&[late, early]).unchanged(200), 80);

@@ -1,4 +1,4 @@
-//! What each scale set's next runner pod will be like, and what the webhook will do with it.
+//! The next runner pod of each scale set, and what the webhook will do with it.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +12,35 @@ use crate::{
     admission::{of_pod, read, subject},
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
     podspec::scale_set::runner_pod,
-    profile::{BUILTIN, File, ProfileSet},
+    profile::{BUILTIN, File, ProfileSet, status::ACCEPTED},
 };
 
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
 
 /// What the webhook does with a pod.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct Resolved {
     pub(super) profile: String,
     pub(super) gpus: u32,
     pub(super) resource: String,
-    /// Whether the scale set's name says the number of GPUs.
+    /// Whether the number of GPUs comes from the scale set's name.
     pub(super) by_name: bool,
     pub(super) node_selector: BTreeMap<String, String>,
 }
 
-/// A scale set and its next runner.
+/// A scale set with the result for its next runner.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) outcome: Result<Chosen, Skip>,
+    pub(super) outcome: Result<Resolved, Skip>,
 }
 
-/// All of them, by the profiles that the webhook has.
+/// All scale sets, evaluated with the webhook's profiles.
 #[derive(Debug)]
 pub(super) struct Samples {
     pub(super) config: Config,
-    /// Why the profiles do not compile; the built-in one stands in for them.
+    /// Why the profiles do not compile. The built-in profile then replaces them.
     pub(super) problems: Vec<String>,
     /// Whether the profiles could be read.
     pub(super) known: bool,
@@ -57,7 +57,7 @@ impl Samples {
                 (ProfileSet::builtin(), problems.iter().map(ToString::to_string).collect())
             }
         };
-        // Where there are objects, good or bad, the built-in profile is for those that name it.
+        // If there are objects, accepted or not, the built-in profile is only used by name.
         let profiles = if !objects.is_empty() && files.is_empty() {
             profiles.builtin_by_name()
         } else {
@@ -68,7 +68,7 @@ impl Samples {
         let all = pods(facts)
             .into_iter()
             .map(|((namespace, name), pod)| {
-                let outcome = judge(&pod, &namespace, &config);
+                let outcome = evaluate(&pod, &namespace, &config);
                 Sample { namespace, name, outcome }
             })
             .collect();
@@ -76,7 +76,7 @@ impl Samples {
     }
 }
 
-/// The objects that the webhook looks at.
+/// The objects that the webhook watches.
 fn objects(facts: &Facts) -> &[Value] {
     match &facts.profiles {
         Ok(Some(all)) if watched(facts) => &all.items,
@@ -84,7 +84,7 @@ fn objects(facts: &Facts) -> &[Value] {
     }
 }
 
-/// The profiles in force, as files: the `ConfigMap`'s, and what is in force of the objects.
+/// The profiles in force, as files: the `ConfigMap`'s and the accepted objects.
 fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
@@ -95,17 +95,7 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     }
     for object in objects {
         let name = text(object, "/metadata/name");
-        // The accepted spec has the nulls that kubectl takes away, and is what holds while the
-        // newest one is bad. One that another profile keeps out has it as well, and is not Ready.
-        let accepted = object.pointer("/status/accepted/spec");
-        let spec = match (condition(object, "Ready"), rejection(object)) {
-            (Some(ready), _) if text(ready, "/status") == "True" => {
-                accepted.or_else(|| object.get("spec"))
-            }
-            (None, None) => object.get("spec"),
-            _ => None,
-        };
-        if let Some(spec) = spec {
+        if let (None, Some(spec)) = (rejection(object), object.get("spec")) {
             let kept = json!({
                 "apiVersion": object.get("apiVersion"),
                 "kind": "RunnerProfile",
@@ -118,18 +108,14 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     files
 }
 
-/// Why an object was not accepted, by its status.
+/// Why an object is not accepted, from its status.
 pub(super) fn rejection(profile: &Value) -> Option<&str> {
-    let accepted = condition(profile, "Accepted")?;
+    let accepted = super::facts::list(profile, "/status/conditions")
+        .find(|condition| text(condition, "/type") == ACCEPTED)?;
     (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
 }
 
-fn condition<'v>(profile: &'v Value, kind: &str) -> Option<&'v Value> {
-    super::facts::list(profile, "/status/conditions")
-        .find(|condition| text(condition, "/type") == kind)
-}
-
-/// Whether the webhook looks at the objects; yes, where its flags are not known.
+/// Whether the webhook watches the objects; true if its flags are not known.
 pub(super) fn watched(facts: &Facts) -> bool {
     let deployment = found(&facts.deployment);
     deployment.is_none_or(|deployment| {
@@ -139,7 +125,7 @@ pub(super) fn watched(facts: &Facts) -> bool {
     })
 }
 
-/// A pod for each scale set, by namespace and name: of its template, or one that it has made.
+/// A pod for each scale set, by namespace and name: from its template, or an existing one.
 fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     let mut pods = BTreeMap::new();
     if let Ok(Some(sets)) = &facts.scale_sets {
@@ -158,18 +144,18 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     pods
 }
 
-/// What the webhook would do with a pod that ARC's controller creates.
-pub(super) fn judge(pod: &Value, namespace: &str, config: &Config) -> Result<Chosen, Skip> {
-    // Whether the default users contain the real account is another check.
+/// Evaluates a pod as if ARC's controller created it.
+pub(super) fn evaluate(pod: &Value, namespace: &str, config: &Config) -> Result<Resolved, Skip> {
+    // Another check compares the controller's user.
     let body = of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string();
-    // What cannot be read as a review is no pod.
+    // An unreadable review is no pod.
     let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
     let Selection { profile, gpus, gpus_from, .. } = subject(&request, config)?.selection;
     let template = profile.pod_template(gpus);
     let mut node_selector = texts(&template, "/spec/nodeSelector");
-    // The author wins.
+    // The scale set's template wins.
     node_selector.extend(texts(pod, "/spec/nodeSelector"));
-    Ok(Chosen {
+    Ok(Resolved {
         profile: profile.name.clone(),
         gpus,
         resource: profile.gpu_resource().to_owned(),
@@ -178,7 +164,7 @@ pub(super) fn judge(pod: &Value, namespace: &str, config: &Config) -> Result<Cho
     })
 }
 
-impl Chosen {
+impl Resolved {
     pub(super) fn is_built_in(&self) -> bool {
         self.profile == BUILTIN
     }
@@ -198,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_captured_scale_set_is_chosen_for_as_its_captured_pod_is() {
+    fn captured_scale_set_and_its_pod_get_the_same_profile() {
         let config = Config::default();
         for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let by_pod = judge(&pod, "arc-runners", &config);
-            let by_set = judge(&runner_pod(&captured(stem)), "arc-runners", &config);
+            let by_pod = evaluate(&pod, "arc-runners", &config);
+            let by_set = evaluate(&runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -219,50 +205,31 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_of_the_ephemeral_runner_reaches_the_pod() {
+    fn ephemeral_runner_metadata_reaches_the_pod() {
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(judge(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
+        assert_eq!(evaluate(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = judge(&runner_pod(&set), "n", &Config::default()).unwrap_err();
+        let skip = evaluate(&runner_pod(&set), "n", &Config::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
     }
 
-    /// Conditions as `cluster::profiles` writes them.
     #[test]
-    fn of_an_object_that_is_what_is_in_force() {
-        let object = |accepted: &str, ready: &str, kept: Value| {
-            json!({
+    fn refused_object_is_left_out() {
+        let names = |accepted: Option<&str>| {
+            let condition = accepted.map(|status| json!({"type": "Accepted", "status": status}));
+            let object = json!({
                 "apiVersion": "arc-rocm.dev/v1alpha1",
                 "metadata": {"name": "fleet"},
                 "spec": {"groups": [1]},
-                "status": {
-                    "conditions": [
-                        {"type": "Accepted", "status": accepted, "message": "m"},
-                        {"type": "Ready", "status": ready},
-                    ],
-                    "accepted": {"generation": 1, "spec": kept},
-                },
-            })
-        };
-        let spec = |object: Value| {
+                "status": {"conditions": condition.into_iter().collect::<Vec<_>>()},
+            });
             let listed = Listed { items: vec![object], cut: false };
             let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
-            let of =
-                |file: &File| serde_json::from_str::<Value>(&file.text).unwrap()["spec"].take();
-            files(&facts, objects(&facts))
-                .iter()
-                .filter(|file| file.name == "runnerprofile/fleet")
-                .map(of)
-                .next()
+            let files = files(&facts, objects(&facts));
+            files.iter().any(|file| file.name == "runnerprofile/fleet")
         };
-        let kept = || json!({"groups": null});
-        // kubectl takes the null out of what it stores.
-        assert_eq!(spec(object("True", "True", kept())), Some(kept()));
-        assert_eq!(spec(object("False", "True", kept())), Some(kept()));
-        // A file has its name, or another profile its scale sets.
-        assert_eq!(spec(object("False", "False", kept())), None);
-        let new = json!({"metadata": {"name": "fleet"}, "spec": {"groups": [1]}});
-        assert_eq!(spec(new), Some(json!({"groups": [1]})));
+        assert!(names(Some("True")) && names(None));
+        assert!(!names(Some("False")));
     }
 }

@@ -1,4 +1,4 @@
-//! What is worth an event.
+//! Which responses have an event.
 
 use crate::{
     admission::{Outcome, Owner, Record},
@@ -6,27 +6,27 @@ use crate::{
     inject::Skip,
 };
 
-/// Bytes of a name that can be an object's. The review of a pod comes before its names are checked,
-/// and what waits in the queue is counted by the piece.
+/// Bytes of an object's name. A review comes before the API server checks names, and the queue
+/// counts events and not bytes.
 const NAME_LENGTH: usize = 253;
-/// Bytes of a uid, with some to spare: the API server's have 36.
+/// Bytes of a uid. The API server's have 36.
 const UID_LENGTH: usize = 64;
 
-/// What a runner's author is told. Names and words only, as in the record.
+/// One event about an EphemeralRunner. It has names and fixed words only, as the record does.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Notice {
+pub struct RunnerEvent {
     /// The namespace of pod and EphemeralRunner.
     pub namespace: String,
     /// The EphemeralRunner.
     pub owner: Owner,
-    /// What was done.
-    pub news: News,
+    /// What the webhook did.
+    pub kind: EventKind,
 }
 
-/// What was done with the pod.
+/// What the webhook did with the pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum News {
-    /// A profile was laid under it.
+pub enum EventKind {
+    /// It injected a profile.
     Injected {
         /// The profile's name.
         profile: String,
@@ -35,33 +35,32 @@ pub enum News {
         /// The kind of each conflict.
         conflicts: Vec<ConflictCode>,
     },
-    /// It was left alone.
+    /// It skipped the pod.
     Skipped(Skip),
 }
 
-impl Notice {
-    /// What to say about an answer; nothing of a dry run, of which nothing is stored, of a pod
-    /// without an owner to tell, and of a pod that was complete: on the second call of a pod's
-    /// creation it is that by our own doing.
+impl RunnerEvent {
+    /// The event of a response. `None` for a dry run (nothing is stored), for a pod without an owner,
+    /// and for an unchanged pod: after a reinvocation the webhook's own patch is why.
     pub fn of(record: &Record) -> Option<Self> {
         if record.dry_run {
             return None;
         }
         let owner = record.owner.as_ref().filter(|owner| can_be(owner))?;
-        let news = match (record.outcome, record.skip, &record.profile) {
-            (Outcome::Patched, _, Some(profile)) => News::Injected {
+        let kind = match (record.outcome, record.skip, &record.profile) {
+            (Outcome::Patched, _, Some(profile)) => EventKind::Injected {
                 profile: profile.clone(),
                 changes: record.operations,
                 conflicts: record.conflicts.clone(),
             },
-            (Outcome::Skipped, Some(skip), _) if skip.is_told() => News::Skipped(skip),
+            (Outcome::Skipped, Some(skip), _) if skip.is_told() => EventKind::Skipped(skip),
             _ => return None,
         };
-        Some(Self { namespace: record.namespace.clone(), owner: owner.clone(), news })
+        Some(Self { namespace: record.namespace.clone(), owner: owner.clone(), kind })
     }
 }
 
-/// Whether there can be such an EphemeralRunner.
+/// Whether an EphemeralRunner can have this name and uid.
 fn can_be(owner: &Owner) -> bool {
     (1..=NAME_LENGTH).contains(&owner.name.len()) && owner.uid.len() <= UID_LENGTH
 }
@@ -70,12 +69,12 @@ fn can_be(owner: &Owner) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    /// A megabyte of name in each of a thousand places would be the end of the process.
+    /// A thousand queued names of a megabyte each would exhaust the memory.
     #[test]
-    fn an_owner_whose_name_or_uid_is_too_long_for_one_is_nobody_to_tell() {
+    fn owner_with_oversized_name_or_uid_has_no_event() {
         let of = |name: usize, uid: usize| {
             let owner = Owner { name: "n".repeat(name), uid: "u".repeat(uid) };
-            Notice::of(&Record { owner: Some(owner), ..record() }).is_some()
+            RunnerEvent::of(&Record { owner: Some(owner), ..record() }).is_some()
         };
         assert!(of(253, 64));
         assert!(!of(254, 36));
@@ -83,7 +82,7 @@ pub(super) mod tests {
         assert!(!of(0, 36));
     }
 
-    /// Of a pod that was patched.
+    /// The record of a patched pod.
     pub(in super::super) fn record() -> Record {
         Record {
             uid: "u".to_owned(),
@@ -105,39 +104,40 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_patch_is_told_to_the_owner_of_the_pod() {
-        let notice = Notice::of(&record()).unwrap();
-        assert_eq!((&*notice.namespace, &*notice.owner.name), ("arc-runners", "runner"));
+    fn patched_pod_has_an_event_on_its_owner() {
+        let event = RunnerEvent::of(&record()).unwrap();
+        assert_eq!((&*event.namespace, &*event.owner.name), ("arc-runners", "runner"));
         let profile = "rocm".to_owned();
-        let news = News::Injected { profile, changes: 3, conflicts: vec![ConflictCode::EnvKept] };
-        assert_eq!(notice.news, news);
+        let kind =
+            EventKind::Injected { profile, changes: 3, conflicts: vec![ConflictCode::EnvKept] };
+        assert_eq!(event.kind, kind);
     }
 
     #[test]
-    fn a_second_call_that_finds_nothing_to_do_is_not_told() {
-        assert_eq!(Notice::of(&Record { outcome: Outcome::Unchanged, ..record() }), None);
+    fn unchanged_pod_has_no_event() {
+        assert_eq!(RunnerEvent::of(&Record { outcome: Outcome::Unchanged, ..record() }), None);
     }
 
     #[test]
-    fn a_dry_run_is_not_told() {
-        assert_eq!(Notice::of(&Record { dry_run: true, ..record() }), None);
-        assert_eq!(Notice::of(&Record { dry_run: true, ..skipped(Skip::OptedOut) }), None);
+    fn dry_run_has_no_event() {
+        assert_eq!(RunnerEvent::of(&Record { dry_run: true, ..record() }), None);
+        assert_eq!(RunnerEvent::of(&Record { dry_run: true, ..skipped(Skip::OptedOut) }), None);
     }
 
     #[test]
-    fn without_an_owner_there_is_nobody_to_tell() {
-        assert_eq!(Notice::of(&Record { owner: None, ..record() }), None);
+    fn pod_without_owner_has_no_event() {
+        assert_eq!(RunnerEvent::of(&Record { owner: None, ..record() }), None);
         let nameless = Owner { name: String::new(), uid: "1-2".to_owned() };
-        assert_eq!(Notice::of(&Record { owner: Some(nameless), ..record() }), None);
+        assert_eq!(RunnerEvent::of(&Record { owner: Some(nameless), ..record() }), None);
     }
 
     #[test]
-    fn skips_are_told_where_a_runner_comes_up_bare() {
+    fn skipped_runner_has_an_event() {
         for skip in Skip::ALL {
-            let told = Notice::of(&skipped(skip)).map(|notice| notice.news);
-            assert_eq!(told, skip.is_told().then_some(News::Skipped(skip)));
+            let kind = RunnerEvent::of(&skipped(skip)).map(|event| event.kind);
+            assert_eq!(kind, skip.is_told().then_some(EventKind::Skipped(skip)));
         }
-        // Of a pod that is no runner, or has no owner, there is none to tell.
+        // No event for a pod that is no runner or has no owner.
         let silent = Skip::ALL.into_iter().filter(|skip| !skip.is_told());
         let silent: Vec<_> = silent.collect();
         assert_eq!(silent, [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner]);

@@ -1,6 +1,6 @@
 //! JSON of any depth. The API server takes objects of up to 10,000 levels where a schema leaves a
-//! place open (apimachinery's JSON decoder); `serde_json` refuses an answer with one of more than
-//! 127, and with it all else that is in the answer.
+//! place open (apimachinery's JSON decoder). `serde_json` refuses a text of more than 127 levels,
+//! and with one deep object all else that is in the text.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ use serde::{
 use serde_json::{Map, Value};
 
 /// Maps and lists inside one another that are kept. More than a profile may have
-/// ([`MAX_DEPTH`](crate::profile::source::MAX_DEPTH)), whose reader then says so; and with what is around
-/// it in a list, less than what `serde_json` recurses into.
-const KEPT: usize = 100;
+/// ([`MAX_DEPTH`](super::source::MAX_DEPTH)), so that the compiler refuses what was cut. With what
+/// is around it in a list, less than what `serde_json` takes.
+const MAX_LEVELS: usize = 100;
 
-/// A value, in which whatever is too deep is `null`. Skipping it takes no stack.
+/// A value in which what is too deep is `null`. To skip it takes no stack.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub(super) struct Shallow(pub(super) Value);
+pub struct DepthLimited(pub Value);
 
-impl<'de> Deserialize<'de> for Shallow {
+impl<'de> Deserialize<'de> for DepthLimited {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Levels(KEPT).deserialize(deserializer).map(Self)
+        Levels(MAX_LEVELS).deserialize(deserializer).map(Self)
     }
 }
 
@@ -103,23 +103,23 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Value {
-        let Shallow(value) = serde_json::from_str(text).unwrap();
+        let DepthLimited(value) = serde_json::from_str(text).unwrap();
         value
     }
 
     #[test]
-    fn what_is_not_too_deep_is_read_as_it_is() {
+    fn shallow_json_is_kept() {
         let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"é\n",{}],"b":{"c":[]}}"#;
         assert_eq!(read(text), serde_json::from_str::<Value>(text).unwrap());
         for broken in ["", "{", "[1,]", "{\"a\":}"] {
-            serde_json::from_str::<Shallow>(broken).unwrap_err();
+            serde_json::from_str::<DepthLimited>(broken).unwrap_err();
         }
     }
 
     #[test]
-    fn what_is_too_deep_is_null_and_all_beside_it_is_there() {
+    fn deep_json_is_cut_and_its_neighbour_kept() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-            for depth in [KEPT, KEPT + 1, 10_000] {
+            for depth in [MAX_LEVELS, MAX_LEVELS + 1, 10_000] {
                 let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
                 let value = read(&deep);
                 let mut inner = &value;
@@ -127,8 +127,8 @@ mod tests {
                 while let Some(next) = inner.get(0).or_else(|| inner.get("a")) {
                     (inner, levels) = (next, levels + 1);
                 }
-                let bottom = if depth > KEPT { Value::Null } else { 1.into() };
-                assert_eq!((levels, inner), (KEPT, &bottom));
+                let bottom = if depth > MAX_LEVELS { Value::Null } else { 1.into() };
+                assert_eq!((levels, inner), (MAX_LEVELS, &bottom));
 
                 let list = format!(r#"{{"items": [{{"spec": {deep}}}, {{"spec": {{"b": 1}}}}]}}"#);
                 assert_eq!(read(&list)["items"][1], serde_json::json!({"spec": {"b": 1}}));

@@ -1,5 +1,5 @@
-//! The pod by which the API server itself is asked whether it reaches and trusts the webhook. It
-//! is a dry run: nothing is stored.
+//! A runner pod as a dry run: the API server itself reports whether it reaches and trusts the webhook.
+//! Nothing is stored.
 
 use hyper::Method;
 use kube::Client;
@@ -7,27 +7,27 @@ use serde_json::{Value, json};
 
 use super::{
     call,
-    facts::{Known, Trial, Unknown, text},
+    facts::{DryRun, Known, Unknown, text},
 };
 use crate::{annotations::STATUS, podspec::RUNNER_LABEL};
 
-/// The pod's name, which is never stored.
+/// The name of the pod.
 const NAME: &str = "arc-rocm-doctor";
 
-/// Creates a runner pod in `namespace`, and does not.
-pub(super) async fn run(client: &Client, namespace: &str) -> Known<Trial> {
+/// Creates a runner pod in `namespace` as a dry run.
+pub(super) async fn run(client: &Client, namespace: &str) -> Known<DryRun> {
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
     let answer = call::send(client, Method::POST, &path, Some(&pod(namespace))).await?;
     let message = match answer.code {
         200..300 => String::new(),
         code => call::refusal(code, &answer.object),
     };
-    // The authorizer's own words; what admission refuses has others.
+    // The words of the authorizer; refusals by admission have others.
     if answer.code == 403 && message.contains("cannot create resource") {
         let needs = format!("create pods in namespace {namespace} (nothing is stored)");
         return Err(Unknown::Forbidden(needs));
     }
-    Ok(Trial {
+    Ok(DryRun {
         namespace: namespace.to_owned(),
         code: answer.code,
         message,
@@ -40,9 +40,9 @@ fn status_pointer() -> String {
     format!("/metadata/annotations/{}", STATUS.replace('/', "~1"))
 }
 
-/// What the registration selects, and no admission policy objects to: Pod Security's `restricted`
-/// allows it. The owner is one that a `matchCondition` may ask for; as it does not exist, and the
-/// user is not ARC's controller, the webhook leaves the pod alone and says so.
+/// A pod that the registration selects and Pod Security `restricted` allows. A `matchCondition` may
+/// require its owner, which does not exist. The user is not ARC's controller, so the webhook skips the
+/// pod with a warning.
 fn pod(namespace: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -93,7 +93,7 @@ mod tests {
     };
 
     #[test]
-    fn the_webhook_warns_whoever_tries_it_and_patches_nothing() {
+    fn dry_run_pod_is_skipped_with_a_warning() {
         let review = of_pod("x", &pod("arc-runners"), "arc-runners", "kubernetes-admin");
         let body = serde_json::to_vec(&review).unwrap();
         let request = read(&body).unwrap();

@@ -1,27 +1,27 @@
-//! A certificate authority that signs for nothing but itself and our leaves.
+//! The CA that signs the webhook's serving certificates.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::CertificateDer;
 
 use super::{IssueError, Span, common_name, leaf};
 
-/// The subject of all our authorities; a key identifier tells one from another.
+/// The subject of every CA. The key identifier tells one from another.
 const NAME: &str = "arc-rocm CA";
 
-/// An authority with its key.
-pub struct Authority {
+/// A CA certificate with its key.
+pub struct SigningCa {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     span: Span,
 }
 
-impl Authority {
-    /// A new one, with a new key.
+impl SigningCa {
+    /// Issues a new CA with a new key.
     pub fn issue(span: Span) -> Result<Self, IssueError> {
         let mut params = CertificateParams::default();
         (params.not_before, params.not_after) = span.dates()?;
         params.distinguished_name = common_name(NAME);
-        // No authority below this one.
+        // No CA below this one.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -30,8 +30,7 @@ impl Authority {
         Ok(Self { certificate, issuer, span })
     }
 
-    /// An authority that was issued before, from its certificate and its key; `None` if the two
-    /// do not belong together or are not what we issue.
+    /// Reads a CA from its certificate and key; `None` if the key does not match the certificate.
     pub fn read(certificate: &CertificateDer<'static>, span: Span, key: &str) -> Option<Self> {
         let key = KeyPair::from_pem(key).ok()?;
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
@@ -57,15 +56,15 @@ impl Authority {
         self.span
     }
 
-    /// Signs a server certificate with a new key, which ends with the authority at the latest.
+    /// Issues a server certificate with a new key. It never outlives the CA.
     pub fn leaf(&self, span: Span, names: Vec<rcgen::SanType>) -> Result<leaf::Issued, IssueError> {
         leaf::issue(span.within(self.span), names, &self.issuer)
     }
 }
 
 /// Without the key.
-impl std::fmt::Debug for Authority {
+impl std::fmt::Debug for SigningCa {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("span", &self.span).finish_non_exhaustive()
+        f.debug_struct("SigningCa").field("span", &self.span).finish_non_exhaustive()
     }
 }

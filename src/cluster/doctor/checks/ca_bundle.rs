@@ -1,4 +1,4 @@
-//! The `caBundle`: can it be read, and for how long does it hold.
+//! Whether the `caBundle` is readable, and until when its CAs are valid.
 
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::Value;
@@ -6,46 +6,46 @@ use serde_json::Value;
 use super::validity::soon;
 use crate::{
     cluster::doctor::{
-        Check, Code, Facts, deployment,
+        Check, Facts, FindingCode, deployment,
         facts::{found, text},
-        gather::ours,
+        gather::our_webhook,
     },
     tls,
 };
 
 pub(super) fn check(facts: &Facts) -> Check {
-    let mut check = Check::new("authority");
+    let mut check = Check::new("ca-bundle");
     let webhook = match &facts.registration {
-        Ok(registration) => registration.as_ref().and_then(ours),
+        Ok(registration) => registration.as_ref().and_then(our_webhook),
         Err(unknown) => {
             check.unknown(unknown);
             return check;
         }
     };
     let Some(webhook) = webhook else {
-        "there is no registration".clone_into(&mut check.summary);
+        "the webhook is not registered".clone_into(&mut check.summary);
         return check;
     };
     if text(webhook, "/clientConfig/caBundle").is_empty() {
-        // The machine's own authorities may vouch for a URL; nobody but us does for NAME.NS.svc.
+        // The API server's system CAs may sign for a URL, but never for NAME.NS.svc.
         if webhook.pointer("/clientConfig/service").is_some() {
             check.add(
-                Code::CaBundleEmpty,
-                "caBundle is empty: the API server trusts nobody for this Service",
-                "without --tls-secret: arc-rocm manifests --ca FILE | kubectl apply -f -; with it \
-                 the webhook fills it in, and its log says why it does not",
+                FindingCode::CaBundleEmpty,
+                "caBundle is empty: the API server cannot verify the webhook",
+                "with --tls-secret, read the webhook's log: it sets the caBundle or logs why not; without, \
+                 run arc-rocm manifests --ca FILE | kubectl apply -f -",
             );
         } else {
-            "none: the API server's machine vouches for the URL".clone_into(&mut check.summary);
+            "none: the API server uses its system CAs for the URL".clone_into(&mut check.summary);
         }
         return check;
     }
     let Some(bundle) = bundle(webhook) else {
         check.add(
-            Code::CaBundleBroken,
-            "caBundle has something else in it than PEM certificates",
-            "with --tls-secret the webhook mends it, and its log says why it does not; else apply \
-             what arc-rocm manifests --ca FILE prints",
+            FindingCode::CaBundleBroken,
+            "caBundle has something other than PEM certificates",
+            "with --tls-secret, read the webhook's log: it repairs the caBundle or logs why not; without, \
+             apply the output of arc-rocm manifests --ca FILE",
         );
         return check;
     };
@@ -58,17 +58,21 @@ pub(super) fn check(facts: &Facts) -> Check {
         super::count(bundle.len(), "certificate"),
         days(left)
     );
-    let renew = "with --tls-secret the webhook should have made a new one, and its log says why it \
-                 did not; else make it in time: deploy/README.md, \"A new certificate\"";
+    let renew = "with --tls-secret, read the webhook's log: it should have renewed the CA; without, make \
+                 a new one: deploy/README.md, \"A new certificate\"";
     if left <= 0 {
-        check.add(Code::CaExpired, "every certificate in caBundle has expired", renew);
+        check.add(FindingCode::CaExpired, "every certificate in caBundle has expired", renew);
     } else if left < soon(last, deployment::renews(deployment) == Some(true)) {
-        check.add(Code::CaExpiresSoon, format!("caBundle is valid for {} more", days(left)), renew);
+        check.add(
+            FindingCode::CaExpiresSoon,
+            format!("the last certificate in caBundle expires in {}", days(left)),
+            renew,
+        );
     }
     check
 }
 
-/// The certificates of the `caBundle`; `None` if one is none, or if there is none.
+/// The certificates of the `caBundle`; `None` if it is empty or one is broken.
 pub(super) fn bundle(webhook: &Value) -> Option<Vec<CertificateDer<'static>>> {
     let bundle = text(webhook, "/clientConfig/caBundle").as_bytes();
     let pem = base64_simd::STANDARD.decode_to_vec(bundle).ok()?;
@@ -77,7 +81,7 @@ pub(super) fn bundle(webhook: &Value) -> Option<Vec<CertificateDer<'static>>> {
     good.then_some(all)
 }
 
-/// A time span in the largest whole unit that says enough.
+/// A duration in whole days or hours.
 pub(super) fn days(seconds: i64) -> String {
     match seconds / 86_400 {
         0 => format!("{} h", seconds / 3600),
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_judged_by_its_end() {
+    fn ca_bundle_is_checked_by_its_end() {
         let day = 86_400;
         assert!(with("healthy", 0).is_empty());
         assert_eq!(with("healthy", (DAYS - 13) * day), ["ca-expires-soon"]);
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_of_a_month_is_well_until_its_renewal_is_overdue() {
+    fn short_lived_ca_is_fine_until_renewal_is_overdue() {
         let after = |days: i64| {
             let issued = crate::certs::issue(&[], 30).unwrap();
             let mut facts = healthy();
@@ -128,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_of_nothing_or_of_something_else_is_found() {
+    fn empty_or_broken_ca_bundle_is_found() {
         assert_eq!(with("", 0), ["ca-bundle-empty"]);
         assert_eq!(with("aGVsbG8=", 0), ["ca-bundle-broken"]);
         assert_eq!(with("?", 0), ["ca-bundle-broken"]);
     }
 
     #[test]
-    fn a_url_may_be_vouched_for_by_the_machine() {
+    fn url_without_ca_bundle_is_fine() {
         let mut facts = healthy();
         let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
         registration["webhooks"][0]["clientConfig"] = json!({"url": "https://dev.example/mutate"});

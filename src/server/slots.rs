@@ -1,4 +1,4 @@
-//! The right to have a connection open, and how many there are.
+//! A bound on open connections.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::service::Service;
 
-/// The right to have a connection open.
-pub(super) struct Place {
+/// The slot of one open connection.
+pub(super) struct ConnectionSlot {
     service: Arc<Service>,
-    /// Whether it is one of the spare places, good for one answer.
+    /// Whether it is a spare slot, for one response.
     pub(super) spare: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-/// All the places.
-pub(super) struct Places {
+/// All slots.
+pub(super) struct ConnectionSlots {
     regular: Arc<Semaphore>,
     spare: Arc<Semaphore>,
 }
 
-// === impl Places ===
+// === impl ConnectionSlots ===
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(service: &Service) -> Self {
         let limits = service.limits();
         Self {
@@ -31,27 +31,27 @@ impl Places {
         }
     }
 
-    /// Waits for a place, a regular one if there is one.
-    pub(super) async fn take(&self) -> (OwnedSemaphorePermit, bool) {
+    /// Waits for a permit, a regular one if there is one.
+    pub(super) async fn acquire(&self) -> (OwnedSemaphorePermit, bool) {
         let regular = Arc::clone(&self.regular).acquire_owned();
         let spare = Arc::clone(&self.spare).acquire_owned();
         tokio::select! {
             biased;
             Ok(permit) = regular => (permit, false),
             Ok(permit) = spare => (permit, true),
-            // Closed semaphores only, and nobody closes these.
+            // Only for closed semaphores, and these are never closed.
             else => std::future::pending().await,
         }
     }
 
-    /// Makes the place of a connection that just came in out of a permit that was taken before,
-    /// and may have been a spare one for a regular place that has become free since.
-    pub(super) fn settle(
+    /// Turns the permit into the slot of a new connection. A spare permit is swapped for a regular one
+    /// that has become free since.
+    pub(super) fn assign(
         &self,
         permit: OwnedSemaphorePermit,
         spare: bool,
         service: &Arc<Service>,
-    ) -> Place {
+    ) -> ConnectionSlot {
         let better = spare.then(|| Arc::clone(&self.regular).try_acquire_owned().ok()).flatten();
         let (permit, spare) = better.map_or((permit, spare), |better| (better, false));
         let metrics = service.metrics();
@@ -59,11 +59,11 @@ impl Places {
         if spare {
             metrics.connections_over_cap.inc();
         }
-        Place { service: Arc::clone(service), spare, _permit: permit }
+        ConnectionSlot { service: Arc::clone(service), spare, _permit: permit }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.service.metrics().connections.dec();
     }

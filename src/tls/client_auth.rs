@@ -1,4 +1,4 @@
-//! Who may call: clients with a certificate of an authority that is there for this alone.
+//! Client authentication: only clients with a certificate of `--client-ca` pass.
 
 use std::sync::Arc;
 
@@ -16,81 +16,81 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, UnixTime, pem, pem::PemObject};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use super::{Validity, is_foreign, provider};
+use super::{Validity, is_unknown_issuer, provider};
 
-/// The authorities whose certificates clients have to have.
+/// The CAs that sign client certificates.
 #[derive(Clone, Debug)]
-pub struct ClientCa(Vec<Authority>);
+pub struct ClientCa(Vec<TrustAnchor>);
 
-/// One of them. Its own dates count, as they do for Go (`crypto/x509`); webpki has none of a trust
-/// anchor.
+/// One CA. Its validity counts, as in Go (`crypto/x509`); webpki ignores that of a trust anchor.
 #[derive(Clone, Debug)]
-struct Authority {
+struct TrustAnchor {
     validity: Validity,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
-/// Why PEM text is no authority for clients.
+/// Why PEM text is not usable as client CA.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientCaError {
     /// The PEM is broken.
     #[error("cannot read the certificate")]
     Pem(#[source] pem::Error),
-    /// A certificate is PEM around something else.
+    /// The PEM holds no X.509 certificate.
     #[error("a certificate is not X.509")]
     NotX509,
-    /// A certificate may sign no others, such as a client's own.
-    #[error("the certificate of {subject} is not that of an authority")]
-    NotAuthority {
-        /// Whose it is.
+    /// The certificate is not a CA, such as a client's own.
+    #[error(
+        "the certificate of {subject} is not a CA certificate, use the one that signs client certificates"
+    )]
+    NotCa {
+        /// Its subject.
         subject: String,
     },
-    /// There is no certificate at all.
-    #[error("there is no CERTIFICATE in it")]
+    /// The text has no certificate.
+    #[error("it has no CERTIFICATE")]
     None,
-    /// Others cannot be verified with a certificate.
-    #[error("a certificate is not usable")]
+    /// rustls cannot verify with the certificate.
+    #[error("a certificate is not usable as CA")]
     Unusable(#[source] VerifierBuilderError),
 }
 
-/// Refuses handshakes of all other clients. Connections that are open stay when the authority is
-/// replaced, and there is no resumption that could get past it.
+/// Refuses the handshakes of other clients. Open connections stay when the CA is replaced; without
+/// TLS resumption no new one gets around it.
 #[derive(Debug)]
-pub struct Callers {
+pub struct ClientAuth {
     ca: ArcSwap<ClientCa>,
-    /// Common names or DNS names; with none, any certificate of the authority will do.
+    /// Accepted common names or DNS names; if empty, any certificate of the CA passes.
     names: Vec<String>,
 }
 
-/// What webpki has no word for.
+/// Failures that rustls has no error for.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
-    /// No authority is valid at the moment.
-    #[error("no authority of --client-ca is valid at the moment")]
-    Ended,
-    /// A certificate that the authority has signed for somebody else. What it is for is only told
-    /// about: the names are those that the authority has put there.
-    #[error("its certificate is for {0:?}, and for no --client-name")]
-    Stranger(Vec<String>),
-    /// Somebody shows a certificate that is not theirs.
-    #[error("it does not have the key of the certificate that it shows")]
+enum ClientCertError {
+    /// No CA is valid now.
+    #[error("no CA of --client-ca is valid now, replace the file")]
+    Expired,
+    /// The certificate has none of the accepted names. The message has its names, which the CA wrote.
+    #[error("its certificate is for {0:?}, which is no --client-name")]
+    NameMismatch(Vec<String>),
+    /// The client does not have the certificate's key.
+    #[error("it does not have the key of its certificate")]
     Key,
 }
 
 // === impl ClientCa ===
 
 impl ClientCa {
-    /// Reads one or more certificates of authorities.
+    /// Reads one or more CA certificates.
     pub fn from_pem(text: &[u8]) -> Result<Self, ClientCaError> {
         let certificates = CertificateDer::pem_slice_iter(text);
-        let authorities: Vec<_> = certificates
-            .map(|certificate| Authority::new(certificate.map_err(ClientCaError::Pem)?))
+        let cas: Vec<_> = certificates
+            .map(|certificate| TrustAnchor::new(certificate.map_err(ClientCaError::Pem)?))
             .collect::<Result<_, _>>()?;
-        if authorities.is_empty() { Err(ClientCaError::None) } else { Ok(Self(authorities)) }
+        if cas.is_empty() { Err(ClientCaError::None) } else { Ok(Self(cas)) }
     }
 
-    /// Whether an authority that is valid has signed a certificate that is valid.
+    /// Whether a valid CA signed the certificate and the certificate is valid.
     fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -99,54 +99,56 @@ impl ClientCa {
     ) -> Result<ClientCertVerified, Error> {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let mut refused = None;
-        for Authority { validity, verifier } in &self.0 {
+        for TrustAnchor { validity, verifier } in &self.0 {
             if !validity.holds(seconds) {
                 continue;
             }
             match verifier.verify_client_cert(end_entity, intermediates, now) {
                 Ok(verified) => return Ok(verified),
-                // What is wrong with its own certificate says more than that it is no other's.
-                Err(error) if refused.as_ref().is_none_or(is_foreign) => refused = Some(error),
+                // An error other than "unknown issuer" comes from the CA that signed it.
+                Err(error) if refused.as_ref().is_none_or(is_unknown_issuer) => {
+                    refused = Some(error)
+                }
                 Err(_) => {}
             }
         }
-        Err(refused.unwrap_or_else(|| Refused::Ended.into()))
+        Err(refused.unwrap_or_else(|| ClientCertError::Expired.into()))
     }
 }
 
-// === impl Authority ===
+// === impl TrustAnchor ===
 
-impl Authority {
+impl TrustAnchor {
     fn new(certificate: CertificateDer<'static>) -> Result<Self, ClientCaError> {
         let (_, parsed) =
             parse_x509_certificate(&certificate).map_err(|_| ClientCaError::NotX509)?;
         if !parsed.is_ca() {
-            return Err(ClientCaError::NotAuthority { subject: parsed.subject().to_string() });
+            return Err(ClientCaError::NotCa { subject: parsed.subject().to_string() });
         }
         let validity = Validity::of(&parsed);
         let mut root = RootCertStore::empty();
         root.add(certificate).map_err(|_| ClientCaError::NotX509)?;
-        // It also wants the usage `clientAuth` wherever a certificate is limited to some.
+        // It also requires `clientAuth` of a certificate with extended key usages.
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root), provider());
         let verifier = verifier.build().map_err(ClientCaError::Unusable)?;
         Ok(Self { validity, verifier })
     }
 }
 
-// === impl Callers ===
+// === impl ClientAuth ===
 
-impl Callers {
-    /// Clients of this authority, with one of these names if there are any.
+impl ClientAuth {
+    /// Accepts certificates of `ca`, with one of `names` unless that is empty.
     pub fn new(ca: ClientCa, names: Vec<String>) -> Self {
         Self { ca: ArcSwap::from_pointee(ca), names }
     }
 
-    /// Judges all handshakes from now on by this authority.
+    /// Uses another CA for later handshakes.
     pub fn replace(&self, ca: ClientCa) {
         self.ca.store(Arc::new(ca));
     }
 
-    fn knows(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    fn check_names(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         if self.names.is_empty() {
             return Ok(());
         }
@@ -155,13 +157,13 @@ impl Callers {
         if names.iter().any(|name| self.names.contains(name)) {
             return Ok(());
         }
-        Err(Refused::Stranger(names).into())
+        Err(ClientCertError::NameMismatch(names).into())
     }
 }
 
-/// rustls has the same word for this and for a certificate that another authority has signed.
-fn of_key(error: Error) -> Error {
-    if is_foreign(&error) { Refused::Key.into() } else { error }
+/// rustls has one error for a wrong key and for an unknown issuer.
+fn key_error(error: Error) -> Error {
+    if is_unknown_issuer(&error) { ClientCertError::Key.into() } else { error }
 }
 
 /// The common names of a certificate's subject, and its DNS names.
@@ -177,9 +179,9 @@ fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     Some(common.chain(dns).map(str::to_owned).collect())
 }
 
-impl ClientCertVerifier for Callers {
-    /// None: they are read from a verifier that may be replaced in the middle of a handshake, and
-    /// a client that is told none shows the one certificate that it has (RFC 8446, 4.2.4).
+impl ClientCertVerifier for ClientAuth {
+    /// Empty: the CA may be replaced in the middle of a handshake, and without hints a client sends
+    /// the certificate that it has (RFC 8446, 4.2.4).
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -191,7 +193,7 @@ impl ClientCertVerifier for Callers {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.ca.load().verify(end_entity, intermediates, now)?;
-        self.knows(end_entity)?;
+        self.check_names(end_entity)?;
         Ok(verified)
     }
 
@@ -202,7 +204,7 @@ impl ClientCertVerifier for Callers {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms).map_err(of_key)
+        verify_tls12_signature(message, certificate, signed, algorithms).map_err(key_error)
     }
 
     fn verify_tls13_signature(
@@ -212,7 +214,7 @@ impl ClientCertVerifier for Callers {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms).map_err(of_key)
+        verify_tls13_signature(message, certificate, signed, algorithms).map_err(key_error)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -220,10 +222,10 @@ impl ClientCertVerifier for Callers {
     }
 }
 
-// === impl Refused ===
+// === impl ClientCertError ===
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
+impl From<ClientCertError> for Error {
+    fn from(refused: ClientCertError) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
     }
 }
