@@ -18,6 +18,6 @@ pub use decision::Decision;
 pub(crate) use decision::{decide, subject};
 pub use record::{Answer, Outcome, Owner, Record};
 pub(crate) use response::{conflict_json, review as answer_review};
-pub use review::{Request, Unreadable};
-pub(crate) use review::{of_pod, read};
+pub(crate) use review::of_pod;
+pub use review::{Request, Unreadable, read};
 pub use validate::{ProfileDecision, ProfileRequest};

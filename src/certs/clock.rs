@@ -1,34 +1,34 @@
-//! The clock by which certificates are judged.
+//! The clock that certificates are checked against.
 
-/// What time it is by the API server's clock, which is the one that decides whether a certificate
-/// is valid: what its last answer said, and the time that has passed since by a clock that nobody
-/// sets. Without an answer, the own clock is all there is.
+/// The API server's time, which decides whether a certificate is valid: the time of its last
+/// response, plus the time since then on a monotonic clock. Before the first response the caller
+/// falls back to the local clock.
 ///
-/// By own clocks alone, a replica whose clock is past an authority's end and the others would
-/// replace each other's authorities for ever.
+/// With local clocks alone, a replica whose clock is past the CA's end and the other replicas would
+/// replace each other's CAs for ever.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Clock(Option<Told>);
+pub struct Clock(Option<Reading>);
 
-/// An answer, in seconds.
+/// The time of a response, in seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Told {
-    /// What it said, since the epoch.
+struct Reading {
+    /// Since the epoch.
     time: i64,
-    /// When it came, by the clock that nobody sets.
+    /// On the monotonic clock.
     steady: i64,
 }
 
 impl Clock {
-    /// The API server said that it is `time`, in seconds since the epoch, when the clock that
-    /// nobody sets was at `steady` seconds.
-    pub const fn told(time: i64, steady: i64) -> Self {
-        Self(Some(Told { time, steady }))
+    /// A response had `time`, in seconds since the epoch, when the monotonic clock was at `steady`
+    /// seconds.
+    pub const fn read_at(time: i64, steady: i64) -> Self {
+        Self(Some(Reading { time, steady }))
     }
 
-    /// What time it is when that clock is at `steady`; `None` without an answer.
+    /// The time when the monotonic clock is at `steady`; `None` before the first response.
     pub const fn now(self, steady: i64) -> Option<i64> {
         match self.0 {
-            Some(told) => Some(told.time.saturating_add(steady.saturating_sub(told.steady))),
+            Some(last) => Some(last.time.saturating_add(steady.saturating_sub(last.steady))),
             None => None,
         }
     }
@@ -39,9 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_api_servers_clock_goes_on_from_its_last_answer() {
+    fn clock_continues_from_last_response() {
         assert_eq!(Clock::default().now(50), None);
-        assert_eq!(Clock::told(1_000, 70).now(70), Some(1_000));
-        assert_eq!(Clock::told(1_000, 70).now(85), Some(1_015));
+        assert_eq!(Clock::read_at(1_000, 70).now(70), Some(1_000));
+        assert_eq!(Clock::read_at(1_000, 70).now(85), Some(1_015));
     }
 }

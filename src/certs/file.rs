@@ -1,4 +1,4 @@
-//! Writing a file so that nobody ever reads half of it.
+//! Writing files atomically.
 
 use std::{
     fs::{self, OpenOptions},
@@ -8,23 +8,23 @@ use std::{
     process,
 };
 
-/// Writes `bytes` to `path` with these permission bits, whole or not at all.
+/// Writes `bytes` to `path` atomically, with these permission bits.
 ///
-/// They go to a neighbour first, which then takes the name: `mode` holds from the first byte on,
-/// and a reader sees either the old file or the new one.
+/// It writes a temporary file in the same folder and renames it: `mode` holds from the first byte
+/// on, and a reader sees either the old file or the new one.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let neighbour = path.with_file_name(format!(".{name}.{}", process::id()));
-    let written = write_new(&neighbour, bytes, mode).and_then(|()| fs::rename(&neighbour, path));
+    let temporary = path.with_file_name(format!(".{name}.{}", process::id()));
+    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        let _ = fs::remove_file(&neighbour);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    // The umask may have taken bits away.
+    // The umask may have cleared bits.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -1,14 +1,13 @@
-//! Certificate authorities and server certificates: issuing them, and when to issue new ones.
+//! Issuing CA and server certificates, and deciding when to issue new ones.
 //!
-//! All of it is pure but for the key's randomness: the time is passed in, and where a certificate
-//! is kept is for others. [`issue`] is for files and for memory, where the authority's key is not
-//! kept; [`Kept`] and [`rotation`] are for a Secret that has it, because there a new certificate
-//! of the same authority is the usual case.
+//! Pure but for the randomness of keys: callers pass the time in and store the result. [`issue`] is
+//! for files and for memory, and drops the CA key. [`CertBundle`] and [`rotation`] are for a Secret
+//! that keeps the CA key, so that the same CA signs the next certificate.
 
-mod authority;
+mod bundle;
+mod ca;
 mod clock;
 mod file;
-mod kept;
 mod leaf;
 mod names;
 pub mod rotation;
@@ -19,10 +18,12 @@ use std::time::Duration;
 use rcgen::{DistinguishedName, DnType};
 
 pub use self::{
-    authority::Authority,
+    bundle::{
+        CA_CERTIFICATE, CA_KEY, CERTIFICATE, CertBundle, KEY, ServingCert, certificates, dated,
+    },
+    ca::SigningCa,
     clock::Clock,
     file::write,
-    kept::{CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY, Kept, KeptLeaf, certificates, dated},
     names::Names,
     span::{BACKDATED, Span, now},
 };
@@ -30,10 +31,10 @@ pub use self::{
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// An authority and a certificate of it, all PEM.
+/// A CA certificate and a server certificate that it signs, PEM.
 #[derive(Clone)]
 pub struct Issued {
-    /// The authority's certificate: the webhook configuration's `caBundle`, before base64.
+    /// The CA's certificate: the webhook configuration's `caBundle`, before base64.
     pub ca: String,
     /// The server's certificate.
     pub certificate: String,
@@ -46,7 +47,7 @@ pub struct Issued {
 #[non_exhaustive]
 pub enum IssueError {
     /// A name that a certificate cannot have.
-    #[error("{host:?} is neither a host name nor an IP address")]
+    #[error("{host:?} is neither a DNS name nor an IP address")]
     Host {
         /// The name.
         host: String,
@@ -54,24 +55,24 @@ pub enum IssueError {
         #[source]
         source: rcgen::Error,
     },
-    /// An end of validity that the calendar does not have.
-    #[error("the end of validity is out of range")]
+    /// The end of validity is not a date.
+    #[error("the end of validity is out of range, use a shorter lifetime")]
     Dates,
-    /// What was issued is no pair.
-    #[error("the certificate that was issued is not usable")]
+    /// The issued certificate and key do not work together.
+    #[error("the issued certificate is not usable")]
     Unusable,
-    /// The library's own failure.
+    /// The library failed.
     #[error("cannot issue a certificate")]
     Library(#[from] rcgen::Error),
 }
 
-/// Issues a certificate for the usual names and for `hosts`, valid for `days`, of an authority
-/// whose key is then gone: nothing is around that could sign for other names.
+/// Issues a certificate for the default names and `hosts`, valid for `days`. The CA key is dropped,
+/// so that nothing can sign for other names later.
 pub fn issue(hosts: &[String], days: u32) -> Result<Issued, IssueError> {
     let span = Span::new(now(), Duration::from_secs(u64::from(days) * DAY));
-    let authority = Authority::issue(span)?;
-    let leaf::Issued { certificate, key } = authority.leaf(span, Names::new(hosts)?.and(&[]))?;
-    Ok(Issued { ca: kept::pem([authority.certificate()]), certificate, key })
+    let ca = SigningCa::issue(span)?;
+    let leaf::Issued { certificate, key } = ca.leaf(span, Names::new(hosts)?.and(&[]))?;
+    Ok(Issued { ca: bundle::pem([ca.certificate()]), certificate, key })
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -7,17 +7,16 @@ use rustls_pki_types::ServerName;
 
 use super::IssueError;
 
-/// The names that every certificate is for: the Service of the manifests, and what a try-out on
-/// the own machine uses.
+/// The default names of every certificate: the Service of the manifests, and localhost for a try-out.
 const NAMES: [&str; 2] = ["arc-rocm.arc-rocm.svc", "localhost"];
 const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// The names of a certificate: the usual ones, and more.
+/// The names of a certificate.
 #[derive(Clone, Debug)]
 pub struct Names(Vec<SanType>);
 
 impl Names {
-    /// The usual ones and `hosts`, each a DNS name or an IP address.
+    /// The default names and `hosts`, each a DNS name or an IP address.
     pub fn new(hosts: &[String]) -> Result<Self, IssueError> {
         let mut all = Vec::new();
         for name in NAMES {
@@ -25,7 +24,7 @@ impl Names {
         }
         all.extend(ADDRESSES.map(SanType::IpAddress));
         for host in hosts {
-            // With the root's dot no client finds its name on the certificate (RFC 6125, 6.4.1).
+            // Clients compare names without the trailing dot (RFC 6125, 6.4.1).
             let host = host.strip_suffix('.').unwrap_or(host);
             let san = match host.parse() {
                 Ok(address) => SanType::IpAddress(address),
@@ -41,7 +40,7 @@ impl Names {
         Ok(Self(all))
     }
 
-    /// The same, and those of another certificate that these lack.
+    /// These names, and those of `others` that are missing.
     pub(super) fn and(&self, others: &[SanType]) -> Vec<SanType> {
         let mut all = self.0.clone();
         for other in others {
@@ -52,7 +51,7 @@ impl Names {
         all
     }
 
-    /// Each as a client asks for it.
+    /// The names as a client checks them.
     pub(super) fn asked(&self) -> impl Iterator<Item = ServerName<'_>> {
         self.0.iter().filter_map(|san| match san {
             SanType::DnsName(name) => ServerName::try_from(name.as_str()).ok(),
@@ -66,9 +65,9 @@ impl Names {
 mod tests {
     use super::*;
 
-    /// webpki takes no absolute name on a certificate, so it would be issued again and again.
+    /// webpki accepts no absolute name, so the certificate would be reissued for ever.
     #[test]
-    fn the_roots_dot_is_left_out_of_a_name() {
+    fn trailing_dot_of_a_name_is_removed() {
         let names = Names::new(&["rocm.example.".to_owned(), "rocm.example".to_owned()]).unwrap();
         let dns: Vec<&str> = names
             .0

@@ -1,15 +1,13 @@
-//! When to issue what, so that at no moment a certificate is served that is not trusted.
+//! Decides when to issue a CA or a certificate, so that the served certificate is always trusted.
 //!
-//! One Secret has the authorities (the one that signs first, then older ones that are still
-//! trusted), the first one's key, and a server certificate. Any number of replicas look at it and
-//! change it, each by itself: every write depends on nothing having been written meanwhile. What
-//! to do next follows from the certificates themselves, so that there is no other state to lose
-//! and no leader to be stuck (vault-k8s#388).
+//! One Secret has the CA certificates (the signing one first, then older ones that are still
+//! trusted), the signing CA's key, and a server certificate. Every replica reads and writes it by
+//! compare-and-swap. The next action follows from the certificates alone: there is no other state
+//! to lose, and no leader to be stuck (vault-k8s#388).
 //!
-//! A new authority is trusted before anything is served that it signed, and an old one until
-//! nothing is: the authority comes first, beside the old one and with the old certificate; then,
-//! once it was in the live `caBundle` for a while, a certificate of it; then, after an overlap,
-//! the old authority goes.
+//! A rotation has three writes. First the new CA joins the old one, and the old certificate stays.
+//! Once the new CA was in the live `caBundle` for [`Policy::settle`], it signs a certificate. After
+//! [`Policy::overlap`] the old CA goes.
 
 #[cfg(test)]
 mod simulation;
@@ -20,36 +18,37 @@ use std::time::Duration;
 
 use super::Span;
 
-/// Authorities in one Secret at most. Each deletion adds one for the time of the overlap; a
-/// Secret and a `caBundle` are limited to 1 MiB, and every handshake tries them all.
-pub const MAX_AUTHORITIES: usize = 8;
-/// A new certificate is due when a third of the old one's lifetime is left.
+/// The most CAs in one Secret. Each deletion of the Secret adds one until the overlap ends. A Secret
+/// and a `caBundle` are limited to 1 MiB, and every handshake tries all CAs.
+pub const MAX_CAS: usize = 8;
+/// A certificate is renewed when a third of its lifetime is left.
 const LEFT: i64 = 3;
-/// When less than this part is left, there should have been one: the last replica's turn is when
-/// three tenths are, and a pause of all of them in between is nothing to worry about.
+/// Renewal is overdue when less than this part of a lifetime is left. The last replica renews when
+/// three tenths are left, and a short outage after that is no reason to warn.
 pub const OVERDUE: i64 = 4;
-/// Replicas spread their turns over this part of a lifetime.
+/// Replicas spread their renewals over this part of a lifetime.
 const SPREAD: f64 = 1.0 / 30.0;
 
-/// How long things last.
+/// Lifetimes and waiting times.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Lifetime of an authority.
-    pub authority: Duration,
+    /// Lifetime of a CA.
+    pub ca: Duration,
     /// Lifetime of a server certificate.
     pub leaf: Duration,
-    /// How long an old authority is trusted after the first certificate of the new one.
+    /// How long an old CA stays trusted after the new CA signs its first certificate.
     pub overlap: Duration,
-    /// How long an authority is in the live `caBundle` until every API server has noticed.
+    /// How long a CA must be in the live `caBundle` before it signs, so that every API server
+    /// has seen it.
     pub settle: Duration,
-    /// Where in the spread this replica's turn is: 0 (first) to 1.
+    /// This replica's jitter for renewals: 0 (first) to 1 (last).
     pub turn: f64,
 }
 
-/// An authority that is trusted. `I` tells one from another.
+/// A trusted CA. `I` identifies it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Authority<I> {
-    /// Which one.
+pub struct TrustedCa<I> {
+    /// Its identity.
     pub id: I,
     /// How long it is valid.
     pub span: Span,
@@ -58,156 +57,166 @@ pub struct Authority<I> {
 /// A server certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leaf<I> {
-    /// Who signed it, if that is known.
+    /// The CA that signed it, if known.
     pub issuer: Option<I>,
     /// How long it is valid.
     pub span: Span,
-    /// It is for all names that it has to be for.
+    /// Whether it has all required names.
     pub named: bool,
 }
 
-/// What a Secret has, as far as it can be used.
+/// The usable content of the Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Held<I> {
-    /// The authorities, newest first.
-    pub authorities: Vec<Authority<I>>,
-    /// The key of the first of them is there.
+pub struct SecretCerts<I> {
+    /// The CAs, newest first.
+    pub cas: Vec<TrustedCa<I>>,
+    /// Whether the first CA's key is there.
     pub signs: bool,
     /// The server certificate, with its key.
     pub leaf: Option<Leaf<I>>,
 }
 
-/// All that a decision depends on, beside the time and the policy.
+/// The input of [`next`], beside time and policy.
 #[derive(Clone, Debug)]
-pub struct Seen<I> {
-    /// What the Secret has; empty if there is none.
-    pub secret: Held<I>,
-    /// What it had when this process looked before; empty if it never did.
-    pub memory: Held<I>,
-    /// What every live `caBundle` has.
-    pub live: Vec<Authority<I>>,
-    /// Which of them have been there long enough ([`Policy::settle`]).
+pub struct Snapshot<I> {
+    /// The Secret; empty if there is none.
+    pub secret: SecretCerts<I>,
+    /// The Secret as this process read it last; empty at the start.
+    pub memory: SecretCerts<I>,
+    /// The CAs that every live `caBundle` has.
+    pub live: Vec<TrustedCa<I>>,
+    /// Those of them that have been there for [`Policy::settle`].
     pub settled: Vec<I>,
 }
 
-/// What to do.
+/// What to do next.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step<I> {
-    /// Nothing before that time, in seconds since the epoch, if nothing else changes.
+pub enum RotationAction<I> {
+    /// Wait until this time, in seconds since the epoch, or until something changes.
     Wait(i64),
-    /// Change the Secret.
-    Write(Write<I>),
+    /// Write the Secret.
+    Write(SecretChange<I>),
 }
 
 /// A change of the Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Write<I> {
-    /// Put a new authority in front.
-    pub authority: bool,
-    /// The authorities that are in the Secret afterwards, beside a new one, newest first.
+pub struct SecretChange<I> {
+    /// Issue a new CA and put it first.
+    pub ca: bool,
+    /// The CAs to keep, newest first.
     pub keep: Vec<I>,
-    /// Where the server certificate is from.
-    pub leaf: Source,
-    /// A new certificate also gets the names of the old one.
+    /// Where the server certificate comes from.
+    pub leaf: LeafSource,
+    /// Whether a new certificate also gets the names of the old one.
     pub widen: bool,
 }
 
-/// Where a server certificate is from.
+/// Where the server certificate comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Source {
-    /// It is the one in the Secret.
+pub enum LeafSource {
+    /// The one in the Secret.
     Secret,
-    /// It is the one that this process remembers.
+    /// The one that this process remembers.
     Memory,
-    /// It is to be issued, by the authority in front.
+    /// A new one, signed by the first CA.
     New,
 }
 
-/// The next step.
-pub fn next<I: Clone + Eq>(seen: &Seen<I>, policy: &Policy, now: i64) -> Step<I> {
+/// The next action.
+pub fn next<I: Clone + Eq>(seen: &Snapshot<I>, policy: &Policy, now: i64) -> RotationAction<I> {
     let Some(front) = front(&seen.secret, policy, now) else {
-        return Step::Write(reissue(seen, now));
+        return RotationAction::Write(reissue(seen, now));
     };
-    let Held { authorities, leaf, .. } = &seen.secret;
-    let usable = leaf.as_ref().and_then(|leaf| Some((leaf, issuer(leaf, authorities, now)?)));
-    let all = || authorities.iter().map(|one| one.id.clone()).collect();
+    let SecretCerts { cas, leaf, .. } = &seen.secret;
+    let usable = leaf.as_ref().and_then(|leaf| Some((leaf, issuer(leaf, cas, now)?)));
+    let all = || cas.iter().map(|one| one.id.clone()).collect();
     let Some((leaf, issuer)) = usable else {
-        let (authority, leaf, widen) = (false, Source::New, false);
-        return Step::Write(Write { authority, keep: all(), leaf, widen });
+        let (ca, leaf, widen) = (false, LeafSource::New, false);
+        return RotationAction::Write(SecretChange { ca, keep: all(), leaf, widen });
     };
     let own = *issuer == front.id;
     let renewal = due(leaf.span, policy.leaf, policy.turn);
     if (!own || !leaf.named || renewal <= now) && (own || seen.settled.contains(&front.id)) {
-        let (authority, widen) = (false, own && renewal > now);
-        return Step::Write(Write { authority, keep: all(), leaf: Source::New, widen });
+        let (ca, widen) = (false, own && renewal > now);
+        return RotationAction::Write(SecretChange {
+            ca,
+            keep: all(),
+            leaf: LeafSource::New,
+            widen,
+        });
     }
     let over = leaf.span.created.saturating_add(overlap(leaf.span, policy));
-    let stays = |one: &&Authority<I>| {
+    let stays = |one: &&TrustedCa<I>| {
         one.id == *issuer || (now < one.span.not_after && (!own || now < over))
     };
-    let keep: Vec<&Authority<I>> = authorities.iter().filter(stays).collect();
-    if keep.len() < authorities.len() {
+    let keep: Vec<&TrustedCa<I>> = cas.iter().filter(stays).collect();
+    if keep.len() < cas.len() {
         let keep = keep.into_iter().map(|one| one.id.clone()).collect();
-        return Step::Write(Write { authority: false, keep, leaf: Source::Secret, widen: false });
+        return RotationAction::Write(SecretChange {
+            ca: false,
+            keep,
+            leaf: LeafSource::Secret,
+            widen: false,
+        });
     }
-    let mut times = vec![due(front.span, policy.authority, policy.turn), renewal];
-    if authorities.len() > 1 {
+    let mut times = vec![due(front.span, policy.ca, policy.turn), renewal];
+    if cas.len() > 1 {
         times.push(over);
     }
-    times.extend(authorities.iter().map(|one| one.span.not_after));
-    Step::Wait(times.into_iter().filter(|time| *time > now).min().unwrap_or(now))
+    times.extend(cas.iter().map(|one| one.span.not_after));
+    RotationAction::Wait(times.into_iter().filter(|time| *time > now).min().unwrap_or(now))
 }
 
-/// The authority that signs, if it can go on to.
-fn front<'a, I>(held: &'a Held<I>, policy: &Policy, now: i64) -> Option<&'a Authority<I>> {
-    let front = held.authorities.first().filter(|_| held.signs)?;
-    let due = due(front.span, policy.authority, policy.turn);
+/// The signing CA, unless it is invalid or due for renewal.
+fn front<'a, I>(held: &'a SecretCerts<I>, policy: &Policy, now: i64) -> Option<&'a TrustedCa<I>> {
+    let front = held.cas.first().filter(|_| held.signs)?;
+    let due = due(front.span, policy.ca, policy.turn);
     (front.span.holds(now) && now < due).then_some(front)
 }
 
-/// A new authority, which is not served at once if there is a certificate to go on with.
-fn reissue<I: Clone + Eq>(seen: &Seen<I>, now: i64) -> Write<I> {
-    let Seen { secret, memory, live, .. } = seen;
-    let mut known: Vec<&Authority<I>> = Vec::new();
-    // Of a Secret that was lost or broken, the authorities may still be in use: by a replica that
-    // remembers its certificate.
-    let lost = !secret.signs || !secret.authorities.iter().any(|one| one.span.holds(now));
-    let more = memory.authorities.iter().chain(live).filter(|_| lost);
-    for one in secret.authorities.iter().chain(more) {
+/// Issues a new CA. A certificate that is still valid stays in use.
+fn reissue<I: Clone + Eq>(seen: &Snapshot<I>, now: i64) -> SecretChange<I> {
+    let Snapshot { secret, memory, live, .. } = seen;
+    let mut known: Vec<&TrustedCa<I>> = Vec::new();
+    // The CAs of a lost or broken Secret may still be in use: other replicas remember their
+    // certificate.
+    let lost = !secret.signs || !secret.cas.iter().any(|one| one.span.holds(now));
+    let more = memory.cas.iter().chain(live).filter(|_| lost);
+    for one in secret.cas.iter().chain(more) {
         if one.span.holds(now) && !known.iter().any(|other| other.id == one.id) {
             known.push(one);
         }
     }
-    let usable = |held: &Held<I>| {
+    let usable = |held: &SecretCerts<I>| {
         let leaf = held.leaf.as_ref().filter(|leaf| leaf.span.holds(now))?;
         let issuer = leaf.issuer.as_ref()?;
         known.iter().any(|one| one.id == *issuer).then(|| issuer.clone())
     };
     let (leaf, issuer) = match (usable(secret), usable(memory).filter(|_| lost)) {
-        (Some(issuer), _) => (Source::Secret, Some(issuer)),
-        (None, Some(issuer)) => (Source::Memory, Some(issuer)),
-        (None, None) => (Source::New, None),
+        (Some(issuer), _) => (LeafSource::Secret, Some(issuer)),
+        (None, Some(issuer)) => (LeafSource::Memory, Some(issuer)),
+        (None, None) => (LeafSource::New, None),
     };
-    // One place is the new one's, and one the certificate's issuer's.
+    // One place is for the new CA, and one for the issuer of the certificate.
     let mut keep: Vec<I> = Vec::new();
     for one in known {
-        let places = MAX_AUTHORITIES - 1 - usize::from(issuer.is_some());
+        let places = MAX_CAS - 1 - usize::from(issuer.is_some());
         let others = keep.iter().filter(|id| Some(*id) != issuer.as_ref()).count();
         if Some(&one.id) == issuer.as_ref() || others < places {
             keep.push(one.id.clone());
         }
     }
-    Write { authority: true, keep, leaf, widen: false }
+    SecretChange { ca: true, keep, leaf, widen: false }
 }
 
-/// Who signed a certificate, if both are valid.
-fn issuer<'a, I: Eq>(leaf: &Leaf<I>, authorities: &'a [Authority<I>], now: i64) -> Option<&'a I> {
+/// The CA that signed a certificate, if both are valid.
+fn issuer<'a, I: Eq>(leaf: &Leaf<I>, cas: &'a [TrustedCa<I>], now: i64) -> Option<&'a I> {
     let issuer = leaf.issuer.as_ref().filter(|_| leaf.span.holds(now))?;
-    let found = authorities.iter().find(|one| one.id == *issuer && one.span.holds(now))?;
+    let found = cas.iter().find(|one| one.id == *issuer && one.span.holds(now))?;
     Some(&found.id)
 }
 
-/// When the successor of something is due. A lifetime that was shortened holds for what there is.
+/// When a certificate is due for renewal. A shortened lifetime applies to existing certificates too.
 fn due(span: Span, lifetime: Duration, turn: f64) -> i64 {
     let lifetime = span.lifetime().min(seconds(lifetime));
     let used = lifetime - lifetime / LEFT;
@@ -220,17 +229,17 @@ fn due(span: Span, lifetime: Duration, turn: f64) -> i64 {
     span.created.saturating_add(used).saturating_add(later)
 }
 
-/// How long older authorities stay beside the one that has signed this certificate. Not beyond the
-/// half of its lifetime, after which there will be a newer one; and replicas that have not yet
-/// seen the certificate need some time.
+/// How long older CAs stay beside the CA of this certificate. At least two settling times, for
+/// replicas that have not seen the certificate yet; at most half of its lifetime, because a renewal
+/// follows.
 fn overlap(leaf: Span, policy: &Policy) -> i64 {
     let least = seconds(policy.settle).saturating_mul(2);
     seconds(policy.overlap).max(least).min(leaf.lifetime() / 2)
 }
 
-/// How long, in seconds, all that a `caBundle` has was certainly there, if nobody has changed the
-/// registration for as long as `unchanged`: a replica that starts has not seen it. As much as an
-/// authority needs to settle is taken off, for API servers whose clocks differ.
+/// For how many seconds the content of a `caBundle` was certainly there, for a replica that just
+/// started. `unchanged` is the time since the last change of the registration. One settling time is
+/// taken off, for API servers whose clocks differ.
 pub fn there_for(unchanged: i64, policy: &Policy) -> i64 {
     unchanged.saturating_sub(seconds(policy.settle)).max(0)
 }
@@ -239,35 +248,35 @@ fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Whether to serve a certificate that is offered. Trust is that of the live `caBundle`.
+/// A certificate that may be served next. Trust is by the live `caBundle`.
 #[derive(Clone, Copy, Debug)]
-pub struct Offer {
-    /// The offered certificate is trusted.
+pub struct Candidate {
+    /// Whether the candidate is trusted.
     pub trusted: bool,
-    /// Its authority has settled.
+    /// Whether its CA has settled.
     pub settled: bool,
-    /// The live `caBundle` has no other authority.
+    /// Whether the live `caBundle` has no other CA.
     pub alone: bool,
-    /// What is in use.
+    /// The certificate in use.
     pub current: Current,
 }
 
-/// A certificate in use.
+/// The certificate in use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Current {
-    /// There is none yet.
+    /// None yet.
     None,
-    /// It is not trusted.
+    /// Not trusted.
     Distrusted,
-    /// It is trusted.
+    /// Trusted.
     Trusted,
-    /// It is trusted, and of the same authority as the one that is offered.
+    /// Trusted, and signed by the candidate's CA.
     SameIssuer,
 }
 
-impl Offer {
-    /// Whether to take it. The one in use is kept as long as it is better known; whoever has none
-    /// leaves the reviews to others that may have one, if there were any.
+impl Candidate {
+    /// Whether to serve it. A trusted certificate stays until the candidate's CA has settled. A
+    /// replica without a certificate waits too, unless the candidate's CA is the only one.
     pub const fn accept(self) -> bool {
         self.trusted
             && (self.settled

@@ -7,26 +7,26 @@ use time::OffsetDateTime;
 use super::IssueError;
 use crate::tls::Validity;
 
-/// Valid from a little before now on, for clocks that are late. In seconds.
+/// How long before its issue a certificate is valid, in seconds, for clocks that are behind.
 pub const BACKDATED: i64 = 5 * 60;
 
-/// From when to when, in seconds since the epoch.
+/// The lifetime of a certificate, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span {
-    /// When it was issued, which is a little later than it is valid from.
+    /// When it was issued: [`BACKDATED`] after `notBefore`.
     pub created: i64,
     /// The last second of its validity.
     pub not_after: i64,
 }
 
 impl Span {
-    /// From now on, for a lifetime.
+    /// A lifetime that begins now.
     pub fn new(now: i64, lifetime: Duration) -> Self {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Self { created: now, not_after: now.saturating_add(seconds) }
     }
 
-    /// The same, but not beyond another's end.
+    /// Ends no later than `other`.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         Self { not_after: self.not_after.min(other.not_after), ..self }
@@ -42,12 +42,12 @@ impl Span {
         self.not_after.saturating_sub(self.created)
     }
 
-    /// The same as a certificate says it.
+    /// As a certificate has it.
     pub const fn validity(self) -> Validity {
         Validity { not_before: self.created.saturating_sub(BACKDATED), not_after: self.not_after }
     }
 
-    /// The two ends as a certificate has them.
+    /// `notBefore` and `notAfter`.
     pub(super) fn dates(self) -> Result<(OffsetDateTime, OffsetDateTime), IssueError> {
         let date =
             |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| IssueError::Dates);
@@ -56,7 +56,7 @@ impl Span {
     }
 }
 
-/// The clock of the wall, in seconds since the epoch.
+/// The local time, in seconds since the epoch.
 pub fn now() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }

@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 
-use super::Misconfigured;
-use crate::tls::{CaFile, Callers};
+use super::UsageError;
+use crate::tls::{CaFile, ClientAuth};
 
 /// Who may call.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,13 +38,13 @@ fn parse_name(text: &str) -> Result<String, &'static str> {
 
 impl CallerArgs {
     /// Reads the authority, if there is to be one.
-    pub(super) async fn read(self) -> anyhow::Result<Option<(CaFile, Arc<Callers>)>> {
+    pub(super) async fn read(self) -> anyhow::Result<Option<(CaFile, Arc<ClientAuth>)>> {
         let Self { client_ca, client_names } = self;
         let Some(path) = client_ca else { return Ok(None) };
         let mut file = CaFile::new(path);
-        let none = || Misconfigured("no client CA".to_owned());
+        let none = || UsageError("no client CA".to_owned());
         let ca = file.changed().await.with_context(none)?;
         let ca = ca.context("the first read is always a change")?;
-        Ok(Some((file, Arc::new(Callers::new(ca, client_names)))))
+        Ok(Some((file, Arc::new(ClientAuth::new(ca, client_names)))))
     }
 }

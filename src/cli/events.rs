@@ -3,7 +3,7 @@
 use kube::Client;
 
 use crate::{
-    cluster::events::{Outbox, Running},
+    cluster::events::{EventSender, EventTask},
     server::Service,
 };
 
@@ -26,11 +26,11 @@ impl EventArgs {
         self,
         client: Option<&Client>,
         service: Service,
-    ) -> (Service, Option<Running>) {
+    ) -> (Service, Option<EventTask>) {
         let Self { events, events_instance } = self;
         let Some(client) = client.filter(|_| events) else { return (service, None) };
-        let (outbox, inbox) = Outbox::new(service.metrics().events_dropped.clone());
-        let running = inbox.spawn(client.clone(), events_instance, service.metrics());
-        (service.with_events(outbox), Some(running))
+        let (sender, receiver) = EventSender::new(service.metrics().events_dropped.clone());
+        let running = receiver.spawn(client.clone(), events_instance, service.metrics());
+        (service.with_observer(move |record| sender.send(record)), Some(running))
     }
 }

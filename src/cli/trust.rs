@@ -5,10 +5,10 @@ use std::{fs, sync::Arc, time::Duration};
 use kube::Client;
 use tokio::sync::oneshot;
 
-use super::{certs::blame, duration::parse_period};
+use super::{certs::certificate_error, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
-    cluster::certificates::{self, Keeper, Place},
+    cluster::certificates::{self, CertManager, ObjectRefs},
     server::{Gate, Service, Shutdown},
     tls::Identity,
 };
@@ -95,19 +95,19 @@ impl TrustArgs {
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
-        let names = Names::new(hosts).map_err(blame)?;
+        let names = Names::new(hosts).map_err(certificate_error)?;
         let namespace = self.namespace.clone().or_else(own_namespace);
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        let place = Place { namespace, secret: secret.clone(), configuration, validates };
+        let refs = ObjectRefs { namespace, secret: secret.clone(), configuration, validates };
         let policy = Policy {
-            authority: self.ca_lifetime,
+            ca: self.ca_lifetime,
             leaf: self.certificate_lifetime,
             overlap: self.ca_overlap,
             settle: self.ca_settle,
             turn: 0.0,
         };
-        let (keeper, first) = Keeper::new(client, place, policy, names, Arc::clone(service));
-        tokio::spawn(keeper.run(shutdown.clone()));
+        let (manager, first) = CertManager::new(client, refs, policy, names, Arc::clone(service));
+        tokio::spawn(manager.run(shutdown.clone()));
         Ok(Some(first))
     }
 
@@ -121,10 +121,10 @@ impl TrustArgs {
         let configuration = self.webhook_configuration.clone();
         let (Some(configuration), Some(client)) = (configuration, client) else { return };
         let (namespace, secret) = (String::new(), String::new());
-        let place = Place { namespace, secret, configuration, validates: false };
+        let refs = ObjectRefs { namespace, secret, configuration, validates: false };
         service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
         let (identity, service) = (Arc::clone(identity), Arc::clone(service));
-        tokio::spawn(certificates::check(client.clone(), place, identity, service));
+        tokio::spawn(certificates::check(client.clone(), refs, identity, service));
     }
 }
 

@@ -1,13 +1,14 @@
-//! What talks to the API server: beside the admission path, never on it.
+//! Everything that talks to the API server. Nothing here is on the admission path.
 //!
-//! Each part is a task that a failing API server may slow down and never ends. What a part has to
-//! decide is pure and stands beside it; here is the I/O.
+//! Each part is a task. A failing API server slows a task down and never ends it. This folder does
+//! the I/O; the decisions are pure code elsewhere.
 
+mod backoff;
 pub mod certificates;
 pub mod doctor;
+pub mod dry_run;
 pub mod events;
 pub mod profiles;
-mod trouble;
 mod watched;
 
 use std::time::Duration;
@@ -17,31 +18,31 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-/// The longest silence of the API server. It holds for watches as well, and a quiet one ends after
-/// 290 s by kube's own wish: less than that would break it off each time.
+/// The longest silence of the API server. It applies to watches too, and kube lets a quiet watch last
+/// 290 s, so it must be longer.
 const READ_TIMEOUT: Duration = Duration::from_secs(295);
-/// One request that is no watch, by whoever sends it.
+/// The time for one request that is no watch.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The field manager of all that we apply, which is also the reporter of our events.
+/// The field manager of server-side apply, and the reporter of events.
 pub const MANAGER: &str = "arc-rocm";
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Neither a kubeconfig nor a pod's own account.
-    #[error("no kubeconfig, and not in a pod")]
+    /// No kubeconfig and no service account.
+    #[error("no kubeconfig, and no service account of a pod")]
     Infer(#[from] kube::config::InferConfigError),
-    /// The kubeconfig does not have what was asked for.
+    /// The kubeconfig is broken or lacks the context.
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// The configuration makes no client.
+    /// The client cannot be built from the configuration.
     #[error("cannot make a client")]
     Client(#[from] kube::Error),
 }
 
-/// A client for the cluster of `kubeconfig` (a path; without, `KUBECONFIG`, the usual place, or the
-/// account of the pod that we are in) and `context` (without, the current one).
+/// A client for the cluster of `kubeconfig` and `context`. Defaults: `KUBECONFIG`, then
+/// `~/.kube/config`, then the pod's service account; the current context.
 pub async fn connect(
     kubeconfig: Option<&std::path::Path>,
     context: Option<&str>,

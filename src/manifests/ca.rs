@@ -3,27 +3,26 @@
 use rustls_pki_types::{CertificateDer, pem, pem::PemObject};
 use x509_parser::parse_x509_certificate;
 
-/// Characters on a line of PEM.
+/// Characters in a line of PEM.
 const WIDTH: usize = 64;
 
-/// Why a file cannot be a `caBundle`.
+/// Why a file is not usable as `caBundle`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
     /// The PEM is broken.
     #[error("cannot read the certificates")]
     Pem(#[source] pem::Error),
-    /// There is no certificate at all.
-    #[error("there is no CERTIFICATE in it")]
+    /// The file has no certificate.
+    #[error("it has no CERTIFICATE")]
     Empty,
-    /// A certificate is PEM around something else.
+    /// The PEM holds no X.509 certificate.
     #[error("certificate {0} is not X.509")]
     NotX509(usize),
 }
 
-/// The certificates of a PEM text and nothing else of it: no comment, and above all no private
-/// key that somebody keeps in the same file. Two authorities side by side are what a rotation
-/// needs.
+/// The certificates of a PEM text and nothing else: no comments, and no private key from the same
+/// file. A rotation needs two CAs side by side.
 pub fn bundle(text: &[u8]) -> Result<String, BundleError> {
     let certificates = CertificateDer::pem_slice_iter(text)
         .collect::<Result<Vec<_>, _>>()
@@ -54,7 +53,7 @@ mod tests {
     use crate::certs::{self, Issued};
 
     #[test]
-    fn only_certificates_get_into_the_bundle() {
+    fn bundle_has_only_certificates() {
         let Issued { ca, certificate, key } = certs::issue(&[], 1).unwrap();
         let ca = ca.replace("\r\n", "\n");
         assert_eq!(bundle(ca.as_bytes()).unwrap(), ca);
@@ -66,10 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn bundle_without_certificate_is_refused() {
         let is = |text: &str| bundle(text.as_bytes()).unwrap_err().to_string();
-        assert_eq!(is(""), "there is no CERTIFICATE in it");
-        assert_eq!(is("hello"), "there is no CERTIFICATE in it");
+        assert_eq!(is(""), "it has no CERTIFICATE");
+        assert_eq!(is("hello"), "it has no CERTIFICATE");
         let wrap = |text: &str| {
             format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
         };

@@ -1,16 +1,15 @@
-//! Values in the place of the words that stand for them in a render.
+//! Replaces the placeholders of a render.
 
-/// One word of a render, and what comes in its place.
+/// One placeholder and its value.
 #[derive(Debug)]
 pub(super) struct Blank {
-    /// As `deploy/render` has it.
+    /// The placeholder, as `deploy/render` writes it.
     pub(super) word: &'static str,
-    /// The value, already in YAML's words.
+    /// The value, as YAML.
     pub(super) value: String,
 }
 
-/// The text with every word replaced. In one pass: a value that has another's word in it stays as
-/// it is.
+/// Replaces every placeholder in one pass, so that a value may contain the text of a placeholder.
 pub(super) fn fill(text: &str, blanks: &[Blank]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -23,7 +22,7 @@ pub(super) fn fill(text: &str, blanks: &[Blank]) -> String {
     out
 }
 
-/// The first word of a text, with what is before and after it.
+/// The first placeholder of a text, with the text before and after it.
 fn first<'t, 'b>(text: &'t str, blanks: &'b [Blank]) -> Option<(&'t str, &'b Blank, &'t str)> {
     let found = blanks.iter().filter_map(|blank| Some((text.find(blank.word)?, blank)));
     let (_, blank) = found.min_by_key(|&(at, _)| at)?;
@@ -31,7 +30,7 @@ fn first<'t, 'b>(text: &'t str, blanks: &'b [Blank]) -> Option<(&'t str, &'b Bla
     Some((before, blank, after))
 }
 
-/// A text as a YAML scalar, as the chart's `quote` has it.
+/// A text as a YAML scalar, as the chart's `quote` writes it.
 pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_is_replaced_and_no_value_is_taken_for_a_word() {
+    fn every_placeholder_is_replaced_once() {
         let blank = |word, value: &str| Blank { word, value: value.to_owned() };
         let blanks = [blank("<a>", "<b>"), blank("<b>", "<a><a>"), blank("<c>", "")];
         assert_eq!(fill("1<a>2<b>3<c>4<a>", &blanks), "1<b>2<a><a>34<b>");
@@ -50,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_backslashes_stay_inside_of_a_scalar() {
+    fn quotes_and_backslashes_are_escaped() {
         assert_eq!(quote(r#"a"b\c: *"#), r#""a\"b\\c: *""#);
     }
 }

@@ -1,8 +1,7 @@
-//! The objects that register the webhook and run it, as the documents that `kubectl apply` takes.
+//! The objects that register and run the webhook, as YAML for `kubectl apply`.
 //!
-//! They are the chart's: `deploy/render` renders it with words in the place of what differs between
-//! two installations, and here the words are replaced. Pure: settings in, documents out, the same
-//! for the same settings.
+//! `deploy/render` renders the chart with placeholders for the values that differ between two
+//! installations, and this module replaces them.
 
 mod ca;
 mod fill;
@@ -13,10 +12,10 @@ use self::fill::{Blank, fill, quote};
 
 pub use ca::{BundleError, bundle};
 
-/// The default image, of this very version.
+/// The default image, of this version.
 pub const IMAGE: &str = concat!("ghcr.io/arc-rocm/arc-rocm:", env!("CARGO_PKG_VERSION"));
 
-// The chart, rendered by `deploy/render` for each way to certificates.
+// The chart, rendered by `deploy/render`, for each source of certificates.
 const SELF_MANAGED: &str = include_str!("self-managed.yaml");
 const FILES: &str = include_str!("files.yaml");
 const URL: &str = include_str!("url.yaml");
@@ -26,11 +25,11 @@ const URL: &str = include_str!("url.yaml");
 pub struct Settings {
     /// Name of the objects: a DNS label that begins with a letter.
     pub name: String,
-    /// Our own namespace, whose pods are never sent to us: a DNS label.
+    /// The webhook's namespace, whose pods are never sent to the webhook: a DNS label.
     pub namespace: String,
-    /// What the API server does without an answer.
+    /// What the API server does when the webhook does not answer.
     pub failure_policy: FailurePolicy,
-    /// How long the API server waits for an answer, in seconds.
+    /// How long the API server waits for the webhook, in seconds.
     pub timeout: u8,
     /// Where the webhook runs.
     pub target: Target,
@@ -39,13 +38,13 @@ pub struct Settings {
 /// Where the webhook runs.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// In the cluster; the documents make it run there.
+    /// In the cluster, run by these objects.
     Cluster(Workload),
     /// Somewhere else.
     Elsewhere {
-        /// Where it is reached.
+        /// Its URL.
         url: String,
-        /// PEM certificates that the API server trusts for it, see [`bundle`].
+        /// CA certificates for the API server, PEM, see [`bundle`].
         ca_bundle: String,
     },
 }
@@ -55,26 +54,26 @@ pub enum Target {
 pub struct Workload {
     /// The image.
     pub image: String,
-    /// How many pods.
+    /// The number of pods.
     pub replicas: u16,
-    /// Who makes the certificate in [`tls_secret`](Self::tls_secret).
+    /// The source of the certificate in [`tls_secret`](Self::tls_secret).
     pub certificates: Certificates,
     /// The Secret with the serving certificate: a DNS subdomain.
     pub tls_secret: String,
-    /// The ConfigMap with the profiles, which need not exist: a DNS subdomain.
+    /// The optional ConfigMap with the profiles: a DNS subdomain.
     pub profiles_config_map: String,
     /// Patterns for `--arc-controller-user`; none for the default.
     pub controller_users: Vec<String>,
 }
 
-/// Who makes the certificate.
+/// The source of the certificate.
 #[derive(Clone, Debug)]
 pub enum Certificates {
-    /// The webhook does, and keeps the registration's `caBundle` right.
+    /// The webhook issues it and sets the registration's `caBundle`.
     SelfManaged,
-    /// Somebody else does. The webhook reads files, and never calls the API server.
+    /// Files, from cert-manager or by hand. The webhook never calls the API server.
     Files {
-        /// PEM certificates that the API server trusts for it, see [`bundle`].
+        /// CA certificates for the API server, PEM, see [`bundle`].
         ca_bundle: String,
     },
 }
@@ -82,17 +81,17 @@ pub enum Certificates {
 /// What the API server does with a runner pod when the webhook does not answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum FailurePolicy {
-    /// It is refused, and ARC tries again.
+    /// It refuses the pod, and ARC retries.
     #[default]
     #[value(name = "Fail")]
     Fail,
-    /// It is created as it is, without GPUs and Docker.
+    /// It creates the pod without GPUs and Docker.
     #[value(name = "Ignore")]
     Ignore,
 }
 
-/// YAML documents with comments, in the order in which they are to be applied: the registration
-/// comes last. Byte for byte what `helm template` prints for the same values.
+/// YAML documents with comments, in the order to apply them: the registration comes last. The same
+/// bytes as `helm template` for the same values.
 pub fn yaml(settings: &Settings) -> String {
     let Settings { name, namespace, failure_policy, timeout, target } = settings;
     let blank = |word, value: String| Blank { word, value };
@@ -103,13 +102,13 @@ pub fn yaml(settings: &Settings) -> String {
         blank("timeoutSeconds: 29\n", format!("timeoutSeconds: {timeout}\n")),
     ];
     // base64 of the word "placeholder".
-    let authority = |pem: &str| {
+    let ca_bundle_value = |pem: &str| {
         let encoded = base64_simd::STANDARD.encode_to_string(pem);
         blank("cGxhY2Vob2xkZXI=", encoded)
     };
     let text = match target {
         Target::Elsewhere { url, ca_bundle } => {
-            blanks.push(authority(ca_bundle));
+            blanks.push(ca_bundle_value(ca_bundle));
             blanks.push(blank("\"https://url-placeholder/mutate\"", quote(url)));
             URL
         }
@@ -131,7 +130,7 @@ pub fn yaml(settings: &Settings) -> String {
             match &workload.certificates {
                 Certificates::SelfManaged => SELF_MANAGED,
                 Certificates::Files { ca_bundle } => {
-                    blanks.push(authority(ca_bundle));
+                    blanks.push(ca_bundle_value(ca_bundle));
                     FILES
                 }
             }
@@ -140,7 +139,7 @@ pub fn yaml(settings: &Settings) -> String {
     fill(text, &blanks)
 }
 
-/// One List of all objects, for programs; the comments are lost.
+/// One List of all objects, for programs. Comments are dropped.
 ///
 /// # Errors
 ///
@@ -151,7 +150,7 @@ pub fn list(yaml: &str) -> Result<Value, serde_saphyr::Error> {
 }
 
 impl FailurePolicy {
-    /// Kubernetes' word for it.
+    /// The value in Kubernetes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fail => "Fail",
@@ -166,16 +165,16 @@ mod tests {
     use crate::{
         podspec::Quantity as Amount,
         server::limits::{
-            BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
+            BUFFERED_BODIES, LARGE_REVIEWS, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
         },
     };
 
     #[test]
-    fn the_memory_limit_has_room_for_what_the_server_allows() {
-        // limits.rs: some 30 KiB a connection, and what is read ahead on each; one body in one
-        // piece; a few MiB for the process itself.
+    fn memory_limit_covers_the_servers_limits() {
+        // limits.rs: some 30 KiB a connection, and what is read ahead on each; 30 MiB a large
+        // review; a few MiB for the process itself.
         let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
-        let needed = BUFFERED_BODIES + connections + BODY_LIMIT + (16 << 20);
+        let needed = BUFFERED_BODIES + connections + LARGE_REVIEWS * (30 << 20) + (16 << 20);
         for text in [SELF_MANAGED, FILES] {
             let list = list(text).unwrap();
             let items = list["items"].as_array().unwrap();
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn no_placeholder_is_left_in_any_of_the_renders() {
+    fn renders_have_no_placeholder_left() {
         let settings = |target| Settings {
             name: "n".to_owned(),
             namespace: "s".to_owned(),

@@ -1,4 +1,4 @@
-//! The accept loop: a place first, then a connection.
+//! The accept loop: it waits for a slot, then for a connection.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use tokio_util::task::TaskTracker;
 use super::{
     connection::{Connection, Shared},
     limits::ACCEPT_PAUSE,
-    places::Places,
+    slots::ConnectionSlots,
 };
 
 /// Accepts until the server closes.
 pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, connections: TaskTracker) {
-    let places = Places::new(&shared.service);
+    let slots = ConnectionSlots::new(&shared.service);
     let accept = async {
         loop {
-            let (permit, spare) = places.take().await;
+            let (permit, spare) = slots.acquire().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let place = places.settle(permit, spare, &shared.service);
-                    let connection = Connection::new(Arc::clone(&shared), peer, place);
+                    let slot = slots.assign(permit, spare, &shared.service);
+                    let connection = Connection::new(Arc::clone(&shared), peer, slot);
                     connections.spawn(connection.run(stream));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "cannot accept a connection; retrying");
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             }

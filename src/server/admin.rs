@@ -1,4 +1,4 @@
-//! The plain-text port for the kubelet and for Prometheus.
+//! The admin port, plain HTTP, for the kubelet and Prometheus.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,23 +25,22 @@ use super::{
 /// port has no TLS and no authentication, so it must not be a way to run out of descriptors.
 const MAX_CONNECTIONS: usize = 32;
 
-/// From one answer to the next request. Longer than the one minute between two scrapes.
+/// The time between two requests. Longer than a scrape interval of one minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How long one connection may last, so that silent ones cannot hold all places for long.
+/// The longest connection, so that silent clients cannot hold all connections.
 const CONNECTION_LIFE: Duration = Duration::from_mins(10);
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// An admin port that is open and unattended.
+/// An admin port that listens and does not accept yet.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
     local_addr: SocketAddr,
 }
 
-/// An admin port at work. It ends when this is dropped, which is after the server's end, so that
-/// the drain can be watched.
+/// A serving admin port. It ends on drop, after the server, so that the drain can be watched.
 #[derive(Debug)]
 pub struct Running {
     local_addr: SocketAddr,
@@ -88,7 +87,7 @@ async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
 // === impl Bound ===
 
 impl Bound {
-    /// The address, with the port that the system chose if it was asked to.
+    /// The address, with the port that the system chose for port 0.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -101,15 +100,15 @@ impl Bound {
 }
 
 async fn run(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_headers(MAX_HEADERS);
-    // Fails only when closed, and nobody closes it.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    // Fails only on a closed semaphore, and this one is never closed.
+    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _peer)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the admin port");
+                tracing::warn!(%error, "cannot accept a connection on the admin port; retrying");
                 time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -117,7 +116,7 @@ async fn run(listener: TcpListener, router: Router) {
         let service = TowerToHyperService::new(router.clone());
         let connection = http.serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
-            let _place = place;
+            let _slot = slot;
             let _ = time::timeout(CONNECTION_LIFE, connection).await;
         });
     }
@@ -126,7 +125,7 @@ async fn run(listener: TcpListener, router: Router) {
 // === impl Running ===
 
 impl Running {
-    /// The address that it listens on.
+    /// The address it listens on.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

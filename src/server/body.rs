@@ -1,5 +1,4 @@
-//! Reading a request's body within a limit of size, and within a budget of memory that all
-//! connections share.
+//! Reads a request's body within a size limit and within a memory budget of all connections.
 
 use std::{
     borrow::Cow,
@@ -16,7 +15,7 @@ pub(super) struct Budget {
     free: AtomicUsize,
 }
 
-/// What was taken from a [`Budget`]; given back on drop.
+/// Memory taken from a [`Budget`]; returned on drop.
 pub(super) struct Lease<'a> {
     budget: &'a Budget,
     bytes: usize,
@@ -24,15 +23,15 @@ pub(super) struct Lease<'a> {
 
 /// A complete body.
 pub(super) enum Complete<'a> {
-    /// It came in one piece, which is hyper's own buffer: nothing to copy, nothing to count.
+    /// One piece, in hyper's own buffer: not copied and not counted.
     OnePiece(Bytes),
-    /// It came in several, and is kept in blocks of [`BLOCK`] bytes.
+    /// Several pieces, in blocks of [`BLOCK`] bytes.
     Pieces(Vec<Vec<u8>>, #[expect(dead_code, reason = "held for its drop")] Lease<'a>),
 }
 
-/// Bytes of a block. All have this size but the last one of a body, so that what one body gives
-/// back is what the next one takes: a buffer that grows leaves holes behind in which no other fits,
-/// and a flood of half-sent bodies then takes twice what the budget says.
+/// Bytes of a block. All but the last block of a body have this size, so that freed blocks fit the
+/// next body. Growing buffers would fragment the heap, and a flood of half-sent bodies would take
+/// twice the budget.
 const BLOCK: usize = 16 * 1024;
 
 /// Why a body was not read to its end.
@@ -40,7 +39,7 @@ const BLOCK: usize = 16 * 1024;
 pub(super) enum Unread {
     /// Larger than the limit.
     TooLarge,
-    /// The budget is spent by others.
+    /// Other bodies have used up the budget.
     NoRoom,
     /// The client went away, or broke the framing.
     Broken,
@@ -79,7 +78,7 @@ pub(super) async fn read<'a>(
         while !rest.is_empty() {
             let free = blocks.last().map_or(0, |block| block.capacity() - block.len());
             if free == 0 {
-                // Blocks follow what was sent, not what was promised: memory has to be earned.
+                // Memory follows the bytes received, not the Content-Length.
                 let size = BLOCK.min(most.saturating_sub(length)).max(1);
                 lease.grow(lease.bytes + size)?;
                 blocks.push(Vec::with_capacity(size));
@@ -101,7 +100,7 @@ pub(super) async fn read<'a>(
     Ok(Complete::Pieces(blocks, lease))
 }
 
-/// Reads up to `limit` bytes and forgets them; says whether that was all.
+/// Reads and drops up to `limit` bytes; true at the end of the body.
 pub(super) async fn discard(body: &mut Incoming, limit: usize) -> bool {
     if body.size_hint().lower() > limit as u64 {
         return false;
@@ -139,7 +138,7 @@ impl Budget {
 }
 
 impl Lease<'_> {
-    /// Holds `bytes` in all, if the budget has the difference.
+    /// Grows to `bytes` in all, if the budget has the difference.
     fn grow(&mut self, bytes: usize) -> Result<(), Unread> {
         let more = bytes.saturating_sub(self.bytes);
         self.budget
@@ -158,9 +157,12 @@ impl Drop for Lease<'_> {
 }
 
 impl Complete<'_> {
-    /// Whether the body has to be copied to be read.
-    pub(super) const fn is_scattered(&self) -> bool {
-        matches!(self, Self::Pieces(blocks, _) if blocks.len() > 1)
+    /// The number of bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::OnePiece(bytes) => bytes.len(),
+            Self::Pieces(blocks, _) => blocks.iter().map(Vec::len).sum(),
+        }
     }
 
     /// The body in one piece.

@@ -21,29 +21,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     limits::{Limits, MAX_HEADERS, READ_BUFFER},
-    places::Place,
-    refusals::Refusals,
+    refusal_log::RefusalLog,
     service::Service,
+    slots::ConnectionSlot,
 };
 use crate::tls;
 
-/// What every connection is served with.
+/// Shared by all connections.
 pub(super) struct Shared {
     tls: TlsAcceptor,
     http: http1::Builder,
     pub(super) service: Arc<Service>,
-    /// Cancelled when idle connections are to go.
+    /// Cancelled to close idle connections.
     pub(super) closing: CancellationToken,
-    /// Cancelled when all of them are to go.
+    /// Cancelled to close all connections.
     abort: CancellationToken,
-    refusals: Refusals,
+    refusals: RefusalLog,
 }
 
-/// A connection that holds its place.
+/// A connection with its slot.
 pub(super) struct Connection {
     shared: Arc<Shared>,
     peer: SocketAddr,
-    place: Place,
+    slot: ConnectionSlot,
 }
 
 // === impl Shared ===
@@ -57,8 +57,7 @@ impl Shared {
     ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            // hyper counts the wait for the next request as reading its head, so that this is
-            // the idle timeout too.
+            // hyper counts the wait for the next request too, so this is the idle timeout.
             .header_read_timeout(service.limits().idle_timeout)
             .max_buf_size(READ_BUFFER)
             .max_headers(MAX_HEADERS);
@@ -68,7 +67,7 @@ impl Shared {
             service,
             closing,
             abort,
-            refusals: Refusals::default(),
+            refusals: RefusalLog::default(),
         }
     }
 }
@@ -76,13 +75,13 @@ impl Shared {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) const fn new(shared: Arc<Shared>, peer: SocketAddr, place: Place) -> Self {
-        Self { shared, peer, place }
+    pub(super) const fn new(shared: Arc<Shared>, peer: SocketAddr, slot: ConnectionSlot) -> Self {
+        Self { shared, peer, slot }
     }
 
-    /// Serves it to its end.
+    /// Serves the connection until it ends.
     pub(super) async fn run(self, stream: TcpStream) {
-        // An answer is one small write; waiting for more to send with it is pure delay.
+        // A response is one small write: waiting for more data only delays it.
         let _ = stream.set_nodelay(true);
         let handshake = self.shared.tls.accept(stream);
         let deadline = self.shared.service.limits().handshake_deadline;
@@ -93,39 +92,38 @@ impl Connection {
         match handshake {
             Ok(Ok(stream)) => self.serve(stream).await,
             Ok(Err(error)) => self.failed(&error),
-            Err(_elapsed) => tracing::debug!(peer = %self.peer, "the TLS handshake took too long"),
+            Err(_elapsed) => tracing::debug!(peer = %self.peer, "the TLS handshake timed out"),
         }
     }
 
-    /// Tells of a failed handshake.
+    /// Logs and counts a failed handshake.
     fn failed(&self, error: &io::Error) {
         let peer = self.peer;
         if let Some(error) = refusal(error) {
-            // It is no API server, or one that was set up wrongly, and then runners wait.
+            // Not an API server, or a misconfigured one, whose runners then wait.
             self.shared.service.metrics().callers_refused.inc();
-            if let Some(left_out) = self.shared.refusals.note(&error, Instant::now()) {
-                tracing::warn!(%peer, error, left_out, "caller refused");
+            if let Some(suppressed) = self.shared.refusals.record(&error, Instant::now()) {
+                tracing::warn!(%peer, error, suppressed, "client refused");
             } else {
-                tracing::debug!(%peer, error, "caller refused");
+                tracing::debug!(%peer, error, "client refused");
             }
         } else {
-            // No news: health probes of load balancers and port scanners end up here.
-            tracing::debug!(%peer, %error, "no TLS handshake");
+            // Health probes of load balancers and port scanners end up here.
+            tracing::debug!(%peer, %error, "the TLS handshake failed");
         }
     }
 
     async fn serve(self, stream: TlsStream<TcpStream>) {
-        let Self { shared, peer, place } = self;
+        let Self { shared, peer, slot } = self;
         let requests = AtomicU64::new(0);
         let service = service_fn(|request| {
             requests.fetch_add(1, Ordering::Relaxed);
             let service = Arc::clone(&shared.service);
-            let last = place.spare;
+            let last = slot.spare;
             async move { Ok::<_, Infallible>(service.respond(request, last).await) }
         });
         let mut http = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
-        // A token of its own, because every wake-up of the connection looks at it, and looking
-        // takes the token's lock.
+        // A child token: every wake-up of the connection checks it, and a check takes its lock.
         let closing = shared.closing.child_token();
 
         let mut ended = tokio::select! {
@@ -133,12 +131,12 @@ impl Connection {
             ended = http.as_mut() => Some(ended),
             () = closing.cancelled() => None,
             () = stuck(&requests, shared.service.limits()) => {
-                tracing::debug!(%peer, "no request comes");
+                tracing::debug!(%peer, "no request in time, connection closed");
                 return;
             }
         };
         if ended.is_none() {
-            // Closes the connection if it is idle, and otherwise after the answer.
+            // Closes an idle connection at once, and a busy one after its response.
             http.as_mut().graceful_shutdown();
             ended = tokio::select! {
                 ended = http.as_mut() => Some(ended),
@@ -151,15 +149,15 @@ impl Connection {
     }
 }
 
-/// Why a handshake ended, if because of what the client has shown of itself.
+/// Why a client failed authentication; `None` for any other failed handshake.
 fn refusal(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        error if tls::is_foreign(error) => {
-            Some("no authority of --client-ca has signed its certificate".to_owned())
+        error if tls::is_unknown_issuer(error) => {
+            Some("no CA of --client-ca signed its certificate".to_owned())
         }
-        rustls::Error::NoCertificatesPresented => Some("it shows no certificate".to_owned()),
+        rustls::Error::NoCertificatesPresented => Some("it sent no certificate".to_owned()),
         rustls::Error::InvalidCertificate(error) => Some(match error {
-            // What we said ourselves, which the whole shows as its Rust type.
+            // The error of `tls::ClientAuth`, which rustls shows as its Rust type.
             CertificateError::Other(error) => error.to_string(),
             error => error.to_string(),
         }),
@@ -167,17 +165,17 @@ fn refusal(error: &io::Error) -> Option<String> {
     }
 }
 
-/// Waits for a connection on which nothing happens: no first request, or a client that does not
-/// read its answers, for which hyper has no deadline.
+/// Returns once a connection is stuck: no first request, or a client that does not read responses.
+/// hyper has no deadline for either.
 async fn stuck(requests: &AtomicU64, limits: &Limits) {
     time::sleep(limits.first_request_deadline).await;
     let mut seen = requests.load(Ordering::Relaxed);
-    let mut moving = seen > 0;
-    while moving {
-        // Whatever goes on is idle for less than that, or hyper had closed it.
+    let mut active = seen > 0;
+    while active {
+        // An active connection is idle for less than this, or hyper closed it.
         time::sleep(limits.idle_timeout * 2).await;
         let now = requests.load(Ordering::Relaxed);
-        moving = now > seen;
+        active = now > seen;
         seen = now;
     }
 }

@@ -1,11 +1,11 @@
-//! What readiness waits for, beside the server's own life.
+//! Conditions of readiness beside the server's phase.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
-/// Something outside of the server without which it had better not be called.
+/// A condition outside of the server. While it does not hold, the pod is not ready.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Gate {
     /// The certificate in use verifies against the `caBundle` that the API server has.
@@ -14,13 +14,13 @@ pub enum Gate {
     Profiles,
 }
 
-/// The gates that are closed, each with its reason. Only the admin port and the tasks that open
-/// and close them look at it, so that a lock is no matter.
+/// The closed gates with their reasons. Only the admin port and a few tasks use it, so a lock is
+/// cheap enough.
 #[derive(Debug, Default)]
 pub struct Gates(Mutex<BTreeMap<Gate, String>>);
 
 impl Gates {
-    /// Closes a gate. The reason is one line, for whoever asks `/readyz`.
+    /// Closes a gate. `/readyz` answers with the reason, which is one line.
     pub fn close(&self, gate: Gate, reason: impl Into<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(gate, reason.into());
     }
@@ -30,7 +30,7 @@ impl Gates {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&gate);
     }
 
-    /// Why we are not ready: a line for each closed gate; `None` when all are open.
+    /// One line for each closed gate; `None` when all are open.
     pub fn closed(&self) -> Option<String> {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = gates.values().map(String::as_str).collect();
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_closed_gate_has_its_line_until_it_opens() {
+    fn closed_gate_has_a_line_until_it_opens() {
         let gates = Gates::default();
         assert_eq!(gates.closed(), None);
         gates.close(Gate::Profiles, "no profiles");

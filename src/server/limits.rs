@@ -2,67 +2,76 @@
 
 use std::time::Duration;
 
-/// Connections served at a time. The API servers of a large cluster keep a few dozen open; the
-/// cap is there for what is not an API server, at some 30 KiB of TLS and HTTP state each, and up to
-/// [`READ_BUFFER`] more while it sends.
+/// Connections served at a time. The API servers of a large cluster keep a few dozen open. The cap
+/// bounds other clients, at some 30 KiB of TLS and HTTP state each, and up to [`READ_BUFFER`] more
+/// while they send.
 pub const MAX_CONNECTIONS: usize = 1024;
 
-/// Connections accepted above [`MAX_CONNECTIONS`]. Each gets one answer and `Connection: close`,
-/// so an API server still gets through while something else holds every regular place.
+/// Connections accepted above [`MAX_CONNECTIONS`]. Each gets one response and `Connection: close`, so
+/// that an API server gets through while other clients hold all regular connections.
 pub const SPARE_CONNECTIONS: usize = 64;
 
-/// Bytes of one body: an object may have 3 MiB, a review carries it up to twice (old and new),
-/// and the envelope takes the rest. controller-runtime allows the same.
-pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
+/// Bytes of one body. The API server takes requests of at most 3 MiB, a review of a CREATE carries
+/// one object, and the envelope takes the rest.
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Bytes of all bodies that have begun and not ended. Ten of the largest fit, and some ten
-/// thousand of the usual 6 KiB; beyond it a request is shed with 503, because memory is the only
-/// thing that piles up here: the work itself takes microseconds and never waits.
+/// Bytes of all bodies that are being read or wait for an answer. Eighteen of the largest fit, and
+/// some ten thousand of the usual 6 KiB. Beyond it a request is shed with 503, so that a flood of
+/// bodies cannot fill the memory.
 pub const BUFFERED_BODIES: usize = 72 * 1024 * 1024;
+
+/// Bytes of a body above which a review waits for one of [`LARGE_REVIEWS`] and is answered on a
+/// thread of its own. A usual review has 6 KiB and takes microseconds; one of 256 KiB takes
+/// a millisecond or more, which would hold up every connection of a worker thread.
+pub const LARGE_BODY: usize = 256 * 1024;
+
+/// Large reviews that are answered at a time. Each holds a copy of its body and a tree of it, up to
+/// some 30 MiB together, which no other limit counts; and each takes a core from the usual reviews.
+pub const LARGE_REVIEWS: usize = 1;
 
 /// Bytes that hyper reads ahead on one connection, which is also its bound on a request's head.
 /// An API server's head has some 300 bytes.
 pub const READ_BUFFER: usize = 64 * 1024;
 
-/// Bytes of a refused body that are read and thrown away, so that the refusal is read by a client
-/// that is still writing; above it the connection is closed on them.
+/// Bytes of a refused body that are read and dropped, so that a client that is still writing gets the
+/// response. Beyond it the server closes the connection.
 pub const DISCARD_LIMIT: usize = 2 * BODY_LIMIT;
 
 /// Header fields of one request; an API server sends fewer than ten.
 pub const MAX_HEADERS: usize = 64;
 
-/// From accept to the end of the TLS handshake. The API server's own budget is at most 30 s and
-/// usually 10 s, so that a slower handshake is of no use to anyone.
+/// From accept to the end of the TLS handshake. The API server waits at most 30 s for a webhook, and
+/// usually 10 s.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// From the end of the handshake to the first complete request head: keeps port scanners from
-/// holding connections.
+/// From the end of the handshake to the first complete request head, so that port scanners cannot
+/// hold connections.
 pub const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// From one answer to the next complete request head. The API server drops its idle connections
-/// after 90 s; the server must be the later one, or a review is sent into a closing connection
-/// and lost, because a POST is not retried.
+/// From one response to the next complete request head. The API server closes idle connections after
+/// 90 s. The server must close later: a review sent into a closing connection is lost, because the
+/// API server does not retry a POST.
 pub const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// From a request's head to the end of its body.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a refused body is read for, see [`DISCARD_LIMIT`].
+/// How long the server reads a refused body, see [`DISCARD_LIMIT`].
 pub const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Rest after a failed `accept`. Out of file descriptors it fails at once and for ever, and must
-/// not spin.
+/// The pause after a failed `accept`. Without file descriptors it fails at once each time and would
+/// spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a server that is asked to stop goes on serving: the time that the removal of its
-/// endpoint takes to reach every API server.
+/// How long a stopping server keeps serving, until every API server has seen the removal of its
+/// endpoint.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// How long requests in flight may take after the grace period. Grace and this stay below
 /// Kubernetes' default terminationGracePeriodSeconds of 30.
 pub const HARD_STOP: Duration = Duration::from_secs(15);
 
-/// The limits of one server. The default is what the constants say; tests set shorter ones.
+/// The limits of one server. The constants are the defaults; tests set shorter ones.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// See [`MAX_CONNECTIONS`].

@@ -1,8 +1,8 @@
-//! The HTTPS server: bytes in, bytes out, and a bound on everything that a client can hold.
+//! The HTTPS server. Everything that a client can hold has a bound.
 //!
-//! HTTP/1.1 only, as the API server pins it for webhooks, which leaves HTTP/2's own ways of being
-//! overrun out. The life of a server is a chain of types: [`bind`] gives a [`Bound`],
-//! [`Bound::spawn`] a [`Running`], [`Running::join`] the end.
+//! HTTP/1.1 only, which the API server uses for webhooks, so that HTTP/2's denial-of-service attacks
+//! do not apply. [`bind`] returns a [`Bound`], [`Bound::spawn`] a [`Running`], [`Running::join`] waits
+//! for the end.
 
 mod accept;
 pub mod admin;
@@ -10,10 +10,11 @@ mod body;
 mod connection;
 mod gates;
 pub mod limits;
-mod places;
-mod refusals;
+mod refusal_log;
+mod reload;
 mod service;
 mod shutdown;
+mod slots;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -24,17 +25,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
+pub use reload::{watch_certificate, watch_client_ca};
 pub use service::{Answerer, PATH, Phase, Service, Unvalidated, VALIDATE_PATH, ValidateHook};
 pub use shutdown::Shutdown;
 
-/// A server whose port is open and unattended: connections wait in the backlog.
+/// A server that listens and does not accept yet: connections wait in the backlog.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
     local_addr: SocketAddr,
 }
 
-/// A server at work.
+/// A serving server.
 #[derive(Debug)]
 pub struct Running {
     local_addr: SocketAddr,
@@ -44,7 +46,7 @@ pub struct Running {
 /// How a server ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Drained {
-    /// Connections that were cut off at the hard stop.
+    /// Connections closed at the hard stop.
     pub abandoned: usize,
 }
 
@@ -57,12 +59,12 @@ pub async fn bind(address: SocketAddr) -> io::Result<Bound> {
 // === impl Bound ===
 
 impl Bound {
-    /// The address, with the port that the system chose if it was asked to.
+    /// The address, with the port that the system chose for port 0.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is asked for, and then for the grace period.
+    /// Serves until shutdown begins, and then for the grace period.
     pub fn spawn(self, tls: ServerConfig, service: Arc<Service>, shutdown: Shutdown) -> Running {
         let Self { listener, local_addr } = self;
         service.enter(Phase::Serving);
@@ -87,15 +89,15 @@ async fn run(
     service.enter(Phase::Draining);
     let limits = service.limits();
     tracing::info!(grace_s = limits.shutdown_grace.as_secs_f64(), "draining");
-    // The endpoint's removal takes its time to reach every API server, and until it has, they
-    // come here: so the port stays open, and idle connections with it.
+    // Until every API server has seen the removal of the endpoint, they still connect here. The port
+    // and idle connections stay open.
     tokio::select! {
         () = time::sleep(limits.shutdown_grace) => {}
         () = shutdown.hurry() => {}
     }
 
     closing.cancel();
-    // With it the port closes.
+    // This closes the port.
     let _ = accepting.await;
     connections.close();
     tokio::select! {
@@ -113,7 +115,7 @@ async fn run(
 // === impl Running ===
 
 impl Running {
-    /// The address that it listens on.
+    /// The address it listens on.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

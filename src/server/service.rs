@@ -4,7 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
@@ -19,16 +19,15 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task};
 
 use super::{
     body::{self, Budget, Complete, Unread},
     gates::Gates,
-    limits::{DISCARD_LIMIT, Limits},
+    limits::{DISCARD_LIMIT, LARGE_BODY, LARGE_REVIEWS, Limits},
 };
 use crate::{
-    admission::{self, Answer, Unreadable},
-    cluster::events::Outbox,
+    admission::{self, Answer, Record, Unreadable},
     inject::Config,
     telemetry::{self, Metrics},
 };
@@ -66,23 +65,25 @@ pub enum Unvalidated {
     /// A bug.
     Panicked,
 }
+/// Sees the record of each answer before the answer is sent; must not block.
+type Observer = Box<dyn Fn(&Record) + Send + Sync>;
 
 /// What all connections share.
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
-    /// Where to leave what is worth an Event; nowhere if none are wanted.
-    events: Option<Outbox>,
+    /// Called with the record of each answer, for Events; `None` if none are wanted.
+    observer: Option<Observer>,
     gates: Gates,
-    /// Held while a body that came in pieces is in one: the copy is in no budget.
-    joining: Mutex<()>,
+    /// Permits for reviews above [`LARGE_BODY`].
+    large: Arc<Semaphore>,
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
     config: ArcSwap<Config>,
     /// Set where RunnerProfiles are watched.
     validate: OnceLock<ValidateHook>,
-    validations: Semaphore,
+    validations: Arc<Semaphore>,
 }
 
 /// Where a server is in its life.
@@ -103,6 +104,12 @@ pub(super) struct Reply {
     close: bool,
 }
 
+/// The answerer panicked.
+struct Panicked;
+
+/// What came of answering a review.
+type Answered = Result<Result<Answer, Unreadable>, Panicked>;
+
 /// Why a request gets no review. Never 403 or 422: the API server passes those on, and ARC takes
 /// either for a verdict on the pod and fails the runner for ever.
 struct Refusal {
@@ -119,15 +126,15 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
-            events: None,
+            observer: None,
             gates: Gates::default(),
-            joining: Mutex::new(()),
+            large: Arc::new(Semaphore::new(LARGE_REVIEWS)),
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             validate: OnceLock::new(),
-            validations: Semaphore::new(VALIDATIONS),
+            validations: Arc::new(Semaphore::new(VALIDATIONS)),
         }
     }
 
@@ -137,10 +144,10 @@ impl Service {
         Self { answerer, ..self }
     }
 
-    /// The same, leaving what is worth an Event in `outbox`.
+    /// The same with a function that is called with the record of each answer.
     #[must_use]
-    pub fn with_events(self, outbox: Outbox) -> Self {
-        Self { events: Some(outbox), ..self }
+    pub fn with_observer(self, observer: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
     }
 
     /// Serves [`VALIDATE_PATH`] from now on. Only the first hook counts.
@@ -206,18 +213,29 @@ impl Service {
         if let Some(refusal) = refusal {
             return self.refuse(refusal, &mut body).await;
         }
-        let _turn = if hook.is_some() {
-            let turn = tokio::time::timeout(VALIDATION_WAIT, self.validations.acquire());
-            let Ok(turn) = turn.await else { return self.refuse(busy(), &mut body).await };
-            turn.ok()
-        } else {
-            None
+        let hook = match hook {
+            None => None,
+            Some(hook) => {
+                let permit = Arc::clone(&self.validations).acquire_owned();
+                let permit = tokio::time::timeout(VALIDATION_WAIT, permit).await;
+                let Ok(permit) = permit else { return self.refuse(busy(), &mut body).await };
+                Some((hook, permit))
+            }
         };
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
             Ok(Ok(complete)) => match hook {
-                None => self.admit(&complete),
-                Some(hook) => self.validate(hook, complete.joined().into_owned()).await,
+                None => self.admit(complete).await,
+                Some((hook, permit)) => {
+                    let work = hook(complete.joined().into_owned());
+                    drop(complete);
+                    // As with large reviews, the permit ends with the work.
+                    let work = tokio::spawn(async move {
+                        let _permit = permit;
+                        work.await
+                    });
+                    self.validated(work.await.unwrap_or(Err(Unvalidated::Panicked)))
+                }
             },
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
@@ -239,24 +257,22 @@ impl Service {
         }
     }
 
-    /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
-    /// to another thread and back would.
-    fn admit(&self, body: &Complete<'_>) -> Reply {
+    /// Answers a review.
+    async fn admit(&self, body: Complete<'_>) -> Reply {
         let start = Instant::now();
-        let _one_copy = body
-            .is_scattered()
-            .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
-        let body = body.joined();
-        let config = self.config.load();
-        // The config' memory is the one thing that outlives a call. It is replaced as a whole, once
-        // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &config)));
+        let answered = if body.len() > LARGE_BODY {
+            self.answer_large(body).await
+        } else {
+            // On this thread: a usual review takes microseconds, less than a hand-over to another
+            // thread and back.
+            answer(self.answerer, &body.joined(), &self.config.load())
+        };
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
-                if let Some(events) = &self.events {
-                    events.leave(&record);
+                if let Some(observe) = &self.observer {
+                    observe(&record);
                 }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -266,16 +282,16 @@ impl Service {
             Ok(Err(unreadable)) => {
                 self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
             }
-            Err(_panic) => {
+            Err(Panicked) => {
                 self.metrics.panics.inc();
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
         }
     }
 
-    /// Answers a review of a RunnerProfile.
-    async fn validate(&self, hook: &ValidateHook, body: Vec<u8>) -> Reply {
-        match hook(body).await {
+    /// The answer to a review of a RunnerProfile.
+    fn validated(&self, answer: Result<Vec<u8>, Unvalidated>) -> Reply {
+        match answer {
             Ok(body) => {
                 let mut response = Response::new(Full::new(Bytes::from(body)));
                 response.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -294,6 +310,22 @@ impl Service {
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
         }
+    }
+
+    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
+    /// wait for it.
+    async fn answer_large(&self, body: Complete<'_>) -> Answered {
+        let permit = Arc::clone(&self.large).acquire_owned().await;
+        let (answerer, config) = (self.answerer, self.config.load_full());
+        let copy = body.joined().into_owned();
+        drop(body);
+        // The permit ends with the work, not with the request: a client that goes away does not
+        // make room for another tree while its own still exists.
+        let work = task::spawn_blocking(move || {
+            let _permit = permit;
+            answer(answerer, &copy, &config)
+        });
+        work.await.unwrap_or(Err(Panicked))
     }
 
     /// Refuses a request, and keeps its connection if the rest of the body is not too much to
@@ -340,6 +372,12 @@ impl fmt::Debug for Service {
 fn busy() -> Refusal {
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
     refusal.with(header::RETRY_AFTER, RETRY_AFTER)
+}
+
+/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
+/// a whole, so a panic leaves nothing half-done.
+fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
+    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
 }
 
 /// Looks at everything but the body.

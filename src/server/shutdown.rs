@@ -1,28 +1,28 @@
-//! Asking a server to stop, more than once if need be.
+//! Graceful shutdown, by one or more requests to stop.
 
 use tokio::sync::watch;
 
-/// A request to stop, shared by everything that has to know about it.
+/// A request to stop, shared by all tasks.
 ///
-/// Asked once, a server drains: it goes on serving for the grace period, then finishes what is in
-/// flight. Each further time it waits for one thing less.
+/// The first request drains the server: it serves for the grace period, then finishes requests in
+/// flight. The second skips the rest of the grace period, the third abandons requests in flight.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<u8>);
 
-/// Asked to drain.
+/// First request: drain.
 const DRAIN: u8 = 1;
-/// Asked again: the rest of the grace period is skipped.
+/// Second request: skip the rest of the grace period.
 const HURRY: u8 = 2;
-/// And again: what is in flight is abandoned.
+/// Third request: abandon requests in flight.
 const NOW: u8 = 3;
 
 impl Shutdown {
-    /// A shutdown that nothing asks for but [`Self::ask`].
+    /// A shutdown that only [`Self::ask`] requests.
     pub fn new() -> Self {
         Self(watch::Sender::new(0))
     }
 
-    /// A shutdown that SIGTERM and SIGINT (Ctrl-C) ask for.
+    /// A shutdown that SIGTERM and SIGINT (Ctrl-C) request.
     pub fn on_signals() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,35 +36,35 @@ impl Shutdown {
                     _ = term.recv() => "SIGTERM",
                     _ = int.recv() => "SIGINT",
                 };
-                tracing::info!(signal = name, "asked to stop");
+                tracing::info!(signal = name, "shutdown requested");
                 asked.ask();
             }
         });
         Ok(shutdown)
     }
 
-    /// Asks the server to stop, or to be quicker about it.
+    /// Requests shutdown, or a faster one.
     pub fn ask(&self) {
         self.0.send_modify(|level| *level = level.saturating_add(1));
     }
 
-    /// Waits until the server was asked to drain.
+    /// Waits for the first request.
     pub async fn drain(&self) {
         self.reached(DRAIN).await;
     }
 
-    /// Waits until the rest of the grace period is to be skipped.
+    /// Waits for the second request.
     pub(super) async fn hurry(&self) {
         self.reached(HURRY).await;
     }
 
-    /// Waits until what is in flight is to be abandoned.
+    /// Waits for the third request.
     pub(super) async fn now(&self) {
         self.reached(NOW).await;
     }
 
     async fn reached(&self, wanted: u8) {
-        // It fails only without a sender, and `self` is one.
+        // Fails only without a sender, and `self` is one.
         let _ = self.0.subscribe().wait_for(|level| *level >= wanted).await;
     }
 }

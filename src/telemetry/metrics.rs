@@ -1,5 +1,5 @@
-//! The metrics, as typed as they get: every label value is a fixed word, a status or the name of
-//! a configured profile, so that nothing a client sends can add a series.
+//! Prometheus metrics. Every label value is a fixed word, a status or the name of a profile, so that
+//! no client can add a series.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use crate::{
     tls::Validity,
 };
 
-/// Upper bounds in seconds. An answer takes tens of microseconds; the last bounds are the webhook
-/// timeouts that people set.
+/// Upper bounds in seconds. A review takes tens of microseconds; the last bounds are common webhook
+/// timeouts.
 const DURATION_BUCKETS: [f64; 15] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 5.0,
 ];
 
-/// Each status that a request is refused with.
+/// The statuses of refused requests.
 const REFUSALS: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
 
-/// Everything that is counted.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -40,42 +40,42 @@ pub struct Metrics {
     publishes: Family<Reload, Counter>,
     reloads: Family<Reload, Counter>,
     profile_reloads: Family<Reload, Counter>,
-    /// Requests answered 503 for want of memory.
+    /// Requests shed with 503 because the memory budget for bodies was used up.
     pub requests_shed: Counter,
     /// Open connections, admin port excluded.
     pub connections: Gauge,
-    /// Connections above the cap, which got one answer.
+    /// Connections above the limit, closed after one response.
     pub connections_over_cap: Counter,
-    /// Handshakes without the client certificate that is asked for.
+    /// Handshakes refused by client authentication.
     pub callers_refused: Counter,
-    /// Events that the API server has, whether it took this one or had it already.
+    /// Events stored by the API server, now or before.
     pub events_sent: Counter,
-    /// Events that it did not take.
+    /// Events that could not be created.
     pub events_failed: Counter,
     /// Events lost because the queue was full.
     pub events_dropped: Counter,
-    /// Profiles in force.
+    /// Profiles in use.
     pub profiles_loaded: Gauge,
-    /// Without a series until the objects were looked at, which is never where nobody watches them.
+    /// No series until the objects were read, which is never without `--watch-profiles`.
     profile_objects: Family<ProfileObjects, Gauge>,
-    /// Without a series until the first verdict, so that an alert on 0 is none where nobody looks.
+    /// No series until the first check, so that an alert on 0 stays silent where nothing checks.
     trusted: Family<[(&'static str, &'static str); 0], Gauge>,
-    /// Times that the Secret or the registration could not be read or written.
+    /// Failures to read or write the Secret or the registration.
     pub certificate_failures: Counter,
-    /// Panics turned into a 500.
+    /// Panics answered with 500.
     pub panics: Counter,
 }
 
-/// Which certificate a validity is of.
+/// The label `certificate`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CertificateKind {
-    /// The one that clients see.
+    /// The certificate in use.
     Leaf,
-    /// The one for which it is trusted, if that is known.
+    /// The CA that makes it trusted, if known.
     Ca,
 }
 
-/// How a reload of files ended.
+/// The result of a reload of files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReloadResult {
     /// The new content is in use.
@@ -84,14 +84,14 @@ pub enum ReloadResult {
     Rejected,
 }
 
-/// How an attempt to set the registration's `caBundle` ended.
+/// The result of an attempt to set the registration's `caBundle`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PublishResult {
     /// It is set.
     Published,
-    /// The registration was changed meanwhile, and is looked at again.
+    /// The registration was changed meanwhile and is read again.
     Conflict,
-    /// The API server did not do it.
+    /// The API server refused it or did not answer.
     Failed,
 }
 
@@ -130,7 +130,7 @@ struct ProfileObjects {
 // === impl Metrics ===
 
 impl Metrics {
-    /// New metrics, all zero. `dropped` counts the log lines lost to a slow reader.
+    /// New metrics, all zero. `dropped` counts log lines dropped because of a slow reader.
     pub fn new(dropped: Counter) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("arc_rocm"),
@@ -157,7 +157,7 @@ impl Metrics {
             certificate_failures: Counter::default(),
             panics: Counter::default(),
         };
-        // Exhaustive, so that no metric is left unregistered.
+        // Exhaustive, so that every metric is registered.
         let Self {
             registry,
             admissions,
@@ -183,92 +183,115 @@ impl Metrics {
             certificate_failures,
             panics,
         } = &mut metrics;
-        registry.register("build", "This build", Info::new([("version", VERSION)]));
-        registry.register("admissions", "Reviews answered", admissions.clone());
-        registry.register("conflicts", "Settings left as the pod had them", conflicts.clone());
+        registry.register("build", "Version of this build", Info::new([("version", VERSION)]));
+        registry.register(
+            "admissions",
+            "Admission reviews by outcome, profile and reason",
+            admissions.clone(),
+        );
+        registry.register(
+            "conflicts",
+            "Settings of the scale set's template that differ from the profile and were kept",
+            conflicts.clone(),
+        );
         registry.register_with_unit(
             "admission_duration",
-            "From a complete body to its answer",
+            "Time from a complete request body to the response",
             Unit::Seconds,
             duration.clone(),
         );
-        registry.register("requests_refused", "Requests that got no review", refused.clone());
+        registry.register(
+            "requests_refused",
+            "Requests refused without a review, by status",
+            refused.clone(),
+        );
         registry.register(
             "requests_shed",
-            "Requests answered 503 for want of memory",
+            "Requests shed with 503 because the memory budget for bodies was used up",
             requests_shed.clone(),
         );
-        registry.register("connections", "Open connections", connections.clone());
+        registry.register(
+            "connections",
+            "Open connections, without the admin port",
+            connections.clone(),
+        );
         registry.register(
             "connections_over_cap",
-            "Connections above the cap, closed after one answer",
+            "Connections above the limit, closed after one response",
             connections_over_cap.clone(),
         );
         registry.register(
             "callers_refused",
-            "Handshakes without the client certificate that is asked for",
+            "Handshakes refused by client authentication (--client-ca, --client-name)",
             callers_refused.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_not_before_timestamp",
-            "Start of a certificate's validity",
+            "notBefore of the certificate",
             Unit::Seconds,
             not_before.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_not_after_timestamp",
-            "End of a certificate's validity",
+            "notAfter of the certificate",
             Unit::Seconds,
             not_after.clone(),
         );
         registry.register(
             "tls_certificates_issued",
-            "Certificates issued into the Secret",
+            "Certificates that this replica issued into the Secret",
             issued.clone(),
         );
         registry.register(
             "tls_certificate_trusted",
-            "Whether the API server trusts the certificate in use",
+            "1 if the API server trusts the certificate in use, otherwise 0",
             trusted.clone(),
         );
         registry.register(
             "tls_certificate_failures",
-            "Failures to read or write the Secret or the webhook configuration",
+            "Failures to read or write the Secret or the MutatingWebhookConfiguration",
             certificate_failures.clone(),
         );
         registry.register(
             "ca_bundle_publishes",
-            "Attempts to set the caBundle of the webhook configuration",
+            "Attempts to set the caBundle of the MutatingWebhookConfiguration",
             publishes.clone(),
         );
-        registry.register("tls_reloads", "Changes of the certificate files", reloads.clone());
+        registry.register("tls_reloads", "Reloads of the certificate files", reloads.clone());
         registry.register(
             "profile_reloads",
-            "Changes of the profile files",
+            "Reloads of the profile files",
             profile_reloads.clone(),
         );
-        registry.register("profiles_loaded", "Profiles in force", profiles_loaded.clone());
+        registry.register("profiles_loaded", "Profiles in use", profiles_loaded.clone());
         registry.register(
             "profile_objects",
             "RunnerProfile objects, by whether they are in force",
             profile_objects.clone(),
         );
-        registry.register("events_sent", "Events that the API server has", events_sent.clone());
+        registry.register("events_sent", "Events stored by the API server", events_sent.clone());
         registry.register(
             "events_failed",
-            "Events that the API server did not take",
+            "Events that could not be created",
             events_failed.clone(),
         );
-        registry.register("events_dropped", "Events lost to a full queue", events_dropped.clone());
-        registry.register("panics", "Panics turned into a 500", panics.clone());
-        registry.register("log_lines_dropped", "Log lines lost to a slow reader", dropped);
+        registry.register(
+            "events_dropped",
+            "Events dropped because the queue was full",
+            events_dropped.clone(),
+        );
+        registry.register("panics", "Panics answered with 500", panics.clone());
+        registry.register(
+            "log_lines_dropped",
+            "Log lines dropped because the log's reader was too slow",
+            dropped,
+        );
         metrics.create();
         metrics
     }
 
-    /// Makes the 28 series at 0 that an alert may ask an increase of: one that appears with its first
-    /// count, such as that of the first bare runner after a rollout, has grown by nothing. Eleven
-    /// are reasons to skip a pod, eight are statuses; the words are fixed, and so is their number.
+    /// Creates 28 series at 0 for alerts on an increase: a series that appears with its first count has
+    /// not increased. Eleven are reasons to skip a pod, eight are statuses.
     fn create(&self) {
         for skip in Skip::ALL {
             let outcome = Outcome::Skipped.as_str();
@@ -290,7 +313,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an answer. The record is taken apart for its profile's name.
+    /// Counts a review.
     pub fn admitted(&self, record: Record, took: Duration) {
         self.duration.observe(took.as_secs_f64());
         for code in record.conflicts {
@@ -304,17 +327,17 @@ impl Metrics {
         self.admissions.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that was refused with this status.
+    /// Counts a request refused with this status.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
     }
 
-    /// Counts a change of the certificate files.
+    /// Counts a reload of the certificate files.
     pub fn reloaded(&self, result: ReloadResult) {
         self.reloads.get_or_create(&result.labels()).inc();
     }
 
-    /// Counts a change of the profile files.
+    /// Counts a reload of the profile files.
     pub fn profiles_reloaded(&self, result: ReloadResult) {
         self.profile_reloads.get_or_create(&result.labels()).inc();
     }
@@ -354,7 +377,7 @@ impl Metrics {
         self.publishes.get_or_create(&result.labels()).inc();
     }
 
-    /// All of them, as OpenMetrics text.
+    /// All metrics as OpenMetrics text.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::with_capacity(4096);
         text::encode(&mut out, &self.registry)?;

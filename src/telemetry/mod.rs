@@ -1,7 +1,7 @@
 //! Logs and metrics.
 //!
-//! No pod spec, env value or user extra ever gets here: an [`admission::Record`](Record) has
-//! names only, and a panic is logged by its place, not by its message.
+//! No pod spec, env value or user extra is ever logged: an [`admission::Record`](Record) has names
+//! only, and a panic is logged with its location and without its message.
 
 mod metrics;
 mod writer;
@@ -22,7 +22,7 @@ pub use writer::{Flush, Lines};
 
 use crate::{admission::Record, inject::ConflictCode};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -31,7 +31,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// What is logged, and how.
+/// Flags for the log.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
@@ -44,7 +44,7 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
-/// The logs at work. Dropped at the end of the process, it writes out what is queued.
+/// The running log. On drop, at the end of the process, it writes queued lines.
 #[derive(Debug)]
 pub struct Logs {
     dropped: Counter,
@@ -87,24 +87,24 @@ pub enum InitError {
     /// The filter does not parse.
     #[error("cannot read the log filter")]
     Filter(#[from] ParseError),
-    /// Somebody was first.
+    /// Logging was started before.
     #[error("the process already has a log")]
     Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Logs {
-    /// Counts the lines that were lost to a slow reader.
+    /// Counts the lines dropped because of a slow reader.
     pub const fn dropped(&self) -> &Counter {
         &self.dropped
     }
 
-    /// How the lines look.
+    /// The format of the lines.
     pub const fn format(&self) -> LogFormat {
         self.format
     }
 }
 
-/// Logs one answer.
+/// Logs one admission.
 pub(crate) fn log_admission(record: &Record, took: Duration) {
     tracing::info!(
         target: "arc_rocm::admission",
@@ -122,20 +122,19 @@ pub(crate) fn log_admission(record: &Record, took: Duration) {
     );
 }
 
-/// An error with all that caused it, on one line. A cause that the error above it has quoted
-/// already is not said again.
+/// An error with its causes, on one line. A cause that the error above it already quotes is left out.
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
+        let mut written = self.0.to_string();
+        f.write_str(&written)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            if !said.ends_with(&text) {
+            if !written.ends_with(&text) {
                 write!(f, ": {text}")?;
-                said = text;
+                written = text;
             }
             cause = error.source();
         }
@@ -143,7 +142,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The fixed words of conflicts with commas between them.
+/// The codes of conflicts, separated by commas.
 struct Words<'a>(&'a [ConflictCode]);
 
 impl fmt::Display for Words<'_> {
@@ -158,26 +157,25 @@ impl fmt::Display for Words<'_> {
     }
 }
 
-/// A panic's message may quote what it fell over, which may be a pod's secret.
+/// Logs a panic without its message, which may quote a secret of a pod.
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
-    let place = info.location();
+    let location = info.location();
     tracing::error!(
-        file = place.map(panic::Location::file),
-        line = place.map(panic::Location::line),
+        file = location.map(panic::Location::file),
+        line = location.map(panic::Location::line),
         "panicked"
     );
 }
 
-/// What the libraries say of a failure that comes to us as an error anyway, each time that it is
-/// tried: kube's client an error for each connection that fails and each 5xx, and its watches a
-/// warning for each 403. Our own line says it once. Whoever names these targets in the filter,
-/// and not only a crate, gets them.
+/// Lines of libraries about failures that the webhook logs itself, once: kube's client logs each
+/// failed connection and each 5xx, and its watches each 403. To see them, name the target in the
+/// filter, not only the crate.
 const REPEATED: &str = "kube_client::client::builder=off,kube_runtime::watcher=error";
-/// Kube's client warns of an answer that it cannot decode with the whole of it, which may be a
-/// Secret; its errors come to us anyway.
+/// kube's client logs a response that it cannot decode in full, which may be a Secret. The webhook
+/// gets the error anyway.
 const SECRET: &str = "kube_client::client=error";
 
-/// What is logged.
+/// The filter of log lines.
 fn filter(log_level: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("{REPEATED},{log_level},{SECRET}"))
 }
@@ -195,12 +193,12 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Said(&'static str, #[source] Option<Box<Self>>);
+    struct TestError(&'static str, #[source] Option<Box<Self>>);
 
     #[test]
-    fn a_cause_that_was_quoted_is_not_said_again() {
-        let caused = |text, cause| Said(text, Some(Box::new(cause)));
-        let root = || Said("no such file", None);
+    fn chain_leaves_quoted_causes_out() {
+        let caused = |text, cause| TestError(text, Some(Box::new(cause)));
+        let root = || TestError("no such file", None);
         assert_eq!(Chain(&root()).to_string(), "no such file");
         let plain = caused("cannot start", caused("cannot read", root()));
         assert_eq!(Chain(&plain).to_string(), "cannot start: cannot read: no such file");
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_left_to_our_own_line_unless_the_librarys_is_asked_for() {
+    fn library_failures_are_logged_only_by_target() {
         let builder = |filter: &str| {
             with_default(
                 Registry::default().with(self::filter(filter).unwrap()),
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_cannot_be_decoded_is_never_logged() {
+    fn undecodable_response_is_never_logged() {
         for filter in ["", "info", "trace", "kube_client=trace", "kube_client::client=trace"] {
             with_default(Registry::default().with(self::filter(filter).unwrap()), || {
                 assert!(!tracing::enabled!(target: "kube_client::client", Level::WARN), "{filter}");

@@ -1,8 +1,7 @@
-//! A log writer that never waits for its reader.
+//! A log writer that never waits for the reader of the log.
 //!
-//! Lines are appended to a buffer in memory; a thread writes the buffer out. When the reader is
-//! so slow that the buffer is full, lines are dropped and counted: a review that is late because
-//! of a stuck log collector would stop runners from starting.
+//! Lines go to a buffer in memory, and a thread writes the buffer. When a slow reader lets the buffer
+//! fill up, lines are dropped and counted: a stuck log collector must not delay reviews.
 
 use std::{
     io::{self, Write},
@@ -17,11 +16,10 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes that wait for the reader: some ten thousand lines.
 const CAPACITY: usize = 4 * 1024 * 1024;
 
-/// How long lines gather before they are written together. One write for each would cost more
-/// than the review that it tells of, in system calls and in threads woken.
+/// How long lines gather before one write. A write for each line would cost more than its review.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How long the end of the process waits for the reader.
+/// How long the process waits for the reader at its end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The writing end: each `write` is one whole line.
@@ -31,16 +29,16 @@ pub struct Lines {
     dropped: Counter,
 }
 
-/// Writes out what is queued when it is dropped.
+/// Writes queued lines on drop.
 #[derive(Debug)]
 pub struct Flush(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something was queued, or the end has come.
+    /// A line was queued, or the process ends.
     filled: Condvar,
-    /// All was written, after the end has come.
+    /// Everything was written at the end.
     done: Condvar,
 }
 
@@ -123,8 +121,7 @@ impl Drop for Flush {
 // === impl Shared ===
 
 impl Shared {
-    /// Nothing that holds the lock can leave the queue half-done, so a panic elsewhere in such a
-    /// thread is no reason to stop logging.
+    /// No holder of the lock leaves the queue inconsistent, so a poisoned lock is still usable.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +141,7 @@ impl Shared {
             drop(queue);
             thread::sleep(GATHER);
             std::mem::swap(&mut self.lock().bytes, &mut batch);
-            // There is no one to tell that the log cannot be written.
+            // A failure to write the log cannot be logged.
             let _ = out.write_all(&batch).and_then(|()| out.flush());
             batch.clear();
         }
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_queued_is_written_before_the_end() {
+    fn queued_lines_are_written_before_the_end() {
         let (sent, written) = mpsc::channel();
         let (lines, flush) = spawn(Sink(sent, None)).unwrap();
         for number in 0..1000 {
@@ -187,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_reader_costs_lines_and_no_time() {
+    fn stuck_reader_drops_lines_without_delay() {
         let (sent, _written) = mpsc::channel();
         let (open, gate) = mpsc::channel();
         let (lines, flush) = spawn(Sink(sent, Some(gate))).unwrap();
         let line = vec![b'x'; 64 * 1024];
-        // One that waited for the reader would wait for ever.
+        // A writer that waits for the reader would hang here.
         for _ in 0..200 {
             (&lines).write_all(&line).unwrap();
         }

@@ -1,6 +1,6 @@
-//! TLS: one provider, passed explicitly, and a certificate that can be swapped under way.
+//! TLS: an explicit crypto provider, and a certificate that can be replaced while serving.
 
-mod callers;
+mod client_auth;
 mod reload;
 mod verify;
 
@@ -18,25 +18,25 @@ use tokio::sync::Notify;
 use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
 
 pub use self::{
-    callers::{Callers, ClientCa, ClientCaError},
+    client_auth::{ClientAuth, ClientCa, ClientCaError},
     reload::{CaFile, Files, ReadError},
-    verify::{Distrust, is_foreign, named, signed, verify},
+    verify::{VerifyError, is_unknown_issuer, named, signed, verify},
 };
 
-/// All that is ever offered in ALPN: what the API server pins for webhooks.
+/// The only protocol in ALPN, which the API server uses for webhooks.
 const ALPN: &[u8] = b"http/1.1";
 
-/// A certificate chain with its key, checked to belong together.
+/// A certificate chain with its matching key.
 #[derive(Clone, Debug)]
 pub struct Pair {
     key: Arc<CertifiedKey>,
     /// The leaf's validity.
     pub leaf: Validity,
-    /// That of the last certificate after the leaf, if there is any.
+    /// The validity of the last certificate after the leaf.
     pub ca: Option<Validity>,
 }
 
-/// From when to when a certificate is valid, in seconds since the epoch, as it says itself.
+/// The validity of a certificate, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Validity {
     /// The first second.
@@ -45,48 +45,48 @@ pub struct Validity {
     pub not_after: i64,
 }
 
-/// Why PEM text is not a usable pair.
+/// Why PEM text is not a usable certificate and key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PairError {
     /// The certificate's PEM is broken.
     #[error("cannot read the certificate")]
     Certificate(#[source] pem::Error),
-    /// There is no certificate at all.
-    #[error("there is no CERTIFICATE in the certificate file")]
+    /// The text has no certificate.
+    #[error("the certificate file has no CERTIFICATE")]
     NoCertificate,
-    /// The key's PEM is broken, or it is something else.
+    /// The key is no PEM private key.
     #[error("cannot read the private key")]
     Key(#[source] pem::Error),
-    /// The certificate is PEM around something else.
+    /// The PEM holds no X.509 certificate.
     #[error("the certificate is not X.509")]
     NotX509,
-    /// They do not belong together, or the provider does not know the kind of key.
-    #[error("the certificate and the key are not usable together")]
+    /// The key does not match, or its kind is not supported.
+    #[error("the certificate and the key do not match, or the kind of key is not supported")]
     Unusable(#[from] rustls::Error),
 }
 
-/// The certificate that new handshakes get.
+/// The certificate for new handshakes.
 pub struct Identity {
     key: ArcSwap<CertifiedKey>,
     changed: Notify,
 }
 
-/// The server's TLS configuration, for these callers, or for everybody.
+/// The server's TLS configuration. Without `client_auth` every client passes.
 pub fn server_config(
     identity: Arc<Identity>,
-    callers: Option<Arc<Callers>>,
+    client_auth: Option<Arc<ClientAuth>>,
 ) -> Result<ServerConfig, rustls::Error> {
     let config =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let config = match callers {
-        Some(callers) => config.with_client_cert_verifier(callers),
+    let config = match client_auth {
+        Some(client_auth) => config.with_client_cert_verifier(client_auth),
         None => config.with_no_client_auth(),
     };
     let mut config = config.with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // No resumption: the API server never resumes, so tickets would be work for nothing, and a
-    // client that does resume would not see a new certificate, nor we a client's.
+    // No resumption: the API server never resumes, and a resuming client would skip both a new
+    // server certificate and client authentication.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
@@ -135,7 +135,7 @@ impl Validity {
         }
     }
 
-    /// Whether it holds at a time in seconds since the epoch.
+    /// Whether it is valid at `now`, in seconds since the epoch.
     fn holds(self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
@@ -149,18 +149,18 @@ impl Identity {
         Self { key: ArcSwap::new(Arc::clone(&pair.key)), changed: Notify::new() }
     }
 
-    /// Gives this pair to all handshakes from now on.
+    /// Uses this pair for later handshakes.
     pub fn replace(&self, pair: &Pair) {
         self.key.store(Arc::clone(&pair.key));
         self.changed.notify_one();
     }
 
-    /// Waits until another pair was given since the last call. For one that waits.
+    /// Waits for the next [`replace`](Self::replace). For one waiting task.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The chain that new handshakes get, leaf first.
+    /// The chain for new handshakes, leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.key.load().cert.clone()
     }

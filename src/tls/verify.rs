@@ -1,4 +1,4 @@
-//! Whether a certificate is trusted, as the API server's client sees it.
+//! Verifies a server certificate as the API server's client does.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::{provider, validity};
 /// Why a certificate is not trusted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Distrust {
-    /// There is none.
+pub enum VerifyError {
+    /// There is no certificate.
     #[error("there is no certificate")]
-    None,
-    /// It cannot be read.
+    NoCertificate,
+    /// The certificate cannot be parsed.
     #[error("the certificate cannot be read")]
     Unreadable,
-    /// Nobody who is trusted, and valid at that time, has signed it.
-    #[error("it does not verify: no authority in caBundle has signed it")]
+    /// No trusted CA that is valid at that time signed it.
+    #[error("no CA in the caBundle signed it")]
     Issuer,
-    /// Anything else, such as a certificate that is not valid at that time.
-    #[error("it does not verify: {0}")]
+    /// Another reason, such as an expired certificate.
+    #[error("verification failed: {0}")]
     Chain(Error),
-    /// It is for another name.
+    /// It has another name.
     #[error("it is not for {name}")]
     Name {
         /// The name.
@@ -35,14 +35,14 @@ pub enum Distrust {
     },
 }
 
-/// Whether `roots` have signed a chain, leaf first, and all are valid at a time in seconds since
-/// the epoch. As Go does it (`crypto/x509`), and so the API server: roots' dates count as well, and
-/// a certificate that is a root itself needs nobody to sign it.
+/// Verifies a chain, leaf first, against `roots` at `now`, in seconds since the epoch. As Go
+/// (`crypto/x509`) and so the API server do it: the validity of roots counts, and a leaf that is a
+/// root itself is trusted.
 pub fn verify(
     chain: &[CertificateDer<'static>],
     roots: &[CertificateDer<'static>],
     now: i64,
-) -> Result<(), Distrust> {
+) -> Result<(), VerifyError> {
     let valid = |root: &&CertificateDer<'static>| validity(root).is_ok_and(|one| one.holds(now));
     let roots: Vec<_> = roots.iter().filter(valid).cloned().collect();
     if chain.first().is_some_and(|leaf| roots.contains(leaf)) {
@@ -51,14 +51,14 @@ pub fn verify(
     signed(chain, &roots, now)
 }
 
-/// The same, whatever the dates of the roots are.
+/// Verifies a chain and ignores the validity of the roots.
 pub fn signed(
     chain: &[CertificateDer<'static>],
     roots: &[CertificateDer<'static>],
     now: i64,
-) -> Result<(), Distrust> {
-    let (leaf, others) = chain.split_first().ok_or(Distrust::None)?;
-    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| Distrust::Unreadable)?;
+) -> Result<(), VerifyError> {
+    let (leaf, others) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| VerifyError::Unreadable)?;
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(roots.iter().cloned());
     let now = Duration::from_secs(u64::try_from(now).unwrap_or_default());
@@ -69,28 +69,30 @@ pub fn signed(
         UnixTime::since_unix_epoch(now),
         provider().signature_verification_algorithms.all,
     )
-    .map_err(|error| if is_foreign(&error) { Distrust::Issuer } else { Distrust::Chain(error) })
+    .map_err(|error| {
+        if is_unknown_issuer(&error) { VerifyError::Issuer } else { VerifyError::Chain(error) }
+    })
 }
 
-/// Whether a certificate does not verify because nobody who is trusted has signed it. A bad signature
-/// is one by another authority of the same name: ours all have the same.
-pub const fn is_foreign(error: &Error) -> bool {
+/// Whether no trusted CA signed the certificate. A bad signature means another CA of the same name,
+/// which all CAs of the webhook share.
+pub const fn is_unknown_issuer(error: &Error) -> bool {
     matches!(
         error,
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
     )
 }
 
-/// Whether a chain's leaf is for all of these names.
+/// Verifies that a chain's leaf has all of `names`.
 pub fn named<'n>(
     chain: &[CertificateDer<'static>],
     names: impl IntoIterator<Item = ServerName<'n>>,
-) -> Result<(), Distrust> {
-    let leaf = chain.first().ok_or(Distrust::None)?;
-    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| Distrust::Unreadable)?;
+) -> Result<(), VerifyError> {
+    let leaf = chain.first().ok_or(VerifyError::NoCertificate)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| VerifyError::Unreadable)?;
     for name in names {
         verify_server_name(&leaf, &name)
-            .map_err(|_| Distrust::Name { name: name.to_str().into_owned() })?;
+            .map_err(|_| VerifyError::Name { name: name.to_str().into_owned() })?;
     }
     Ok(())
 }

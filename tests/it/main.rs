@@ -9,6 +9,7 @@
 )]
 #![expect(unreachable_pub, reason = "nothing is public in a test binary")]
 
+mod bounded;
 mod callers;
 mod client;
 mod drain;

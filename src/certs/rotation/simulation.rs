@@ -1,5 +1,5 @@
-//! Replicas that read and write one Secret and one registration for years, interleaved step by
-//! step, with people who delete the one and wipe the other.
+//! Simulates replicas that share one Secret and one registration for years, step by step, while the
+//! Secret is deleted and the registration wiped.
 
 use proptest::prelude::*;
 
@@ -11,41 +11,41 @@ const DAY: i64 = 24 * 60 * MINUTE;
 const YEAR: i64 = 365 * DAY;
 /// How late API servers see the registration: less than [`Policy::settle`].
 const LAG: i64 = 20;
-/// What can happen to the registration or the Secret without us.
+/// How long the replicas have to repair a deleted Secret or a wiped registration.
 const HEALING: i64 = 3 * MINUTE;
 
 type Id = u64;
 
-/// What a Secret has, and which pair it is.
+/// The Secret's content, and the identity of its certificate.
 #[derive(Clone, Debug)]
 struct Data {
-    held: Held<Id>,
+    held: SecretCerts<Id>,
     leaf: Id,
 }
 
-/// What is read with a version that a write depends on.
+/// A value with its resource version.
 #[derive(Clone, Debug)]
 struct Versioned<T> {
     version: u64,
     value: T,
 }
 
-/// What is live, with its version and when that was made.
+/// The live registration.
 #[derive(Clone, Debug)]
 struct Registration {
     version: u64,
     changed: i64,
-    value: Vec<Authority<Id>>,
+    value: Vec<TrustedCa<Id>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Replica {
     policy: Option<Policy>,
-    /// Its own clock against the right one.
+    /// The error of its own clock.
     wrong: i64,
-    /// The clock of the API server that it asks, against the right one.
+    /// The error of the clock of its API server.
     apart: i64,
-    /// What it has been told of that clock.
+    /// The API server's clock as last read.
     clock: Clock,
     memory: Option<Data>,
     served: Option<(Id, Leaf<Id>)>,
@@ -58,23 +58,23 @@ struct World {
     now: i64,
     ids: Id,
     live: Registration,
-    /// What was live until when.
-    past: Vec<(i64, Vec<Authority<Id>>)>,
+    /// Older registrations, each with its end.
+    past: Vec<(i64, Vec<TrustedCa<Id>>)>,
     secret: Versioned<Option<Data>>,
     replicas: Vec<Replica>,
-    /// When somebody else last changed something.
+    /// When the last outside change was.
     disturbed: i64,
     writes: usize,
     publications: usize,
 }
 
-fn empty() -> Held<Id> {
-    Held { authorities: Vec::new(), signs: false, leaf: None }
+fn empty() -> SecretCerts<Id> {
+    SecretCerts { cas: Vec::new(), signs: false, leaf: None }
 }
 
 fn policy(turn: f64) -> Policy {
     Policy {
-        authority: Duration::from_hours(8760),
+        ca: Duration::from_hours(8760),
         leaf: Duration::from_hours(2160),
         overlap: Duration::from_hours(1),
         settle: Duration::from_secs(30),
@@ -103,7 +103,7 @@ impl World {
         self.ids
     }
 
-    fn publish(&mut self, value: Vec<Authority<Id>>) {
+    fn publish(&mut self, value: Vec<TrustedCa<Id>>) {
         let old = std::mem::replace(&mut self.live.value, value);
         self.live.version += 1;
         self.live.changed = self.now;
@@ -128,7 +128,7 @@ impl World {
             let secret = replica.secret.take().unwrap();
             self.act(&mut replica, &live, &secret);
         }
-        replica.clock = Clock::told(self.now + replica.apart, self.now);
+        replica.clock = Clock::read_at(self.now + replica.apart, self.now);
         self.replicas[index] = replica;
     }
 
@@ -151,13 +151,13 @@ impl World {
         let settled: Vec<Id> =
             replica.since.iter().filter(|(_, at)| self.now - at >= settle).map(|x| x.0).collect();
         let held = |data: &Option<Data>| data.as_ref().map_or_else(empty, |one| one.held.clone());
-        let seen = Seen {
+        let seen = Snapshot {
             secret: held(&secret.value),
             memory: held(&replica.memory),
             live: live.value.clone(),
             settled: settled.clone(),
         };
-        if let Step::Write(write) = next(&seen, &policy, now) {
+        if let RotationAction::Write(write) = next(&seen, &policy, now) {
             if self.secret.version == secret.version {
                 self.write(replica, secret, &seen, &write, now);
             }
@@ -165,10 +165,10 @@ impl World {
         }
         let Some(data) = &secret.value else { return };
         replica.memory = Some(data.clone());
-        if live.value != data.held.authorities {
+        if live.value != data.held.cas {
             if self.live.version == live.version {
                 self.publications += 1;
-                self.publish(data.held.authorities.clone());
+                self.publish(data.held.cas.clone());
             }
             return;
         }
@@ -177,7 +177,7 @@ impl World {
             live.value.iter().any(|one| Some(one.id) == leaf.issuer && one.span.holds(now))
                 && leaf.span.holds(now)
         };
-        let offer = Offer {
+        let candidate = Candidate {
             trusted: trusted(&leaf),
             settled: leaf.issuer.is_some_and(|issuer| settled.contains(&issuer)),
             alone: live.value.len() == 1,
@@ -188,7 +188,7 @@ impl World {
                 Some(_) => Current::Trusted,
             },
         };
-        if offer.accept() {
+        if candidate.accept() {
             replica.served = Some((data.leaf, leaf));
         }
     }
@@ -197,60 +197,56 @@ impl World {
         &mut self,
         replica: &Replica,
         read: &Versioned<Option<Data>>,
-        seen: &Seen<Id>,
-        write: &Write<Id>,
+        seen: &Snapshot<Id>,
+        write: &SecretChange<Id>,
         now: i64,
     ) {
         self.writes += 1;
         let policy = replica.policy.unwrap();
-        let known: Vec<&Authority<Id>> =
-            [&seen.secret.authorities, &seen.memory.authorities, &seen.live]
-                .into_iter()
-                .flatten()
-                .collect();
+        let known: Vec<&TrustedCa<Id>> =
+            [&seen.secret.cas, &seen.memory.cas, &seen.live].into_iter().flatten().collect();
         let find = |id: &Id| (*known.iter().find(|one| one.id == *id).unwrap()).clone();
-        let mut authorities: Vec<Authority<Id>> = write.keep.iter().map(find).collect();
-        if write.authority {
+        let mut cas: Vec<TrustedCa<Id>> = write.keep.iter().map(find).collect();
+        if write.ca {
             let id = self.id();
-            authorities.insert(0, Authority { id, span: Span::new(now, policy.authority) });
+            cas.insert(0, TrustedCa { id, span: Span::new(now, policy.ca) });
         }
-        assert!(authorities.len() <= MAX_AUTHORITIES);
+        assert!(cas.len() <= MAX_CAS);
         let (leaf, pair) = match write.leaf {
-            Source::Secret => {
+            LeafSource::Secret => {
                 let data = read.value.as_ref().unwrap();
                 (data.held.leaf.clone().unwrap(), data.leaf)
             }
-            Source::Memory => {
+            LeafSource::Memory => {
                 let data = replica.memory.as_ref().unwrap();
                 (data.held.leaf.clone().unwrap(), data.leaf)
             }
-            Source::New => {
-                let front = &authorities[0];
+            LeafSource::New => {
+                let front = &cas[0];
                 let span = Span::new(now, policy.leaf).within(front.span);
                 (Leaf { issuer: Some(front.id), span, named: true }, self.id())
             }
         };
-        assert!(authorities.iter().any(|one| Some(one.id) == leaf.issuer), "{write:?}");
-        let held = Held { authorities, signs: true, leaf: Some(leaf) };
+        assert!(cas.iter().any(|one| Some(one.id) == leaf.issuer), "{write:?}");
+        let held = SecretCerts { cas, signs: true, leaf: Some(leaf) };
         self.secret.value = Some(Data { held, leaf: pair });
         self.secret.version += 1;
     }
 
-    /// Every replica is woken, as often as a pass may take steps.
-    fn everyone(&mut self) {
+    /// Runs every replica for as many steps as a pass may take.
+    fn run_all(&mut self) {
         for index in (0..self.replicas.len()).cycle().take(self.replicas.len() * 24) {
             self.turn(index);
         }
     }
 
-    /// What is served is trusted: by API servers that have seen the registration as it is, and by
-    /// those that are late.
+    /// Every served certificate is trusted, by up-to-date API servers and by those that lag.
     fn check(&self) {
         if self.now - self.disturbed < HEALING {
             return;
         }
         for replica in &self.replicas {
-            // Not called before it is ready.
+            // It is not ready, so it is not called.
             let Some((_, leaf)) = &replica.served else { continue };
             let late = self.past.iter().filter(|(until, _)| *until > self.now - LAG);
             let late = late.map(|(_, live)| live);
@@ -269,9 +265,9 @@ impl World {
 enum Event {
     /// One step of one replica.
     Turn(usize),
-    /// Time passes; everybody looks at least every half minute.
+    /// Seconds pass; every replica looks at least every half minute.
     Seconds(u8),
-    /// Much time passes, in which everybody looks now and then.
+    /// Days pass; every replica looks now and then.
     Days(u8),
     /// `kubectl delete secret`.
     Delete,
@@ -279,11 +275,11 @@ enum Event {
     Wipe,
     /// Both at once.
     DeleteAndWipe,
-    /// Another pod in a replica's place.
+    /// A replica's pod is replaced.
     Restart(usize),
-    /// A clock is set, to another year for all we know.
+    /// A replica's clock is set, by up to years.
     Clock(usize, i64),
-    /// Another API server answers from now on.
+    /// A replica gets another API server.
     Server(usize, i8),
 }
 
@@ -305,13 +301,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_served_is_trusted_at_every_moment(
+    fn served_certificate_is_always_trusted(
         turns in prop::collection::vec(0.0..1.0_f64, 2..=3),
         events in prop::collection::vec(event(), 1..150),
     ) {
         let mut world = World::new(&turns);
         let count = turns.len();
-        world.everyone();
+        world.run_all();
         let (mut deletions, mut disturbances, start) = (1, 1, world.now);
         for event in events {
             match event {
@@ -344,7 +340,7 @@ proptest! {
                     let replica = &mut world.replicas[index % count];
                     let Replica { policy, wrong, apart, .. } = replica.clone();
                     *replica = Replica { policy, wrong, apart, ..Replica::default() };
-                    // Not called before it is ready.
+                    // It is not ready, so it is not called.
                 }
                 Event::Clock(index, seconds) => {
                     world.replicas[index % count].wrong = seconds;
@@ -359,8 +355,8 @@ proptest! {
         for replica in &world.replicas {
             prop_assert_eq!(replica.served.as_ref().unwrap().1.issuer, issuer);
         }
-        // Two thirds of 90 days pass between two certificates, and each authority's end brings
-        // one more; all of it is three writes.
+        // A certificate lasts two thirds of 90 days, each new CA brings one more, and each rotation is
+        // three writes.
         let years = usize::try_from((world.now - start) / YEAR).unwrap() + 1;
         prop_assert!(world.writes <= 4 * (deletions + 10 * years), "{} writes", world.writes);
         let publications = 4 * (disturbances + 10 * years);
@@ -368,8 +364,8 @@ proptest! {
     }
 }
 
-/// Time passes. Between two looks of everybody there are `step` seconds, but each change wakes
-/// them for as long as it takes to settle and to drop what is old.
+/// Lets `seconds` pass. The replicas look every `step` seconds, and more often after a change, until
+/// CAs have settled and old ones are dropped.
 fn pass(world: &mut World, seconds: i64, step: i64) {
     let end = world.now + seconds;
     let mut busy_until = world.now + 2 * MINUTE;
@@ -377,7 +373,7 @@ fn pass(world: &mut World, seconds: i64, step: i64) {
         let step = if world.now < busy_until { 10 } else { step };
         world.now = (world.now + step).min(end);
         let before = (world.secret.version, world.live.version);
-        world.everyone();
+        world.run_all();
         if (world.secret.version, world.live.version) != before {
             busy_until = world.now + 2 * MINUTE;
         }
@@ -386,9 +382,9 @@ fn pass(world: &mut World, seconds: i64, step: i64) {
 }
 
 #[test]
-fn a_new_authority_is_trusted_before_anything_of_it_is_served_and_the_old_one_until_nothing_is() {
+fn rotation_trusts_new_ca_first_and_drops_old_ca_last() {
     let mut world = World::new(&[0.0, 1.0]);
-    world.everyone();
+    world.run_all();
     let first = world.live.value[0].id;
     assert_eq!((world.writes, world.publications), (1, 1), "a fresh install is immediate");
     pass(&mut world, 243 * DAY, 60 * MINUTE);
@@ -410,12 +406,12 @@ fn a_new_authority_is_trusted_before_anything_of_it_is_served_and_the_old_one_un
     }
 }
 
-/// By the own clocks alone, it and the others write six new authorities a minute, for ever.
+/// With local clocks alone, it and the others would write six new CAs a minute, for ever.
 #[test]
-fn a_replica_whose_clock_is_past_the_authoritys_end_fights_nobody() {
+fn replica_with_wrong_clock_changes_nothing() {
     for wrong in [2 * YEAR, -2 * YEAR] {
         let mut world = World::new(&[0.0, 0.5, 1.0]);
-        world.everyone();
+        world.run_all();
         let (id, writes) = (world.live.value[0].id, world.writes);
         world.replicas[1].wrong = wrong;
         pass(&mut world, 60 * MINUTE, 10);
@@ -429,15 +425,15 @@ fn a_replica_whose_clock_is_past_the_authoritys_end_fights_nobody() {
 }
 
 #[test]
-fn a_replica_that_starts_within_an_overlap_serves_at_once() {
+fn replica_that_starts_within_an_overlap_serves_at_once() {
     let start_anew = |world: &mut World| {
         world.replicas[1] = Replica { policy: Some(policy(1.0)), ..Replica::default() };
-        world.everyone();
+        world.run_all();
         let served = world.replicas[1].served.clone();
         served.map(|(_, leaf)| leaf.issuer)
     };
     let mut world = World::new(&[0.0, 1.0]);
-    world.everyone();
+    world.run_all();
     pass(&mut world, 243 * DAY, 60 * MINUTE);
     while world.live.value.len() == 1 {
         pass(&mut world, 10, 10);

@@ -1,46 +1,47 @@
-//! Certificates of somebody else's: whether the one in use is trusted, and nothing more.
+//! Checks whether the API server trusts the certificate in use, where cert-manager or a person
+//! renews it.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time};
 
 use super::{
-    store::{Place, Store},
-    verdict::Verdicts,
+    store::{ObjectRefs, Store},
+    trust_status::TrustStatus,
     watch,
 };
 use crate::{
     cluster::{
         REQUEST_TIMEOUT,
-        trouble::{Trouble, random},
+        backoff::{Backoff, random},
     },
     server::Service,
     telemetry::Chain,
     tls::Identity,
 };
 
-/// How often to look without being woken: a certificate ends without a word.
+/// The longest time between two checks: a certificate expires without an event.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Looks at the registration for ever, and opens and closes [`Gate::Trust`](crate::server::Gate).
-/// While it cannot be read, the last verdict holds; where there is none, the gate says why.
+/// Checks the registration for ever, and opens and closes [`Gate::Trust`](crate::server::Gate). While
+/// the registration cannot be read, the last result stays; before the first, the gate has the error.
 pub async fn check(
     client: kube::Client,
-    place: Place,
+    refs: ObjectRefs,
     identity: Arc<Identity>,
     service: Arc<Service>,
 ) {
-    let store = Store::new(&client, place);
+    let store = Store::new(&client, refs);
     let waker = Arc::new(Notify::new());
     watch::configuration(&store, &waker);
-    let (mut trouble, mut verdicts) = (Trouble::default(), Verdicts::default());
+    let (mut backoff, mut trust_status) = (Backoff::default(), TrustStatus::default());
     loop {
         let pause = match time::timeout(REQUEST_TIMEOUT, store.live()).await {
             Ok(Ok(live)) => {
-                trouble.ends();
+                backoff.reset();
                 let chain = identity.chain();
                 let now = store.clock.now();
-                verdicts.judge(&service, &store.place, live.as_ref(), &chain, now);
+                trust_status.evaluate(&service, &store.refs, live.as_ref(), &chain, now);
                 PERIOD
             }
             failed => {
@@ -49,13 +50,16 @@ pub async fn check(
                     Ok(Err(error)) => Chain(error).to_string(),
                     _ => "the API server does not answer".to_owned(),
                 };
-                if trouble.notes(&error) {
-                    tracing::warn!(error, "cannot read the webhook configuration");
+                if backoff.record(&error) {
+                    tracing::warn!(
+                        error,
+                        "cannot read the MutatingWebhookConfiguration; the last result stays until it can be read"
+                    );
                 }
-                let name = &store.place.configuration;
+                let name = &store.refs.configuration;
                 let reason = format!("cannot read MutatingWebhookConfiguration {name}: {error}");
-                verdicts.cannot(&service, &reason);
-                trouble.wait(random())
+                trust_status.unknown(&service, &reason);
+                backoff.delay(random())
             }
         };
         tokio::select! {
@@ -73,7 +77,7 @@ mod tests {
     use super::*;
     use crate::{
         certs::{Issued, certificates, issue},
-        cluster::certificates::testing::{ApiServer, PATIENCE, place},
+        cluster::certificates::testing::{ApiServer, PATIENCE, refs},
         inject::Config,
         server::Limits,
         telemetry::Metrics,
@@ -92,17 +96,17 @@ mod tests {
         });
     }
 
-    /// Starts to check.
+    /// Starts the check.
     fn checked(api: &ApiServer, pair: &Pair) -> (Arc<Service>, Arc<Identity>) {
         let service = Service::new(Config::default(), Metrics::default(), Limits::default());
         let (service, identity) = (Arc::new(service), Arc::new(Identity::new(pair)));
-        tokio::spawn(check(api.client(), place(), Arc::clone(&identity), Arc::clone(&service)));
+        tokio::spawn(check(api.client(), refs(), Arc::clone(&identity), Arc::clone(&service)));
         (service, identity)
     }
 
-    async fn until(what: &str, so: impl Fn() -> bool) {
+    async fn until(what: &str, is_so: impl Fn() -> bool) {
         let seen = async {
-            while !so() {
+            while !is_so() {
                 time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_is_down_is_counted_and_the_reason_until_there_is_a_verdict() {
+    async fn unreachable_api_server_is_counted_and_keeps_the_last_result() {
         let (api, issued) = (ApiServer::new(), issue(&[], 1).unwrap());
         trusting(&api, &issued.ca);
         api.change(|objects| objects.is_down = true);
@@ -140,16 +144,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_the_authority_in_the_bundle_is_a_metric_and_so_is_that_of_the_next() {
+    async fn ca_metric_follows_the_bundle() {
         let (api, one, two) = (ApiServer::new(), issue(&[], 1).unwrap(), issue(&[], 2).unwrap());
         trusting(&api, &one.ca);
         let (service, identity) = checked(&api, &pair(&one));
-        until("the authority's end", || ca_ends(&service) == Some(end(&one.ca))).await;
+        until("the CA's end", || ca_ends(&service) == Some(end(&one.ca))).await;
         trusting(&api, &format!("{}{}", one.ca, two.ca));
         identity.replace(&pair(&two));
         until("the next one's end", || ca_ends(&service) == Some(end(&two.ca))).await;
         trusting(&api, "");
         until("not trusted", || service.gates().closed().is_some()).await;
-        assert_eq!(ca_ends(&service), Some(end(&two.ca)), "what was known stays");
+        assert_eq!(ca_ends(&service), Some(end(&two.ca)), "the last known end stays");
     }
 }

@@ -1,4 +1,4 @@
-//! What the API server's answers say about its clock.
+//! The API server's clock, from the `Date` header of its responses.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,64 +11,63 @@ use kube::Client;
 
 use crate::certs;
 
-/// From so many seconds on, an own clock that differs is worth a line: a minute is beyond what any
-/// time service leaves, and far below the five minutes by which certificates are backdated.
+/// A local clock that differs by this many seconds is logged. NTP keeps clocks far closer, and
+/// certificates are backdated by five minutes.
 const DIFFERS: i64 = 60;
-/// Up to so many it is right again. Less, so that one at the limit is not told again and again.
+/// Within this many seconds it is right again. Less, so that a clock at the limit is logged once.
 const AGREES: i64 = 30;
 
-/// The clock, as the last answer had it. It is read between requests, so that a lock is no matter.
+/// The clock of the last response. It is read between requests, so a lock is cheap enough.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct ApiServerClock {
     start: Instant,
-    state: Mutex<State>,
+    last: Mutex<LastResponse>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LastResponse {
     clock: certs::Clock,
-    is_told: bool,
+    is_logged: bool,
 }
 
-impl Clock {
-    /// One without an answer.
+impl ApiServerClock {
+    /// A clock before the first response.
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), state: Mutex::default() }
+        Self { start: Instant::now(), last: Mutex::default() }
     }
 
-    /// What time it is by the API server's clock, in seconds since the epoch; by the own one as
-    /// long as there is no answer.
+    /// The API server's time, in seconds since the epoch; the local time before the first response.
     pub(super) fn now(&self) -> i64 {
         self.known().unwrap_or_else(certs::now)
     }
 
-    /// The same; `None` as long as there is no answer.
+    /// The API server's time; `None` before the first response.
     pub(super) fn known(&self) -> Option<i64> {
-        let clock = self.state.lock().unwrap_or_else(PoisonError::into_inner).clock;
+        let clock = self.last.lock().unwrap_or_else(PoisonError::into_inner).clock;
         clock.now(self.steady())
     }
 
-    /// A clock that nobody sets.
+    /// Monotonic time, in seconds.
     fn steady(&self) -> i64 {
         i64::try_from(self.start.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// Takes in an answer's `Date`, which came when the own clock was at `own`. How far it is ahead
-    /// of that, in seconds, if that is much and to be said for the first time.
-    fn note(&self, date: &str, own: i64) -> Option<i64> {
+    /// Records the `Date` of a response that came at local time `own`. Returns by how many seconds the
+    /// API server is ahead, if that is new and worth a log line.
+    fn record(&self, date: &str, own: i64) -> Option<i64> {
         let time = seconds(date)?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.clock = certs::Clock::told(time, self.steady());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clock = certs::Clock::read_at(time, self.steady());
         let ahead = time.saturating_sub(own);
-        let limit = if state.is_told { AGREES } else { DIFFERS };
+        let limit = if last.is_logged { AGREES } else { DIFFERS };
         let differs = !(-limit..=limit).contains(&ahead);
-        let was_told = std::mem::replace(&mut state.is_told, differs);
-        (differs && !was_told).then_some(ahead)
+        let was_logged = std::mem::replace(&mut last.is_logged, differs);
+        (differs && !was_logged).then_some(ahead)
     }
 }
 
-/// The same client, which notes the time of every answer. Only within a runtime.
-pub(super) fn noted(client: &Client, clock: &Arc<Clock>) -> Client {
+/// Wraps a client to record the time of every response. Only within a runtime.
+pub(super) fn recording(client: &Client, clock: &Arc<ApiServerClock>) -> Client {
     let namespace = client.default_namespace().to_owned();
     let (client, clock) = (client.clone(), Arc::clone(clock));
     let service = tower::service_fn(move |request| {
@@ -76,11 +75,11 @@ pub(super) fn noted(client: &Client, clock: &Arc<Clock>) -> Client {
         async move {
             let response = client.send(request).await?;
             let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-            if let Some(seconds) = date.and_then(|date| clock.note(date, certs::now())) {
+            if let Some(seconds) = date.and_then(|date| clock.record(date, certs::now())) {
                 tracing::warn!(
                     seconds_ahead = seconds,
-                    "the API server's clock is another than this machine's; for certificates, the \
-                     API server's counts"
+                    "this node's clock differs from the API server's; certificates follow the API \
+                     server's clock; check the node's time synchronization"
                 );
             }
             Ok::<_, kube::Error>(response)
@@ -101,20 +100,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_header_is_a_time() {
+    fn date_header_is_parsed() {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("yesterday"), None);
     }
 
     #[tokio::test]
-    async fn the_date_of_each_answer_is_noted() {
+    async fn date_of_each_response_is_recorded() {
         let answer = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             let answer =
                 http::Response::builder().header(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
             answer.body(kube::client::Body::from(b"{}".to_vec()))
         });
-        let clock = Arc::new(Clock::new());
-        let client = noted(&Client::new(answer, "arc-rocm"), &clock);
+        let clock = Arc::new(ApiServerClock::new());
+        let client = recording(&Client::new(answer, "arc-rocm"), &clock);
         assert_eq!(client.default_namespace(), "arc-rocm");
         let request = http::Request::get("/version").body(Vec::new()).unwrap();
         let _: serde_json::Value = client.request(request).await.unwrap();
@@ -123,18 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn an_own_clock_that_differs_is_said_once_until_it_is_right_again() {
-        let (clock, date, at) = (Clock::new(), "Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777);
+    fn wrong_local_clock_is_logged_once() {
+        let (clock, date, at) =
+            (ApiServerClock::new(), "Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777);
         assert_eq!(clock.known(), None);
-        assert_eq!(clock.note(date, at - 60), None);
-        assert_eq!(clock.note(date, at + 31_536_000), Some(-31_536_000));
-        assert_eq!(clock.note(date, at + 31_536_000), None);
-        assert_eq!(clock.note(date, at + 31), None);
-        assert_eq!(clock.note(date, at + 61), None);
-        assert_eq!(clock.note("nonsense", at), None);
+        assert_eq!(clock.record(date, at - 60), None);
+        assert_eq!(clock.record(date, at + 31_536_000), Some(-31_536_000));
+        assert_eq!(clock.record(date, at + 31_536_000), None);
+        assert_eq!(clock.record(date, at + 31), None);
+        assert_eq!(clock.record(date, at + 61), None);
+        assert_eq!(clock.record("nonsense", at), None);
         let known = clock.known().unwrap();
         assert!((at..at + 60).contains(&known), "{known}");
-        assert_eq!(clock.note(date, at), None);
-        assert_eq!(clock.note(date, at - 61), Some(61));
+        assert_eq!(clock.record(date, at), None);
+        assert_eq!(clock.record(date, at - 61), Some(61));
     }
 }

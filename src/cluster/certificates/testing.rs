@@ -1,4 +1,4 @@
-//! An API server of the tests' own: one Secret, one registration, and watches of both.
+//! An API server for tests: one Secret, one registration, and watches of both.
 
 use std::{
     convert::Infallible,
@@ -17,22 +17,22 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time};
 
-use super::store::Place;
+use super::store::ObjectRefs;
 
-/// Longer than anything here takes, so that only a hang reaches it.
+/// Longer than any test takes: only a hang reaches it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type HttpResponse = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// The server; a clone is the same one.
+/// The server. Clones share its objects.
 #[derive(Clone)]
 pub(super) struct ApiServer {
     objects: Arc<Mutex<Objects>>,
-    /// The version of the last change, for those who watch.
+    /// The version of the last change, for watches.
     version: Arc<watch::Sender<u64>>,
 }
 
-/// What it has.
+/// The objects of the server.
 #[derive(Default)]
 pub(super) struct Objects {
     pub(super) secret: Option<Value>,
@@ -43,9 +43,9 @@ pub(super) struct Objects {
     pub(super) is_down: bool,
 }
 
-/// The objects that the tests are about.
-pub(super) fn place() -> Place {
-    Place {
+/// The names of the objects.
+pub(super) fn refs() -> ObjectRefs {
+    ObjectRefs {
         namespace: "arc-rocm".to_owned(),
         secret: "arc-rocm-tls".to_owned(),
         configuration: "arc-rocm".to_owned(),
@@ -54,7 +54,7 @@ pub(super) fn place() -> Place {
 }
 
 impl ApiServer {
-    /// One with a registration, and no Secret.
+    /// A server with a registration and no Secret.
     pub(super) fn new() -> Self {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -71,14 +71,14 @@ impl ApiServer {
         Self { objects: Arc::new(Mutex::new(objects)), version: Arc::new(watch::Sender::new(1)) }
     }
 
-    /// Changes what it has, and tells those who watch.
+    /// Changes the objects and wakes the watches.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Objects) -> T) -> T {
         let done = change(&mut self.objects());
         self.version.send_modify(|version| *version += 1);
         done
     }
 
-    /// Waits until something is so.
+    /// Waits for a condition.
     pub(super) async fn until(&self, what: &str, so: impl Fn(&Objects) -> bool) {
         let is_so = self.version.subscribe();
         let seen = async {
@@ -92,7 +92,7 @@ impl ApiServer {
         self.objects.lock().unwrap()
     }
 
-    /// A client of it. Only within a runtime.
+    /// A client of the server. Only within a runtime.
     pub(super) fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -107,7 +107,7 @@ impl ApiServer {
         Client::new(service, "arc-rocm")
     }
 
-    fn answer(&self, method: &Method, target: &str, body: &[u8]) -> Answer {
+    fn answer(&self, method: &Method, target: &str, body: &[u8]) -> HttpResponse {
         if self.objects().is_down {
             return failed(StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -149,8 +149,8 @@ impl ApiServer {
         }
     }
 
-    /// Each change is one of the object that is watched, whichever it is.
-    fn watched(&self) -> Answer {
+    /// Each change is an event of the watched object.
+    fn watched(&self) -> HttpResponse {
         let events = stream::unfold(self.version.subscribe(), async |mut version| {
             version.changed().await.ok()?;
             let object = json!({
@@ -165,11 +165,11 @@ impl ApiServer {
     }
 }
 
-fn answered(object: &Value) -> Answer {
+fn answered(object: &Value) -> HttpResponse {
     Response::new(Full::from(object.to_string()).boxed_unsync())
 }
 
-fn failed(status: StatusCode) -> Answer {
+fn failed(status: StatusCode) -> HttpResponse {
     let reason = status.canonical_reason().unwrap_or_default();
     let object = json!({
         "kind": "Status",

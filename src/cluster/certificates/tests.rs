@@ -7,36 +7,36 @@ use super::{
 use crate::{inject::Config, server::Limits, telemetry::Metrics};
 
 const POLICY: Policy = Policy {
-    authority: Duration::from_hours(900),
+    ca: Duration::from_hours(900),
     leaf: Duration::from_hours(90),
     overlap: Duration::from_hours(1),
     settle: Duration::from_millis(100),
     turn: 0.0,
 };
 
-fn keeper(api: &ApiServer) -> (Keeper, oneshot::Receiver<Arc<Identity>>) {
+fn manager(api: &ApiServer) -> (CertManager, oneshot::Receiver<Arc<Identity>>) {
     let service = Service::new(Config::default(), Metrics::default(), Limits::default());
     let names = Names::new(&[]).unwrap();
-    Keeper::new(&api.client(), testing::place(), POLICY, names, Arc::new(service))
+    CertManager::new(&api.client(), testing::refs(), POLICY, names, Arc::new(service))
 }
 
 fn bundle(objects: &testing::Objects) -> Value {
     objects.configuration.as_ref().unwrap()["webhooks"][0]["clientConfig"]["caBundle"].clone()
 }
 
-/// Else a replica that drains would write a leaked authority again, which somebody deletes.
+/// Otherwise a draining replica would restore a leaked CA that was just deleted.
 #[tokio::test]
-async fn a_keeper_that_is_asked_to_stop_writes_nothing_any_more() {
+async fn manager_asked_to_stop_writes_nothing() {
     let api = ApiServer::new();
-    let (keeper, first) = keeper(&api);
+    let (manager, first) = manager(&api);
     let shutdown = Shutdown::new();
-    let task = tokio::spawn(keeper.run(shutdown.clone()));
+    let task = tokio::spawn(manager.run(shutdown.clone()));
     let _identity = time::timeout(PATIENCE, first).await.unwrap().unwrap();
     let old = bundle(&api.objects());
 
     api.change(|objects| objects.secret = None);
     api.until("a Secret that is mended", |objects| objects.secret.is_some()).await;
-    api.until("both authorities", |objects| bundle(objects) != old).await;
+    api.until("both CAs", |objects| bundle(objects) != old).await;
 
     shutdown.ask();
     time::timeout(PATIENCE, task).await.unwrap().unwrap();
@@ -46,12 +46,12 @@ async fn a_keeper_that_is_asked_to_stop_writes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_keeper_that_is_asked_to_stop_before_there_is_a_certificate_leaves_nobody_waiting() {
+async fn manager_asked_to_stop_before_first_certificate_closes_the_channel() {
     let api = ApiServer::new();
     api.change(|objects| objects.configuration = None);
-    let (keeper, first) = keeper(&api);
+    let (manager, first) = manager(&api);
     let shutdown = Shutdown::new();
-    let task = tokio::spawn(keeper.run(shutdown.clone()));
+    let task = tokio::spawn(manager.run(shutdown.clone()));
     api.until("a Secret", |objects| objects.secret.is_some()).await;
     shutdown.ask();
     time::timeout(PATIENCE, task).await.unwrap().unwrap();
@@ -79,9 +79,9 @@ fn bundle_of(configuration: Option<&Value>) -> Value {
 #[tokio::test]
 async fn validating_registration_gets_the_same_bundle_again() {
     let api = ApiServer::new();
-    let (keeper, first) = keeper(&api);
-    let _task = tokio::spawn(keeper.run(Shutdown::new()));
-    // It is not waited for.
+    let (manager, first) = manager(&api);
+    let _task = tokio::spawn(manager.run(Shutdown::new()));
+    // The certificate does not wait for this registration.
     let _identity = time::timeout(PATIENCE, first).await.unwrap().unwrap();
     api.change(|objects| objects.validating = Some(validating()));
     let is_same = |objects: &testing::Objects| {

@@ -1,4 +1,4 @@
-//! Being woken when something changes.
+//! Wakes the certificate tasks when the Secret or the registration changes.
 
 use std::{fmt::Debug, pin::pin, sync::Arc};
 
@@ -15,26 +15,26 @@ use crate::cluster::watched::watched;
 
 /// Starts to wake `waker` whenever the registration changes.
 pub(super) fn configuration(store: &Store, waker: &Arc<Notify>) {
-    let name = store.place.configuration.clone();
+    let name = store.refs.configuration.clone();
     let events = watch(store.metadata_of_configurations(), &name);
     tokio::spawn(wake(events, name, "MutatingWebhookConfiguration", Arc::clone(waker)));
 }
 
-/// The same for the registration for RunnerProfiles.
+/// Starts to wake `waker` whenever the registration for RunnerProfiles changes.
 pub(super) fn validating(store: &Store, waker: &Arc<Notify>) {
-    let name = store.place.configuration.clone();
+    let name = store.refs.configuration.clone();
     let events = watch(store.metadata_of_validating(), &name);
     tokio::spawn(wake(events, name, "ValidatingWebhookConfiguration", Arc::clone(waker)));
 }
 
 /// Starts to wake `waker` whenever the Secret changes.
 pub(super) fn secret(store: &Store, waker: &Arc<Notify>) {
-    let name = store.place.secret.clone();
+    let name = store.refs.secret.clone();
     let events = watch(store.metadata_of_secrets(), &name);
     tokio::spawn(wake(events, name, "Secret", Arc::clone(waker)));
 }
 
-/// The object of this name.
+/// Watches the object of this name.
 fn watch<K>(
     api: Api<K>,
     name: &str,
@@ -45,7 +45,7 @@ where
     watcher(api, watcher::Config::default().fields(&format!("metadata.name={name}")))
 }
 
-/// Wakes whenever the object of this name changes, appears or goes. `what` is for the log.
+/// Wakes on each event of the watch. `what` is for the log.
 async fn wake<K: Send>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     name: String,
@@ -55,12 +55,16 @@ async fn wake<K: Send>(
     let mut events = pin!(watched(events));
     while let Some(event) = events.next().await {
         match event {
-            // A list is about to be asked for; whether there is one the next event says.
+            // No response yet: the next event has one.
             Ok(Event::Init) => {}
             Ok(_) => waker.notify_one(),
-            // What it says is in the log already where the same call fails elsewhere as well.
             Err(failed) if failed.is_new => {
-                tracing::warn!(error = failed.message, what, name, "cannot watch");
+                tracing::warn!(
+                    error = failed.message,
+                    what,
+                    name,
+                    "cannot watch the object; retrying"
+                );
             }
             Err(_) => {}
         }
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_waits_is_woken_by_what_the_api_server_says_and_not_by_what_is_tried() {
+    async fn watch_wakes_on_events_and_not_on_attempts() {
         let wakes = async |events: Vec<watcher::Result<Event<()>>>| {
             let waker = Arc::new(Notify::new());
             wake(stream::iter(events), "a".to_owned(), "Secret", Arc::clone(&waker)).await;

@@ -1,4 +1,4 @@
-//! One question to the API server, and what may come back.
+//! Requests to the API server.
 
 use hyper::{
     Method, Request,
@@ -10,19 +10,18 @@ use serde_json::Value;
 use super::facts::{Known, Listed, Unknown, text};
 use crate::{cluster::REQUEST_TIMEOUT, profile::DepthLimited};
 
-/// Objects in one answer: pods with long environments are some 30 KB each.
+/// Objects in one response: pods with long environments have some 30 KB each.
 const PAGE: usize = 250;
-/// Answers to one list: 10,000 objects. Who has more has a finding that says so, not a process
-/// that grows.
+/// Responses to one list: 10,000 objects. Beyond it a finding says that the list is cut.
 const PAGES: usize = 40;
-/// Characters of a message that are kept: the API server repeats whole objects in some.
+/// Characters of a message: the API server quotes whole objects in some.
 const MESSAGE: usize = 600;
 
-/// An answer of any status.
-pub(super) struct Answer {
+/// A response of any status.
+pub(super) struct ApiResponse {
     pub(super) code: u16,
     pub(super) object: Value,
-    /// The texts of the `Warning` headers, which come with errors as well.
+    /// The texts of the `Warning` headers. Error responses have them too.
     pub(super) warnings: Vec<String>,
 }
 
@@ -32,7 +31,7 @@ pub(super) async fn send(
     method: Method,
     path: &str,
     body: Option<&Value>,
-) -> Result<Answer, Unknown> {
+) -> Result<ApiResponse, Unknown> {
     let failed = |error: &dyn std::error::Error| Unknown::Failed(chain(error));
     let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
     let request = Request::builder()
@@ -47,15 +46,17 @@ pub(super) async fn send(
         let (head, body) = response.into_parts();
         Ok((head, body.collect_bytes().await.map_err(|error| failed(&error))?))
     };
-    let silent = |_elapsed| Unknown::Failed(format!("no answer in {REQUEST_TIMEOUT:?}"));
+    let silent = |_elapsed| {
+        Unknown::Failed(format!("the API server did not answer within {REQUEST_TIMEOUT:?}"))
+    };
     let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(silent)??;
     let object = serde_json::from_slice::<DepthLimited>(&body)
         .map_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()), |json| json.0);
     let warnings = head.headers.get_all(header::WARNING).iter().filter_map(warning).collect();
-    Ok(Answer { code: head.status.as_u16(), object, warnings })
+    Ok(ApiResponse { code: head.status.as_u16(), object, warnings })
 }
 
-/// The object at a path; `None` where there is none. `needs` is the permission, such as
+/// Gets the object at a path; `None` if it does not exist. `needs` is the permission, such as
 /// `get nodes`.
 pub(super) async fn get(client: &Client, path: &str, needs: &str) -> Known<Option<Value>> {
     let answer = send(client, Method::GET, path, None).await?;
@@ -67,8 +68,8 @@ pub(super) async fn get(client: &Client, path: &str, needs: &str) -> Known<Optio
     }
 }
 
-/// What `keep` makes of the objects of a list, page by page; `None` where the kind is not served.
-/// `path` may have a query.
+/// Lists objects page by page and maps them with `keep`; `None` if the kind is not served. `path` may
+/// have a query.
 pub(super) async fn list<T>(
     client: &Client,
     path: &str,
@@ -94,7 +95,7 @@ pub(super) async fn list<T>(
     Ok(Some(all))
 }
 
-/// The message of an answer that is an error.
+/// The message of an error response.
 pub(super) fn refusal(code: u16, object: &Value) -> String {
     match text(object, "/message") {
         "" => format!("the API server answered {code}"),
@@ -110,18 +111,18 @@ pub(super) fn cut(message: &str) -> String {
     }
 }
 
-/// An error with all that it was caused by: the outermost of a connection says nothing.
+/// An error with its causes: the outermost one of a connection says little.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !told.contains(&more) {
-            told = format!("{told}: {more}");
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
         cause = error.source();
     }
-    cut(&told)
+    cut(&text)
 }
 
 /// The text of a header such as `299 - "no such field"`.
@@ -150,19 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_header_is_its_text() {
+    fn warning_header_is_decoded() {
         let header = HeaderValue::from_static(r#"299 - "say \"hello\" to C:\\""#);
         assert_eq!(warning(&header).unwrap(), r#"say "hello" to C:\"#);
         assert_eq!(warning(&HeaderValue::from_static("none")), None);
     }
 
     #[test]
-    fn a_selector_travels_in_a_query() {
+    fn selector_is_percent_encoded() {
         assert_eq!(encoded("a/b=True,c"), "a%2Fb%3DTrue%2Cc");
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
+    fn long_message_is_cut_between_characters() {
         let long = "ü".repeat(MESSAGE + 1);
         assert_eq!(cut(&long).chars().count(), MESSAGE + 3);
         assert_eq!(cut("short"), "short");

@@ -1,4 +1,4 @@
-//! What the webhook's Deployment says about where its configuration is.
+//! Reads flags and volumes from the webhook's Deployment.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::facts::{list, text};
 
-/// The Secret where there is no Deployment to ask.
+/// The Secret without a Deployment.
 const SECRET: &str = "arc-rocm-tls";
-/// The `ConfigMap` where there is no Deployment to ask.
+/// The `ConfigMap` without a Deployment.
 const CONFIG_MAP: &str = "arc-rocm-profiles";
 
-/// The values of a flag of `arc-rocm serve`, given as `--flag=a,b`, `--flag a` or by variable.
+/// The values of a flag of `arc-rocm serve`: `--flag=a,b`, `--flag a`, or by environment variable.
 pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
     let Some(container) = container(deployment) else { return Vec::new() };
     let args: Vec<&str> = list(container, "/args").filter_map(Value::as_str).collect();
@@ -39,7 +39,7 @@ pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
         .collect()
 }
 
-/// Whether the webhook renews its certificates by itself; `None` without a Deployment to look at.
+/// Whether the webhook renews its own certificates; `None` without a Deployment.
 pub(super) fn renews(deployment: Option<&Value>) -> Option<bool> {
     deployment.map(|deployment| !flag(deployment, "tls-secret").is_empty())
 }
@@ -76,7 +76,7 @@ fn mounted(deployment: &Value, path: &str, source: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Ours is the one that serves; others may have been injected.
+/// The webhook's container; others may be injected.
 fn container(deployment: &Value) -> Option<&Value> {
     let serves = |container: &&Value| list(container, "/args").any(|arg| arg == "serve");
     list(deployment, "/spec/template/spec/containers").find(serves)
@@ -101,14 +101,14 @@ mod tests {
                 },
             ],
             "volumes": [
-                {"name": "b", "configMap": {"name": "ours"}},
+                {"name": "b", "configMap": {"name": "fleet"}},
                 {"name": "a", "secret": {"secretName": "pair"}},
             ],
         }}}})
     }
 
     #[test]
-    fn a_flag_is_read_in_each_of_its_forms() {
+    fn flag_is_read_in_each_form() {
         let deployment = with(&[
             "serve",
             "--arc-controller-user=a",
@@ -124,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_and_the_config_map_are_those_that_are_mounted_or_named() {
+    fn secret_and_config_map_are_the_mounted_or_named() {
         let files = with(&["serve", "--tls-cert=/tls/tls.crt", "--profiles=/p"]);
         assert_eq!(secret(Some(&files)), "pair");
-        assert_eq!(config_map(Some(&files)), "ours");
+        assert_eq!(config_map(Some(&files)), "fleet");
         assert_eq!(secret(Some(&with(&["serve", "--tls-secret=made"]))), "made");
         let elsewhere = with(&["serve", "--tls-cert=/other/tls.crt", "--profiles=/other"]);
         assert_eq!(secret(Some(&elsewhere)), SECRET);

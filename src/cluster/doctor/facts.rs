@@ -1,10 +1,10 @@
-//! What was found out about a cluster, before anything is judged. No secret is in it.
+//! The facts about a cluster, before any check. They have no secret.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What one needs to know which installation is meant.
+/// Which installation to examine.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The name of all objects.
@@ -13,22 +13,22 @@ pub struct Settings {
     pub namespace: String,
 }
 
-/// Why something is not known.
+/// Why a fact is not known.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unknown {
     /// The permission that is missing, such as `list nodes`.
     #[error("needs permission to {0}")]
     Forbidden(String),
-    /// The API server's message, or that there was none.
+    /// The API server's message, or that it did not answer.
     #[error("{0}")]
     Failed(String),
 }
 
-/// What is known, or why it is not.
+/// A fact, or why it is not known.
 pub type Known<T> = Result<T, Unknown>;
 
-/// Objects, and whether there were more than anybody wants to read.
+/// A list of objects, which may be cut.
 #[derive(Clone, Debug)]
 pub struct Listed<T> {
     /// The objects.
@@ -43,38 +43,38 @@ impl<T> Default for Listed<T> {
     }
 }
 
-/// All that is judged.
+/// All facts.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Which installation.
     pub settings: Settings,
-    /// The present, in seconds since the epoch.
+    /// The time, in seconds since the epoch.
     pub now: i64,
     /// `gitVersion`, such as `v1.37.2`.
     pub version: Known<String>,
-    /// The `MutatingWebhookConfiguration` of our name.
+    /// The `MutatingWebhookConfiguration` of the installation.
     pub registration: Known<Option<Value>>,
-    /// Other configurations that register a webhook of ours.
+    /// Other configurations that register the webhook.
     pub other_registrations: Vec<String>,
-    /// Whether the Service exists that is registered.
+    /// Whether the registered Service exists.
     pub service: Known<bool>,
-    /// The Deployment of our name.
+    /// The Deployment of the installation.
     pub deployment: Known<Option<Value>>,
     /// The Service's `EndpointSlice`s.
     pub slices: Known<Listed<Value>>,
     /// The webhook's pods, without their spec.
     pub pods: Known<Listed<WebhookPod>>,
-    /// What the API server made of a runner pod that was not stored.
-    pub trial: Known<Trial>,
+    /// The API server's response to a runner pod as a dry run.
+    pub dry_run: Known<DryRun>,
     /// `tls.crt` of the serving certificate's Secret.
     pub certificate: Known<Option<String>>,
     /// `AutoscalingRunnerSet`s; `None` without their definition.
     pub scale_sets: Known<Option<Listed<Value>>>,
     /// `EphemeralRunner`s that have failed; `None` without their definition.
     pub failed: Known<Option<Listed<FailedRunner>>>,
-    /// Runner pods that live.
+    /// Running runner pods.
     pub runners: Known<Listed<Value>>,
-    /// Namespaces and the Pod Security level that each enforces, empty for the cluster's default.
+    /// Each namespace with the Pod Security level that it enforces, empty for the cluster's default.
     pub namespaces: Known<BTreeMap<String, String>>,
     /// ARC's controllers.
     pub controllers: Known<Listed<Controller>>,
@@ -91,26 +91,26 @@ pub struct Facts {
 pub struct WebhookPod {
     /// Its name.
     pub name: String,
-    /// The image as it was resolved, or as it is written.
+    /// Its image.
     pub image: String,
-    /// How often its containers were started again.
+    /// Restarts of its containers.
     pub restarts: u64,
-    /// How the last one before ended, such as `OOMKilled`; empty if there was none.
+    /// Why the last container ended, such as `OOMKilled`; empty without a restart.
     pub last_end: String,
 }
 
-/// The API server's answer to a dry run.
+/// The API server's response to a dry run.
 #[derive(Clone, Debug)]
-pub struct Trial {
+pub struct DryRun {
     /// The namespace of the pod.
     pub namespace: String,
     /// The HTTP status.
     pub code: u16,
-    /// The Status' message; empty of a success.
+    /// The message of an error; empty on success.
     pub message: String,
     /// The texts of the `Warning` headers.
     pub warnings: Vec<String>,
-    /// Whether the pod that came back has our status annotation.
+    /// Whether the returned pod has the webhook's status annotation.
     pub patched: bool,
 }
 
@@ -132,7 +132,7 @@ pub struct FailedRunner {
 pub struct Controller {
     /// The Deployment, as `NAMESPACE/NAME`.
     pub deployment: String,
-    /// The user that it is to the API server.
+    /// Its user name at the API server.
     pub user: String,
 }
 
@@ -141,16 +141,16 @@ pub struct Controller {
 pub struct Node {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// What it offers of each resource that is counted in whole numbers.
+    /// Its allocatable resources that are whole numbers.
     pub allocatable: BTreeMap<String, u64>,
 }
 
-/// What was found, where that is known.
+/// The fact, if it is known and exists.
 pub(super) fn found<T>(known: &Known<Option<T>>) -> Option<&T> {
     known.as_ref().ok().and_then(Option::as_ref)
 }
 
-/// A text in an object, empty where there is none.
+/// A string in an object; empty if missing.
 pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -160,7 +160,7 @@ pub(super) fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = 
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The texts of a map in an object.
+/// The strings of a map in an object.
 pub(super) fn texts(value: &Value, pointer: &str) -> BTreeMap<String, String> {
     let members = value.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
     members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()

@@ -1,17 +1,17 @@
-//! What comes of a check, in words that stay.
+//! Findings of checks. Their codes are stable.
 
 use super::Unknown;
 
-/// How bad a finding is, from nothing to mend to the worst.
+/// How bad a finding is, in rising order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Level {
-    /// Good to know; nothing to mend.
+    /// Good to know; nothing to do.
     Info,
-    /// It could not be found out.
+    /// It could not be checked.
     Unknown,
-    /// It works, and will not in some event; or it may be meant so.
+    /// It works now and may fail later, or it may be intended.
     Warning,
-    /// Runners are lost, late or bare because of it.
+    /// Runners are lost, late or not injected because of it.
     Error,
 }
 
@@ -29,20 +29,20 @@ impl Level {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $level:ident;)+) => {
-        /// What was found. The words are stable: programs read them.
+        /// What was found. The codes are stable: programs read them.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub enum Code { $($(#[$doc])* $name,)+ }
+        pub enum FindingCode { $($(#[$doc])* $name,)+ }
 
-        impl Code {
+        impl FindingCode {
             /// All of them, check by check.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The fixed word.
+            /// The code in reports.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// How bad it is, always.
+            /// Its level.
             pub const fn level(self) -> Level {
                 match self { $(Self::$name => Level::$level,)+ }
             }
@@ -55,71 +55,71 @@ codes! {
     Unknown = "unknown", Unknown;
     /// No answer from the API server.
     ApiServerUnreachable = "api-server-unreachable", Error;
-    /// Native sidecars are not on by default.
+    /// The API server is older than the oldest supported version.
     ApiServerTooOld = "api-server-too-old", Error;
     /// A minor version that the suite does not run on.
     ApiServerUntested = "api-server-untested", Info;
-    /// There is no registration of ours.
+    /// The webhook is not registered.
     RegistrationMissing = "registration-missing", Error;
-    /// It is not about the creation of pods.
+    /// No rule of the registration covers the creation of pods.
     RulesDiffer = "rules-differ", Error;
-    /// Which pods we are called for is not what `arc-rocm manifests` prints.
+    /// The objectSelector differs from the one of `arc-rocm manifests`.
     ObjectSelectorDiffers = "object-selector-differs", Warning;
-    /// The webhook's own namespace or `kube-system` waits for the webhook.
+    /// The namespaceSelector includes the webhook's own namespace or `kube-system`.
     NamespaceSelectorDiffers = "namespace-selector-differs", Warning;
-    /// Runners come up bare during an outage.
+    /// Runners are not injected during an outage.
     FailurePolicyIgnore = "failure-policy-ignore", Warning;
-    /// What a later webhook changes is not repaired.
+    /// Changes by later webhooks are not repaired.
     ReinvocationNever = "reinvocation-never", Warning;
     /// The API server refuses every dry run of a runner pod.
     SideEffectsDiffer = "side-effects-differ", Warning;
-    /// The API server trusts nobody for us.
+    /// The caBundle is empty.
     CaBundleEmpty = "ca-bundle-empty", Error;
-    /// The `caBundle` is no PEM certificates.
+    /// The caBundle has no PEM certificates.
     CaBundleBroken = "ca-bundle-broken", Error;
-    /// No authority in the `caBundle` is valid any more.
+    /// Every CA in the caBundle has expired.
     CaExpired = "ca-expired", Error;
-    /// The last valid authority in the `caBundle` ends soon.
+    /// The last CA in the caBundle expires soon.
     CaExpiresSoon = "ca-expires-soon", Warning;
-    /// The Service that is registered does not exist.
+    /// The registered Service does not exist.
     ServiceMissing = "service-missing", Error;
     /// The Deployment does not exist.
     DeploymentMissing = "deployment-missing", Warning;
-    /// No pod is ready to answer.
+    /// No pod of the webhook is ready.
     NoReadyEndpoints = "no-ready-endpoints", Error;
-    /// Fewer pods are ready than there should be.
+    /// Some pods of the webhook are not ready.
     ReplicasNotReady = "replicas-not-ready", Warning;
-    /// The pods do not run the same image.
+    /// The webhook's pods run different images.
     ImagesDiffer = "images-differ", Warning;
-    /// A pod was started again several times.
+    /// A pod of the webhook restarted several times.
     Restarts = "restarts", Warning;
     /// The API server did not call the webhook for a runner pod.
     WebhookNotCalled = "webhook-not-called", Error;
-    /// The API server got no answer from the webhook.
+    /// The API server got no usable response from the webhook.
     WebhookFails = "webhook-fails", Error;
-    /// Another webhook keeps runner pods from being created.
+    /// Another webhook fails for runner pods.
     OtherWebhookFails = "other-webhook-fails", Error;
     /// The Secret with the serving certificate does not exist.
     CertificateMissing = "certificate-missing", Error;
     /// The serving certificate cannot be read.
     CertificateBroken = "certificate-broken", Error;
-    /// The `caBundle` does not vouch for the serving certificate.
+    /// The caBundle does not verify the serving certificate.
     CertificateUntrusted = "certificate-untrusted", Error;
     /// The serving certificate has expired.
     CertificateExpired = "certificate-expired", Error;
-    /// The serving certificate ends soon.
+    /// The serving certificate expires soon.
     CertificateExpiresSoon = "certificate-expires-soon", Warning;
     /// A namespace refuses privileged containers.
     PodSecurity = "pod-security", Error;
-    /// There is no controller of ARC.
+    /// There is no ARC controller.
     ControllerMissing = "controller-missing", Info;
-    /// ARC's controller does not count as such.
+    /// `--arc-controller-user` does not match ARC's controller.
     ControllerUserMismatch = "controller-user-mismatch", Error;
     /// The webhook's profiles do not compile.
     ProfilesBroken = "profiles-broken", Error;
     /// A `RunnerProfile` was not accepted.
     ProfileRejected = "profile-rejected", Error;
-    /// There are `RunnerProfile` objects, and the webhook does not watch them.
+    /// The webhook does not watch the `RunnerProfile` objects.
     ProfilesUnwatched = "profiles-unwatched", Warning;
     /// A profile that no scale set matches.
     ProfileUnused = "profile-unused", Info;
@@ -133,35 +133,35 @@ codes! {
     NoGpuNodes = "no-gpu-nodes", Warning;
     /// No node has room for a scale set's runner.
     GpusDoNotFit = "gpus-do-not-fit", Warning;
-    /// A runner pod that should have been patched and was not.
+    /// A runner pod that was not patched although a profile matches it.
     RunnerUnpatched = "runner-unpatched", Warning;
-    /// A runner pod that is left alone on purpose.
-    RunnerLeftAlone = "runner-left-alone", Info;
-    /// A runner that a policy or a webhook has ended for good.
+    /// A runner pod that the webhook skips.
+    RunnerSkipped = "runner-skipped", Info;
+    /// An EphemeralRunner that is Failed because the API server refused its pod.
     RunnerRefused = "runner-refused", Error;
-    /// A runner that has failed for another reason.
+    /// An EphemeralRunner that is Failed for another reason.
     RunnerFailed = "runner-failed", Warning;
 }
 
-/// Something to look at.
+/// One finding.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// What it is.
-    pub code: Code,
-    /// What was seen, in a sentence or two without a line break.
+    /// Its code.
+    pub code: FindingCode,
+    /// What was found, in a sentence or two on one line.
     pub message: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do; empty if nothing.
     pub remedy: String,
 }
 
-/// One check and what came of it.
+/// One check with its findings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// Its name, which stays.
+    /// Its stable name.
     pub name: &'static str,
-    /// What was seen, where nothing is wrong.
+    /// What the check saw.
     pub summary: String,
-    /// What was found.
+    /// Its findings.
     pub findings: Vec<Finding>,
 }
 
@@ -172,7 +172,7 @@ impl Check {
 
     pub(super) fn add(
         &mut self,
-        code: Code,
+        code: FindingCode,
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
@@ -184,17 +184,21 @@ impl Check {
             Unknown::Forbidden(_) => "bind the ClusterRole of docs/doctor.md to your user",
             Unknown::Failed(_) => "",
         };
-        self.add(Code::Unknown, unknown.to_string(), remedy);
+        self.add(FindingCode::Unknown, unknown.to_string(), remedy);
     }
 
-    /// Notes that a list was cut.
+    /// Adds a finding if a list was cut.
     pub(super) fn cut(&mut self, cut: bool, what: &str) {
         if cut {
-            self.add(Code::Unknown, format!("there are more {what} than are looked at"), "");
+            self.add(
+                FindingCode::Unknown,
+                format!("there are more {what} than doctor reads; the rest was not checked"),
+                "",
+            );
         }
     }
 
-    /// The worst finding's level; `None` where all is well.
+    /// The worst level; `None` without findings.
     pub fn level(&self) -> Option<Level> {
         self.findings.iter().map(|finding| finding.code.level()).max()
     }
@@ -207,18 +211,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_findings_have_the_same_word() {
-        let words: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(words.len(), Code::ALL.len());
+    fn finding_codes_are_unique() {
+        let words: BTreeSet<&str> = FindingCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), FindingCode::ALL.len());
     }
 
     #[test]
-    fn a_check_is_as_bad_as_its_worst_finding() {
+    fn check_has_the_level_of_its_worst_finding() {
         let mut check = Check::new("x");
         assert_eq!(check.level(), None);
-        check.add(Code::ProfileUnused, "", "");
+        check.add(FindingCode::ProfileUnused, "", "");
         assert_eq!(check.level(), Some(Level::Info));
-        check.add(Code::PodSecurity, "", "");
+        check.add(FindingCode::PodSecurity, "", "");
         check.unknown(&Unknown::Failed("no answer".to_owned()));
         assert_eq!(check.level(), Some(Level::Error));
     }

@@ -1,5 +1,5 @@
-//! Finding out: every question, side by side. Each has its own answer, so that a permission that
-//! is missing takes nothing else away.
+//! Gathers the facts, all requests in parallel. A missing permission makes one fact unknown and no
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,12 @@ use serde_json::Value;
 
 use super::{
     call::{cut, encoded, get, list},
-    deployment,
+    deployment, dry_run,
     facts::{
         Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod, found,
         full_name, list as members, text, texts,
     },
     names::{NAMESPACE_LABEL, WEBHOOK},
-    trial,
 };
 use crate::{annotations::STATUS, podspec::RUNNER_LABEL};
 
@@ -26,10 +25,10 @@ const ARC: &str = "/apis/actions.github.com/v1alpha1";
 const CONTROLLER_NAMESPACE: &str = "actions.github.com/controller-service-account-namespace";
 const CONTROLLER_NAME: &str = "actions.github.com/controller-service-account-name";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-/// Where to try where no scale set is.
+/// The namespace of the dry run without a scale set.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Asks for everything. The error is that of the first question: there is no API server.
+/// Gathers all facts. Fails if the API server is not reachable.
 pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Known<Facts> {
     let version = get(client, "/version", "get /version").await;
     if let Err(Unknown::Failed(message)) = version {
@@ -48,7 +47,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     let deployment = get(client, &path, &needs).await;
     let known = found(&deployment);
     let (scale_sets, runners) = tokio::join!(scale_sets(client), runners(client));
-    let known_webhook = found(&registration).and_then(ours);
+    let known_webhook = found(&registration).and_then(our_webhook);
     let excluded = known_webhook.map(excluded).unwrap_or_default();
     let tried = namespace_to_try(&scale_sets, &runners, &excluded);
 
@@ -63,7 +62,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         controllers,
         nodes,
         profiles,
-        trial,
+        dry_run,
     ) = tokio::join!(
         other_registrations(client, &settings, &registration),
         service(client, found(&registration)),
@@ -75,7 +74,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         controllers(client),
         nodes(client),
         list(client, PROFILES, "list runnerprofiles.arc-rocm.dev", Some),
-        trial::run(client, &tried),
+        dry_run::run(client, &tried),
     );
     Ok(Facts {
         settings,
@@ -87,7 +86,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         deployment,
         slices,
         pods,
-        trial,
+        dry_run,
         certificate,
         scale_sets,
         failed,
@@ -100,7 +99,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     })
 }
 
-/// A namespace in which runners are made, and for which the webhook is to be called.
+/// A namespace that has runners and that the registration does not exclude.
 fn namespace_to_try(
     scale_sets: &Known<Option<Listed<Value>>>,
     runners: &Known<Listed<Value>>,
@@ -112,8 +111,7 @@ fn namespace_to_try(
     all.find(|namespace| !excluded.contains(namespace)).unwrap_or(DEFAULT_NAMESPACE).to_owned()
 }
 
-/// Other configurations with a webhook of our name, where ours is not there: the name may be
-/// another.
+/// Other configurations that register the webhook, if the expected one does not exist.
 async fn other_registrations(
     client: &Client,
     settings: &Settings,
@@ -122,12 +120,12 @@ async fn other_registrations(
     if !matches!(registration, Ok(None)) {
         return Vec::new();
     }
-    let ours = |object: Value| {
+    let our_webhook = |object: Value| {
         let name = text(&object, "/metadata/name");
         let has = members(&object, "/webhooks").any(|webhook| text(webhook, "/name") == WEBHOOK);
         (has && name != settings.name).then(|| name.to_owned())
     };
-    let all = list(client, REGISTRATIONS, "", ours).await;
+    let all = list(client, REGISTRATIONS, "", our_webhook).await;
     all.ok().flatten().map(|listed| listed.items).unwrap_or_default()
 }
 
@@ -136,7 +134,7 @@ async fn service(
     client: &Client,
     registration: Option<&Value>,
 ) -> (Known<bool>, Known<Listed<Value>>) {
-    let webhook = registration.and_then(ours);
+    let webhook = registration.and_then(our_webhook);
     let service = webhook.and_then(|webhook| webhook.pointer("/clientConfig/service"));
     let Some(service) = service else { return (Ok(true), Ok(Listed::default())) };
     let (namespace, name) = (text(service, "/namespace"), text(service, "/name"));
@@ -152,7 +150,7 @@ async fn service(
     (found.map(|found| found.is_some()), slices.map(Option::unwrap_or_default))
 }
 
-/// The namespaces that a webhook is not called for, by name.
+/// The namespaces that the registration excludes by name.
 pub(super) fn excluded(webhook: &Value) -> Vec<&str> {
     members(webhook, "/namespaceSelector/matchExpressions")
         .filter(|expression| {
@@ -163,8 +161,8 @@ pub(super) fn excluded(webhook: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Our webhook in a configuration.
-pub(super) fn ours(registration: &Value) -> Option<&Value> {
+/// The webhook in a registration.
+pub(super) fn our_webhook(registration: &Value) -> Option<&Value> {
     members(registration, "/webhooks").find(|webhook| text(webhook, "/name") == WEBHOOK)
 }
 
@@ -196,7 +194,7 @@ fn webhook_pod(pod: &Value) -> WebhookPod {
     WebhookPod { name: text(pod, "/metadata/name").to_owned(), image, restarts, last_end }
 }
 
-/// The chain alone: the key beside it is dropped at once.
+/// The certificate chain. The key beside it is dropped at once.
 async fn certificate(
     client: &Client,
     namespace: &str,
@@ -229,7 +227,7 @@ async fn scale_sets(client: &Client) -> Known<Option<Listed<Value>>> {
     list(client, &path, "list autoscalingrunnersets.actions.github.com", Some).await
 }
 
-/// Runner pods that have not ended: what is about to go needs no mending.
+/// Runner pods that have not ended and are not being deleted.
 async fn runners(client: &Client) -> Known<Listed<Value>> {
     let path = format!("/api/v1/pods?labelSelector={}", encoded(&format!("{RUNNER_LABEL}=True")));
     let lives = |pod: Value| {
@@ -240,7 +238,7 @@ async fn runners(client: &Client) -> Known<Listed<Value>> {
     Ok(list(client, &path, "list pods", lives).await?.unwrap_or_default())
 }
 
-/// A pod without what no check looks at: there may be thousands of them.
+/// Removes what no check reads: there may be thousands of pods.
 fn slim(mut pod: Value) -> Value {
     let patched = texts(&pod, "/metadata/annotations").contains_key(STATUS);
     if let Value::Object(members) = &mut pod {
@@ -248,7 +246,7 @@ fn slim(mut pod: Value) -> Value {
         if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
             metadata.remove("managedFields");
         }
-        // A patched one stands for its scale set where nothing else does.
+        // A patched pod stands for its scale set if there is no AutoscalingRunnerSet.
         if let (true, Some(Value::Object(spec))) = (patched, members.get_mut("spec")) {
             spec.retain(|field, _| field == "containers" || field == "nodeSelector");
         }
@@ -309,7 +307,7 @@ async fn nodes(client: &Client) -> Known<Listed<Node>> {
     Ok(list(client, "/api/v1/nodes", "list nodes", node).await?.unwrap_or_default())
 }
 
-/// The namespaces in which runners are made, as far as anybody can tell.
+/// The namespaces with runners, as far as known.
 pub(super) fn runner_namespaces(facts: &Facts) -> BTreeSet<&str> {
     let sets = facts.scale_sets.iter().flatten().flat_map(|listed| &listed.items);
     let pods = facts.runners.iter().flat_map(|listed| &listed.items);
@@ -325,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dry_run_is_where_runners_are_and_the_webhook_is_called() {
+    fn dry_run_is_in_a_namespace_with_runners() {
         let set = |namespace: &str| json!({"metadata": {"namespace": namespace}});
         let sets = |items: Vec<Value>| Ok(Some(Listed { items, cut: false }));
         let none = || Ok(Listed::default());
@@ -337,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_kept_without_what_no_check_reads() {
+    fn pod_is_slimmed_to_what_checks_read() {
         let pod = |annotations: Value| {
             json!({
                 "metadata": {"name": "x", "managedFields": [{}], "annotations": annotations},
@@ -356,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_before_the_last_start_is_kept() {
+    fn last_end_of_webhook_pod_is_read() {
         let pod = json!({
             "metadata": {"name": "arc-rocm-x"},
             "spec": {"containers": [{"image": "i:1"}]},

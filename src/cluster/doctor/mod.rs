@@ -1,11 +1,12 @@
 //! `arc-rocm doctor`: what is wrong with an installation, and what to do about it.
 //!
-//! [`Facts`] are asked of the API server and judged afterwards, by pure functions, one for each
-//! check. Nothing is written: the one pod that is created is a dry run.
+//! [`Facts`] come from the API server. Pure functions, one for each check, turn them into findings.
+//! Nothing is written: the one pod is created as a dry run.
 
 mod call;
 mod checks;
 mod deployment;
+mod dry_run;
 mod facts;
 mod finding;
 mod gather;
@@ -13,24 +14,23 @@ mod names;
 mod sample;
 #[cfg(test)]
 pub(crate) mod testing;
-mod trial;
 
 use kube::Client;
 
 pub use facts::{
-    Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Trial, Unknown, WebhookPod,
+    Controller, DryRun, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod,
 };
-pub use finding::{Check, Code, Finding, Level};
+pub use finding::{Check, Finding, FindingCode, Level};
 
-/// Asks and judges. `now` is in seconds since the epoch.
+/// Gathers the facts and runs all checks. `now` is in seconds since the epoch.
 pub async fn examine(client: &Client, settings: Settings, now: i64) -> Vec<Check> {
     match gather::facts(client, settings, now).await {
-        Ok(facts) => judge(&facts),
+        Ok(facts) => evaluate(&facts),
         Err(error) => vec![checks::unreachable(&error)],
     }
 }
 
-/// All checks, in the order in which a request passes what they are about.
-pub fn judge(facts: &Facts) -> Vec<Check> {
+/// All checks, in the order of a request's way.
+pub fn evaluate(facts: &Facts) -> Vec<Check> {
     checks::all(facts)
 }

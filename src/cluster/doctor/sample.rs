@@ -1,8 +1,8 @@
-//! What each scale set's next runner pod will be like, and what the webhook will do with it.
+//! The next runner pod of each scale set, and what the webhook will do with it.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Facts, deployment,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     admission::{of_pod, read, subject},
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
-    podspec::RUNNER_LABEL,
+    podspec::scale_set::runner_pod,
     profile::{BUILTIN, File, ProfileSet, status::ACCEPTED},
 };
 
@@ -19,28 +19,28 @@ const SCALE_SET: &str = "actions.github.com/scale-set-name";
 
 /// What the webhook does with a pod.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct Resolved {
     pub(super) profile: String,
     pub(super) gpus: u32,
     pub(super) resource: String,
-    /// Whether the scale set's name says the number of GPUs.
+    /// Whether the number of GPUs comes from the scale set's name.
     pub(super) by_name: bool,
     pub(super) node_selector: BTreeMap<String, String>,
 }
 
-/// A scale set and its next runner.
+/// A scale set with the result for its next runner.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) outcome: Result<Chosen, Skip>,
+    pub(super) outcome: Result<Resolved, Skip>,
 }
 
-/// All of them, by the profiles that the webhook has.
+/// All scale sets, evaluated with the webhook's profiles.
 #[derive(Debug)]
 pub(super) struct Samples {
     pub(super) config: Config,
-    /// Why the profiles do not compile; the built-in one stands in for them.
+    /// Why the profiles do not compile. The built-in profile then replaces them.
     pub(super) problems: Vec<String>,
     /// Whether the profiles could be read.
     pub(super) known: bool,
@@ -57,7 +57,7 @@ impl Samples {
                 (ProfileSet::builtin(), problems.iter().map(ToString::to_string).collect())
             }
         };
-        // Where there are objects, good or bad, the built-in profile is for those that name it.
+        // If there are objects, accepted or not, the built-in profile is only used by name.
         let profiles = if !objects.is_empty() && files.is_empty() {
             profiles.builtin_by_name()
         } else {
@@ -68,7 +68,7 @@ impl Samples {
         let all = pods(facts)
             .into_iter()
             .map(|((namespace, name), pod)| {
-                let outcome = judge(&pod, &namespace, &config);
+                let outcome = evaluate(&pod, &namespace, &config);
                 Sample { namespace, name, outcome }
             })
             .collect();
@@ -76,7 +76,7 @@ impl Samples {
     }
 }
 
-/// The objects that the webhook looks at.
+/// The objects that the webhook watches.
 fn objects(facts: &Facts) -> &[Value] {
     match &facts.profiles {
         Ok(Some(all)) if watched(facts) => &all.items,
@@ -108,14 +108,14 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     files
 }
 
-/// Why an object was not accepted, by its status.
+/// Why an object is not accepted, from its status.
 pub(super) fn rejection(profile: &Value) -> Option<&str> {
     let accepted = super::facts::list(profile, "/status/conditions")
         .find(|condition| text(condition, "/type") == ACCEPTED)?;
     (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
 }
 
-/// Whether the webhook looks at the objects; yes, where its flags are not known.
+/// Whether the webhook watches the objects; true if its flags are not known.
 pub(super) fn watched(facts: &Facts) -> bool {
     let deployment = found(&facts.deployment);
     deployment.is_none_or(|deployment| {
@@ -125,13 +125,13 @@ pub(super) fn watched(facts: &Facts) -> bool {
     })
 }
 
-/// A pod for each scale set, by namespace and name: of its template, or one that it has made.
+/// A pod for each scale set, by namespace and name: from its template, or an existing one.
 fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     let mut pods = BTreeMap::new();
     if let Ok(Some(sets)) = &facts.scale_sets {
         for set in &sets.items {
             let at = |pointer| text(set, pointer).to_owned();
-            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner(set));
+            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner_pod(set));
         }
         return pods;
     }
@@ -144,64 +144,18 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     pods
 }
 
-/// The runner pod that ARC makes of an `AutoscalingRunnerSet`, as far as a profile's choice
-/// depends on it (`resourcebuilder.go`: the set's labels, those of `ephemeralRunnerMetadata`, those
-/// of the template; ARC's own last).
-fn runner(set: &Value) -> Value {
-    let name = text(set, "/metadata/name");
-    let merged = |field: &str| -> Map<String, Value> {
-        let mut all = Map::new();
-        for pointer in ["/metadata", "/spec/ephemeralRunnerMetadata", "/spec/template/metadata"] {
-            // Helm's and ARC's own annotations of the set stay with it.
-            if pointer == "/metadata" && field == "annotations" {
-                continue;
-            }
-            for (key, value) in texts(set, &format!("{pointer}/{field}")) {
-                all.insert(key, Value::String(value));
-            }
-        }
-        all
-    };
-    let (mut labels, mut annotations) = (merged("labels"), merged("annotations"));
-    labels.insert(RUNNER_LABEL.to_owned(), json!("True"));
-    labels.entry(SCALE_SET).or_insert_with(|| json!(name));
-    let github = match text(set, "/spec/runnerScaleSetName") {
-        "" => name,
-        github => github,
-    };
-    annotations.insert("actions.github.com/runner-scale-set-name".to_owned(), json!(github));
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": format!("{name}-xxxxx-runner-xxxxx"),
-            "namespace": text(set, "/metadata/namespace"),
-            "labels": labels,
-            "annotations": annotations,
-            "ownerReferences": [{
-                "apiVersion": "actions.github.com/v1alpha1",
-                "kind": "EphemeralRunner",
-                "name": name,
-                "uid": "00000000-0000-0000-0000-000000000000",
-                "controller": true,
-            }],
-        },
-        "spec": set.pointer("/spec/template/spec").cloned().unwrap_or_default(),
-    })
-}
-
-/// What the webhook would do with a pod that ARC's controller creates.
-pub(super) fn judge(pod: &Value, namespace: &str, config: &Config) -> Result<Chosen, Skip> {
-    // Whether the default users contain the real account is another check.
+/// Evaluates a pod as if ARC's controller created it.
+pub(super) fn evaluate(pod: &Value, namespace: &str, config: &Config) -> Result<Resolved, Skip> {
+    // Another check compares the controller's user.
     let body = of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string();
-    // What cannot be read as a review is no pod.
+    // An unreadable review is no pod.
     let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
     let Selection { profile, gpus, gpus_from, .. } = subject(&request, config)?.selection;
     let template = profile.pod_template(gpus);
     let mut node_selector = texts(&template, "/spec/nodeSelector");
-    // The author wins.
+    // The scale set's template wins.
     node_selector.extend(texts(pod, "/spec/nodeSelector"));
-    Ok(Chosen {
+    Ok(Resolved {
         profile: profile.name.clone(),
         gpus,
         resource: profile.gpu_resource().to_owned(),
@@ -210,7 +164,7 @@ pub(super) fn judge(pod: &Value, namespace: &str, config: &Config) -> Result<Cho
     })
 }
 
-impl Chosen {
+impl Resolved {
     pub(super) fn is_built_in(&self) -> bool {
         self.profile == BUILTIN
     }
@@ -230,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_captured_scale_set_is_chosen_for_as_its_captured_pod_is() {
+    fn captured_scale_set_and_its_pod_get_the_same_profile() {
         let config = Config::default();
         for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let by_pod = judge(&pod, "arc-runners", &config);
-            let by_set = judge(&runner(&captured(stem)), "arc-runners", &config);
+            let by_pod = evaluate(&pod, "arc-runners", &config);
+            let by_set = evaluate(&runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -251,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_of_the_ephemeral_runner_reaches_the_pod() {
+    fn ephemeral_runner_metadata_reaches_the_pod() {
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(judge(&runner(&set), "n", &Config::default()).unwrap().gpus, 7);
+        assert_eq!(evaluate(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = judge(&runner(&set), "n", &Config::default()).unwrap_err();
+        let skip = evaluate(&runner_pod(&set), "n", &Config::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
     }
 

@@ -1,21 +1,21 @@
-//! A made-up cluster in which all is well, for tests to break.
+//! The facts of a healthy cluster, for tests to change.
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{Check, Controller, Facts, Listed, Node, Settings, Trial, WebhookPod};
+use super::{Check, Controller, DryRun, Facts, Listed, Node, Settings, WebhookPod};
 use crate::{
     certs::{self, Issued},
     tls,
 };
 
-/// For how long its certificates are valid.
+/// The lifetime of its certificates.
 pub(crate) const DAYS: i64 = 90;
 
 static ISSUED: LazyLock<Issued> = LazyLock::new(|| certs::issue(&[], 90).unwrap());
 
-/// The words of a check's findings.
+/// The codes of a check's findings.
 pub(crate) fn codes(check: &Check) -> Vec<&'static str> {
     check.findings.iter().map(|finding| finding.code.as_str()).collect()
 }
@@ -28,7 +28,7 @@ pub(crate) fn profile(name: &str, pattern: &str) -> String {
     )
 }
 
-/// What `helm install` makes of a plain values file.
+/// The AutoscalingRunnerSet of a plain values file.
 pub(crate) fn scale_set(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "arc-runners", "labels": {}},
@@ -39,7 +39,7 @@ pub(crate) fn scale_set(name: &str) -> Value {
     })
 }
 
-/// Its author wants to be left alone.
+/// Makes the scale set opt out.
 pub(crate) fn opted_out(set: &mut Value) {
     set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
 }
@@ -68,7 +68,7 @@ pub(crate) fn pod(name: &str, patched: bool) -> Value {
     pod
 }
 
-/// All is well.
+/// The facts of a healthy cluster.
 pub(crate) fn healthy() -> Facts {
     let registration = json!({
         "metadata": {"name": "arc-rocm"},
@@ -139,7 +139,7 @@ pub(crate) fn healthy() -> Facts {
             {"conditions": {"ready": true}},
         ]})])),
         pods: Ok(listed(vec![webhook_pod("arc-rocm-a"), webhook_pod("arc-rocm-b")])),
-        trial: Ok(Trial {
+        dry_run: Ok(DryRun {
             namespace: "arc-runners".to_owned(),
             code: 201,
             message: String::new(),

@@ -1,22 +1,22 @@
-//! The words of an event.
+//! The message of an event.
 
 use std::fmt::Write as _;
 
-use super::notice::News;
+use super::runner_event::EventKind;
 use crate::inject::ConflictCode;
 
-/// Kinds of conflicts that are explained; the rest are counted. Four fit on the few lines that
-/// `kubectl describe` gives an event, and well within the API server's limit.
+/// Kinds of conflicts that are explained; the rest are counted. Four fit on the few lines of
+/// `kubectl describe` and into the API server's limit.
 const EXPLAINED: usize = 4;
 
-/// What an event says of `news`.
-pub(super) fn message(news: &News) -> String {
-    match news {
-        News::Skipped(skip) => format!("Skipped: {}", skip.sentence()),
-        News::Injected { profile, changes, conflicts } if conflicts.is_empty() => {
+/// The message.
+pub(super) fn message(kind: &EventKind) -> String {
+    match kind {
+        EventKind::Skipped(skip) => format!("Skipped: {}", skip.sentence()),
+        EventKind::Injected { profile, changes, conflicts } if conflicts.is_empty() => {
             format!("Injected profile {profile} ({})", count(*changes, "change"))
         }
-        News::Injected { profile, changes, conflicts } => format!(
+        EventKind::Injected { profile, changes, conflicts } => format!(
             "Injected profile {profile} ({}, {}).{}",
             count(*changes, "change"),
             count(conflicts.len(), "conflict"),
@@ -25,7 +25,7 @@ pub(super) fn message(news: &News) -> String {
     }
 }
 
-/// The kinds of conflicts in the order of their first, each with its meaning.
+/// Each kind of conflict with its meaning, in the order of appearance.
 fn explained(conflicts: &[ConflictCode]) -> String {
     let mut kinds: Vec<(ConflictCode, usize)> = Vec::new();
     for code in conflicts {
@@ -57,17 +57,17 @@ mod tests {
 
     fn injected(changes: usize, conflicts: &[ConflictCode]) -> String {
         let conflicts = conflicts.to_vec();
-        message(&News::Injected { profile: "fleet".to_owned(), changes, conflicts })
+        message(&EventKind::Injected { profile: "fleet".to_owned(), changes, conflicts })
     }
 
     #[test]
-    fn an_injection_names_its_profile_and_counts_its_changes() {
+    fn injected_message_names_profile_and_counts_changes() {
         assert_eq!(injected(14, &[]), "Injected profile fleet (14 changes)");
         assert_eq!(injected(1, &[]), "Injected profile fleet (1 change)");
     }
 
     #[test]
-    fn conflicts_are_counted_by_kind_and_explained() {
+    fn injected_message_explains_conflicts_by_kind() {
         assert_eq!(
             injected(9, &[ConflictCode::EnvKept, ConflictCode::ImageKept, ConflictCode::EnvKept]),
             "Injected profile fleet (9 changes, 3 conflicts). 2 times env-kept: An environment \
@@ -79,29 +79,29 @@ mod tests {
     }
 
     #[test]
-    fn of_many_kinds_the_first_are_explained_and_the_rest_counted() {
-        let told = injected(9, &ConflictCode::ALL[..5]);
-        assert!(told.contains("command-kept: ") && !told.contains("mount-kept"), "{told}");
-        assert!(told.ends_with(" And 1 other kind."), "{told}");
+    fn injected_message_counts_further_kinds() {
+        let text = injected(9, &ConflictCode::ALL[..5]);
+        assert!(text.contains("command-kept: ") && !text.contains("mount-kept"), "{text}");
+        assert!(text.ends_with(" And 1 other kind."), "{text}");
         assert!(injected(9, ConflictCode::ALL).ends_with("other kinds."));
     }
 
     #[test]
-    fn the_longest_message_is_one_that_the_api_server_takes() {
+    fn longest_message_is_within_the_api_servers_limit() {
         let mut codes = ConflictCode::ALL.to_vec();
         codes.sort_by_key(|code| std::cmp::Reverse(code.as_str().len() + code.meaning().len()));
         // The longest name that an object can have.
         let profile = "p".repeat(253);
         // Many of each, so that the numbers are long.
         let conflicts = codes.repeat(1000);
-        let told = message(&News::Injected { profile, changes: 1_000_000, conflicts });
-        assert!(told.len() <= MESSAGE_LENGTH, "{} bytes: {told}", told.len());
+        let text = message(&EventKind::Injected { profile, changes: 1_000_000, conflicts });
+        assert!(text.len() <= MESSAGE_LENGTH, "{} bytes: {text}", text.len());
     }
 
     #[test]
-    fn a_skip_says_why() {
+    fn skipped_message_has_the_reason() {
         assert_eq!(
-            message(&News::Skipped(Skip::OptedOut)),
+            message(&EventKind::Skipped(Skip::OptedOut)),
             "Skipped: arc-rocm.dev/inject says false"
         );
     }

@@ -1,21 +1,20 @@
-//! Events on the EphemeralRunner that a pod belongs to: what was done with it, where whoever wrote
-//! the scale set looks, in `kubectl describe ephemeralrunner`.
+//! Events on the EphemeralRunner of a pod: what the webhook did with it, for
+//! `kubectl describe ephemeralrunner`.
 //!
-//! Whoever answers a review leaves a notice and goes on: the queue is bounded, and what does not
-//! fit is counted and forgotten. Linkerd's injector timed out when many pods came at once, for the
-//! sake of calls that it made while it answered (linkerd2#3358), and a general recorder kept its
-//! events back without a word (linkerd2#3374). A task of its own sends ours, one at a time and
-//! never too fast. One that the API server does not take is not tried again: the next pods' are
-//! better news.
+//! A response never waits for an event: the server puts it into a bounded queue, and an event that
+//! does not fit is counted and dropped. A task sends them, one at a time and at a bounded rate.
+//! An event that the API server refuses is not retried. Linkerd's injector timed out on calls made
+//! while it answered (linkerd2#3358), and a general recorder dropped its events silently
+//! (linkerd2#3374).
 
-mod fate;
 mod message;
-mod notice;
 mod object;
+mod outcome;
 mod queue;
+mod runner_event;
 mod task;
 
-pub use notice::{News, Notice};
 pub use object::{MESSAGE_LENGTH, REPORTER};
-pub use queue::{Inbox, Outbox, QUEUE};
-pub use task::Running;
+pub use queue::{EventReceiver, EventSender, QUEUE};
+pub use runner_event::{EventKind, RunnerEvent};
+pub use task::EventTask;

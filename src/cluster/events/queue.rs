@@ -1,42 +1,41 @@
-//! What waits to be sent.
+//! The queue between the server and the task that sends events.
 
 use k8s_openapi::jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
-use super::notice::Notice;
+use super::runner_event::RunnerEvent;
 use crate::admission::Record;
 
-/// Notices that wait at most: a fleet that scales up by a thousand runners at once. At some 300
-/// bytes each they take a third of a megabyte; older news than the minute that it takes to send
-/// them helps nobody.
+/// Events that wait at most: a fleet may scale up by a thousand runners at once. At some 300 bytes
+/// each they take a third of a megabyte, and sending them takes a minute.
 pub const QUEUE: usize = 1024;
 
-/// A notice and when it was left.
-pub(super) type Item = (Notice, Timestamp);
+/// An event and when it was queued.
+pub(super) type Item = (RunnerEvent, Timestamp);
 
-/// The end where notices are left. Leaving one never waits.
+/// The sending end. [`send`](Self::send) never waits.
 #[derive(Clone, Debug)]
-pub struct Outbox {
+pub struct EventSender {
     sender: mpsc::Sender<Item>,
     dropped: Counter,
 }
 
-/// The other end.
+/// The receiving end.
 #[derive(Debug)]
-pub struct Inbox(pub(super) mpsc::Receiver<Item>);
+pub struct EventReceiver(pub(super) mpsc::Receiver<Item>);
 
-impl Outbox {
-    /// Both ends. `dropped` counts what finds no place.
-    pub fn new(dropped: Counter) -> (Self, Inbox) {
+impl EventSender {
+    /// Creates both ends. `dropped` counts the events that do not fit.
+    pub fn new(dropped: Counter) -> (Self, EventReceiver) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { sender, dropped }, Inbox(receiver))
+        (Self { sender, dropped }, EventReceiver(receiver))
     }
 
-    /// Leaves what is worth telling of an answer.
-    pub fn leave(&self, record: &Record) {
-        if let Some(notice) = Notice::of(record)
-            && self.sender.try_send((notice, Timestamp::now())).is_err()
+    /// Queues the event of a response, if it has one.
+    pub fn send(&self, record: &Record) {
+        if let Some(event) = RunnerEvent::of(record)
+            && self.sender.try_send((event, Timestamp::now())).is_err()
         {
             self.dropped.inc();
         }
@@ -45,21 +44,21 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::notice::tests::record, *};
+    use super::{super::runner_event::tests::record, *};
 
     #[test]
-    fn what_finds_no_place_is_counted_and_forgotten() {
+    fn events_beyond_the_queue_are_counted_and_dropped() {
         let dropped = Counter::default();
-        let (outbox, mut inbox) = Outbox::new(dropped.clone());
+        let (sender, mut receiver) = EventSender::new(dropped.clone());
         for _ in 0..QUEUE + 3 {
-            outbox.leave(&record());
+            sender.send(&record());
         }
-        outbox.leave(&Record { dry_run: true, ..record() });
+        sender.send(&Record { dry_run: true, ..record() });
         assert_eq!(dropped.get(), 3);
-        assert_eq!(std::iter::from_fn(|| inbox.0.try_recv().ok()).count(), QUEUE);
-        // Whoever sent them is gone: still nobody waits.
-        drop(inbox);
-        outbox.leave(&record());
+        assert_eq!(std::iter::from_fn(|| receiver.0.try_recv().ok()).count(), QUEUE);
+        // The receiver is gone: sending still does not wait.
+        drop(receiver);
+        sender.send(&record());
         assert_eq!(dropped.get(), 4);
     }
 }

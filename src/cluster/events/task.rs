@@ -9,101 +9,105 @@ use tokio::{task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    fate::{Fate, Said},
     object,
-    queue::{Inbox, Item},
+    outcome::{LogDedup, SendOutcome},
+    queue::{EventReceiver, Item},
 };
 use crate::telemetry::{Chain, Metrics};
 
-/// How long the API server may take over one event, retries by the client included.
+/// The time for one event, retries by the client included.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for what is queued. Part of what the kubelet leaves a pod
-/// beyond the server's own end (`manifests::workload`).
+/// How long shutdown waits for queued events. It is part of the pod's termination grace period.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The task at work.
+/// The running task.
 #[derive(Debug)]
-pub struct Running {
+pub struct EventTask {
     closing: CancellationToken,
     task: JoinHandle<()>,
 }
 
-struct Sender {
+struct Worker {
     client: Client,
     instance: String,
-    said: Said,
+    dedup: LogDedup,
     sent: Counter,
     failed: Counter,
 }
 
-impl Inbox {
-    /// Starts to send what comes, in the name of `instance`, our own pod.
-    pub fn spawn(self, client: Client, instance: String, metrics: &Metrics) -> Running {
+impl EventReceiver {
+    /// Starts the task. `instance` is the webhook's own pod.
+    pub fn spawn(self, client: Client, instance: String, metrics: &Metrics) -> EventTask {
         let (sent, failed) = (metrics.events_sent.clone(), metrics.events_failed.clone());
-        let sender = Sender { client, instance, said: Said::default(), sent, failed };
+        let worker = Worker { client, instance, dedup: LogDedup::default(), sent, failed };
         let closing = CancellationToken::new();
-        Running { closing: closing.clone(), task: tokio::spawn(sender.run(self, closing)) }
+        EventTask { closing: closing.clone(), task: tokio::spawn(worker.run(self, closing)) }
     }
 }
 
-impl Running {
-    /// Sends what is queued, without pauses, and ends: after two seconds in any case.
+impl EventTask {
+    /// Sends what is queued, without pauses, for at most two seconds.
     pub async fn finish(mut self) {
         self.closing.cancel();
         if time::timeout(FLUSH_DEADLINE, &mut self.task).await.is_err() {
             self.task.abort();
-            tracing::warn!("some events were not sent before the end");
+            tracing::warn!("events left in the queue were not sent before shutdown");
         }
     }
 }
 
-impl Sender {
-    async fn run(mut self, Inbox(mut inbox): Inbox, closing: CancellationToken) {
+impl Worker {
+    async fn run(mut self, EventReceiver(mut receiver): EventReceiver, closing: CancellationToken) {
         loop {
             let item = tokio::select! {
-                item = inbox.recv() => item,
+                item = receiver.recv() => item,
                 () = closing.cancelled() => break,
             };
             let Some(item) = item else { return };
-            let fate = self.send(item).await;
+            let outcome = self.send(item).await;
             tokio::select! {
-                () = time::sleep(fate.pause()) => {}
+                () = time::sleep(outcome.pause()) => {}
                 () = closing.cancelled() => break,
             }
         }
-        inbox.close();
-        while let Some(item) = inbox.recv().await {
+        receiver.close();
+        while let Some(item) = receiver.recv().await {
             self.send(item).await;
         }
     }
 
-    async fn send(&mut self, (notice, at): Item) -> Fate {
-        let event = object::event(&notice, at, &self.instance);
-        let events = Api::<Event>::namespaced(self.client.clone(), &notice.namespace);
+    async fn send(&mut self, (event, at): Item) -> SendOutcome {
+        let object = object::to_event(&event, at, &self.instance);
+        let events = Api::<Event>::namespaced(self.client.clone(), &event.namespace);
         let params = PostParams::default();
-        let create = events.create(&params, &event);
-        let (fate, error) = match time::timeout(DEADLINE, create).await {
-            Ok(Ok(_created)) => (Fate::Sent, String::new()),
+        let create = events.create(&params, &object);
+        let (outcome, error) = match time::timeout(DEADLINE, create).await {
+            Ok(Ok(_created)) => (SendOutcome::Sent, String::new()),
             Ok(Err(error)) => {
-                let fate = match &error {
-                    kube::Error::Api(status) => Fate::of_refusal(status),
-                    _ => Fate::Failed,
+                let outcome = match &error {
+                    kube::Error::Api(status) => SendOutcome::of_refusal(status),
+                    _ => SendOutcome::Failed,
                 };
-                (fate, Chain(&error).to_string())
+                (outcome, Chain(&error).to_string())
             }
-            Err(late) => (Fate::Failed, late.to_string()),
+            Err(late) => (SendOutcome::Failed, late.to_string()),
         };
-        if fate == Fate::Sent {
+        if outcome == SendOutcome::Sent {
             self.sent.inc();
         } else {
             self.failed.inc();
         }
-        let (namespace, name) = (&notice.namespace, &notice.owner.name);
-        if self.said.is_news(fate) {
-            tracing::warn!(namespace, name, error, "event not sent, and more like it may follow");
-        } else if fate != Fate::Sent {
-            tracing::debug!(namespace, name, error, "event not sent");
+        let (namespace, name) = (&event.namespace, &event.owner.name);
+        if self.dedup.should_log(outcome) {
+            tracing::warn!(
+                namespace,
+                name,
+                error,
+                "cannot create the event; further failures of this kind are logged at debug level"
+            );
+        } else if outcome != SendOutcome::Sent {
+            tracing::debug!(namespace, name, error, "cannot create the event");
         }
-        fate
+        outcome
     }
 }

@@ -18,7 +18,7 @@ use super::{Acceptance, Latest, ObjectWithStatus, Snapshot, stored::Stored};
 use crate::{
     cluster::{
         MANAGER,
-        trouble::{Trouble, random},
+        backoff::{Backoff, random},
     },
     profile::{
         Problem,
@@ -54,7 +54,7 @@ pub(super) async fn write(
     mut latest: Receiver<Latest>,
 ) {
     let mut written = Written::new();
-    let mut trouble = Trouble::default();
+    let mut backoff = Backoff::default();
     let mut correct_at = Instant::now() + jittered(CORRECT);
     let mut retry_at: Option<Instant> = None;
     loop {
@@ -94,13 +94,13 @@ pub(super) async fn write(
         // One line for all: what prevents one write prevents the others.
         retry_at = failed.map(|(name, error)| {
             let error = Chain(&error).to_string();
-            if trouble.notes(&error) {
+            if backoff.record(&error) {
                 tracing::warn!(name, error, "cannot write the status of RunnerProfiles");
             }
-            Instant::now() + trouble.wait(random())
+            Instant::now() + backoff.delay(random())
         });
         if retry_at.is_none() {
-            trouble.ends();
+            backoff.reset();
         }
     }
 }

@@ -12,7 +12,7 @@ fn series(metrics: &Metrics, family: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_first_pod_of_each_reason_to_skip_is_counted_by_a_series_that_was_there() {
+fn skip_series_exist_from_the_start() {
     let all = series(&Metrics::default(), "arc_rocm_admissions_total");
     assert_eq!(all.len(), Skip::ALL.len());
     for skip in Skip::ALL {
@@ -22,7 +22,7 @@ fn the_first_pod_of_each_reason_to_skip_is_counted_by_a_series_that_was_there() 
 }
 
 #[test]
-fn a_request_is_refused_with_no_status_whose_series_was_not_there_from_the_start() {
+fn refusal_series_exist_from_the_start() {
     let source = include_str!("../../server/service.rs");
     let name = |status: &StatusCode| {
         Some(status.canonical_reason()?.to_ascii_uppercase().replace([' ', '-'], "_"))
@@ -44,7 +44,7 @@ fn a_request_is_refused_with_no_status_whose_series_was_not_there_from_the_start
 }
 
 #[test]
-fn the_start_makes_28_series_with_labels_that_alerts_ask_an_increase_of() {
+fn start_creates_28_series_at_zero() {
     let metrics = Metrics::default();
     let families = [
         "arc_rocm_admissions_total",
@@ -60,7 +60,7 @@ fn the_start_makes_28_series_with_labels_that_alerts_ask_an_increase_of() {
 }
 
 #[test]
-fn objects_are_no_series_until_they_were_looked_at() {
+fn profile_objects_have_no_series_until_read() {
     let metrics = Metrics::default();
     assert!(series(&metrics, "arc_rocm_profile_objects").is_empty());
     metrics.profile_objects(3, 1);

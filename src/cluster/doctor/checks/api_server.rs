@@ -1,21 +1,21 @@
-//! The API server: is it there, and new enough.
+//! Whether the API server is reachable and new enough.
 
-use crate::cluster::doctor::{Check, Code, Facts, Unknown};
+use crate::cluster::doctor::{Check, Facts, FindingCode, Unknown};
 
 const NAME: &str = "api-server";
-/// The chart's `kubeVersion`: `ValidatingAdmissionPolicy` is v1 since 1.30 (KEP-3488). Restartable
-/// init containers, which our dind is, are on by default since 1.29 (KEP-753).
+/// The chart's `kubeVersion`: `ValidatingAdmissionPolicy` is v1 since 1.30 (KEP-3488). Sidecars, such
+/// as dind, are on by default since 1.29 (KEP-753).
 const OLDEST: u32 = 30;
 /// The minors that `tests/e2e` runs on.
 const TESTED: std::ops::RangeInclusive<u32> = 35..=37;
 
-/// There is no API server to ask anything else.
+/// The only check without a reachable API server.
 pub(in super::super) fn unreachable(error: &Unknown) -> Check {
     let mut check = Check::new(NAME);
     check.add(
-        Code::ApiServerUnreachable,
+        FindingCode::ApiServerUnreachable,
         error.to_string(),
-        "see to the kubeconfig and its context (--kubeconfig, --context); nothing else was checked",
+        "check the kubeconfig and its context (--kubeconfig, --context); nothing else was checked",
     );
     check
 }
@@ -32,20 +32,20 @@ pub(super) fn check(facts: &Facts) -> Check {
     check.summary.clone_from(version);
     match minor(version) {
         Some(minor) if minor < OLDEST => check.add(
-            Code::ApiServerTooOld,
+            FindingCode::ApiServerTooOld,
             format!(
-                "{version}: older than 1.{OLDEST}; before 1.29 the API server drops restartPolicy \
-                 of init containers and refuses the runner pods, which ARC takes for good"
+                "{version} is older than 1.{OLDEST}; before 1.29 the API server refuses pods with sidecars, \
+                 and ARC then marks their runners as Failed"
             ),
-            format!("update the cluster to 1.{OLDEST} or newer before you install"),
+            format!("update the cluster to 1.{OLDEST} or newer before you install the webhook"),
         ),
         Some(minor) if !TESTED.contains(&minor) => check.add(
-            Code::ApiServerUntested,
-            format!("{version}: tested are 1.{} to 1.{}", TESTED.start(), TESTED.end()),
+            FindingCode::ApiServerUntested,
+            format!("{version} is not tested; tested are 1.{} to 1.{}", TESTED.start(), TESTED.end()),
             "",
         ),
         Some(_) => {}
-        None => check.unknown(&Unknown::Failed(format!("{version:?} is no version of 1.x"))),
+        None => check.unknown(&Unknown::Failed(format!("{version:?} is no Kubernetes version 1.x"))),
     }
     check
 }
@@ -63,7 +63,7 @@ mod tests {
     use crate::cluster::doctor::testing::{codes, healthy};
 
     #[test]
-    fn versions_are_judged_by_their_minor() {
+    fn version_is_checked_by_its_minor() {
         let of =
             |version: &str| codes(&check(&Facts { version: Ok(version.to_owned()), ..healthy() }));
         assert!(of("v1.37.2").is_empty());

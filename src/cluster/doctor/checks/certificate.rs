@@ -1,4 +1,4 @@
-//! The serving certificate in its Secret: does the `caBundle` vouch for it, by what name, how long.
+//! Whether the serving certificate is trusted by the `caBundle`, has the right name and is valid.
 
 use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -6,49 +6,50 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{
-    authority::{bundle, days},
+    ca_bundle::{bundle, days},
     validity::soon,
 };
 use crate::{
     cluster::{
         certificates::asked,
         doctor::{
-            Check, Code, Facts, deployment,
+            Check, Facts, FindingCode, deployment,
             facts::{found, text},
-            gather::ours,
+            gather::our_webhook,
         },
     },
-    tls::{self, Distrust},
+    tls::{self, VerifyError},
 };
 
-const RENEW: &str = "make a new one: deploy/README.md, \"A new certificate\"";
+const RENEW: &str = "make a new certificate: deploy/README.md, \"A new certificate\"";
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new("certificate");
     let deployment = found(&facts.deployment);
     let secret = format!("{}/{}", facts.settings.namespace, deployment::secret(deployment));
-    let webhook = facts.registration.iter().flatten().find_map(ours);
+    let webhook = facts.registration.iter().flatten().find_map(our_webhook);
     let by_url = webhook.is_some_and(|webhook| !text(webhook, "/clientConfig/url").is_empty());
     let chain = match &facts.certificate {
         Ok(None) if by_url && deployment.is_none() => {
-            "registered by URL: its files are not in the cluster".clone_into(&mut check.summary);
+            "registered by URL: the certificate is not in the cluster"
+                .clone_into(&mut check.summary);
             return check;
         }
         Ok(None) if deployment.is_none() => {
-            check.summary = format!("there is no Secret {secret}");
+            check.summary = format!("Secret {secret} does not exist");
             return check;
         }
         Ok(None) => {
             let (why, remedy) = if deployment::renews(deployment) == Some(true) {
-                ("the webhook has not made it", "its log says why")
+                ("the webhook has not created it", "read the webhook's log, which has the reason")
             } else {
                 (
                     "the webhook's pods cannot start",
-                    "kubectl create secret tls, as deploy/README.md says",
+                    "create it with kubectl create secret tls, as deploy/README.md shows",
                 )
             };
-            let seen = format!("there is no Secret {secret}: {why}");
-            check.add(Code::CertificateMissing, seen, remedy);
+            let seen = format!("Secret {secret} does not exist: {why}");
+            check.add(FindingCode::CertificateMissing, seen, remedy);
             return check;
         }
         Ok(Some(chain)) => chain,
@@ -63,8 +64,8 @@ pub(super) fn check(facts: &Facts) -> Check {
     let validity = chain.first().and_then(|leaf| tls::validity(leaf).ok());
     let Some(validity) = validity else {
         check.add(
-            Code::CertificateBroken,
-            format!("tls.crt of Secret {secret} is no PEM certificate"),
+            FindingCode::CertificateBroken,
+            format!("tls.crt of Secret {secret} is not a PEM certificate"),
             RENEW,
         );
         return check;
@@ -73,7 +74,7 @@ pub(super) fn check(facts: &Facts) -> Check {
     check.summary = format!("in Secret {secret}, valid for {}", days(left));
     if left <= 0 {
         check.add(
-            Code::CertificateExpired,
+            FindingCode::CertificateExpired,
             format!("the certificate in Secret {secret} has expired"),
             RENEW,
         );
@@ -82,13 +83,13 @@ pub(super) fn check(facts: &Facts) -> Check {
     let renews = deployment::renews(deployment);
     if left < soon(validity, renews == Some(true)) {
         let remedy = match renews {
-            Some(true) => "the webhook should have made a new one, and its log says why it did not",
+            Some(true) => "read the webhook's log: it should have renewed the certificate",
             Some(false) => "renew it, unless cert-manager does",
             None => "renew it, unless the webhook or cert-manager does",
         };
         check.add(
-            Code::CertificateExpiresSoon,
-            format!("the certificate in Secret {secret} is valid for {} more", days(left)),
+            FindingCode::CertificateExpiresSoon,
+            format!("the certificate in Secret {secret} expires in {}", days(left)),
             remedy,
         );
     }
@@ -98,21 +99,21 @@ pub(super) fn check(facts: &Facts) -> Check {
     };
     if let Err(why) = trusted(&chain, &bundle, webhook, facts.now) {
         check.add(
-            Code::CertificateUntrusted,
-            format!("the API server will not trust the certificate in Secret {secret}: {why}"),
-            "register the authority that signed it, or serve the pair that belongs to it",
+            FindingCode::CertificateUntrusted,
+            format!("the API server does not trust the certificate in Secret {secret}: {why}"),
+            "register the CA that signed it, or serve a certificate that the registered CA signed",
         );
     }
     check
 }
 
-/// As readiness has it, for the name that the API server asks for.
+/// The check of readiness, for the name that the API server verifies.
 fn trusted(
     chain: &[CertificateDer<'static>],
     bundle: &[CertificateDer<'static>],
     webhook: &Value,
     now: i64,
-) -> Result<(), Distrust> {
+) -> Result<(), VerifyError> {
     let config = WebhookClientConfig::deserialize(webhook.get("clientConfig").unwrap_or_default());
     let asked = config.ok().as_ref().and_then(asked);
     tls::verify(chain, bundle, now).and_then(|()| tls::named(chain, asked))
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pair_that_belongs_to_the_bundle_is_trusted_until_its_end() {
+    fn certificate_is_trusted_until_its_end() {
         let day = 86_400;
         assert!(codes(&with(|_| {})).is_empty());
         assert_eq!(codes(&with(|f| f.now += (DAYS - 13) * day)), ["certificate-expires-soon"]);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_of_a_day_is_well_until_its_renewal_is_overdue() {
+    fn short_lived_certificate_is_fine_until_renewal_is_overdue() {
         let after = |hours: i64, is_own: bool| {
             let issued = certs::issue(&[], 1).unwrap();
             let found = with(|facts| {
@@ -166,7 +167,7 @@ mod tests {
         };
         for is_own in [true, false] {
             assert!(after(0, is_own).is_empty());
-            // The last replica's turn is when 7 h 12 min are left.
+            // The last replica renews when 7 h 12 min are left.
             assert!(after(17, is_own).is_empty());
             assert_eq!(after(20, is_own), ["certificate-expires-soon"]);
         }
@@ -175,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn another_authority_or_another_name_is_not_trusted() {
+    fn other_ca_or_name_is_not_trusted() {
         let other = certs::issue(&[], 30).unwrap().certificate;
         let found = with(|facts| facts.certificate = Ok(Some(other)));
         assert_eq!(codes(&found), ["certificate-untrusted"]);
-        assert!(found.findings[0].message.contains("no authority"), "{found:?}");
+        assert!(found.findings[0].message.contains("no CA in the caBundle"), "{found:?}");
 
         let found = with(|facts| {
             let webhook = facts.registration.as_mut().unwrap().as_mut().unwrap();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_its_own_bundle_is_trusted_as_the_api_server_does() {
+    fn self_signed_certificate_in_the_bundle_is_trusted() {
         let own = certs::issue(&[], 30).unwrap().certificate;
         let found = with(|facts| {
             let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_broken_or_hidden_is_told_apart() {
+    fn missing_broken_or_forbidden_certificate_differ() {
         assert_eq!(codes(&with(|f| f.certificate = Ok(None))), ["certificate-missing"]);
         assert_eq!(
             codes(&with(|f| f.certificate = Ok(Some("x".to_owned())))),

@@ -1,8 +1,8 @@
-//! Whether ARC's controller counts as such: `--arc-controller-user` against its account.
+//! Whether `--arc-controller-user` matches the service account of ARC's controller.
 
 use super::names;
 use crate::{
-    cluster::doctor::{Check, Code, Facts, Unknown, deployment},
+    cluster::doctor::{Check, Facts, FindingCode, Unknown, deployment},
     inject::{ControllerUsers, DEFAULT_CONTROLLER_USER},
 };
 
@@ -25,7 +25,7 @@ pub(super) fn check(facts: &Facts) -> Check {
     let mut patterns =
         deployment.map(|d| deployment::flag(d, "arc-controller-user")).unwrap_or_default();
     if deployment.is_none() {
-        "there is no Deployment to compare with".clone_into(&mut check.summary);
+        "the webhook's Deployment does not exist".clone_into(&mut check.summary);
         return check;
     }
     if patterns.is_empty() {
@@ -41,29 +41,29 @@ pub(super) fn check(facts: &Facts) -> Check {
     check.cut(controllers.cut, "Deployments of ARC");
     if controllers.items.is_empty() {
         check.add(
-            Code::ControllerMissing,
+            FindingCode::ControllerMissing,
             "no Deployment has the labels of ARC's controller",
-            "install ARC; if it is there under other labels, compare its service account with \
-             --arc-controller-user yourself",
+            "install ARC; if it is installed with other labels, compare its service account with \
+             --arc-controller-user",
         );
     }
     for controller in &controllers.items {
         if !users.contain(&controller.user) {
             check.add(
-                Code::ControllerUserMismatch,
+                FindingCode::ControllerUserMismatch,
                 format!(
-                    "ARC's controller {} is {}, and --arc-controller-user allows {}: its runners come up bare",
+                    "ARC's controller {} runs as {}, and --arc-controller-user has {}: its runners are not injected",
                     controller.deployment,
                     controller.user,
                     names(patterns.iter().copied())
                 ),
-                format!("arc-rocm manifests --arc-controller-user {} ...", controller.user),
+                format!("add it: arc-rocm manifests --arc-controller-user {} ...", controller.user),
             );
         }
     }
     let known = controllers.items.iter().map(|controller| controller.user.as_str());
     if check.findings.is_empty() {
-        check.summary = format!("{} may have runners patched", names(known));
+        check.summary = format!("--arc-controller-user matches {}", names(known));
     }
     check
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_controllers_account_must_be_one_of_the_requesters() {
+    fn controller_account_must_match_a_pattern() {
         let usual = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
         let renamed = "system:serviceaccount:arc-systems:my-arc";
         assert!(with(&[], usual).is_empty());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_controller_is_no_fault_of_ours() {
+    fn missing_controller_is_info() {
         let mut facts = healthy();
         facts.controllers.as_mut().unwrap().items.clear();
         assert_eq!(codes(&check(&facts)), ["controller-missing"]);

@@ -1,8 +1,8 @@
-//! The checks: facts in, findings out.
+//! The checks: from facts to findings.
 
 mod admission;
 mod api_server;
-mod authority;
+mod ca_bundle;
 mod certificate;
 mod controller_user;
 mod nodes;
@@ -17,7 +17,7 @@ pub(super) use api_server::unreachable;
 
 use super::{Check, Facts, sample::Samples};
 
-/// The most names that a finding lists.
+/// The most names in a finding.
 const NAMES: usize = 10;
 
 pub(super) fn all(facts: &Facts) -> Vec<Check> {
@@ -25,7 +25,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
     vec![
         api_server::check(facts),
         registration::check(facts),
-        authority::check(facts),
+        ca_bundle::check(facts),
         serving::check(facts),
         admission::check(facts),
         certificate::check(facts),
@@ -37,7 +37,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
     ]
 }
 
-/// Names, as many as a reader wants to see.
+/// A list of names, cut at [`NAMES`].
 fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
     let mut text = all.iter().take(NAMES).copied().collect::<Vec<_>>().join(", ");
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_list_is_cut_and_says_so() {
+    fn long_list_of_names_is_cut() {
         let many: Vec<String> = (0..12).map(|number| number.to_string()).collect();
         let text = names(many.iter().map(String::as_str));
         assert_eq!(text, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");

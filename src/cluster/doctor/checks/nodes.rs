@@ -1,12 +1,12 @@
-//! Whether there is a node for each scale set's runner.
+//! Whether each scale set's runner fits on a node.
 
 use super::names;
 use crate::cluster::doctor::{
-    Check, Code, Facts, Node,
-    sample::{Chosen, Samples},
+    Check, Facts, FindingCode, Node,
+    sample::{Resolved, Samples},
 };
 
-/// AMD's device plugin registers it.
+/// The resource of AMD's device plugin.
 const GPU: &str = "amd.com/gpu";
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
@@ -26,14 +26,14 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
 
     let resources: Vec<&str> =
         samples.all.iter().filter_map(wants).map(|chosen| chosen.resource.as_str()).collect();
-    // A fleet may ask for partitions under other names alone.
+    // A fleet may only request partitions, which have other names.
     let asked = resources.is_empty() || resources.contains(&GPU);
     if total == 0 && asked {
         check.add(
-            Code::NoGpuNodes,
+            FindingCode::NoGpuNodes,
             format!("no node has {GPU} allocatable: GPU runners stay Pending"),
-            "install AMD's GPU device plugin; with nodes that are scaled from zero this is as it \
-             should be",
+            "install AMD's GPU device plugin; if an autoscaler adds GPU nodes from zero, this is \
+             expected",
         );
         return check;
     }
@@ -53,7 +53,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
             chosen.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let why = if nodes.items.iter().any(fits) {
             format!(
-                "no node that has them is labelled {}",
+                "no node with as many has the labels {}",
                 names(labels.iter().map(String::as_str))
             )
         } else {
@@ -61,20 +61,20 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
         };
         let source = if chosen.by_name { " (by its name)" } else { "" };
         check.add(
-            Code::GpusDoNotFit,
+            FindingCode::GpusDoNotFit,
             format!(
-                "a runner of {}/{} asks for {} {}{source}, and {why}: it stays Pending",
+                "a runner of {}/{} requests {} {}{source}, and {why}: it stays Pending",
                 sample.namespace, sample.name, chosen.gpus, chosen.resource
             ),
-            "label nodes, or change nodeSelector or gpu.count of the profile; with nodes that are \
-             scaled from zero this is as it should be",
+            "label nodes, or change nodeSelector or gpu.count of the profile; if an autoscaler adds GPU \
+             nodes from zero, this is expected",
         );
     }
     check
 }
 
-/// The choice for a scale set that gets GPUs.
-fn wants(sample: &crate::cluster::doctor::sample::Sample) -> Option<&Chosen> {
+/// The result for a scale set that gets GPUs.
+fn wants(sample: &crate::cluster::doctor::sample::Sample) -> Option<&Resolved> {
     sample.outcome.as_ref().ok().filter(|chosen| chosen.gpus > 0)
 }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scale_set_needs_one_node_that_can_take_a_runner() {
+    fn scale_set_needs_a_node_with_gpus_and_labels() {
         assert!(codes(&with(|_| {})).is_empty());
         let sixteen = with(|facts| {
             let sets = facts.scale_sets.as_mut().unwrap().as_mut().unwrap();
@@ -101,11 +101,11 @@ mod tests {
         assert!(sixteen.findings[0].message.contains("no node has as many"));
         let unlabelled = with(|facts| facts.nodes.as_mut().unwrap().items[0].labels.clear());
         assert_eq!(codes(&unlabelled), ["gpus-do-not-fit"]);
-        assert!(unlabelled.findings[0].message.contains("labelled pytorch=yes"));
+        assert!(unlabelled.findings[0].message.contains("has the labels pytorch=yes"));
     }
 
     #[test]
-    fn a_cluster_without_gpus_is_told_once() {
+    fn cluster_without_gpus_is_one_finding() {
         let found = with(|facts| facts.nodes.as_mut().unwrap().items.clear());
         assert_eq!(codes(&found), ["no-gpu-nodes"]);
     }

@@ -1,8 +1,8 @@
-//! Namespaces that refuse what a patched runner needs.
+//! Namespaces whose Pod Security level refuses patched runners.
 
 use super::names;
 use crate::cluster::doctor::{
-    Check, Code, Facts, Unknown, gather::runner_namespaces, sample::Samples,
+    Check, Facts, FindingCode, Unknown, gather::runner_namespaces, sample::Samples,
 };
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
@@ -21,18 +21,18 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     for namespace in runner_namespaces(facts) {
         let level = levels.get(namespace).map(String::as_str).unwrap_or_default();
         let mut here = samples.all.iter().filter(|sample| sample.namespace == namespace).peekable();
-        // A namespace whose scale sets are all left alone gets nothing privileged from us.
-        let spared = here.peek().is_some() && here.all(|sample| sample.outcome.is_err());
+        // The webhook adds nothing privileged if it skips every scale set of the namespace.
+        let skipped = here.peek().is_some() && here.all(|sample| sample.outcome.is_err());
         match level {
-            "baseline" | "restricted" if !spared => check.add(
-                Code::PodSecurity,
+            "baseline" | "restricted" if !skipped => check.add(
+                FindingCode::PodSecurity,
                 format!(
-                    "namespace {namespace} enforces Pod Security {level}: the API server refuses \
-                     its runner pods with 403, because dind is privileged, and ARC marks each \
-                     runner as Failed for ever"
+                    "namespace {namespace} enforces Pod Security {level}: dind is privileged, so the API \
+                     server refuses its runner pods with 403, and ARC marks each runner as Failed and does not \
+                     retry"
                 ),
                 format!(
-                    "kubectl label --overwrite namespace {namespace} \
+                    "run kubectl label --overwrite namespace {namespace} \
                      pod-security.kubernetes.io/enforce=privileged, then delete the failed \
                      EphemeralRunners"
                 ),
@@ -42,15 +42,15 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
             _ => {}
         }
     }
-    if check.findings.iter().any(|finding| finding.code == Code::PodSecurity) {
+    if check.findings.iter().any(|finding| finding.code == FindingCode::PodSecurity) {
         return check;
     }
     check.summary = if unlabelled.is_empty() {
-        "no namespace with runners enforces less than privileged".to_owned()
+        "every namespace with runners allows privileged pods".to_owned()
     } else {
         format!(
-            "no namespace with runners enforces less than privileged by label; the cluster's \
-             default, which cannot be read, holds in {}",
+            "every labelled namespace with runners allows privileged pods; in {} the cluster's default \
+             applies, which cannot be read",
             names(unlabelled)
         )
     };
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_below_privileged_is_an_error_where_runners_are() {
+    fn level_below_privileged_is_an_error_with_runners() {
         for level in ["baseline", "restricted"] {
             assert_eq!(codes(&with(level, |_| {})), ["pod-security"]);
         }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_whose_scale_sets_opted_out_may_be_restricted() {
+    fn namespace_of_opted_out_scale_sets_may_be_restricted() {
         let found = with("restricted", |facts| {
             for set in &mut facts.scale_sets.as_mut().unwrap().as_mut().unwrap().items {
                 opted_out(set);
@@ -95,8 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn the_clusters_default_is_not_taken_for_known() {
+    fn cluster_default_is_reported_as_unreadable() {
         let found = with("", |_| {});
-        assert!(found.summary.contains("default, which cannot be read, holds in arc-runners"));
+        let default = "in arc-runners the cluster's default applies, which cannot be read";
+        assert!(found.summary.contains(default), "{found:?}");
     }
 }

@@ -1,9 +1,9 @@
-//! The profiles: are they in force, and for whom.
+//! Whether the profiles are in use, and for which scale sets.
 
 use super::{count, names};
 use crate::{
     cluster::doctor::{
-        Check, Code, Facts,
+        Check, Facts, FindingCode,
         facts::text,
         sample::{Sample, Samples, rejection, watched},
     },
@@ -20,13 +20,13 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     objects(&mut check, facts);
     if let Some(first) = samples.problems.first() {
         check.add(
-            Code::ProfilesBroken,
+            FindingCode::ProfilesBroken,
             format!(
-                "the profiles do not compile ({}); the first: {first}",
+                "the profiles do not compile ({}); first: {first}",
                 count(samples.problems.len(), "problem")
             ),
-            "arc-rocm profiles check FILES; running pods keep the last good ones, one that starts \
-             now ends with exit code 2",
+            "run arc-rocm profiles check FILES; running pods keep the last good profiles, a starting pod \
+             exits with code 2",
         );
     }
     if let Err(unknown) = &facts.scale_sets {
@@ -37,7 +37,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
         count(samples.config.profiles.len(), "profile"),
         count(samples.all.len(), "scale set")
     );
-    // What the profiles are is not known, so neither is who gets which.
+    // With unknown profiles the choice for each scale set is unknown too.
     if samples.known {
         scale_sets(&mut check, samples);
         unused(&mut check, samples);
@@ -51,20 +51,20 @@ fn objects(check: &mut Check, facts: &Facts) {
     for object in &objects.items {
         if let Some(why) = rejection(object) {
             check.add(
-                Code::ProfileRejected,
+                FindingCode::ProfileRejected,
                 format!("RunnerProfile {} is not accepted: {why}", text(object, "/metadata/name")),
-                "mend it: arc-rocm profiles check tells each problem with its place",
+                "correct it: arc-rocm profiles check shows each problem with its place",
             );
         }
     }
     if !objects.items.is_empty() && !watched(facts) {
         check.add(
-            Code::ProfilesUnwatched,
+            FindingCode::ProfilesUnwatched,
             format!(
-                "{} in the cluster, and the webhook does not look at them",
+                "{} in the cluster, and the webhook does not watch them",
                 count(objects.items.len(), "RunnerProfile")
             ),
-            "serve with --watch-profiles",
+            "run serve with --watch-profiles",
         );
     }
 }
@@ -77,31 +77,32 @@ fn scale_sets(check: &mut Check, samples: &Samples) {
     let unknown = of(&|sample| matches!(sample.outcome, Err(Skip::UnknownProfile)));
     if !unknown.is_empty() {
         check.add(
-            Code::ScaleSetUnknownProfile,
+            FindingCode::ScaleSetUnknownProfile,
             format!(
-                "the annotation arc-rocm.dev/profile of {} names a profile that does not exist: \
-                 their runners come up bare",
+                "the annotation arc-rocm.dev/profile of {} names a profile that does not exist: their \
+                 runners are not injected",
                 names(unknown.iter().map(String::as_str))
             ),
-            "add the profile, or mend the annotation",
+            "add the profile, or correct the annotation",
         );
     }
     let without = of(&|sample| matches!(sample.outcome, Err(Skip::NoProfile)));
     if !without.is_empty() {
         check.add(
-            Code::ScaleSetWithoutProfile,
+            FindingCode::ScaleSetWithoutProfile,
             format!(
-                "no profile matches {}: their runners come up bare",
+                "no profile matches {}: their runners are not injected",
                 names(without.iter().map(String::as_str))
             ),
-            "widen a profile's match.scaleSets, unless they are to be left alone",
+            "add them to a profile's match.scaleSets; nothing to do if they need no ROCm",
         );
     }
-    let built_in =
-        of(&|sample| sample.outcome.as_ref().is_ok_and(super::super::sample::Chosen::is_built_in));
+    let built_in = of(&|sample| {
+        sample.outcome.as_ref().is_ok_and(super::super::sample::Resolved::is_built_in)
+    });
     if !built_in.is_empty() {
         check.add(
-            Code::ScaleSetBuiltIn,
+            FindingCode::ScaleSetBuiltIn,
             format!(
                 "{} get the built-in profile {BUILTIN}",
                 names(built_in.iter().map(String::as_str))
@@ -121,7 +122,7 @@ fn unused(check: &mut Check, samples: &Samples) {
         .filter_map(|sample| sample.outcome.as_ref().ok())
         .map(|chosen| chosen.profile.as_str())
         .collect();
-    // One without a match is there to be extended or named.
+    // A profile without match is extended or named.
     let unused: Vec<&str> = samples
         .config
         .profiles
@@ -131,9 +132,9 @@ fn unused(check: &mut Check, samples: &Samples) {
         .collect();
     if !unused.is_empty() {
         check.add(
-            Code::ProfileUnused,
-            format!("no scale set gets {}", names(unused)),
-            "arc-rocm explain --scale-set NAME says why a profile is not used",
+            FindingCode::ProfileUnused,
+            format!("no scale set uses {}", names(unused)),
+            "run arc-rocm explain --scale-set NAME to see why",
         );
     }
 }
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_profile_is_mentioned_where_it_is_all_there_is() {
+    fn built_in_profile_alone_is_info() {
         assert_eq!(with(|facts| facts.config_map = Ok(None)), ["scale-set-built-in"]);
         assert!(with(|_| {}).is_empty());
     }
 
     #[test]
-    fn what_matches_nothing_is_found_on_both_sides() {
+    fn unmatched_scale_set_and_unused_profile_are_found() {
         let other = profile("other", "other-*");
         assert_eq!(
             with(|facts| facts.config_map = Ok(Some(file(&other)))),
@@ -171,21 +172,21 @@ mod tests {
         let named = |facts: &mut Facts| {
             let mut set = scale_set("named");
             set["spec"]["template"]["metadata"] =
-                json!({"annotations": {"arc-rocm.dev/profile": "nobody"}});
+                json!({"annotations": {"arc-rocm.dev/profile": "missing"}});
             facts.scale_sets.as_mut().unwrap().as_mut().unwrap().items.push(set);
         };
         assert_eq!(with(named), ["scale-set-unknown-profile"]);
     }
 
     #[test]
-    fn broken_profiles_are_one_finding_and_no_guesses() {
+    fn broken_profiles_are_one_finding() {
         let broken = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
                       metadata: {name: x}\nspec: {gpus: 2}\n";
         assert_eq!(with(|facts| facts.config_map = Ok(Some(file(broken)))), ["profiles-broken"]);
     }
 
     #[test]
-    fn objects_are_judged_by_their_status_and_by_whether_they_are_watched() {
+    fn objects_are_checked_by_status_and_watch() {
         let object = |status: &str| {
             json!({
                 "apiVersion": "arc-rocm.dev/v1alpha1",

@@ -1,4 +1,4 @@
-//! The `MutatingWebhookConfiguration`: is it as `arc-rocm manifests` prints it.
+//! Whether the `MutatingWebhookConfiguration` is as `arc-rocm manifests` prints it.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use serde_json::Value;
 use crate::{
     annotations::INJECT,
     cluster::doctor::{
-        Check, Code, Facts,
+        Check, Facts, FindingCode,
         facts::{list, text},
-        gather::{excluded, ours},
+        gather::{excluded, our_webhook},
         names::WEBHOOK,
     },
     podspec::RUNNER_LABEL,
 };
 
-const AGAIN: &str = "apply what arc-rocm manifests prints, or say there what differs";
+const AGAIN: &str = "apply the output of arc-rocm manifests; its flags set what may differ";
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new("registration");
@@ -27,7 +27,7 @@ pub(super) fn check(facts: &Facts) -> Check {
             return check;
         }
     };
-    let Some(webhook) = registration.and_then(ours) else {
+    let Some(webhook) = registration.and_then(our_webhook) else {
         missing(&mut check, facts, registration.is_some());
         return check;
     };
@@ -41,23 +41,23 @@ pub(super) fn check(facts: &Facts) -> Check {
     };
     if is("/failurePolicy", "Fail") == "Ignore" {
         check.add(
-            Code::FailurePolicyIgnore,
-            "failurePolicy is Ignore: without an answer runners come up without GPUs and Docker, \
-             and fail their jobs",
-            "use Fail: runners then wait for the webhook, and none is lost",
+            FindingCode::FailurePolicyIgnore,
+            "failurePolicy is Ignore: while the webhook does not answer, runners start without GPUs and \
+             Docker and fail their jobs",
+            "use Fail: runners then wait for the webhook",
         );
     }
     if is("/reinvocationPolicy", "Never") == "Never" {
         check.add(
-            Code::ReinvocationNever,
-            "reinvocationPolicy is Never: what a later webhook changes is not completed",
+            FindingCode::ReinvocationNever,
+            "reinvocationPolicy is Never: the webhook does not see changes by later webhooks",
             "use IfNeeded, as arc-rocm manifests does",
         );
     }
     let effects = is("/sideEffects", "");
     if !matches!(effects.as_str(), "None" | "NoneOnDryRun") {
         check.add(
-            Code::SideEffectsDiffer,
+            FindingCode::SideEffectsDiffer,
             format!("sideEffects is {effects}: the API server refuses dry runs of runner pods"),
             "use None, as arc-rocm manifests does",
         );
@@ -70,13 +70,17 @@ fn missing(check: &mut Check, facts: &Facts, exists: bool) {
     let seen = if exists {
         format!("MutatingWebhookConfiguration {name} has no webhook {WEBHOOK}")
     } else {
-        format!("there is no MutatingWebhookConfiguration {name}")
+        format!("MutatingWebhookConfiguration {name} does not exist")
     };
     let remedy = match facts.other_registrations.first() {
-        Some(other) => format!("{WEBHOOK} is registered in {other}: say --name {other}"),
-        None => "apply what arc-rocm manifests prints; until then runners come up bare".to_owned(),
+        Some(other) => {
+            format!("{WEBHOOK} is registered in {other}: run doctor with --name {other}")
+        }
+        None => {
+            "apply the output of arc-rocm manifests; until then runners are not injected".to_owned()
+        }
     };
-    check.add(Code::RegistrationMissing, seen, remedy);
+    check.add(FindingCode::RegistrationMissing, seen, remedy);
 }
 
 fn rules(check: &mut Check, webhook: &Value) {
@@ -91,11 +95,15 @@ fn rules(check: &mut Check, webhook: &Value) {
             && text(rule, "/scope") != "Cluster"
     };
     if !list(webhook, "/rules").any(about_pods) {
-        check.add(Code::RulesDiffer, "no rule is about CREATE of pods in v1", AGAIN);
+        check.add(
+            FindingCode::RulesDiffer,
+            "no rule of the registration covers CREATE of v1 pods",
+            AGAIN,
+        );
     }
 }
 
-/// Labels and expressions as words in one order, so that what means the same is the same.
+/// Labels and expressions in a canonical form, so that equal selectors compare equal.
 fn words(selector: Option<&Value>) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     let Some(selector) = selector else { return words };
@@ -119,24 +127,24 @@ fn object_selector(check: &mut Check, webhook: &Value) {
     if has == wanted {
         return;
     }
-    let told = |words: Vec<&String>| {
+    let quoted = |words: Vec<&String>| {
         words
             .into_iter()
             .map(|word| format!("{:?}", word.trim_end()))
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let missing = told(wanted.difference(&has).collect());
-    let further = told(has.difference(&wanted).collect());
+    let missing = quoted(wanted.difference(&has).collect());
+    let further = quoted(has.difference(&wanted).collect());
     let mut seen = Vec::new();
     if !missing.is_empty() {
-        seen.push(format!("lacks {missing}: the API server asks for pods that are none of ours"));
+        seen.push(format!("lacks {missing}: the API server also sends other pods"));
     }
     if !further.is_empty() {
-        seen.push(format!("also asks for {further}: other runners come up bare"));
+        seen.push(format!("also requires {further}: other runners are not injected"));
     }
     check.add(
-        Code::ObjectSelectorDiffers,
+        FindingCode::ObjectSelectorDiffers,
         format!("objectSelector {}", seen.join(", and ")),
         AGAIN,
     );
@@ -144,7 +152,7 @@ fn object_selector(check: &mut Check, webhook: &Value) {
 
 fn namespace_selector(check: &mut Check, webhook: &Value, own: &str) {
     let excluded = excluded(webhook);
-    // One that names what it wants excludes the rest.
+    // A selector that selects by label or name excludes the rest.
     let named = words(webhook.get("namespaceSelector"))
         .iter()
         .any(|word| !word.contains(" NotIn ") && !word.contains(" DoesNotExist "));
@@ -152,7 +160,7 @@ fn namespace_selector(check: &mut Check, webhook: &Value, own: &str) {
         [own, "kube-system"].into_iter().filter(|name| !excluded.contains(name)).collect();
     if !missing.is_empty() && !named {
         check.add(
-            Code::NamespaceSelectorDiffers,
+            FindingCode::NamespaceSelectorDiffers,
             format!("namespaceSelector does not exclude {}", missing.join(" and ")),
             AGAIN,
         );
@@ -174,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn what_manifests_prints_is_as_it_should_be() {
+    fn registration_of_manifests_has_no_finding() {
         assert!(with(|_| {}).is_empty());
     }
 
     #[test]
-    fn each_difference_has_its_finding() {
+    fn registration_difference_has_a_finding() {
         assert_eq!(with(|w| w["failurePolicy"] = json!("Ignore")), ["failure-policy-ignore"]);
         assert_eq!(with(|w| w["reinvocationPolicy"] = json!("Never")), ["reinvocation-never"]);
         assert_eq!(with(|w| w["sideEffects"] = json!("Unknown")), ["side-effects-differ"]);
@@ -195,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_and_another_order_are_no_difference() {
+    fn wildcard_and_order_are_no_difference() {
         assert!(with(|w| w["rules"][0]["operations"] = json!(["*"])).is_empty());
         assert!(
             with(|w| {
@@ -209,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_under_another_name_is_pointed_at() {
+    fn registration_under_another_name_is_named() {
         let facts = Facts {
             registration: Ok(None),
             other_registrations: vec!["rocm".to_owned()],

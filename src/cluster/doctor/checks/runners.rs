@@ -1,4 +1,4 @@
-//! The runners that are there: patched, left alone, or ended for good.
+//! Existing runners: patched, skipped, or Failed.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use super::{count, names};
 use crate::{
     annotations::STATUS,
     cluster::doctor::{
-        Check, Code, Facts, FailedRunner,
+        Check, Facts, FailedRunner, FindingCode,
         facts::{full_name, text, texts},
-        sample::{Samples, judge},
+        sample::{Samples, evaluate},
     },
     inject::Skip,
 };
 
-/// Failed runners that are told one by one.
+/// Failed runners that are listed one by one.
 const FAILED: usize = 5;
-/// What a refusal of the API server has in it (Pod Security, validation, webhooks and policies).
+/// Parts of the API server's refusals (Pod Security, validation, webhooks and policies).
 const REFUSALS: [&str; 5] =
     ["violates PodSecurity", "is forbidden", "is invalid", "admission webhook", "denied"];
 
@@ -41,57 +41,50 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     check
 }
 
-/// Tells those that were not patched by why. Returns how many were.
+/// Adds findings for unpatched pods, by reason. Returns the number of patched pods.
 fn pods(check: &mut Check, pods: &[serde_json::Value], samples: &Samples) -> usize {
-    let mut bare = Vec::new();
-    let mut alone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut unpatched = Vec::new();
+    let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for pod in pods {
         if texts(pod, "/metadata/annotations").contains_key(STATUS) {
             continue;
         }
-        match judge(pod, text(pod, "/metadata/namespace"), &samples.config) {
-            Ok(_) if samples.known => bare.push(full_name(pod)),
-            // The built-in profile stands in for those that are not known.
-            Ok(_) => alone
-                .entry("which profile it should have is not known")
-                .or_default()
-                .push(full_name(pod)),
-            // With the scale sets, where it is a finding of its own.
+        match evaluate(pod, text(pod, "/metadata/namespace"), &samples.config) {
+            Ok(_) if samples.known => unpatched.push(full_name(pod)),
+            // With unknown profiles the built-in one was used.
+            Ok(_) => skipped.entry("the profiles are not known").or_default().push(full_name(pod)),
+            // A finding of its own for the scale set.
             Err(Skip::NoProfile | Skip::UnknownProfile) => {
-                alone
-                    .entry("its profile is none of those that there are")
-                    .or_default()
-                    .push(full_name(pod));
+                skipped.entry("no profile applies").or_default().push(full_name(pod));
             }
-            Err(skip) => alone.entry(skip.sentence()).or_default().push(full_name(pod)),
+            Err(skip) => skipped.entry(skip.sentence()).or_default().push(full_name(pod)),
         }
     }
-    let untouched = bare.len() + alone.values().map(Vec::len).sum::<usize>();
-    if !bare.is_empty() {
+    let without = unpatched.len() + skipped.values().map(Vec::len).sum::<usize>();
+    if !unpatched.is_empty() {
         check.add(
-            Code::RunnerUnpatched,
+            FindingCode::RunnerUnpatched,
             format!(
-                "{} without {STATUS}, made before the webhook was installed or while it was not \
-                 called: {}",
-                count(bare.len(), "runner pod"),
-                names(bare.iter().map(String::as_str))
+                "{} without {STATUS}, created before the webhook was installed or while it was not called: \
+                 {}",
+                count(unpatched.len(), "runner pod"),
+                names(unpatched.iter().map(String::as_str))
             ),
-            "kubectl delete pod those that are idle, and ARC makes them anew; one that is at work \
-             loses its job",
+            "delete idle runner pods, and ARC creates new ones; a busy one loses its job",
         );
     }
-    for (why, pods) in alone {
+    for (why, pods) in skipped {
         check.add(
-            Code::RunnerLeftAlone,
+            FindingCode::RunnerSkipped,
             format!(
-                "{} left alone, because {why}: {}",
+                "{} skipped, because {why}: {}",
                 count(pods.len(), "runner pod"),
                 names(pods.iter().map(String::as_str))
             ),
             "",
         );
     }
-    pods.len() - untouched
+    pods.len() - without
 }
 
 fn ended(check: &mut Check, failed: &[FailedRunner]) {
@@ -99,15 +92,17 @@ fn ended(check: &mut Check, failed: &[FailedRunner]) {
         REFUSALS.iter().any(|part| runner.message.contains(part)) || runner.reason == "InvalidPod"
     };
     let (refused, others): (Vec<_>, Vec<_>) = failed.iter().partition(is_refused);
-    for (code, runners) in [(Code::RunnerRefused, refused), (Code::RunnerFailed, others)] {
+    for (code, runners) in
+        [(FindingCode::RunnerRefused, refused), (FindingCode::RunnerFailed, others)]
+    {
         for runner in runners.iter().take(FAILED) {
             let FailedRunner { namespace, name, reason, message } = runner;
             check.add(
                 code,
                 format!("EphemeralRunner {namespace}/{name} is Failed ({reason}): {message}"),
                 format!(
-                    "remove the cause, then kubectl --namespace {namespace} delete \
-                     ephemeralrunner {name}: until then it keeps its place in the scale set"
+                    "remove the cause, then run kubectl --namespace {namespace} delete ephemeralrunner \
+                     {name}; until then it counts as a runner of the scale set"
                 ),
             );
         }
@@ -115,7 +110,7 @@ fn ended(check: &mut Check, failed: &[FailedRunner]) {
             let more = count(runners.len() - FAILED, "more EphemeralRunner");
             check.add(
                 code,
-                format!("{more} like these"),
+                format!("{more} like this"),
                 "kubectl get ephemeralrunners --all-namespaces",
             );
         }
@@ -139,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_runners_are_told_from_those_that_opted_out() {
+    fn unpatched_and_opted_out_runners_differ() {
         assert!(codes(&with(|_| {})).is_empty());
         let found = with(|facts| {
             let pods = &mut facts.runners.as_mut().unwrap().items;
@@ -148,14 +143,14 @@ mod tests {
             out["metadata"]["labels"]["arc-rocm.dev/inject"] = json!("false");
             pods.push(out);
         });
-        assert_eq!(codes(&found), ["runner-unpatched", "runner-left-alone"]);
+        assert_eq!(codes(&found), ["runner-unpatched", "runner-skipped"]);
         assert!(found.findings[0].message.ends_with(": arc-runners/old"), "{found:?}");
         assert!(found.findings[1].message.ends_with(": arc-runners/out"), "{found:?}");
         assert_eq!(found.summary, "1 of 3 runner pods patched");
     }
 
     #[test]
-    fn a_refused_runner_is_worse_than_one_that_failed_by_itself() {
+    fn refused_runner_is_worse_than_a_failed_one() {
         let runner = |reason: &str, message: &str| FailedRunner {
             namespace: "arc-runners".to_owned(),
             name: "r".to_owned(),

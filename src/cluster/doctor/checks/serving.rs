@@ -1,4 +1,4 @@
-//! What answers: Service, endpoints, Deployment, pods.
+//! The webhook's Service, endpoints, Deployment and pods.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use super::{count, names};
 use crate::{
     VERSION,
     cluster::doctor::{
-        Check, Code, Facts,
+        Check, Facts, FindingCode,
         facts::{list, text},
-        gather::ours,
+        gather::our_webhook,
     },
 };
 
-/// As many starts of one pod are no accident any more.
+/// Restarts of one pod that are worth a finding.
 const RESTARTS: u64 = 3;
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new("serving");
-    let webhook = facts.registration.iter().flatten().find_map(ours);
+    let webhook = facts.registration.iter().flatten().find_map(our_webhook);
     let url = webhook.map(|webhook| text(webhook, "/clientConfig/url")).unwrap_or_default();
     if !url.is_empty() {
-        check.summary = format!("registered by URL, {url}: nothing of it is in the cluster");
+        check.summary = format!("registered by URL, {url}: the webhook is not in the cluster");
         return check;
     }
     if webhook.is_some() {
@@ -31,13 +31,13 @@ pub(super) fn check(facts: &Facts) -> Check {
     match &facts.deployment {
         Ok(Some(deployment)) => pods(&mut check, facts, deployment),
         Ok(None) => check.add(
-            Code::DeploymentMissing,
+            FindingCode::DeploymentMissing,
             format!(
-                "there is no Deployment {} in namespace {}",
+                "Deployment {} does not exist in namespace {}",
                 facts.settings.name, facts.settings.namespace
             ),
-            "say --name and --namespace as you installed it, or apply what arc-rocm manifests \
-             prints",
+            "run doctor with the --name and --namespace of the installation, or apply the output of \
+             arc-rocm manifests",
         ),
         Err(unknown) => check.unknown(unknown),
     }
@@ -54,9 +54,9 @@ fn endpoints(check: &mut Check, facts: &Facts, webhook: Option<&Value>) {
         Ok(true) => {}
         Ok(false) => {
             check.add(
-                Code::ServiceMissing,
+                FindingCode::ServiceMissing,
                 format!("the registered Service {service} does not exist"),
-                "apply what arc-rocm manifests prints",
+                "apply the output of arc-rocm manifests",
             );
             return;
         }
@@ -70,22 +70,22 @@ fn endpoints(check: &mut Check, facts: &Facts, webhook: Option<&Value>) {
         .items
         .iter()
         .flat_map(|slice| list(slice, "/endpoints"))
-        // No condition counts as ready (EndpointConditions).
+        // An endpoint without the condition counts as ready (EndpointConditions).
         .filter(|endpoint| endpoint.pointer("/conditions/ready") != Some(&Value::Bool(false)))
         .count();
     check.summary = format!("{} ready behind {service}", count(ready, "pod"));
     if ready == 0 {
         let ignores = webhook.is_some_and(|webhook| text(webhook, "/failurePolicy") == "Ignore");
-        let meanwhile = if ignores {
-            "runners come up bare meanwhile"
+        let effect = if ignores {
+            "until then runners are not injected"
         } else {
-            "no runner pod is created meanwhile"
+            "until then no runner pod is created"
         };
         check.add(
-            Code::NoReadyEndpoints,
-            format!("no pod behind Service {service} is ready: {meanwhile}"),
+            FindingCode::NoReadyEndpoints,
+            format!("no pod behind Service {service} is ready: {effect}"),
             format!(
-                "kubectl --namespace {} get pods; /readyz and the log say why a pod is not ready",
+                "run kubectl --namespace {} get pods; /readyz and the log have the reason",
                 of("namespace")
             ),
         );
@@ -98,9 +98,9 @@ fn pods(check: &mut Check, facts: &Facts, deployment: &Value) {
     let ready = number("/status/readyReplicas").unwrap_or_default();
     if ready < wanted && ready > 0 {
         check.add(
-            Code::ReplicasNotReady,
+            FindingCode::ReplicasNotReady,
             format!("{ready} of {wanted} pods are ready"),
-            "kubectl describe the others; runners wait when the last one goes",
+            "run kubectl describe on the others; without any ready pod runners wait",
         );
     }
     let pods = match &facts.pods {
@@ -110,20 +110,20 @@ fn pods(check: &mut Check, facts: &Facts, deployment: &Value) {
     let images: BTreeSet<&str> = pods.iter().map(|pod| pod.image.as_str()).collect();
     if images.len() > 1 {
         check.add(
-            Code::ImagesDiffer,
+            FindingCode::ImagesDiffer,
             format!("the pods run different images: {}", names(images.iter().copied())),
-            "a rollout is under way or stuck: kubectl rollout status",
+            "a rollout is in progress or stuck: run kubectl rollout status",
         );
     }
     for pod in pods.iter().filter(|pod| pod.restarts >= RESTARTS) {
         let end = match pod.last_end.as_str() {
             "" => String::new(),
-            end => format!(", the last time after {end}"),
+            end => format!(", the last time because of {end}"),
         };
         check.add(
-            Code::Restarts,
-            format!("{} was started again {} times{end}", pod.name, pod.restarts),
-            format!("kubectl logs --previous {}", pod.name),
+            FindingCode::Restarts,
+            format!("{} restarted {} times{end}", pod.name, pod.restarts),
+            format!("run kubectl logs --previous {}", pod.name),
         );
     }
     if let [image] = images.iter().copied().collect::<Vec<_>>().as_slice() {
@@ -148,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_nobody_is_behind_is_an_error() {
+    fn service_without_ready_endpoints_is_an_error() {
         assert!(with(|_| {}).is_empty());
         assert_eq!(with(|facts| facts.service = Ok(false)), ["service-missing"]);
-        let nobody = |facts: &mut Facts| {
+        let unready = |facts: &mut Facts| {
             facts.slices.as_mut().unwrap().items[0]["endpoints"] =
                 json!([{"conditions": {"ready": false}}]);
         };
-        assert_eq!(with(nobody), ["no-ready-endpoints"]);
+        assert_eq!(with(unready), ["no-ready-endpoints"]);
         assert_eq!(with(|facts| facts.deployment = Ok(None)), ["deployment-missing"]);
     }
 
     #[test]
-    fn pods_that_differ_or_restart_are_found() {
+    fn differing_or_restarting_pods_are_found() {
         let replicas = |facts: &mut Facts| {
             let deployment = facts.deployment.as_mut().unwrap().as_mut().unwrap();
             deployment["status"]["readyReplicas"] = json!(1);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_permission_is_unknown_and_takes_nothing_else_away() {
+    fn missing_permission_is_unknown_and_nothing_else() {
         let blind = |facts: &mut Facts| {
             facts.pods = Err(Unknown::Forbidden("list pods".to_owned()));
             facts.service = Ok(false);

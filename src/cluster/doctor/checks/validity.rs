@@ -1,16 +1,15 @@
-//! When the end of a certificate is worth a warning.
+//! When to warn about the end of a certificate.
 
 use crate::{certs::rotation, tls::Validity};
 
-/// The longest time before its end at which a certificate of somebody else's is worth a warning:
-/// two weeks of seconds. Whoever renews by hand has made it for years.
+/// The earliest warning for a certificate that the webhook does not renew: two weeks, in seconds.
 const LONGEST: i64 = 14 * 86_400;
-/// Short ones are, when this part of their lifetime is left: cert-manager renews when a third is,
-/// unless it is told otherwise.
+/// The part of a short lifetime that is left at the warning. cert-manager renews by default when a
+/// third is left.
 const LEFT: i64 = 5;
 
-/// How long before its end, in seconds. `is_own` is one that the webhook itself renews: it is late
-/// with it.
+/// How long before its end to warn, in seconds. `is_own`: the webhook renews the certificate itself,
+/// and is late.
 pub(super) fn soon(validity: Validity, is_own: bool) -> i64 {
     let lifetime = validity.not_after.saturating_sub(validity.not_before);
     if is_own { lifetime / rotation::OVERDUE } else { (lifetime / LEFT).min(LONGEST) }
@@ -27,14 +26,14 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_certificate_ends_soon_by_its_own_lifetime_and_two_weeks_before_at_most() {
+    fn foreign_certificate_warns_by_lifetime_and_at_most_two_weeks() {
         assert_eq!(soon_of(10 * 8760, false), 14 * 24 * HOUR);
         assert_eq!(soon_of(2160, false), 14 * 24 * HOUR);
         assert_eq!(soon_of(24, false), 24 * HOUR / 5);
     }
 
     #[test]
-    fn our_own_ends_soon_when_its_rotation_is_overdue() {
+    fn own_certificate_warns_when_renewal_is_overdue() {
         assert_eq!(soon_of(8760, true), 2190 * HOUR);
         assert_eq!(soon_of(24, true), 6 * HOUR);
     }
