@@ -327,7 +327,7 @@ impl Metrics {
         self.admissions.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that was refused with this status.
+    /// Counts a request refused with this status.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
     }
