@@ -1,27 +1,94 @@
-//! `cargo bench --bench answer`: the time of one answer, without a server, and what a thousand profiles
-//! that do not match add to it. For callgrind, give the number of answers: `--times 2000`.
+//! `cargo bench --bench answer`: the time of one answer without a server, by stage, and the time of
+//! answers to pods with many items of one kind.
+//!
+//! For callgrind, give the number of answers of each round and leave the many items out: `--times 100`.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints its figures, and ends where it cannot go on"
+)]
 
-use std::{env, fs, hint::black_box, path::Path, time::Instant};
+#[path = "../tests/core/linear/table.rs"]
+mod table;
+
+use std::{env, fmt::Write as _, fs, hint::black_box, path::Path, time::Instant};
 
 use arc_rocm::{
-    admission::answer,
-    inject::{Config, ControllerUsers},
+    admission::{answer, read},
+    inject::{Config, ControllerUsers, plan, select},
     profile::{File, ProfileSet},
 };
 
+/// Captured reviews, and what is done with each.
+const REVIEWS: [(&str, &str); 5] = [
+    ("plain", "patched"),
+    ("dind", "patched"),
+    ("author-overrides", "patched"),
+    ("kubernetes", "skipped by its profile"),
+    ("listener", "not a runner"),
+];
 /// Profiles of a large fleet.
 const PROFILES: u32 = 1000;
-/// Answers per measurement.
-const TIMES: u32 = 20_000;
+/// Rounds; the median counts.
+const ROUNDS: usize = 15;
+/// Answers of one round.
+const TIMES: usize = 1000;
+/// Variants of a review, so that one follows another that differs.
+const VARIANTS: usize = 64;
+/// Runs of the table of many items, of which the shortest counts.
+const RUNS: usize = 5;
+
+/// What is measured, each with all that comes before it.
+#[derive(Clone, Copy)]
+enum Until {
+    Parse,
+    Select,
+    Plan,
+    Patch,
+    Answer,
+}
+
+const STAGES: [(Until, &str); 5] = [
+    (Until::Parse, "parse"),
+    (Until::Select, "select"),
+    (Until::Plan, "plan"),
+    (Until::Patch, "patch"),
+    (Until::Answer, "write"),
+];
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
     let times = arguments.iter().position(|argument| argument == "--times");
-    let times = times.and_then(|place| arguments.get(place + 1)?.parse().ok()).unwrap_or(TIMES);
-    measure("", &Config::default(), times);
-    measure("of 1,000 profiles", &Config::new(fleet(), ControllerUsers::default()), times);
+    let times: Option<usize> = times.map(|place| arguments[place + 1].parse().unwrap());
+
+    println!("One answer, in microseconds");
+    let mut head = format!("{:<20}", "review");
+    for (_, stage) in STAGES {
+        write!(head, "{stage:>9}").unwrap();
+    }
+    println!("{head}{:>9}", "whole");
+    let config = Config::default();
+    for (name, what) in REVIEWS {
+        row(name, what, &config, times.unwrap_or(TIMES));
+    }
+    let fleet = Config::new(fleet(), ControllerUsers::default());
+    row("plain", "patched, the last of 1,000 profiles", &fleet, times.unwrap_or(TIMES));
+
+    if times.is_none() {
+        println!("\nOne answer to a pod with many items, in milliseconds");
+        println!("{}", table::head());
+        let review = serde_json::from_str(&captured("plain")).unwrap();
+        for row in table::measure(&review, RUNS) {
+            println!("{row}{}", if row.patched { "" } else { "  not patched" });
+        }
+    }
+}
+
+fn captured(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc");
+    fs::read_to_string(folder.join(format!("{name}.review.json"))).unwrap()
 }
 
 /// Profiles of which the last one that is tried matches.
@@ -37,23 +104,65 @@ fn fleet() -> ProfileSet {
         .collect();
     text.push_str(&profile("last", "*", -1));
     let file = File { name: "fleet.yaml".to_owned(), text };
-    ProfileSet::compile(&[file]).unwrap_or_else(|problems| {
-        println!("{problems:?}");
-        ProfileSet::builtin()
-    })
+    ProfileSet::compile(&[file]).unwrap()
 }
 
-fn measure(what: &str, rules: &Config, times: u32) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/arc");
-    for name in ["plain", "dind", "author-overrides", "kubernetes", "listener"] {
-        let Ok(review) = fs::read(folder.join(format!("{name}.review.json"))) else { continue };
-        let begin = Instant::now();
-        let mut length = 0;
-        for _ in 0..times {
-            let answered = answer(black_box(&review), rules);
-            length = answered.map_or(0, |answered| black_box(answered.body).len());
-        }
-        let took = begin.elapsed() / times;
-        println!("{name:<18} {took:>10.1?}   {length} bytes {what}");
+/// Prints the time of each stage of answering one review.
+fn row(name: &str, what: &str, config: &Config, times: usize) {
+    let review = captured(name);
+    // Each with another uid, name and owner.
+    let variants: Vec<_> = (0..VARIANTS)
+        .map(|number| {
+            let uid = format!(r#""uid":"{number:08x}"#);
+            review.replace("runner-", &format!("runner-{number}-")).replace(r#""uid":""#, &uid)
+        })
+        .collect();
+    let mut line = format!("{name:<20}");
+    let mut before = 0.0;
+    for (until, _) in STAGES {
+        let time = median(until, &variants, config, times);
+        write!(line, "{:>9.1}", time - before).unwrap();
+        before = time;
     }
+    println!("{line}{before:>9.1}   {} bytes in, {what}", review.len());
+}
+
+/// Microseconds of one review up to a stage.
+fn median(until: Until, variants: &[String], config: &Config, times: usize) -> f64 {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            for variant in variants.iter().cycle().take(times) {
+                run(until, black_box(variant.as_bytes()), config);
+            }
+            #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+            let times = times as f64;
+            start.elapsed().as_secs_f64() * 1e6 / times
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+fn run(until: Until, body: &[u8], config: &Config) {
+    if matches!(until, Until::Answer) {
+        black_box(answer(body, config).unwrap());
+        return;
+    }
+    let request = read(body).unwrap();
+    let (Some(pod), false) = (&request.object, matches!(until, Until::Parse)) else {
+        black_box(&request);
+        return;
+    };
+    let subject = select(pod, &request.namespace, &request.user_info.username, config);
+    let (Ok(subject), false) = (&subject, matches!(until, Until::Select)) else {
+        black_box(&subject);
+        return;
+    };
+    let plan = plan(pod, subject.runner, subject.selection.selected());
+    if matches!(until, Until::Plan) {
+        black_box(&plan);
+        return;
+    }
+    black_box((plan.edits.operations(pod), plan.conflicts));
 }

@@ -1,14 +1,24 @@
 //! `arc-rocm`: a mutating admission webhook, and a CLI on the same core, that make plain GitHub
 //! Actions Runner Controller (ARC) scale sets ROCm-ready.
 //!
-//! One review goes through the modules in this order, and no module reaches back:
+//! Each module imports only modules that stand below it in this list (`tests/house` holds it to that):
 //!
-//! [`server`] (bytes over TLS) → [`admission`] (review) → [`selection`] (is it a runner, which
-//! profile) → [`plan`] (what to add, and why) → [`patch`] (JSON patch) → bytes.
+//! - [`cli`]: the commands.
+//! - [`manifests`]: the Kubernetes objects of an installation.
+//! - [`cluster`]: talks to the API server, beside the way of a review and never on it.
+//! - [`server`]: bytes over TLS in, bytes out.
+//! - [`telemetry`]: logs and metrics.
+//! - [`certs`]: makes certificates and says when to renew them.
+//! - [`tls`]: uses certificates.
+//! - [`admission`]: a review in, its answer out.
+//! - [`inject`]: selects the profile of a pod, plans what goes in, and writes the JSON patch.
+//! - [`profile`]: a profile's text or object in, its template out.
+//! - [`podspec`]: Kubernetes' rules for pods.
+//! - [`scripts`]: the shell scripts that go into a pod.
+//! - [`annotations`]: the annotations that the webhook reads and writes.
 //!
-//! Everything between the two ends is pure: no I/O, no clock, no async. [`profile`] compiles
-//! the configuration ahead, [`pod`] is the read-only view that all of them share. [`cluster`] talks
-//! to the API server, beside that way and never on it.
+//! A review goes from [`server`] to [`admission`] to [`inject`] and back. [`admission`] and all below it
+//! are pure: no I/O, no clock, no async.
 
 pub mod admission;
 pub mod annotations;

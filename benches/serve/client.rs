@@ -2,7 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,7 +24,17 @@ use super::Result;
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     tls: TlsConnector,
-    requests: Arc<[Vec<u8>]>,
+    request: Request,
+}
+
+/// A request that is another one each time that it is sent.
+#[derive(Clone)]
+struct Request {
+    bytes: Vec<u8>,
+    /// Where the digits are that differ.
+    digits: Vec<Range<usize>>,
+    /// The number of the next one, of all connections.
+    next: Arc<AtomicU32>,
 }
 
 /// One round.
@@ -37,8 +51,13 @@ pub(super) struct Round {
 }
 
 impl Target {
-    /// Connections send the reviews in turn.
-    pub(super) fn new(address: SocketAddr, ca: &[u8], reviews: &[Vec<u8>]) -> Result<Self> {
+    /// Each request is `review` with other digits where it has one of `varied`.
+    pub(super) fn new(
+        address: SocketAddr,
+        ca: &[u8],
+        review: &str,
+        varied: &[&str],
+    ) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca) {
             roots.add(certificate?)?;
@@ -47,14 +66,14 @@ impl Target {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let requests = reviews.iter().map(|review| request(review)).collect();
-        Ok(Self { address, tls: TlsConnector::from(Arc::new(config)), requests })
+        let request = Request::new(review, varied)?;
+        Ok(Self { address, tls: TlsConnector::from(Arc::new(config)), request })
     }
 
     /// The body of one answer.
     pub(super) async fn answer(&self) -> Result<Vec<u8>> {
         let mut connection = self.connect().await?;
-        let end = connection.ask(self.requests.first().ok_or("no review")?).await?;
+        let end = connection.ask(self.request.clone().another()).await?;
         Ok(connection.buffer.get(end..connection.filled).unwrap_or_default().to_vec())
     }
 
@@ -72,11 +91,12 @@ impl Load {
         let begin = Instant::now();
         for _ in 0..self.connections {
             let mut connection = target.connect().await?;
-            let (requests, round) = (Arc::clone(&target.requests), self.round);
+            let (mut request, round) = (target.request.clone(), self.round);
             tasks.push(tokio::spawn(async move {
                 let mut latencies = Vec::with_capacity(200_000);
                 let mut errors = 0;
-                for request in requests.iter().cycle() {
+                loop {
+                    let request = request.another();
                     let asked = Instant::now();
                     if connection.ask(request).await.is_err() {
                         errors += 1;
@@ -101,18 +121,45 @@ impl Load {
     }
 }
 
-/// A review as the API server sends it.
-fn request(review: &[u8]) -> Vec<u8> {
-    let mut request = format!(
-        "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\n\
-         User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
-         Accept: application/json, */*\r\nContent-Type: application/json\r\n\
-         Accept-Encoding: gzip\r\n\r\n",
-        review.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(review);
-    request
+impl Request {
+    /// A review as the API server sends it.
+    fn new(review: &str, varied: &[&str]) -> Result<Self> {
+        let head = format!(
+            "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\n\
+             User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
+             Accept: application/json, */*\r\nContent-Type: application/json\r\n\
+             Accept-Encoding: gzip\r\n\r\n",
+            review.len()
+        );
+        let mut digits = Vec::new();
+        for text in varied {
+            let places = review.match_indices(text).map(|(place, _)| head.len() + place);
+            let ranges: Vec<_> = places.map(|place| place..place + text.len()).collect();
+            if ranges.is_empty() {
+                return Err(format!("the review has no {text}").into());
+            }
+            digits.extend(ranges);
+        }
+        let bytes = [head.as_bytes(), review.as_bytes()].concat();
+        Ok(Self { bytes, digits, next: Arc::default() })
+    }
+
+    /// The bytes of the next one.
+    fn another(&mut self) -> &[u8] {
+        let mut text = *b"00000000";
+        let mut number = self.next.fetch_add(1, Ordering::Relaxed);
+        for digit in text.iter_mut().rev() {
+            *digit = b"0123456789abcdef".get(number as usize % 16).copied().unwrap_or_default();
+            number /= 16;
+        }
+        for range in &self.digits {
+            let digits = text.len().checked_sub(range.len()).and_then(|begin| text.get(begin..));
+            if let (Some(place), Some(digits)) = (self.bytes.get_mut(range.clone()), digits) {
+                place.copy_from_slice(digits);
+            }
+        }
+        &self.bytes
+    }
 }
 
 struct Connection {

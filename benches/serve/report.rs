@@ -27,8 +27,8 @@ impl Figures {
     }
 }
 
-pub(super) fn print(reviews: &str, connections: usize, [ours, bare]: &[Figures; 2]) {
-    println!("\n{reviews}, {connections} connections");
+pub(super) fn print(connections: usize, [ours, bare]: &[Figures; 2]) {
+    println!("\n{connections} connections");
     println!("                   requests/s   p50 us   p99 us   errors");
     for (name, figures) in [("arc-rocm serve", ours), ("bare server", bare)] {
         let [rate, p50, p99] = [&figures.rates, &figures.p50, &figures.p99].map(|all| median(all));

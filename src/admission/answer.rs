@@ -2,21 +2,50 @@
 
 use super::{
     decision::{Decision, decide},
-    record::{Answer, Owner, Record},
+    record::{Answer, Outcome, Owner, Record},
     response,
     review::{self, Request, Unreadable},
 };
-use crate::{inject::Config, podspec};
+use crate::{inject::Config, podspec::owner};
+
+/// The reason of a refusal for the review's size.
+const TOO_MANY_VALUES: &str = "too-many-values";
 
 /// Answers the `AdmissionReview` in `body`.
+///
+/// # Errors
+///
+/// What is no review that can be answered; the caller gets an HTTP 400, which the API server turns
+/// into a retriable error.
 pub fn answer(body: &[u8], config: &Config) -> Result<Answer, Unreadable> {
-    let request = review::read(body)?;
+    let request = match review::read(body) {
+        Err(Unreadable::TooManyValues { uid }) => return Ok(refusal(uid)),
+        request => request?,
+    };
     let decision = decide(&request, config);
-    let patch = response::patch(&decision);
-    Ok(Answer {
-        body: response::write(&request.uid, &decision, patch.as_deref()),
-        record: record(&request, &decision),
-    })
+    let body = response::review(&request, &decision);
+    Ok(Answer { body, record: record(&request, &decision) })
+}
+
+/// The answer to a review with more values than are read.
+fn refusal(uid: String) -> Answer {
+    let message = Unreadable::TooManyValues { uid: uid.clone() }.to_string();
+    Answer {
+        body: response::refusal(&uid, &message),
+        record: Record {
+            uid,
+            namespace: String::new(),
+            name: String::new(),
+            owner: None,
+            outcome: Outcome::Refused,
+            reason: TOO_MANY_VALUES,
+            skip: None,
+            profile: None,
+            operations: 0,
+            conflicts: Vec::new(),
+            dry_run: false,
+        },
+    }
 }
 
 fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
@@ -26,7 +55,7 @@ fn record(request: &Request<'_>, decision: &Decision<'_>) -> Record {
             (None, Some(selection.profile.name.clone()), operations.len())
         }
     };
-    let owner = request.object.as_ref().and_then(podspec::owner);
+    let owner = request.object.as_ref().and_then(owner);
     Record {
         uid: request.uid.to_string(),
         namespace: request.namespace.to_string(),

@@ -2,11 +2,12 @@
 
 use super::{record::Outcome, review::Request};
 use crate::inject::{
-    Config, Conflict, ConflictCode, Plan, Selection, Skip, Subject, patch::Operation, plan, select,
+    ChangeReason, Config, Conflict, ConflictCode, Plan, Selection, Skip, Subject, patch::Operation,
+    plan, select,
 };
 
 /// The reason of an outcome that is not a skip.
-pub(crate) const INJECTED: &str = "injected";
+const INJECTED: &str = "injected";
 const COMPLETE: &str = "complete";
 
 /// What was decided about one pod.
@@ -19,7 +20,7 @@ pub enum Decision<'p> {
         /// The profile, and what the choice depended on.
         selection: Selection<'p>,
         /// The patch; empty when the pod already is as the profile wants it.
-        operations: Vec<Operation<'p>>,
+        operations: Vec<Operation<'p, ChangeReason>>,
         /// Where the scale set's template and the profile differ.
         conflicts: Vec<Conflict>,
     },
@@ -60,7 +61,7 @@ pub(crate) fn decide<'p>(request: &'p Request<'p>, config: &'p Config) -> Decisi
     match subject(request, config) {
         Err(skip) => Decision::Skip(skip),
         Ok(Subject { pod, runner, selection }) => {
-            let Plan { edits, conflicts } = plan(pod, runner, selection.selected());
+            let Plan { edits, conflicts, intended: _ } = plan(pod, runner, selection.selected());
             Decision::Planned { selection, operations: edits.operations(pod), conflicts }
         }
     }

@@ -9,8 +9,10 @@ pub enum Outcome {
     Patched,
     /// The pod already is as its profile wants it.
     Unchanged,
-    /// The pod is none of our business.
+    /// No profile is for the pod.
     Skipped,
+    /// The review is larger than what is read; the API server is asked to try again.
+    Refused,
 }
 
 impl Outcome {
@@ -20,6 +22,7 @@ impl Outcome {
             Self::Patched => "patched",
             Self::Unchanged => "unchanged",
             Self::Skipped => "skipped",
+            Self::Refused => "refused",
         }
     }
 }

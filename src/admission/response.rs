@@ -1,12 +1,12 @@
 //! The answer on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{decision::Decision, review::Request};
-use crate::inject::{Conflict, ConflictCode};
+use crate::inject::{ChangeReason, Conflict, patch::Operation};
 
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
@@ -23,7 +23,7 @@ struct Review<'r> {
 }
 
 /// All but `patch` and `patchType`, see [`append`].
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response<'r> {
     uid: &'r str,
@@ -32,25 +32,20 @@ struct Response<'r> {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'r>>,
 }
 
-/// The JSON patch of a decision; none when there is nothing to change.
-pub(super) fn patch(decision: &Decision<'_>) -> Option<Vec<u8>> {
-    match decision {
-        Decision::Planned { operations, .. } if !operations.is_empty() => {
-            serde_json::to_vec(operations).ok()
-        }
-        _ => None,
-    }
+/// Why a request is not allowed.
+#[derive(Serialize)]
+struct Status<'r> {
+    code: u16,
+    reason: &'static str,
+    message: &'r str,
 }
 
-/// The `AdmissionReview` that answers `request` with `decision`.
+/// The `AdmissionReview` that answers `request` with `decision`. It always allows.
 pub(crate) fn review(request: &Request<'_>, decision: &Decision<'_>) -> Vec<u8> {
-    write(&request.uid, decision, patch(decision).as_deref())
-}
-
-/// Writes the `AdmissionReview` that answers the request `uid`. It always allows.
-pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) -> Vec<u8> {
     let mut annotations = BTreeMap::from([("outcome", decision.outcome().as_str().to_owned())]);
     let warnings = match decision {
         Decision::Skip(skip) => {
@@ -62,8 +57,8 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
         Decision::Planned { selection, conflicts, .. } => {
             annotations.insert("profile", selection.profile.name.clone());
             if !conflicts.is_empty() {
-                let codes: Vec<_> =
-                    decision.codes().into_iter().map(ConflictCode::as_str).collect();
+                let codes: BTreeSet<_> = conflicts.iter().map(|one| one.code.as_str()).collect();
+                let codes: Vec<_> = codes.into_iter().collect();
                 annotations.insert("conflicts", codes.join(","));
             }
             let mut warnings = warnings(conflicts);
@@ -77,30 +72,48 @@ pub(super) fn write(uid: &str, decision: &Decision<'_>, patch: Option<&[u8]>) ->
             warnings
         }
     };
-    let review = Review {
-        api_version: super::review::API_VERSION,
-        kind: super::review::KIND,
-        response: Response { uid, allowed: true, warnings, audit_annotations: annotations },
-    };
-    // Strings and numbers alone: there is nothing in it that could fail to serialise.
-    let mut body = serde_json::to_vec(&review).unwrap_or_default();
-    if let Some(patch) = patch {
-        append(&mut body, patch);
+    let uid = &request.uid;
+    let mut body = written(Response {
+        uid,
+        allowed: true,
+        warnings,
+        audit_annotations: annotations,
+        status: None,
+    });
+    match decision {
+        Decision::Planned { operations, .. } if !operations.is_empty() => {
+            append(&mut body, operations);
+        }
+        _ => {}
     }
     body
+}
+
+/// The `AdmissionReview` that refuses the request `uid` for now. 503, because ARC tries again: it
+/// marks a runner whose pod was refused with 403 or 422 as Failed for ever.
+pub(super) fn refusal(uid: &str, message: &str) -> Vec<u8> {
+    let status = Status { code: 503, reason: "ServiceUnavailable", message };
+    written(Response { uid, status: Some(status), ..Response::default() })
+}
+
+fn written(response: Response<'_>) -> Vec<u8> {
+    let (api_version, kind) = (super::review::API_VERSION, super::review::KIND);
+    // Strings and numbers alone: there is nothing in it that could fail to serialise.
+    serde_json::to_vec(&Review { api_version, kind, response }).unwrap_or_default()
 }
 
 /// Adds the patch to the end of the response. The two fields come together or not at all: the API
 /// server refuses one alone. Base64 has nothing to escape, so the many bytes of it go in as they
 /// are; a serializer would look at each.
-fn append(body: &mut Vec<u8>, patch: &[u8]) {
+fn append(body: &mut Vec<u8>, operations: &[Operation<'_, ChangeReason>]) {
     const END: &[u8] = b"}}";
+    let Ok(patch) = serde_json::to_vec(operations) else { return };
     if !body.ends_with(END) {
         return;
     }
     body.truncate(body.len() - END.len());
     body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
-    base64_simd::STANDARD.encode_append(patch, body);
+    base64_simd::STANDARD.encode_append(&patch, body);
     body.push(b'"');
     body.extend_from_slice(END);
 }

@@ -4,9 +4,9 @@
 //! decodes the pod into a type that drops fields it does not know.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
-use crate::podspec::{Json, Text};
+use crate::podspec::{Json, MAX_VALUES, ParseError, Text};
 
 /// The only version that the webhook registers for.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -50,6 +50,12 @@ pub enum Unreadable {
     /// An answer must echo the uid, so a request without one cannot be answered.
     #[error("the request has no uid")]
     NoUid,
+    /// The object has more values than are read.
+    #[error("the object has more than {MAX_VALUES} values")]
+    TooManyValues {
+        /// The request's uid.
+        uid: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -89,8 +95,10 @@ pub struct Request<'a> {
     #[serde(borrow, default)]
     pub user_info: UserInfo<'a>,
     /// The object; absent for a DELETE.
-    #[serde(borrow, default)]
+    #[serde(skip)]
     pub object: Option<Json<'a>>,
+    #[serde(borrow, default, rename = "object")]
+    text: Option<&'a RawValue>,
     /// Whether nothing will be stored.
     #[serde(default)]
     pub dry_run: Option<bool>,
@@ -119,7 +127,7 @@ pub struct UserInfo<'a> {
 }
 
 /// Reads the request of a review.
-pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
     if &*kind != KIND || &*api_version != API_VERSION {
         return Err(Unreadable::WrongKind {
@@ -127,9 +135,17 @@ pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
             api_version: api_version.to_string(),
         });
     }
-    let request = request.ok_or(Unreadable::NoRequest)?;
+    let mut request = request.ok_or(Unreadable::NoRequest)?;
     if request.uid.is_empty() {
         return Err(Unreadable::NoUid);
     }
+    let object = request.text.map(|text| Json::parse(text.get())).transpose();
+    request.object = match object {
+        Ok(object) => object.filter(|object| !object.is_null()),
+        Err(ParseError::Malformed(error)) => return Err(error.into()),
+        Err(ParseError::TooManyValues) => {
+            return Err(Unreadable::TooManyValues { uid: request.uid.to_string() });
+        }
+    };
     Ok(request)
 }

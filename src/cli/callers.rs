@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 
-use super::Misconfigured;
+use super::UsageError;
 use crate::tls::{CaFile, ClientAuth};
 
 /// Who may call.
@@ -42,7 +42,7 @@ impl CallerArgs {
         let Self { client_ca, client_names } = self;
         let Some(path) = client_ca else { return Ok(None) };
         let mut file = CaFile::new(path);
-        let none = || Misconfigured("no client CA".to_owned());
+        let none = || UsageError("no client CA".to_owned());
         let ca = file.changed().await.with_context(none)?;
         let ca = ca.context("the first read is always a change")?;
         Ok(Some((file, Arc::new(ClientAuth::new(ca, client_names)))))

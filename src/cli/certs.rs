@@ -1,38 +1,39 @@
-//! `arc-rocm certs`: a certificate authority and a server certificate, as files.
+//! `arc-rocm certs`: a CA and a server certificate, as files.
 
 use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::Context;
 
-use super::Misconfigured;
+use super::UsageError;
 use crate::certs::{self, IssueError, Issued};
 
-/// What to issue, and where to.
+/// The flags of `certs`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Directory for ca.crt, tls.crt and tls.key; made if need be
+    /// Directory for ca.crt, tls.crt and tls.key; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Host name or IP address beside localhost and the Service arc-rocm in namespace arc-rocm
+    /// Host name or IP address, beside localhost and arc-rocm.arc-rocm.svc
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
 
-    /// Days of validity
+    /// Validity in days
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
 
-    /// Overwrite files that exist
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
 }
 
 impl Args {
-    /// Issues and writes.
+    /// Issues the certificates and writes the files.
     pub fn run(self) -> anyhow::Result<()> {
         let Self { out, hosts, days, force } = self;
-        let Issued { ca, certificate, key } = certs::issue(&hosts, days).map_err(blame)?;
-        // The key first: a certificate without its key would look complete to a careless eye.
+        let Issued { ca, certificate, key } =
+            certs::issue(&hosts, days).map_err(certificate_error)?;
+        // The key comes first: a certificate without its key looks complete.
         let files =
             [("tls.key", key, 0o600), ("tls.crt", certificate, 0o644), ("ca.crt", ca, 0o644)];
         if !force {
@@ -41,26 +42,26 @@ impl Args {
                 if path.symlink_metadata().is_ok() {
                     let path = path.display();
                     let message = format!("{path} exists, use --force to overwrite it");
-                    return Err(Misconfigured(message).into());
+                    return Err(UsageError::error(message));
                 }
             }
         }
         fs::create_dir_all(&out)
-            .with_context(|| Misconfigured(format!("cannot make {}", out.display())))?;
-        let mut told = std::io::stderr();
+            .with_context(|| UsageError(format!("cannot create {}", out.display())))?;
+        let mut stderr = std::io::stderr();
         for (name, text, mode) in files {
             let path = out.join(name);
             certs::write(&path, text.as_bytes(), mode)
-                .with_context(|| Misconfigured(format!("cannot write {}", path.display())))?;
-            let _ = writeln!(told, "wrote {}", path.display());
+                .with_context(|| UsageError(format!("cannot write {}", path.display())))?;
+            let _ = writeln!(stderr, "wrote {}", path.display());
         }
         Ok(())
     }
 }
 
-/// A name or a number of days is the user's.
-pub(super) fn blame(error: IssueError) -> anyhow::Error {
+/// A bad host name or validity is a usage error.
+pub(super) fn certificate_error(error: IssueError) -> anyhow::Error {
     let usage = matches!(error, IssueError::Host { .. } | IssueError::Dates);
     let error = anyhow::Error::new(error);
-    if usage { error.context(Misconfigured("no certificate".to_owned())) } else { error }
+    if usage { error.context(UsageError("cannot issue a certificate".to_owned())) } else { error }
 }

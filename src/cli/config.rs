@@ -1,26 +1,25 @@
-//! The configuration that a command works with: profiles from files, and who counts as ARC's controller.
+//! The flags of a configuration: profiles from files, and the users of ARC's controller.
 
 use std::{
-    fs,
+    fmt, fs,
     io::Write as _,
     path::{Path, PathBuf},
 };
 
-use super::Misconfigured;
+use super::{UsageError, output};
 use crate::{
-    inject::Config,
-    inject::{ControllerUsers, DEFAULT_CONTROLLER_USER},
+    inject::{Config, ControllerUsers, DEFAULT_CONTROLLER_USER},
     profile::{File, Problem, ProfileSet},
 };
 
-/// Endings of the files that are read from a directory.
+/// File name endings that are read from a directory.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Where the profiles are.
+/// The flag that names profiles.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Config")]
 pub struct ProfileArgs {
-    /// Files or directories with runner profiles; without, the built-in profile is used
+    /// Files or directories with runner profiles, beside the built-in ones
     #[arg(
         long,
         env = "ARC_ROCM_PROFILES",
@@ -31,7 +30,7 @@ pub struct ProfileArgs {
     pub profiles: Vec<PathBuf>,
 }
 
-/// What the answers depend on.
+/// The flags of a configuration.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Config")]
 pub struct ConfigArgs {
@@ -39,7 +38,7 @@ pub struct ConfigArgs {
     #[command(flatten)]
     pub profiles: ProfileArgs,
 
-    /// User who may create runner pods; `*` stands for any characters
+    /// User who may create runner pods; `*` matches any text
     #[arg(
         long = "arc-controller-user",
         env = "ARC_ROCM_ARC_CONTROLLER_USER",
@@ -50,7 +49,7 @@ pub struct ConfigArgs {
     pub controller_users: Vec<String>,
 }
 
-/// Why there is no configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
@@ -58,7 +57,7 @@ pub enum ConfigError {
     Read {
         /// The file or directory.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A directory or a file has no profiles any more.
@@ -67,10 +66,16 @@ pub enum ConfigError {
         /// The file or directory.
         path: String,
     },
+    /// A directory has no file of a profile's kind.
+    #[error("{path} has no *.yaml, *.yml or *.json file")]
+    NoFile {
+        /// The directory.
+        path: String,
+    },
     /// The profiles have problems.
     #[error("{}", lines(.0))]
     Profiles(Vec<Problem>),
-    /// A pattern of `--arc-controller-user`.
+    /// A pattern of `--arc-controller-user` is not valid.
     #[error("--arc-controller-user: {0}")]
     ControllerUser(#[from] crate::profile::PatternError),
 }
@@ -80,8 +85,8 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 impl ProfileArgs {
-    /// Reads the files: those of a directory by name, without those that begin with a dot, as
-    /// kubelet's `..data` does in a mounted ConfigMap.
+    /// Reads the files. A directory's files come in the order of their names; names that begin with a
+    /// dot are skipped, such as `..data` in a mounted ConfigMap.
     pub fn read(&self) -> Result<Vec<File>, ConfigError> {
         let mut files = Vec::new();
         for path in &self.profiles {
@@ -102,19 +107,26 @@ impl ProfileArgs {
         Ok(files)
     }
 
-    /// The first path that gave files `before` and gives none `now`.
+    /// The first path that had files `before` and has none `now`.
     pub(super) fn emptied(&self, before: &[File], now: &[File]) -> Option<&Path> {
-        let gives = |files: &[File], path: &Path| {
-            files.iter().any(|file| Path::new(&file.name).starts_with(path))
-        };
         let mut paths = self.profiles.iter().map(PathBuf::as_path);
-        paths.find(|path| gives(before, path) && !gives(now, path))
+        paths.find(|path| has_files(before, path) && !has_files(now, path))
     }
 
-    /// The compiled profiles.
+    /// The first path that has none of `files`.
+    pub(super) fn without_files(&self, files: &[File]) -> Option<&Path> {
+        self.profiles.iter().map(PathBuf::as_path).find(|path| !has_files(files, path))
+    }
+
+    /// Reads and compiles the profiles.
     pub fn compile(&self) -> Result<ProfileSet, ConfigError> {
         ProfileSet::compile(&self.read()?).map_err(ConfigError::Profiles)
     }
+}
+
+/// Whether one of `files` is `path`, or in it.
+fn has_files(files: &[File], path: &Path) -> bool {
+    files.iter().any(|file| Path::new(&file.name).starts_with(path))
 }
 
 fn is_profile_file(path: &Path) -> bool {
@@ -132,12 +144,12 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 impl ConfigArgs {
-    /// The configuration.
+    /// Reads and compiles the configuration.
     pub fn config(&self) -> Result<Config, ConfigError> {
         self.compile(&self.profiles.read()?)
     }
 
-    /// The configuration with the profiles of `files`.
+    /// Compiles the configuration with the profiles of `files`.
     pub fn compile(&self, files: &[File]) -> Result<Config, ConfigError> {
         self.config_of(ProfileSet::compile(files).map_err(ConfigError::Profiles)?)
     }
@@ -149,23 +161,23 @@ impl ConfigArgs {
     }
 }
 
-/// An error of the configuration is the user's to mend. Problems are printed as they are, one a line, so
-/// that editors can jump to them.
-pub(super) fn blame(error: ConfigError) -> anyhow::Error {
-    if let ConfigError::Profiles(problems) = &error {
-        let mut told = std::io::stderr();
-        for problem in problems {
-            let _ = writeln!(told, "{problem}");
-        }
-        let count = problems.len();
-        let plural = if count == 1 { "" } else { "s" };
-        return Misconfigured::error(format!("{count} problem{plural} in profiles"));
-    }
+/// The usage error of a configuration. Problems are printed one a line, so that editors can jump to
+/// them.
+pub(super) fn usage_error(error: ConfigError) -> anyhow::Error {
     let message = error.to_string();
     match error {
-        ConfigError::Read { source, .. } => {
-            anyhow::Error::new(source).context(Misconfigured(message))
-        }
-        _ => Misconfigured::error(message),
+        ConfigError::Profiles(problems) => problems_error(&problems),
+        ConfigError::Read { source, .. } => anyhow::Error::new(source).context(UsageError(message)),
+        _ => UsageError::error(message),
     }
+}
+
+/// Prints each problem on standard error, and returns their number as a usage error.
+pub(super) fn problems_error(problems: &[impl fmt::Display]) -> anyhow::Error {
+    let mut stderr = std::io::stderr();
+    for problem in problems {
+        let _ = writeln!(stderr, "{problem}");
+    }
+    let count = output::count(problems.len(), "problem");
+    UsageError::error(format!("{count} in profiles"))
 }

@@ -1,27 +1,23 @@
 //! `arc-rocm doctor`: what is wrong with an installation, and what to do about it.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{FINDINGS, Misconfigured, output, profiles::Output};
-use crate::cluster::{
-    self,
-    doctor::{Check, Level, Settings, examine},
+use super::{
+    EXIT_FINDINGS,
+    connect::ConnectArgs,
+    output::{self, Format, printable},
 };
+use crate::cluster::doctor::{Check, Level, Settings, examine};
 
 /// Whom to examine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Kubeconfig; without, `KUBECONFIG`, the usual place, or the account of the pod
-    #[arg(long, value_name = "PATH")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// Context of the kubeconfig; without, the current one
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// The webhook's namespace
     #[arg(long, short, default_value = "arc-rocm", value_name = "NAMESPACE")]
@@ -37,25 +33,23 @@ pub struct Args {
 
     /// What to print
     #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: Format,
 }
 
 impl Args {
     /// Examines.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { kubeconfig, context, namespace, name, strict, output } = self;
-        let client = cluster::connect(kubeconfig.as_deref(), context.as_deref())
-            .await
-            .context(Misconfigured("cannot reach a cluster".to_owned()))?;
+        let Self { connect, namespace, name, strict, output } = self;
+        let client = connect.client().await?;
         let now = Timestamp::now().as_second();
         let checks = examine(&client, Settings { name, namespace }, now).await;
         output::write(|out| match output {
-            Output::Text => text(out, &checks),
-            Output::Json => Ok(writeln!(out, "{:#}", report(&checks))?),
+            Format::Text => text(out, &checks),
+            Format::Json => Ok(writeln!(out, "{:#}", report(&checks))?),
         })?;
         let worst = checks.iter().filter_map(Check::level).max();
         let least = if strict { Level::Unknown } else { Level::Error };
-        Ok(if worst >= Some(least) { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+        Ok(if worst >= Some(least) { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
     }
 }
 
@@ -81,18 +75,10 @@ fn text(out: &mut dyn Write, checks: &[Check]) -> anyhow::Result<()> {
             }
         }
     }
-    let counted = |level: Level| {
-        let number = number(checks, level);
-        format!("{number} {}{}", level.as_str(), if number == 1 { "" } else { "s" })
-    };
+    let counted = |level: Level| output::count(number(checks, level), level.as_str());
     let (errors, warnings) = (counted(Level::Error), counted(Level::Warning));
     writeln!(out, "\n{errors}, {warnings}, {} unknown", number(checks, Level::Unknown))?;
     Ok(())
-}
-
-/// Names and messages come from a cluster; what moves a terminal's cursor is not printed.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// For programs: docs/doctor.md.

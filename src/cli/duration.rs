@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// A duration, which may be nothing.
+/// Parses a duration; zero is allowed.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     duration.try_into().map_err(|_| "a duration cannot be negative".to_owned())
 }
 
-/// A duration that passes.
+/// Parses a duration above zero.
 pub(super) fn parse_period(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
-        Duration::ZERO => Err("it must be more than nothing".to_owned()),
+        Duration::ZERO => Err("the duration must be above zero".to_owned()),
         period => Ok(period),
     }
 }

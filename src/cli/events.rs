@@ -31,6 +31,6 @@ impl EventArgs {
         let Some(client) = client.filter(|_| events) else { return (service, None) };
         let (sender, receiver) = EventSender::new(service.metrics().events_dropped.clone());
         let running = receiver.spawn(client.clone(), events_instance, service.metrics());
-        (service.with_events(sender), Some(running))
+        (service.with_observer(move |record| sender.send(record)), Some(running))
     }
 }

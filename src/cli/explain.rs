@@ -1,346 +1,418 @@
-//! `arc-rocm explain`: which profile wins and why, each change with its reason, each conflict
-//! with its winner.
+//! `arc-rocm explain`: which profile a pod gets and why, where its GPUs come from, what is added, what
+//! is kept, and each conflict with its winner.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use serde_json::{Value, json};
 
 use super::{
-    FINDINGS, Misconfigured,
+    EXIT_FINDINGS, UsageError,
     config::{self, ConfigArgs},
-    input::{self, Kind, RequestArgs},
-    output,
-    profiles::Output,
+    inject::{missing_images, patched},
+    input::{Input, Object, RequestArgs},
+    output::{self, Format, printable},
 };
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
-    inject::{Config, Conflict, Reason, Selection, Subject, identify, plan},
-    podspec::Json,
-    profile::{Match, Profile},
+    annotations,
+    inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, Winner, identify, plan},
+    podspec::{RUNNER, RunnerPod, scale_set},
+    profile::{Match, Matcher, Profile},
     scripts,
 };
 
-/// Longer values are cut in the list of changes; `inject -o diff` has them whole.
+/// Longer values are cut; `inject -o diff` prints them whole.
 const VALUE_LENGTH: usize = 60;
+/// The place of what the lines `requests` and `limits` print.
+const RUNNER_RESOURCES: &str = "spec.containers[runner].resources";
 
-/// What to explain.
+/// The flags of `explain`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("subject").required(true).multiple(false))]
 pub struct Args {
-    /// Pod or `AdmissionReview`, YAML or JSON; - is standard input
+    /// File with pods, scale sets, lists or admission reviews; - is standard input
     #[arg(long = "filename", short, value_name = "FILE", group = "subject")]
     pub file: Option<PathBuf>,
 
-    /// A plain runner of this scale set, as ARC's chart makes it
+    /// Name of a scale set; explains its plain runner
     #[arg(long, value_name = "NAME", group = "subject")]
     pub scale_set: Option<String>,
 
-    /// With --scale-set: the GitHub organization
+    /// GitHub organization of the scale set
     #[arg(long, value_name = "NAME", requires = "scale_set")]
     pub organization: Option<String>,
 
-    /// With --scale-set: the GitHub repository
+    /// GitHub repository of the scale set
     #[arg(long, value_name = "NAME", requires = "scale_set")]
     pub repository: Option<String>,
 
-    /// What to print
+    /// Form of the result
     #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: Format,
 
-    /// Where pods come from.
+    /// The request of a pod.
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// The config.
+    /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 }
-
-/// One change: the path as a JSON pointer, the value, why.
-type Change = (String, Value, Reason);
 
 impl Args {
     /// Explains each pod.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self { file, scale_set, organization, repository, output, request, config } = self;
-        let config = config.config().map_err(config::blame)?;
-        let documents = match (file, scale_set) {
-            (Some(file), _) => input::documents(&file)?,
-            (None, scale_set) => vec![plain_runner(
+        let config = config.config().map_err(config::usage_error)?;
+        let objects = match (file, scale_set) {
+            (Some(file), _) => Input::read(&file)?.objects,
+            (None, scale_set) => vec![Object::Pod(scale_set::plain_runner_pod(
                 &scale_set.unwrap_or_default(),
                 &request.namespace,
-                [("organization", organization), ("repository", repository)],
-            )],
+                organization.as_deref(),
+                repository.as_deref(),
+            ))],
         };
         let mut findings = false;
         output::write(|out| {
-            for document in &documents {
-                let review = match input::kind(document) {
-                    Kind::Pod => request.review(document),
-                    Kind::Review => document.clone(),
-                    Kind::List | Kind::Other => {
-                        let message = "expected a Pod or an AdmissionReview".to_owned();
-                        return Err(Misconfigured::error(message));
-                    }
+            for object in objects {
+                let review = match object {
+                    Object::Pod(pod) => request.review(&pod),
+                    Object::Review(review) => review,
+                    Object::Other(_) => continue,
                 };
                 findings |= explain(out, output, &review, &config)?;
             }
             Ok(())
         })?;
-        Ok(if findings { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+        Ok(if findings { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
     }
 }
 
-/// A pod as ARC's controller makes it for a scale set with nothing but a name.
-fn plain_runner(scale_set: &str, namespace: &str, labels: [(&str, Option<String>); 2]) -> Value {
-    let name = format!("{scale_set}-xxxxx-runner-xxxxx");
-    let mut pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {
-                "actions-ephemeral-runner": "True",
-                "actions.github.com/scale-set-name": scale_set.replace('_', "-"),
-                "actions.github.com/scale-set-namespace": namespace,
-                "app.kubernetes.io/component": "runner",
-            },
-            "annotations": {"actions.github.com/runner-scale-set-name": scale_set},
-            "ownerReferences": [{
-                "apiVersion": "actions.github.com/v1alpha1",
-                "kind": "EphemeralRunner",
-                "name": name,
-                "uid": "00000000-0000-0000-0000-000000000000",
-                "controller": true,
-                "blockOwnerDeletion": true,
-            }],
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            "containers": [{
-                "name": "runner",
-                "image": "ghcr.io/actions/actions-runner:latest",
-                "imagePullPolicy": "Always",
-                "command": ["/home/runner/run.sh"],
-                "resources": {},
-            }],
-        },
-    });
-    if let Some(Value::Object(all)) = pod.pointer_mut("/metadata/labels") {
-        for (label, value) in labels {
-            if let Some(value) = value {
-                all.insert(format!("actions.github.com/{label}"), value.into());
-            }
-        }
-    }
-    pod
+/// One change to a pod.
+struct Change {
+    /// A JSON pointer; `-` is a new item of a list.
+    path: String,
+    value: Value,
+    reason: ChangeReason,
+}
+
+/// A profile that is not used, and why, for people.
+type Unused<'p> = (&'p str, String);
+
+/// What a profile does with a pod.
+struct Injection<'p> {
+    selection: Selection<'p>,
+    /// Why this profile, for people.
+    because: String,
+    /// Whether the pod's annotation names the profile.
+    is_named: bool,
+    changes: Vec<Change>,
+    conflicts: Vec<Conflict>,
+    /// Why the API server would refuse the pod.
+    problems: Vec<String>,
+    before: &'p Value,
+    after: Value,
 }
 
 /// Explains one review. Returns whether there are findings.
 fn explain(
     out: &mut dyn Write,
-    output: Output,
+    output: Format,
     review: &Value,
     config: &Config,
 ) -> anyhow::Result<bool> {
     let body = serde_json::to_vec(review)?;
-    let request: Request<'_> =
-        read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
-    let verdicts = verdicts(&request, config);
-    let chosen = subject(&request, config);
-    let Subject { pod, runner, selection } = match chosen {
-        Ok(chosen) => chosen,
+    let request: Request<'_> = read(&body).map_err(|error| UsageError::error(error.to_string()))?;
+    let name = display_name(&request);
+    let runner_pod = request.object.as_ref().and_then(|pod| {
+        identify(pod, &request.namespace, &request.user_info.username, config).ok()
+    });
+    let Subject { pod, runner, selection } = match subject(&request, config) {
+        Ok(subject) => subject,
         Err(skip) => {
+            let unused = runner_pod.map(|pod| unused(&pod, None, config)).unwrap_or_default();
             match output {
-                Output::Text => {
-                    writeln!(
-                        out,
-                        "{}: left alone, because {}",
-                        display_name(&request),
-                        skip.sentence()
-                    )?;
-                    others(out, &verdicts)?;
-                }
-                Output::Json => writeln!(
-                    out,
-                    "{:#}",
-                    json!({
-                        "pod": display_name(&request),
-                        "outcome": "skipped",
-                        "reason": skip.as_str(),
-                        "message": skip.sentence(),
-                        "others": others_json(&verdicts),
-                    })
-                )?,
+                Format::Text => skipped_text(out, &name, skip, &unused)?,
+                Format::Json => writeln!(out, "{:#}", skipped_json(&name, skip, &unused))?,
             }
             return Ok(skip.is_warned());
         }
     };
     let plan = plan(pod, runner, selection.selected());
-    let mut changes: Vec<Change> = Vec::new();
+    let mut changes = Vec::new();
     plan.edits.each(|path, leaf| {
-        changes.push((path.to_owned(), leaf.value.clone().into_owned(), leaf.reason));
+        let (path, value) =
+            (path.to_owned(), serde_json::to_value(&leaf.value).unwrap_or_default());
+        changes.push(Change { path, value, reason: leaf.reason });
     });
-    let verdicts: Vec<_> =
-        verdicts.into_iter().filter(|(name, _)| *name != selection.profile.name).collect();
-    match output {
-        Output::Text => {
-            text(out, &request, &selection, &verdicts, &changes, &plan.conflicts)?;
-        }
-        Output::Json => writeln!(
-            out,
-            "{:#}",
-            json!({
-                "pod": display_name(&request),
-                "outcome": if changes.is_empty() { "unchanged" } else { "patched" },
-                "profile": selection.profile.name,
-                "origin": selection.profile.origin.to_string(),
-                "digest": selection.profile.digest,
-                "chosenBy": chosen_by(&request),
-                "gpus": selection.gpus,
-                "gpusFrom": selection.gpus_from.as_str(),
-                "tie": selection.tie.map(|tie| tie.name.as_str()),
-                "others": others_json(&verdicts),
-                "changes": changes.iter().map(|(path, value, reason)| json!({
-                    "path": path, "value": value, "reason": reason.as_str(),
-                })).collect::<Vec<_>>(),
-                "conflicts": plan.conflicts.iter().map(conflict_json).collect::<Vec<_>>(),
-            })
-        )?,
-    }
-    Ok(!plan.conflicts.is_empty() || selection.tie.is_some())
-}
-
-/// How each profile stands to the pod.
-fn verdicts<'r>(request: &'r Request<'r>, config: &'r Config) -> Vec<(&'r str, Match)> {
-    let Some(pod) = &request.object else { return Vec::new() };
-    let user = &request.user_info.username;
-    let Ok(pod) = identify(pod, &request.namespace, user, config) else { return Vec::new() };
-    let of = |profile: &'r Profile| (profile.name.as_str(), profile.matches(&pod));
-    config.profiles.iter().map(of).collect()
-}
-
-/// Why a profile lost, in a few words.
-fn why(verdict: Match) -> String {
-    match verdict {
-        Match::Yes { .. } => "matches too, but comes later by priority and name".to_owned(),
-        Match::No(mismatch) => format!("{} does not match", mismatch.as_str()),
-        Match::OnlyByName => "has no match, a pod must name it".to_owned(),
-    }
-}
-
-fn others(out: &mut dyn Write, verdicts: &[(&str, Match)]) -> anyhow::Result<()> {
-    for (name, verdict) in verdicts {
-        writeln!(out, "  not {name}: {}", why(*verdict))?;
-    }
-    Ok(())
-}
-
-fn others_json(verdicts: &[(&str, Match)]) -> Vec<Value> {
-    verdicts.iter().map(|(name, v)| json!({"profile": name, "why": why(*v)})).collect()
-}
-
-/// What the profile was chosen by.
-fn chosen_by(request: &Request<'_>) -> &'static str {
-    let named = request.object.as_ref().is_some_and(|pod: &Json<'_>| {
-        pod.at(&["metadata", "annotations", crate::annotations::PROFILE]).is_some()
-    });
-    if named { "annotation arc-rocm.dev/profile" } else { "match" }
-}
-
-fn text(
-    out: &mut dyn Write,
-    request: &Request<'_>,
-    selection: &Selection<'_>,
-    verdicts: &[(&str, Match)],
-    changes: &[Change],
-    conflicts: &[Conflict],
-) -> anyhow::Result<()> {
-    let profile = selection.profile;
-    writeln!(
-        out,
-        "{}: profile {} ({}), chosen by {}, priority {}",
-        display_name(request),
-        profile.name,
-        profile.origin,
-        chosen_by(request),
-        profile.priority
-    )?;
-    others(out, verdicts)?;
-    if let Some(tie) = selection.tie {
-        writeln!(out, "  tie: {} has the same priority and matches too", tie.name)?;
-    }
-    writeln!(out, "  GPUs: {}, from {}", selection.gpus, selection.gpus_from.as_str())?;
-    let mut lines: Vec<(String, Reason, Vec<String>)> = Vec::new();
-    for (path, value, reason) in changes {
-        let (parent, shown) = grouped(request.object.as_ref(), path, value);
-        match lines.iter_mut().find(|(other, r, _)| *other == parent && r == reason) {
-            Some((.., all)) => all.push(shown),
-            None => lines.push((parent, *reason, vec![shown])),
-        }
-    }
-    for (parent, reason, shown) in lines {
-        writeln!(out, "  + {parent}: {} ({})", shown.join(", "), reason.as_str())?;
-    }
-    if changes.is_empty() {
-        writeln!(out, "nothing to do: the pod already is as the profile wants it")?;
-    }
-    for conflict in conflicts {
-        writeln!(
-            out,
-            "{} wins: {conflict} ({})",
-            conflict.winner.as_str(),
-            conflict.code.as_str()
-        )?;
-    }
-    Ok(())
-}
-
-/// The place that a change belongs to, with words instead of a pointer, and what it adds there.
-fn grouped(pod: Option<&Json<'_>>, path: &str, value: &Value) -> (String, String) {
-    let tokens: Vec<String> =
-        path.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
-    let tokens = with_names(pod, tokens);
-    let is_item = tokens.last().is_some_and(|t| t == "-" || t.parse::<usize>().is_ok());
-    let (last, parents) = match tokens.split_last() {
-        Some((last, parents)) => (last.as_str(), parents),
-        None => ("", &[][..]),
+    let before = review.pointer("/request/object").unwrap_or(&Value::Null);
+    let after = patched(before, &plan.edits.operations(pod))?;
+    let unused = runner_pod.map(|pod| unused(&pod, Some(&selection), config)).unwrap_or_default();
+    let is_named = runner_pod.as_ref().is_some_and(names_profile);
+    let injection = Injection {
+        because: runner_pod.map(|pod| because(&pod, selection.profile)).unwrap_or_default(),
+        is_named,
+        selection,
+        changes,
+        conflicts: plan.conflicts,
+        problems: missing_images(&after),
+        before,
+        after,
     };
-    let parent = parents.join(".");
-    if is_item {
-        (parent, short(value))
-    } else if value.is_object() || value.is_array() {
-        (tokens.join("."), short(value))
-    } else {
-        (parent, format!("{last}={}", short(value).trim_matches('"')))
+    match output {
+        Format::Text => injection.text(out, &name, &unused)?,
+        Format::Json => writeln!(out, "{:#}", injection.json(&name, &unused))?,
+    }
+    Ok(injection.is_finding())
+}
+
+/// Whether the pod's annotation names its profile.
+fn names_profile(pod: &RunnerPod<'_>) -> bool {
+    pod.annotation(annotations::PROFILE).is_some_and(|name| !name.is_empty())
+}
+
+/// Why the profile is used.
+fn because(pod: &RunnerPod<'_>, profile: &Profile) -> String {
+    if names_profile(pod) {
+        return format!("named by annotation {}", annotations::PROFILE);
+    }
+    let patterns = profile.matcher.as_ref().map(Matcher::scale_sets);
+    let found = patterns.unwrap_or_default().iter().find_map(|pattern| {
+        pod.scale_sets().find(|name| pattern.matches(name).is_some()).map(|name| (name, pattern))
+    });
+    match found {
+        Some((name, pattern)) => {
+            format!("scale set {name} matches {}, priority {}", pattern.as_str(), profile.priority)
+        }
+        None => format!("match holds, priority {}", profile.priority),
     }
 }
 
-/// `spec`, `containers`, `0` as `spec`, `containers[runner]`.
-fn with_names(pod: Option<&Json<'_>>, mut tokens: Vec<String>) -> Vec<String> {
-    let [_, list, index, _, ..] = tokens.as_slice() else { return tokens };
-    let found = index.parse::<usize>().ok().and_then(|index| {
-        pod?.get("spec")?.list(list).get(index).map(|container| container.text("name"))
-    });
-    if let Some(name) = found {
+/// The profiles that are not used, each with its reason.
+fn unused<'c>(
+    pod: &RunnerPod<'_>,
+    selection: Option<&Selection<'_>>,
+    config: &'c Config,
+) -> Vec<Unused<'c>> {
+    let used = selection.map(|selection| selection.profile);
+    let others = config.profiles.iter().filter(|other| used.is_none_or(|p| p.name != other.name));
+    others
+        .map(|other| {
+            let why = match other.matches(pod) {
+                Match::No(mismatch) => format!("{} does not match", mismatch.as_str()),
+                Match::OnlyByName => {
+                    format!("no match; for pods with annotation {}", annotations::PROFILE)
+                }
+                Match::Yes { .. } if names_profile(pod) => {
+                    "matches, but the pod's annotation names another profile".to_owned()
+                }
+                Match::Yes { .. } if used.is_some_and(|used| used.priority == other.priority) => {
+                    "matches too, with the same priority; the first by name is used".to_owned()
+                }
+                Match::Yes { .. } => "matches too, with a lower priority".to_owned(),
+            };
+            (other.name.as_str(), why)
+        })
+        .collect()
+}
+
+fn skipped_text(
+    out: &mut dyn Write,
+    name: &str,
+    skip: Skip,
+    unused: &[Unused<'_>],
+) -> anyhow::Result<()> {
+    writeln!(out, "{}: skipped: {}", printable(name), skip.sentence())?;
+    section(out, "not used", unused_text(unused))
+}
+
+fn skipped_json(name: &str, skip: Skip, unused: &[Unused<'_>]) -> Value {
+    json!({
+        "pod": name,
+        "outcome": "skipped",
+        "reason": skip.as_str(),
+        "message": skip.sentence(),
+        "others": unused_json(unused),
+    })
+}
+
+/// One line for each reason.
+fn unused_text(unused: &[Unused<'_>]) -> Vec<String> {
+    let lines = grouped(unused.iter().map(|(name, why)| (why.clone(), (*name).to_owned())));
+    lines.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect()
+}
+
+/// The values of each key, in the order of the keys' first use.
+fn grouped(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, Vec<String>)> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for (key, value) in pairs {
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
+}
+
+fn unused_json(unused: &[Unused<'_>]) -> Vec<Value> {
+    unused.iter().map(|(name, why)| json!({"profile": name, "why": why})).collect()
+}
+
+/// Prints lines below one title.
+fn section(
+    out: &mut dyn Write,
+    title: &str,
+    lines: impl IntoIterator<Item = String>,
+) -> anyhow::Result<()> {
+    let mut title = title;
+    for line in lines {
+        writeln!(out, "  {title:<10} {}", printable(&line))?;
+        title = "";
+    }
+    Ok(())
+}
+
+impl Injection<'_> {
+    fn is_finding(&self) -> bool {
+        !self.conflicts.is_empty() || self.selection.tie.is_some() || !self.problems.is_empty()
+    }
+
+    fn outcome(&self) -> &'static str {
+        if self.changes.is_empty() { "unchanged" } else { "patched" }
+    }
+
+    fn text(&self, out: &mut dyn Write, name: &str, unused: &[Unused<'_>]) -> anyhow::Result<()> {
+        let Selection { profile, gpus, gpus_from, .. } = self.selection;
+        writeln!(out, "{}: {}", printable(name), self.outcome())?;
+        let line = format!("{} ({}): {}", profile.name, profile.origin, self.because);
+        section(out, "profile", [line])?;
+        let line = format!("{gpus} of {}, from {}", profile.gpu_resource(), gpus_from.as_str());
+        section(out, "GPUs", [line])?;
+        for field in ["requests", "limits"] {
+            let amounts = self.amounts(field).and_then(Value::as_object).into_iter().flatten();
+            let amounts: Vec<String> = amounts.map(|(k, v)| format!("{k}={}", short(v))).collect();
+            section(out, field, (!amounts.is_empty()).then(|| amounts.join(" ")))?;
+        }
+        section(out, "adds", self.added())?;
+        section(out, "keeps", self.kept())?;
+        section(out, "conflicts", self.conflicts.iter().map(conflict_text))?;
+        section(out, "problems", self.problems.iter().cloned())?;
+        section(out, "not used", unused_text(unused))
+    }
+
+    fn json(&self, name: &str, unused: &[Unused<'_>]) -> Value {
+        let Selection { profile, gpus, gpus_from, tie, .. } = self.selection;
+        let change = |Change { path, value, reason }: &Change| json!({"path": path, "value": value, "reason": reason.as_str()});
+        json!({
+            "pod": name,
+            "outcome": self.outcome(),
+            "profile": profile.name,
+            "origin": profile.origin.to_string(),
+            "digest": profile.digest,
+            "chosenBy": if self.is_named { "annotation arc-rocm.dev/profile" } else { "match" },
+            "gpus": gpus,
+            "gpusFrom": gpus_from.as_str(),
+            "tie": tie.map(|tie| tie.name.as_str()),
+            "others": unused_json(unused),
+            "resources": {"requests": self.amounts("requests"), "limits": self.amounts("limits")},
+            "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
+            "conflicts": self.conflicts.iter().map(conflict_json).collect::<Vec<_>>(),
+            "problems": self.problems,
+        })
+    }
+
+    /// The runner's requests or limits after the patch.
+    fn amounts(&self, field: &str) -> Option<&Value> {
+        let containers = self.after.pointer("/spec/containers")?.as_array()?;
+        let runner = containers.iter().find(|container| name_of(container) == Some(RUNNER))?;
+        runner.get("resources")?.get(field)
+    }
+
+    /// The changes, one line for each place, without the runner's resources.
+    fn added(&self) -> Vec<String> {
+        let changes = self.changes.iter().map(|change| placed(self.before, change));
+        let places = grouped(changes.filter(|(place, _)| !place.starts_with(RUNNER_RESOURCES)));
+        places.into_iter().map(|(place, all)| format!("{place}: {}", all.join(", "))).collect()
+    }
+
+    /// The names of what the pod itself has: other containers, volumes, variables and mounts.
+    fn kept(&self) -> Vec<String> {
+        let spec = self.before.get("spec").unwrap_or(&Value::Null);
+        let mut lines = Vec::new();
+        let mut keep = |place: &str, object: &Value, list: &str| {
+            let items = object.get(list).and_then(Value::as_array).into_iter().flatten();
+            let items = items.filter(|item| name_of(item) != Some(RUNNER));
+            let names: Vec<String> = items.map(short).collect();
+            if !names.is_empty() {
+                lines.push(format!("{place}.{list}: {}", names.join(", ")));
+            }
+        };
+        for list in ["initContainers", "containers", "volumes"] {
+            keep("spec", spec, list);
+        }
+        let containers = spec.get("containers").and_then(Value::as_array).into_iter().flatten();
+        for runner in containers.filter(|container| name_of(container) == Some(RUNNER)) {
+            for list in ["env", "volumeMounts"] {
+                keep("spec.containers[runner]", runner, list);
+            }
+        }
+        lines
+    }
+}
+
+fn conflict_text(conflict: &Conflict) -> String {
+    let winner = if conflict.winner == Winner::Profile { "profile" } else { "scale set" };
+    format!("{winner} wins: {conflict} ({})", conflict.code.as_str())
+}
+
+fn name_of(item: &Value) -> Option<&str> {
+    item.get("name")?.as_str()
+}
+
+/// The place of a change, with names instead of a pointer, and what it adds there.
+fn placed(pod: &Value, Change { path, value, .. }: &Change) -> (String, String) {
+    let mut tokens: Vec<String> =
+        path.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
+    // `containers`, `0` become `containers[runner]`.
+    if let [_, list, index, _, ..] = tokens.as_slice()
+        && let Some(name) = pod.pointer(&format!("/spec/{list}/{index}")).and_then(name_of)
+    {
         let named = format!("{list}[{name}]");
         tokens.splice(1..3, [named]);
     }
-    tokens
+    let (last, parents) = match tokens.split_last() {
+        Some((last, parents)) => (last.as_str(), parents.join(".")),
+        None => ("", String::new()),
+    };
+    if last == "-" || last.parse::<usize>().is_ok() {
+        (parents, short(value))
+    } else if last == annotations::STATUS {
+        (parents, last.to_owned())
+    } else if value.is_object() || value.is_array() {
+        (tokens.join("."), short(value))
+    } else {
+        (parents, format!("{last}={}", short(value)))
+    }
 }
 
-/// A value on one line.
+/// A value on one line: the name of a named item, words of a list, or JSON. Long ones are cut.
 fn short(value: &Value) -> String {
-    let mut value = value.clone();
-    name_scripts(&mut value);
-    let named = value.get("name").and_then(Value::as_str).map(str::to_owned);
-    let text = match named {
-        Some(name) => match value.get("mountPath") {
-            Some(Value::String(path)) => format!("{path} ({name})"),
-            _ => name,
+    let text = match value {
+        Value::String(text) => script_name(text).to_owned(),
+        Value::Array(items) if items.iter().all(is_scalar) => {
+            items.iter().map(short).collect::<Vec<_>>().join(" ")
+        }
+        Value::Object(members) => match (name_of(value), value.get("mountPath")) {
+            (Some(name), Some(Value::String(path))) => format!("{path} ({name})"),
+            (Some(name), _) => name.to_owned(),
+            (None, _) if members.values().all(is_scalar) => {
+                let members = members.iter().map(|(key, value)| format!("{key}={}", short(value)));
+                members.collect::<Vec<_>>().join(" ")
+            }
+            (None, _) => value.to_string(),
         },
-        None => value.to_string(),
+        _ => value.to_string(),
     };
     if text.chars().count() <= VALUE_LENGTH {
         return text;
@@ -350,13 +422,11 @@ fn short(value: &Value) -> String {
     cut
 }
 
-fn name_scripts(value: &mut Value) {
-    match value {
-        Value::String(text) if text == scripts::START || text == scripts::DIND => {
-            "(script)".clone_into(text);
-        }
-        Value::Array(items) => items.iter_mut().for_each(name_scripts),
-        Value::Object(members) => members.values_mut().for_each(name_scripts),
-        _ => {}
-    }
+fn is_scalar(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
+/// A script is too long to print.
+fn script_name(text: &str) -> &str {
+    if text == scripts::START || text == scripts::DIND { "(script)" } else { text }
 }

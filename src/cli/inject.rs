@@ -1,192 +1,201 @@
-//! `arc-rocm inject`: what the webhook would do, without a cluster.
+//! `arc-rocm inject`: what the webhook makes of pods, without a cluster.
 
-use std::{
-    io::{IsTerminal as _, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
-    FINDINGS, Misconfigured,
+    EXIT_FINDINGS, UsageError,
     config::{self, ConfigArgs},
-    input::{self, Kind, RequestArgs},
+    input::{Input, Object, RequestArgs},
     output::{self, yaml},
 };
 use crate::{
     admission::{Decision, answer_review, decide, read},
-    inject::{Config, Selection, Skip},
+    inject::{ChangeReason, Config, Selection, Skip, patch::Operation},
 };
 
-/// What to inject into, and how to show it.
+/// The flags of `inject`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Pod, List or `AdmissionReview`, YAML or JSON; - is standard input
+    /// File with pods, scale sets, lists or admission reviews; - is standard input
     #[arg(long = "filename", short, value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What to print; for an `AdmissionReview`, yaml and json print the answer
+    /// Form of the result
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 
-    /// Where pods come from.
+    /// The request of a pod.
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// The config.
+    /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 }
 
-/// What to print.
+/// The form of the result.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum Output {
-    /// The resulting objects, as YAML
+    /// The resulting objects as YAML; of an admission review the answer
     #[default]
     Yaml,
-    /// The resulting objects, as JSON
+    /// The resulting objects as JSON; of an admission review the answer
     Json,
     /// The JSON patch
     Patch,
-    /// What changes, as a unified diff
+    /// A unified diff
     Diff,
 }
 
-/// What came of one object.
+/// The result for one object.
 struct Injected {
+    before: Value,
     /// The resulting object, or the answer to the review.
-    result: Value,
+    after: Value,
     patch: Value,
+    /// Whether there is something to look at.
+    is_finding: bool,
 }
 
 impl Args {
-    /// Reads, injects, prints.
+    /// Reads the objects, injects, prints.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self { file, output, request, config } = self;
-        let config = config.config().map_err(config::blame)?;
-        let mut findings = false;
-        let mut is_list = false;
+        let config = config.config().map_err(config::usage_error)?;
+        let Input { objects, is_list } = Input::read(&file)?;
         let answers = matches!(output, Output::Yaml | Output::Json);
-        let mut results = Vec::new();
-        for document in input::documents(&file)? {
-            match input::kind(&document) {
-                Kind::Pod => {
-                    let review = request.review(&document);
-                    let injected = inject(&review, &document, false, &config, &mut findings)?;
-                    results.push((document, injected));
+        let results = objects
+            .into_iter()
+            .map(|object| match object {
+                Object::Pod(pod) => inject(&request.review(&pod), pod, false, &config),
+                Object::Review(review) => {
+                    let pod = review.pointer("/request/object").cloned().unwrap_or_default();
+                    inject(&review, pod, answers, &config)
                 }
-                Kind::List => {
-                    is_list = true;
-                    for (item, is_pod) in input::items(&document) {
-                        let injected = if is_pod {
-                            let review = request.review(item);
-                            inject(&review, item, false, &config, &mut findings)?
-                        } else {
-                            Injected { result: item.clone(), patch: json!([]) }
-                        };
-                        results.push((item.clone(), injected));
-                    }
-                }
-                Kind::Review => {
-                    let pod = document.pointer("/request/object").cloned().unwrap_or_default();
-                    let injected = inject(&document, &pod, answers, &config, &mut findings)?;
-                    results.push((pod, injected));
-                }
-                Kind::Other => {
-                    let kind = document.get("kind").and_then(Value::as_str).unwrap_or("no kind");
-                    let message =
-                        format!("expected a Pod, a List or an AdmissionReview, got {kind}");
-                    return Err(Misconfigured::error(message));
-                }
-            }
-        }
-        let is_list = is_list || results.len() > 1;
-        output::write(|out| print(out, output, is_list, &results))?;
-        Ok(if findings { ExitCode::from(FINDINGS) } else { ExitCode::SUCCESS })
+                Object::Other(other) => Ok(Injected {
+                    before: other.clone(),
+                    after: other,
+                    patch: json!([]),
+                    is_finding: false,
+                }),
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        output::write(|out| print(out, output, is_list || results.len() > 1, &results))?;
+        let findings = results.iter().any(|injected| injected.is_finding);
+        Ok(if findings { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
     }
 }
 
-/// Decides about one review, and applies the patch to its `object` or, with `answers`, writes the
-/// answer. Conflicts, and pods that look as if they were
-/// meant to be patched and are not, are told on standard error.
+/// Injects into the pod of a review, which is `before`. With `answers`, the result is the answer to
+/// the review. Profile, conflicts and skips go to standard error.
 fn inject(
     review: &Value,
-    object: &Value,
+    before: Value,
     answers: bool,
     config: &Config,
-    findings: &mut bool,
 ) -> anyhow::Result<Injected> {
     let body = serde_json::to_vec(review)?;
-    let request = read(&body).map_err(|error| Misconfigured::error(error.to_string()))?;
+    let request = read(&body).map_err(|error| UsageError::error(error.to_string()))?;
     let decision = decide(&request, config);
-    let answer = if answers {
-        Some(serde_json::from_slice(&answer_review(&request, &decision))?)
-    } else {
-        None
-    };
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod").to_owned();
-    let mut told = std::io::stderr();
-    let mut result = object.clone();
-    let patch = match decision {
+    let answer = answers.then(|| answer_review(&request, &decision));
+    let name = before.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("pod");
+    let mut stderr = std::io::stderr();
+    let (mut after, patch, is_finding) = match decision {
         Decision::Skip(skip) => {
-            *findings |= skip.is_warned();
-            let _ = writeln!(told, "{name}: left alone: {}", skip.sentence());
+            let _ = writeln!(stderr, "{name}: skipped: {}", skip.sentence());
             if skip == Skip::NoProfile {
-                let _ =
-                    writeln!(told, "{name}: arc-rocm explain says why each profile does not match");
+                let _ = writeln!(stderr, "{name}: arc-rocm explain prints why no profile matches");
             }
-            json!([])
+            (before.clone(), json!([]), skip.is_warned())
         }
         Decision::Planned {
             selection: Selection { profile, gpus, tie, .. },
             operations,
             conflicts,
         } => {
-            let _ = writeln!(told, "{name}: profile {}, {gpus} GPUs", profile.name);
+            let gpus = output::count(gpus, "GPU");
+            let _ = writeln!(stderr, "{name}: profile {}, {gpus}", profile.name);
             for conflict in &conflicts {
-                let _ = writeln!(told, "{name}: warning: {conflict}");
+                let _ = writeln!(stderr, "{name}: warning: {conflict}");
             }
             if let Some(tie) = tie {
                 let _ = writeln!(
-                    told,
+                    stderr,
                     "{name}: warning: profile {} matches too, with the same priority",
                     tie.name
                 );
             }
-            let patch = serde_json::to_value(&operations)?;
-            let operations: json_patch::Patch = serde_json::from_value(patch.clone())?;
-            json_patch::patch(&mut result, &operations).context("the patch does not apply")?;
-            patch
+            let after = patched(&before, &operations)?;
+            let problems = missing_images(&after);
+            for problem in &problems {
+                let _ = writeln!(stderr, "{name}: error: {problem}");
+            }
+            (after, serde_json::to_value(&operations)?, !problems.is_empty())
         }
     };
-    Ok(Injected { result: answer.unwrap_or(result), patch })
+    if let Some(answer) = answer {
+        after = serde_json::from_slice(&answer)?;
+    }
+    Ok(Injected { before, after, patch, is_finding })
+}
+
+/// The pod after a patch.
+pub(super) fn patched(
+    pod: &Value,
+    operations: &[Operation<'_, ChangeReason>],
+) -> anyhow::Result<Value> {
+    let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(operations)?)?;
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, &patch).context("the patch does not apply")?;
+    Ok(pod)
+}
+
+/// The containers that neither the scale set nor the profile gives an image.
+pub(super) fn missing_images(pod: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    for list in ["initContainers", "containers"] {
+        let containers = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+        for container in containers.into_iter().flatten() {
+            let text = |key| container.get(key).and_then(Value::as_str).unwrap_or_default();
+            if text("image").is_empty() {
+                problems.push(format!(
+                    "spec.{list}[{}].image: missing, so the API server refuses the pod; write it in \
+                     the scale set's template or in the profile",
+                    text("name")
+                ));
+            }
+        }
+    }
+    problems
 }
 
 fn print(
     out: &mut dyn Write,
     output: Output,
     is_list: bool,
-    results: &[(Value, Injected)],
+    results: &[Injected],
 ) -> anyhow::Result<()> {
-    for (index, (before, Injected { result, patch })) in results.iter().enumerate() {
+    if is_list && output == Output::Json {
+        let items: Vec<&Value> = results.iter().map(|injected| &injected.after).collect();
+        writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
+        return Ok(());
+    }
+    for (index, Injected { before, after, patch, .. }) in results.iter().enumerate() {
         match output {
             Output::Yaml => {
                 if index > 0 {
                     writeln!(out, "---")?;
                 }
-                write!(out, "{}", yaml(result)?)?;
+                write!(out, "{}", yaml(after)?)?;
             }
-            Output::Json if is_list => {}
-            Output::Json => writeln!(out, "{result:#}")?,
+            Output::Json => writeln!(out, "{after:#}")?,
             Output::Patch => writeln!(out, "{patch:#}")?,
-            Output::Diff => diff(out, before, result)?,
+            Output::Diff => diff(out, before, after)?,
         }
-    }
-    if is_list && output == Output::Json {
-        let items: Vec<&Value> = results.iter().map(|(_, injected)| &injected.result).collect();
-        writeln!(out, "{:#}", json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
     }
     Ok(())
 }
@@ -196,9 +205,9 @@ fn diff(out: &mut dyn Write, before: &Value, after: &Value) -> anyhow::Result<()
     let (before, after) = (yaml(before)?, yaml(after)?);
     let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
     let text = diff.unified_diff().header(&format!("a/{name}"), &format!("b/{name}")).to_string();
-    let colour = std::io::stdout().is_terminal();
+    let has_colour = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
     for line in text.lines() {
-        match (colour, line.as_bytes().first()) {
+        match (has_colour, line.as_bytes().first()) {
             (true, Some(b'+')) => writeln!(out, "\u{1b}[32m{line}\u{1b}[0m")?,
             (true, Some(b'-')) => writeln!(out, "\u{1b}[31m{line}\u{1b}[0m")?,
             _ => writeln!(out, "{line}")?,

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use hyper::Uri;
 
-use super::{Misconfigured, output};
+use super::{UsageError, output};
 use crate::{
     inject::ControllerUsers,
     manifests::{self, Certificates, FailurePolicy, IMAGE, Settings, Target, Workload},
@@ -128,11 +128,11 @@ impl Args {
         let WorkloadArgs { image, replicas, tls_secret, profiles_configmap, controller_users } =
             workload;
         ControllerUsers::parse(controller_users.iter().map(String::as_str))
-            .map_err(|error| Misconfigured::error(format!("--arc-controller-user: {error}")))?;
+            .map_err(|error| UsageError::error(format!("--arc-controller-user: {error}")))?;
         let ca_bundle = ca.as_deref().map(authorities).transpose()?;
         let target = match (url, ca_bundle) {
             (Some(url), Some(ca_bundle)) => Target::Elsewhere { url, ca_bundle },
-            (Some(_), None) => return Err(Misconfigured::error("--url needs --ca")),
+            (Some(_), None) => return Err(UsageError::error("--url needs --ca")),
             (None, ca_bundle) => Target::Cluster(Workload {
                 image,
                 replicas,
@@ -155,7 +155,7 @@ impl Args {
 
 /// The `caBundle` from a file.
 fn authorities(path: &Path) -> anyhow::Result<String> {
-    let unusable = || Misconfigured(format!("--ca {}", path.display()));
+    let unusable = || UsageError(format!("--ca {}", path.display()));
     manifests::bundle(&fs::read(path).with_context(unusable)?).with_context(unusable)
 }
 

@@ -3,6 +3,7 @@
 mod callers;
 pub mod certs;
 pub mod config;
+pub mod connect;
 pub mod doctor;
 mod duration;
 mod events;
@@ -10,7 +11,6 @@ pub mod explain;
 pub mod inject;
 mod input;
 pub mod manifests;
-mod news;
 pub mod objects;
 mod output;
 pub mod profiles;
@@ -36,18 +36,18 @@ pub struct Cli {
 enum Command {
     /// Serve the admission webhook
     Serve(Box<serve::Args>),
-    /// Inject into pods without a cluster, and print what comes of it
+    /// Print what the webhook makes of pods, without a cluster
     Inject(inject::Args),
-    /// Say which profile a pod gets, what changes, and why
+    /// Print which profile a pod gets and why, and what it changes
     Explain(Box<explain::Args>),
     /// List, show and check profiles
     #[command(subcommand)]
     Profiles(profiles::Command),
-    /// Write a certificate authority and a server certificate
+    /// Write a CA and a server certificate
     Certs(certs::Args),
-    /// Print what runs the webhook in a cluster and registers it there, for kubectl apply
+    /// Print the manifests of the webhook, for kubectl apply
     Manifests(Box<manifests::Args>),
-    /// Say what is wrong with an installation, and what to do about it
+    /// Print what is wrong with an installation, and how to fix it
     Doctor(doctor::Args),
     /// Print the CustomResourceDefinition of RunnerProfile, for kubectl apply
     Crd,
@@ -58,33 +58,33 @@ enum Command {
     },
 }
 
-/// Marks an error as the user's to mend: a flag, a file, an address.
+/// An error of a flag, a file or an address: the user can fix it. The exit code is 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Misconfigured(pub(crate) String);
+pub(crate) struct UsageError(pub(crate) String);
 
-impl Misconfigured {
-    /// An error that is nothing but this.
+impl UsageError {
+    /// An error without a cause.
     pub(crate) fn error(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }
 }
 
-/// There is something to look at. 0 is success.
-pub(crate) const FINDINGS: u8 = 1;
-/// Usage or configuration.
+/// Exit code: done, with something to look at.
+pub(crate) const EXIT_FINDINGS: u8 = 1;
+/// Exit code: a flag, a file or a profile has to be fixed.
 const EXIT_USAGE: u8 = 2;
-/// Anything that is not the user's doing.
+/// Exit code: anything else.
 const EXIT_INTERNAL: u8 = 3;
 
-/// Parses the arguments and does what they say.
+/// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     // clap itself ends the process with 2 for a bad command line, and 0 for --help.
     match Cli::parse().command.run() {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            let usage = error.is::<Misconfigured>();
+            let usage = error.is::<UsageError>();
             ExitCode::from(if usage { EXIT_USAGE } else { EXIT_INTERNAL })
         }
     }

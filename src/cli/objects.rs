@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 
 use crate::{
-    cluster::profiles::{self, Feed},
+    cluster::profiles::{self, Channels},
     server::{Gate, Service},
 };
 
@@ -13,16 +13,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Config")]
 pub struct ObjectArgs {
-    /// Watch the cluster's RunnerProfile objects as well, and write their status
+    /// Watch RunnerProfile objects, write their status, serve /validate
     #[arg(long, env = "ARC_ROCM_WATCH_PROFILES")]
     pub watch_profiles: bool,
 }
 
 impl ObjectArgs {
-    /// Starts to watch, if we are to; we are not ready before the first look.
-    pub(super) fn start(self, client: Option<&Client>, service: &Arc<Service>) -> Option<Feed> {
+    /// Starts to watch, if asked to. The server is not ready before the objects have been read.
+    pub(super) fn start(self, client: Option<&Client>, service: &Arc<Service>) -> Option<Channels> {
         let client = client.filter(|_| self.watch_profiles)?;
         service.gates().close(Gate::Profiles, "the RunnerProfiles were not read yet");
-        Some(profiles::spawn(client, Arc::clone(service)))
+        Some(profiles::spawn(client, service))
     }
 }

@@ -1,11 +1,24 @@
-//! Standard output: whole, or not at all to a reader that has gone.
+//! Standard output: what the commands print with.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// Runs `print` on standard output. A reader that goes away early, as `head` does, is no error.
+/// The form of a command's result.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs; docs/cli.md lists the fields
+    Json,
+}
+
+/// Runs `print` on standard output. A reader that closes it early, as `head` does, is no error.
 pub(super) fn write(
     print: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -27,7 +40,21 @@ pub(super) fn yaml(value: &Value) -> anyhow::Result<String> {
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }
 
-/// Columns as wide as their widest cell.
+/// A number with its noun: `1 GPU`, `2 GPUs`.
+pub(super) fn count<N: Copy + fmt::Display + From<u8> + PartialEq>(
+    number: N,
+    noun: &str,
+) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Text of a pod or a cluster without what would move a terminal's cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Prints columns as wide as their widest cell.
 pub(super) fn table<const COLUMNS: usize>(
     out: &mut dyn Write,
     rows: &[[String; COLUMNS]],

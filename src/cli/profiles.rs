@@ -1,122 +1,100 @@
-//! `arc-rocm profiles`: what there is, what it compiles to, what is wrong with it.
+//! `arc-rocm profiles`: lists, shows and checks profiles.
+
+mod check;
 
 use std::{io::Write, process::ExitCode};
 
 use serde_json::{Value, json};
 
 use super::{
-    Misconfigured,
+    UsageError,
     config::{self, ProfileArgs},
-    output,
+    output::{self, Format},
 };
-use crate::{profile::Profile, profile::pattern::MAX_GPUS};
+use crate::profile::{Pattern, Profile, pattern::MAX_GPUS};
 
-/// What to do with profiles.
+/// The subcommands of `profiles`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
-    /// List the profiles, in the order in which they are tried
+    /// List the profiles in the order in which they are tried
     List {
         /// The profiles.
         #[command(flatten)]
         profiles: ProfileArgs,
-        /// What to print
+        /// Form of the result
         #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
+        output: Format,
     },
-    /// Show the pod template that a profile compiles to
+    /// Show the pod template of a profile
     Show {
-        /// The profile's name
+        /// Name of the profile
         name: String,
-        /// The number of GPUs; without, the profile's own
+        /// Number of GPUs; default: the profile's own
         #[arg(long, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_GPUS)))]
         gpus: Option<u32>,
         /// The profiles.
         #[command(flatten)]
         profiles: ProfileArgs,
-        /// What to print
+        /// Form of the result
         #[arg(long, short, value_enum, default_value_t)]
-        output: Output,
+        output: Format,
     },
     /// Check profiles and print every problem
-    Check {
-        /// Files or directories
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<std::path::PathBuf>,
-    },
-}
-
-/// What to print.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
-pub enum Output {
-    /// For people
-    #[default]
-    Text,
-    /// For programs; documented in docs/cli.md
-    Json,
+    Check(check::Args),
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::List { profiles, output } => {
-                let set = profiles.compile().map_err(config::blame)?;
+                let set = profiles.compile().map_err(config::usage_error)?;
                 output::write(|out| match output {
-                    Output::Text => list(out, set.iter()),
-                    Output::Json => {
+                    Format::Text => list(out, set.iter()),
+                    Format::Json => {
                         let profiles: Vec<Value> = set.iter().map(summary).collect();
                         Ok(writeln!(out, "{:#}", json!({"profiles": profiles}))?)
                     }
                 })?;
             }
             Self::Show { name, gpus, profiles, output } => {
-                let set = profiles.compile().map_err(config::blame)?;
+                let set = profiles.compile().map_err(config::usage_error)?;
                 let Some(profile) = set.get(&name) else {
                     let known: Vec<&str> = set.iter().map(|p| p.name.as_str()).collect();
                     let message = format!("no profile {name:?}; there are: {}", known.join(", "));
-                    return Err(Misconfigured::error(message));
+                    return Err(UsageError::error(message));
                 };
                 let gpus = gpus.unwrap_or_else(|| profile.default_gpus());
                 let template = profile.pod_template(gpus);
                 output::write(|out| match output {
-                    Output::Text => {
+                    Format::Text => {
                         let Profile { name, origin, digest, .. } = profile;
-                        writeln!(out, "# profile {name} ({origin}), digest {digest}, {gpus} GPUs")?;
+                        let gpus = output::count(gpus, "GPU");
+                        writeln!(out, "# profile {name} ({origin}), digest {digest}, {gpus}")?;
                         Ok(write!(out, "{}", output::yaml(&template)?)?)
                     }
-                    Output::Json => Ok(writeln!(out, "{template:#}")?),
+                    Format::Json => Ok(writeln!(out, "{template:#}")?),
                 })?;
             }
-            Self::Check { paths } => {
-                let set = ProfileArgs { profiles: paths }.compile().map_err(config::blame)?;
-                // The built-in one is not the user's.
-                let count = set.len().saturating_sub(1);
-                output::write(|out| {
-                    let plural = if count == 1 { "" } else { "s" };
-                    Ok(writeln!(out, "{count} profile{plural}, no problems")?)
-                })?;
-            }
+            Self::Check(args) => args.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// The patterns of `match.scaleSets`; `None` without a `match`.
+fn scale_sets(profile: &Profile) -> Option<Vec<&str>> {
+    let matcher = profile.matcher.as_ref()?;
+    Some(matcher.scale_sets().iter().map(Pattern::as_str).collect())
+}
+
 fn summary(profile: &Profile) -> Value {
-    let patterns = |profile: &Profile| {
-        profile.matcher.as_ref().map(|matcher| {
-            matcher
-                .scale_sets()
-                .iter()
-                .map(|pattern| pattern.as_str().to_owned())
-                .collect::<Vec<_>>()
-        })
-    };
     json!({
         "name": profile.name,
         "priority": profile.priority,
         "gpus": profile.default_gpus(),
         "extends": profile.extends,
-        "scaleSets": patterns(profile),
+        "scaleSets": scale_sets(profile),
         "matches": profile.matcher.is_some(),
         "digest": profile.digest,
         "origin": profile.origin.to_string(),
@@ -130,20 +108,16 @@ fn list<'p>(
     let mut rows =
         vec![["NAME", "PRIORITY", "GPUS", "EXTENDS", "SCALE SETS", "ORIGIN"].map(str::to_owned)];
     for profile in profiles {
-        let scale_sets = match &profile.matcher {
-            None => "(only by annotation)".to_owned(),
-            Some(matcher) if matcher.scale_sets().is_empty() => "(any)".to_owned(),
-            Some(matcher) => {
-                let patterns = matcher.scale_sets().iter().map(|p| p.as_str().to_owned());
-                patterns.collect::<Vec<_>>().join(" ")
-            }
-        };
         rows.push([
             profile.name.clone(),
             profile.priority.to_string(),
             profile.default_gpus().to_string(),
             profile.extends.join(" "),
-            scale_sets,
+            match scale_sets(profile).as_deref() {
+                None => "(only by annotation)".to_owned(),
+                Some([]) => "(any)".to_owned(),
+                Some(patterns) => patterns.join(" "),
+            },
             profile.origin.to_string(),
         ]);
     }

@@ -1,63 +1,63 @@
-//! From sources to config: the one place that knows the newest profile files and objects. A change
-//! of either is compiled beside the config in force and swapped in as a whole; a bad change, files
-//! that are gone, or a directory without any, keep what is there.
+//! From profile files and RunnerProfile objects to the configuration. This is the one owner of
+//! both: a change of either is compiled beside what is in force, and replaces it as a whole. Bad
+//! files, files that are gone and a directory without any keep what is in force. A bad object is
+//! left out.
 //!
-//! Files are looked at by polling and comparing, for the same reasons as the certificate's files:
-//! the kubelet swaps a ConfigMap's files by a symlink above them (kubernetes#111947). Objects are
-//! watched elsewhere.
+//! Files are polled and compared, for the same reasons as the certificate's files: the kubelet
+//! swaps a ConfigMap's files by a symlink above them (kubernetes#111947). Objects are watched
+//! elsewhere.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod log_dedup;
+
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{self, MissedTickBehavior};
 
-use super::{
-    config::{ConfigArgs, ConfigError},
-    news::{News, Said},
-};
+use self::log_dedup::{LogDedup, Message};
+use super::config::{ConfigArgs, ConfigError};
 use crate::{
-    cluster::profiles::{Feed, Sight, Verdict, Verdicts},
+    cluster::profiles::{Acceptance, Channels, Compiled, Snapshot},
     inject::Config,
-    profile::{File, Object, Profile, resolve},
+    profile::{File, Object, resolve},
     server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
 
-/// Profiles whose usual templates are made ahead, in the order in which they are tried. Each takes
-/// some 100 kB; a fleet has a few dozen, and a thousand would not fit into the pod's memory.
-const WARM_PROFILES: usize = 64;
-
-/// The sources of the config.
-pub(super) struct Watched {
+/// What the configuration is made of.
+pub(super) struct ProfileSources {
     args: ConfigArgs,
     /// The files as they were read last, good or bad.
-    seen: Vec<File>,
-    /// The files as they were good last.
+    read: Vec<File>,
+    /// The files that are in force.
     files: Vec<File>,
-    /// The objects as they were compiled last; `None` until there is anything to know of them.
+    /// The objects as they were compiled last; `None` until they have been read.
     objects: Option<Vec<Object>>,
-    /// Whether there will be anything to know of objects.
-    is_fed: bool,
-    /// What the log has of it.
-    said: Said,
+    /// Whether objects are watched.
+    watches_objects: bool,
+    log: LogDedup,
 }
 
-/// What a look at the sources came to.
-struct Changed {
+/// A new configuration.
+struct Reloaded {
     config: Config,
-    verdicts: Verdicts,
-    news: Vec<News>,
+    compiled: Compiled,
+    messages: Vec<Message>,
 }
 
-impl Watched {
-    /// Reads and compiles the files for the first time.
-    pub(super) fn new(args: ConfigArgs) -> Result<(Self, Config), ConfigError> {
-        let seen = args.profiles.read()?;
-        let config = args.compile(&seen)?;
-        warm(&config);
-        let files = seen.clone();
-        let mut said = Said::default();
-        said.builtin(&config);
-        Ok((Self { args, seen, files, objects: None, is_fed: false, said }, config))
+impl ProfileSources {
+    /// Reads and compiles the files for the first time. Where objects will be watched, the built-in
+    /// profile is only for pods that name it until the objects are known.
+    pub(super) fn new(
+        args: ConfigArgs,
+        watches_objects: bool,
+    ) -> Result<(Self, Config), ConfigError> {
+        let files = args.profiles.read()?;
+        let read = files.clone();
+        let log = LogDedup::default();
+        let mut sources = Self { args, read, files, objects: None, watches_objects, log };
+        let files = sources.files.clone();
+        let Reloaded { config, .. } = sources.compile(&files)?;
+        Ok((sources, config))
     }
 
     /// Looks at the files every `period`, and at the objects whenever they have changed, for ever.
@@ -65,28 +65,23 @@ impl Watched {
         mut self,
         period: Duration,
         service: Arc<Service>,
-        mut feed: Option<Feed>,
+        mut channels: Option<Channels>,
     ) {
-        if feed.is_some() {
-            // What holds for whom is not known before they are.
-            self.is_fed = true;
-            self.said = Said::default();
-        }
-        let mut gone = false;
+        let mut is_missing = false;
         let mut ticks = time::interval_at(time::Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let sight = tokio::select! {
+            let snapshot = tokio::select! {
                 _ = ticks.tick() => None,
-                sight = next(&mut feed) => Some(sight),
+                snapshot = next(&mut channels) => Some(snapshot),
             };
-            let is_objects = sight.is_some();
+            let is_of_objects = snapshot.is_some();
             // Reading and compiling may take milliseconds; reviews are answered meanwhile.
-            let look = move || match sight {
-                None => self.look_at_files(),
-                Some(sight) => self.look_at_objects(sight),
+            let reload = move || match snapshot {
+                None => self.reload_files(),
+                Some(snapshot) => self.reload_objects(snapshot),
             };
-            let (next, changed) = match tokio::task::spawn_blocking(look).await {
+            let (next, reloaded) = match tokio::task::spawn_blocking(reload).await {
                 Ok(result) => result,
                 Err(error) => {
                     tracing::error!(%error, "profiles are no longer watched");
@@ -94,31 +89,32 @@ impl Watched {
                 }
             };
             self = next;
-            match changed {
-                Ok(None) => gone &= is_objects,
-                Ok(Some(Changed { config, verdicts, news })) => {
-                    gone &= is_objects;
-                    let profiles = loaded(&config);
-                    service.replace_config(config);
-                    if !is_objects {
+            match reloaded {
+                Ok(None) => is_missing &= is_of_objects,
+                Ok(Some(Reloaded { config, compiled, messages })) => {
+                    is_missing &= is_of_objects;
+                    if !is_of_objects {
                         service.metrics().profiles_reloaded(ReloadResult::Replaced);
                     }
+                    let profiles = loaded(&config);
+                    service.replace_config(config);
                     service.metrics().profiles_loaded.set(profiles);
-                    tracing::info!(profiles, objects = verdicts.len(), "profiles replaced");
-                    news.iter().for_each(News::log);
+                    let objects = compiled.objects.len();
+                    tracing::info!(profiles, objects, "profiles replaced");
+                    messages.iter().for_each(Message::log);
                     if self.objects.is_some() {
-                        let refused = |one: &&Verdict| !one.problems.is_empty();
-                        let refused = verdicts.values().filter(refused).count();
-                        service.metrics().profile_objects(verdicts.len() - refused, refused);
+                        let all = compiled.acceptances.values();
+                        let refused = all.filter(|one| !one.problems.is_empty()).count();
+                        service.metrics().profile_objects(objects - refused, refused);
                     }
-                    if let Some(feed) = &feed {
-                        feed.verdicts.send_replace(verdicts);
+                    if let Some(channels) = channels.as_ref().filter(|_| self.objects.is_some()) {
+                        channels.compiled.send_replace(Some(Arc::new(compiled)));
                     }
                 }
-                // Files that are gone stay gone for many looks, and one line is enough.
-                Err(error) if gone && is_gone(&error) => {}
+                // Files that are missing stay so for many looks, and one line is enough.
+                Err(error) if is_missing && is_of_missing(&error) => {}
                 Err(error) => {
-                    gone = is_gone(&error);
+                    is_missing = is_of_missing(&error);
                     service.metrics().profiles_reloaded(ReloadResult::Rejected);
                     if let ConfigError::Profiles(problems) = &error {
                         for problem in problems {
@@ -136,77 +132,78 @@ impl Watched {
         }
     }
 
-    /// The new config, when the files have changed.
-    fn look_at_files(mut self) -> (Self, Result<Option<Changed>, ConfigError>) {
+    /// The new configuration, when the files have changed.
+    fn reload_files(mut self) -> (Self, Result<Option<Reloaded>, ConfigError>) {
         let files = match self.args.profiles.read() {
-            Ok(files) if files == self.seen => return (self, Ok(None)),
+            Ok(files) if files == self.read => return (self, Ok(None)),
             Ok(files) => files,
             Err(error) => return (self, Err(error)),
         };
         // More likely a ConfigMap that was deleted, or a mistake, than the wish for the built-in
         // profile on every runner; a restart brings that.
-        if let Some(path) = self.args.profiles.emptied(&self.seen, &files) {
+        if let Some(path) = self.args.profiles.emptied(&self.read, &files) {
             let path = path.display().to_string();
             return (self, Err(ConfigError::Emptied { path }));
         }
-        self.seen.clone_from(&files);
-        let changed = self.compile(&files);
-        if changed.is_ok() {
+        self.read.clone_from(&files);
+        let reloaded = self.compile(&files);
+        if reloaded.is_ok() {
             self.files = files;
         }
-        (self, changed.map(Some))
+        (self, reloaded.map(Some))
     }
 
-    /// The new config, when what decides about them has changed in the objects.
-    fn look_at_objects(mut self, sight: Sight) -> (Self, Result<Option<Changed>, ConfigError>) {
-        let Some(sight) = sight else { return (self, Ok(None)) };
-        let objects: Vec<Object> = sight.iter().map(|seen| seen.object.clone()).collect();
+    /// The new configuration, when the objects have changed in more than their status.
+    fn reload_objects(
+        mut self,
+        snapshot: Snapshot,
+    ) -> (Self, Result<Option<Reloaded>, ConfigError>) {
+        let Some(snapshot) = snapshot else { return (self, Ok(None)) };
+        let objects: Vec<Object> = snapshot.iter().map(|one| one.object.clone()).collect();
         if self.objects.as_ref() == Some(&objects) {
             return (self, Ok(None));
         }
         self.objects = Some(objects);
-        let files = std::mem::take(&mut self.files);
-        let changed = self.compile(&files);
-        self.files = files;
-        (self, changed.map(Some))
+        let files = self.files.clone();
+        let reloaded = self.compile(&files);
+        (self, reloaded.map(Some))
     }
 
-    /// Compiles everything, with the usual templates made ahead.
-    fn compile(&mut self, files: &[File]) -> Result<Changed, ConfigError> {
-        let objects = self.objects.as_deref().unwrap_or_default();
-        let mut resolved = resolve(files, objects).map_err(ConfigError::Profiles)?;
-        let mut verdicts = BTreeMap::new();
-        for Object { name, uid, generation, .. } in objects {
-            let problems = resolved.refused.remove(name).unwrap_or_default();
-            verdicts.insert(uid.clone(), Verdict { generation: *generation, problems });
+    /// Compiles `files` and the objects.
+    fn compile(&mut self, files: &[File]) -> Result<Reloaded, ConfigError> {
+        let objects = self.objects.clone().unwrap_or_default();
+        let resolved = resolve(files, &objects).map_err(ConfigError::Profiles)?;
+        let mut refused = resolved.refused;
+        let acceptances = objects.iter().map(|Object { name, uid, generation, .. }| {
+            let problems = refused.remove(name).unwrap_or_default();
+            (uid.clone(), Acceptance { generation: *generation, problems })
+        });
+        let acceptances = acceptances.collect();
+        let is_waiting = self.watches_objects && self.objects.is_none();
+        let profiles =
+            if is_waiting { resolved.profiles.builtin_by_name() } else { resolved.profiles };
+        let config = self.args.config_of(profiles)?;
+        let mut messages = self.log.refusals(&objects, &acceptances);
+        if !is_waiting {
+            messages.extend(self.log.builtin(&config));
         }
-        let config = self.args.config_of(resolved.profiles)?;
-        warm(&config);
-        let verdicts = Arc::new(verdicts);
-        let mut news = self.said.verdicts(objects, &verdicts);
-        if self.objects.is_some() || !self.is_fed {
-            news.extend(self.said.builtin(&config));
-        }
-        Ok(Changed { config, verdicts, news })
+        let compiled = Compiled { files: files.to_vec(), objects, acceptances };
+        Ok(Reloaded { config, compiled, messages })
     }
 }
 
-/// The objects, when they have changed; never without a feed.
-async fn next(feed: &mut Option<Feed>) -> Sight {
-    if let Some(feed) = feed
-        && feed.objects.changed().await.is_ok()
+/// The objects, when they have changed; never where none are watched.
+async fn next(channels: &mut Option<Channels>) -> Snapshot {
+    if let Some(channels) = channels
+        && channels.snapshots.changed().await.is_ok()
     {
-        return feed.objects.borrow_and_update().clone();
+        return channels.snapshots.borrow_and_update().clone();
     }
     std::future::pending().await
 }
 
-fn warm(config: &Config) {
-    config.profiles.iter().take(WARM_PROFILES).for_each(Profile::warm);
-}
-
 /// Whether there is nothing to compile, which stays so for many looks.
-const fn is_gone(error: &ConfigError) -> bool {
+const fn is_of_missing(error: &ConfigError) -> bool {
     matches!(error, ConfigError::Read { .. } | ConfigError::Emptied { .. })
 }
 

@@ -12,14 +12,14 @@ use anyhow::Context;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    Misconfigured,
+    UsageError,
     callers::CallerArgs,
-    certs::blame,
+    certs::certificate_error,
     config::{self, ConfigArgs},
     duration::{parse_duration, parse_period},
     events::EventArgs,
     objects::ObjectArgs,
-    reload::{self, Watched},
+    reload::{self, ProfileSources},
     trust::TrustArgs,
 };
 use crate::{
@@ -190,10 +190,8 @@ impl Args {
         let Self { listen, tls, trust, callers, config, objects, profiles_poll, events, log: _ } =
             self;
         let callers = callers.read().await?;
-        let (profiles, mut config) = Watched::new(config).map_err(config::blame)?;
-        if objects.watch_profiles {
-            config.profiles = config.profiles.builtin_by_name();
-        }
+        let (profiles, config) =
+            ProfileSources::new(config, objects.watch_profiles).map_err(config::usage_error)?;
         metrics.profiles_loaded.set(reload::loaded(&config));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
         let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
@@ -202,7 +200,7 @@ impl Args {
         let client =
             if trust.webhook_configuration.is_some() || objects.watch_profiles || events.events {
                 let client = cluster::connect(None, None).await;
-                Some(client.context(Misconfigured(NO_CLUSTER.to_owned()))?)
+                Some(client.context(UsageError(NO_CLUSTER.to_owned()))?)
             } else {
                 None
             };
@@ -230,7 +228,7 @@ impl Args {
             }
         } else {
             let (pair, ca) = if let Some(files) = &mut files {
-                let none = || Misconfigured("no certificate".to_owned());
+                let none = || UsageError("no certificate".to_owned());
                 let pair = files.changed().await.with_context(none)?;
                 (pair.context("the first read is always a change")?, Ca::Foreign)
             } else {
@@ -252,13 +250,18 @@ impl Args {
             None => serve_admin().await?,
         };
         if let Some(files) = files {
-            tokio::spawn(files.watch(tls_poll, identity, Arc::clone(&service)));
+            tokio::spawn(server::watch_certificate(
+                files,
+                tls_poll,
+                identity,
+                Arc::clone(&service),
+            ));
         }
         if let Some((file, callers)) = callers {
-            tokio::spawn(file.watch(tls_poll, callers, Arc::clone(&service)));
+            tokio::spawn(server::watch_client_ca(file, tls_poll, callers, Arc::clone(&service)));
         }
-        let feed = objects.start(client, &service);
-        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), feed));
+        let channels = objects.start(client, &service);
+        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), channels));
         let server = bound.spawn(tls_config, Arc::clone(&service), shutdown);
         tracing::info!(
             address = %server.local_addr(),
@@ -270,8 +273,8 @@ impl Args {
     }
 }
 
-fn cannot_listen(address: SocketAddr) -> Misconfigured {
-    Misconfigured(format!("cannot listen on {address}"))
+fn cannot_listen(address: SocketAddr) -> UsageError {
+    UsageError(format!("cannot listen on {address}"))
 }
 
 /// Makes a certificate that is gone with the process, signed by an authority that is too.
@@ -283,12 +286,13 @@ fn in_memory(
     if !bind.ip().is_unspecified() {
         hosts.push(bind.ip().to_string());
     }
-    let Issued { ca, certificate, key } = certs::issue(&hosts, MEMORY_DAYS).map_err(blame)?;
+    let Issued { ca, certificate, key } =
+        certs::issue(&hosts, MEMORY_DAYS).map_err(certificate_error)?;
     let mut pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes())?;
     pair.ca = Some(tls::validity(&CertificateDer::from_pem_slice(ca.as_bytes())?)?);
     if let Some(path) = ca_out {
         certs::write(path, ca.as_bytes(), 0o644)
-            .with_context(|| Misconfigured(format!("cannot write {}", path.display())))?;
+            .with_context(|| UsageError(format!("cannot write {}", path.display())))?;
     }
     Ok(pair)
 }

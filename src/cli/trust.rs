@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 use kube::Client;
 use tokio::sync::oneshot;
 
-use super::{certs::blame, duration::parse_period};
+use super::{certs::certificate_error, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
     cluster::certificates::{self, CertManager, ObjectRefs},
@@ -95,7 +95,7 @@ impl TrustArgs {
     ) -> anyhow::Result<Option<oneshot::Receiver<Arc<Identity>>>> {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
-        let names = Names::new(hosts).map_err(blame)?;
+        let names = Names::new(hosts).map_err(certificate_error)?;
         let namespace = self.namespace.clone().or_else(own_namespace);
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         let refs = ObjectRefs { namespace, secret: secret.clone(), configuration, validates };

@@ -5,8 +5,8 @@
 
 mod backoff;
 pub mod certificates;
-mod depth_limited;
 pub mod doctor;
+pub mod dry_run;
 pub mod events;
 pub mod profiles;
 mod watched;

@@ -7,6 +7,18 @@ use crate::{
     profile::{KubernetesMode, Match, Profile, Selected, pattern::MAX_GPUS},
 };
 
+/// How the extended resources of other vendors' GPUs and accelerators begin, as their device
+/// plugins name them.
+const OTHER_GPUS: [&str; 7] = [
+    "nvidia.com/",
+    "gpu.intel.com/",
+    "habana.ai/",
+    "aws.amazon.com/neuron",
+    "google.com/tpu",
+    "huawei.com/Ascend",
+    "qualcomm.com/qaic",
+];
+
 /// The profile that won, with what the choice depended on.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'p> {
@@ -33,6 +45,8 @@ pub enum GpusFrom {
     Annotation,
     /// The scale set's name, by `{gpus}`.
     Name,
+    /// The profile's template, or its `runner.resources`.
+    Template,
     /// The profile's `gpu.count`.
     Count,
 }
@@ -44,6 +58,7 @@ impl GpusFrom {
             Self::Runner => "the runner's own resources",
             Self::Annotation => "annotation arc-rocm.dev/gpus",
             Self::Name => "{gpus} in the scale set's name",
+            Self::Template => "the profile's template",
             Self::Count => "gpu.count of the profile",
         }
     }
@@ -90,7 +105,7 @@ pub(crate) fn identify<'p>(
 }
 
 /// The runner pod and its profile; or why the pod is skipped.
-pub(crate) fn select<'p>(
+pub fn select<'p>(
     pod: &'p Json<'p>,
     namespace: &'p str,
     user: &str,
@@ -118,6 +133,9 @@ fn choose<'p>(
         };
         (profile, from_name, None)
     } else {
+        if has_other_gpus(runner) {
+            return Err(Skip::OtherGpu);
+        }
         let mut matching = profiles.iter().filter_map(|profile| match profile.matches(pod) {
             Match::Yes { gpus } => Some((profile, gpus)),
             _ => None,
@@ -133,13 +151,14 @@ fn choose<'p>(
     let annotated = pod.annotation(annotations::GPUS).and_then(|text| text.parse().ok());
     let (wanted, from) = match (annotated.filter(|gpus| *gpus <= MAX_GPUS), from_name) {
         (Some(gpus), _) => (gpus, GpusFrom::Annotation),
+        (None, _) if profile.fixed_gpus.is_some() => (profile.default_gpus(), GpusFrom::Template),
         (None, Some(gpus)) => (gpus, GpusFrom::Name),
         (None, None) => (profile.default_gpus(), GpusFrom::Count),
     };
     // What the scale set wrote stays, so what comes with each GPU goes by it. What the profile
     // itself put there on an earlier pass is not the scale set's, also where its template says
     // another number than `gpu`.
-    let given = profile.template(wanted).gpu.as_ref().map_or(0, |gpu| gpu.count);
+    let given = profile.template(kubernetes_mode).gpus(wanted);
     let own = asked(runner, profile.gpu_resource()).and_then(|gpus| u32::try_from(gpus).ok());
     let (gpus, gpus_from, gpus_overruled) = match own.filter(|gpus| *gpus <= MAX_GPUS) {
         Some(gpus) if gpus != given => (gpus, GpusFrom::Runner, Some(given)),
@@ -148,10 +167,19 @@ fn choose<'p>(
     Ok(Selection { profile, gpus, gpus_from, gpus_overruled, kubernetes_mode, tie })
 }
 
+/// Whether a runner asks for GPUs or accelerators of another vendor than AMD. No node has both
+/// kinds, so that with AMD's as well the pod would be pending for ever.
+fn has_other_gpus(runner: &Json<'_>) -> bool {
+    let maps = ["limits", "requests"].into_iter().filter_map(|map| runner.at(&["resources", map]));
+    maps.flat_map(Json::members)
+        .any(|(name, _)| OTHER_GPUS.iter().any(|prefix| name.starts_with(prefix)))
+}
+
 impl<'p> Selection<'p> {
     /// What the plan needs.
     pub fn selected(&self) -> Selected<'p> {
         let Self { profile, gpus, gpus_overruled, kubernetes_mode, .. } = *self;
-        Selected { gpus_overruled, ..profile.selected(gpus, kubernetes_mode) }
+        let template = profile.template(kubernetes_mode);
+        Selected { name: &profile.name, digest: &profile.digest, template, gpus, gpus_overruled }
     }
 }

@@ -19,6 +19,8 @@ pub enum Skip {
     ControllerUser,
     /// The pod has no container named `runner`, the only one that ARC looks at.
     NoRunnerContainer,
+    /// The runner asks for GPUs of another vendor.
+    OtherGpu,
     /// No profile matches.
     NoProfile,
     /// The annotation `arc-rocm.dev/profile` names a profile that does not exist.
@@ -29,7 +31,7 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotAPod,
         Self::NotACreate,
         Self::NotARunner,
@@ -38,6 +40,7 @@ impl Skip {
         Self::NoOwner,
         Self::ControllerUser,
         Self::NoRunnerContainer,
+        Self::OtherGpu,
         Self::NoProfile,
         Self::UnknownProfile,
         Self::KubernetesMode,
@@ -54,6 +57,7 @@ impl Skip {
             Self::NoOwner => "no-owner",
             Self::ControllerUser => "controller-user",
             Self::NoRunnerContainer => "no-runner-container",
+            Self::OtherGpu => "other-gpu",
             Self::NoProfile => "no-profile",
             Self::UnknownProfile => "unknown-profile",
             Self::KubernetesMode => "kubernetes-mode",
@@ -74,6 +78,7 @@ impl Skip {
                  privileged"
             }
             Self::NoRunnerContainer => "the pod has no container named runner",
+            Self::OtherGpu => "the runner asks for GPUs of another vendor, and names no profile",
             Self::NoProfile => "no profile matches the pod",
             Self::UnknownProfile => "arc-rocm.dev/profile names a profile that does not exist",
             Self::KubernetesMode => {

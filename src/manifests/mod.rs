@@ -165,16 +165,16 @@ mod tests {
     use crate::{
         podspec::Quantity as Amount,
         server::limits::{
-            BODY_LIMIT, BUFFERED_BODIES, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
+            BUFFERED_BODIES, LARGE_REVIEWS, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
         },
     };
 
     #[test]
     fn memory_limit_covers_the_servers_limits() {
-        // limits.rs: some 30 KiB and the read buffer for each connection, one joined body, and a few
-        // MiB for the process.
+        // limits.rs: some 30 KiB a connection, and what is read ahead on each; 30 MiB a large
+        // review; a few MiB for the process itself.
         let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
-        let needed = BUFFERED_BODIES + connections + BODY_LIMIT + (16 << 20);
+        let needed = BUFFERED_BODIES + connections + LARGE_REVIEWS * (30 << 20) + (16 << 20);
         for text in [SELF_MANAGED, FILES] {
             let list = list(text).unwrap();
             let items = list["items"].as_array().unwrap();

@@ -1,22 +1,32 @@
-//! A borrowed JSON tree.
+//! The JSON tree that pods and templates are read as.
 //!
 //! The plan reads a pod and answers with patch operations, so the pod itself is never written
 //! back: strings stay where the request's body has them, objects keep their order, and unknown
 //! fields cost nothing and survive because nothing touches them.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value, value::RawValue};
+use serde::{
+    Serialize, Serializer,
+    de::{
+        self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    },
+};
+use serde_json::{Number, Value};
+
+/// Most values in one tree. A pod that etcd can hold (1.5 MiB) has fewer than half as many; the
+/// limit bounds the memory of a body made of nothing but brackets to some 30 MB.
+pub const MAX_VALUES: usize = 200_000;
 
 /// The key under which the API server keeps field ownership: often a third of a pod's bytes and
-/// never of interest here, so its list is skipped while parsing.
+/// never of interest here, so it reads as `null`.
 const MANAGED_FIELDS: &str = "managedFields";
 
 /// A JSON value that borrows from the text that it was parsed from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Json<'a> {
     /// `null`
+    #[default]
     Null,
     /// `true` or `false`
     Bool(bool),
@@ -28,14 +38,84 @@ pub enum Json<'a> {
     Array(Vec<Self>),
     /// An object, in the order of the text. A later duplicate key is never looked at.
     Object(Vec<(Cow<'a, str>, Self)>),
-    /// A value that was not looked into: its text.
-    Skipped(&'a str),
+}
+
+/// Why a text is no tree.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON, or nested deeper than `serde_json` reads (128 levels).
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+    /// More than [`MAX_VALUES`].
+    #[error("more than {MAX_VALUES} values")]
+    TooManyValues,
 }
 
 impl<'a> Json<'a> {
     /// Parses `text`.
-    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    ///
+    /// # Errors
+    ///
+    /// What is not JSON, and what has more than [`MAX_VALUES`] values.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        let left = Cell::new(MAX_VALUES);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let tree = Tree { left: &left }.deserialize(&mut deserializer);
+        match tree.and_then(|tree| deserializer.end().map(|()| tree)) {
+            Err(_) if left.get() == 0 => Err(ParseError::TooManyValues),
+            result => Ok(result?),
+        }
+    }
+
+    /// The same value, with strings that borrow from this one.
+    pub fn borrowed(&'a self) -> Self {
+        match self {
+            Self::Null => Self::Null,
+            Self::Bool(flag) => Self::Bool(*flag),
+            Self::Number(number) => Self::Number(number.clone()),
+            Self::String(text) => Self::String(Cow::Borrowed(text)),
+            Self::Array(items) => Self::Array(items.iter().map(Self::borrowed).collect()),
+            Self::Object(members) => {
+                let borrowed = |(key, value): &'a (Cow<'a, str>, Self)| {
+                    (Cow::Borrowed(key.as_ref()), value.borrowed())
+                };
+                Self::Object(members.iter().map(borrowed).collect())
+            }
+        }
+    }
+
+    /// The tree of a `serde_json` value, with strings that borrow from it.
+    pub fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(flag) => Self::Bool(*flag),
+            Value::Number(number) => Self::Number(number.clone()),
+            Value::String(text) => Self::String(Cow::Borrowed(text)),
+            Value::Array(items) => Self::Array(items.iter().map(Self::of).collect()),
+            Value::Object(members) => {
+                let of = |(key, value): (&'a String, &'a Value)| {
+                    (Cow::Borrowed(key.as_str()), Self::of(value))
+                };
+                Self::Object(members.iter().map(of).collect())
+            }
+        }
+    }
+
+    /// A tree that borrows from nothing.
+    pub fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(flag) => Json::Bool(flag),
+            Self::Number(number) => Json::Number(number),
+            Self::String(text) => Json::String(Cow::Owned(text.into_owned())),
+            Self::Array(items) => Json::Array(items.into_iter().map(Self::into_owned).collect()),
+            Self::Object(members) => {
+                let owned = |(key, value): (Cow<'a, str>, Self)| {
+                    (Cow::Owned(key.into_owned()), value.into_owned())
+                };
+                Json::Object(members.into_iter().map(owned).collect())
+            }
+        }
     }
 
     /// The member `key`, when this is an object that has it and it is not `null`: the API server
@@ -96,6 +176,11 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
     /// The string member `key`, empty when there is none.
     pub fn text(&self, key: &str) -> &str {
         self.get(key).and_then(Self::as_str).unwrap_or_default()
@@ -106,44 +191,124 @@ impl<'a> Json<'a> {
         self.get(key).map(Self::items).unwrap_or_default()
     }
 
-    /// An owned copy, for a patch operation that repeats what the pod says elsewhere.
-    pub fn to_value(&self) -> Value {
+    /// Sets the member `key` of an object.
+    pub fn set(&mut self, key: &'a str, value: Self) {
+        let Self::Object(members) = self else { return };
+        match members.iter_mut().find(|(name, _)| name == key) {
+            Some((_, place)) => *place = value,
+            None => members.push((Cow::Borrowed(key), value)),
+        }
+    }
+
+    /// Takes the member `key` out of an object.
+    pub fn take(&mut self, key: &str) -> Option<Self> {
+        let Self::Object(members) = self else { return None };
+        let place = members.iter().position(|(name, _)| name == key)?;
+        Some(members.remove(place).1)
+    }
+
+    /// The items of the list member `key`, made where it is missing; `None` when this is no object
+    /// or the member is no list.
+    pub fn list_mut(&mut self, key: &'a str) -> Option<&mut Vec<Self>> {
+        match self.member_mut(key, || Self::Array(Vec::new()))? {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The member `key`, made where it is missing; `None` when this is no object.
+    pub fn member_mut(&mut self, key: &'a str, make: fn() -> Self) -> Option<&mut Self> {
+        let Self::Object(members) = self else { return None };
+        let place = members.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
+            members.push((Cow::Borrowed(key), make()));
+            members.len() - 1
+        });
+        members.get_mut(place).map(|(_, value)| value)
+    }
+}
+
+impl<'a> From<&'a str> for Json<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::String(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Json<'_> {
+    fn from(text: String) -> Self {
+        Self::String(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<Vec<Self>> for Json<'a> {
+    fn from(items: Vec<Self>) -> Self {
+        Self::Array(items)
+    }
+}
+
+impl From<i64> for Json<'_> {
+    fn from(number: i64) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<bool> for Json<'_> {
+    fn from(flag: bool) -> Self {
+        Self::Bool(flag)
+    }
+}
+
+impl From<Value> for Json<'static> {
+    fn from(value: Value) -> Self {
+        Json::of(&value).into_owned()
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Null => Value::Null,
-            Self::Bool(flag) => Value::Bool(*flag),
-            Self::Number(number) => Value::Number(number.clone()),
-            Self::String(text) => Value::String(text.to_string()),
-            Self::Array(items) => items.iter().map(Self::to_value).collect(),
-            Self::Object(members) => Value::Object(
-                members.iter().map(|(key, value)| (key.to_string(), value.to_value())).collect(),
-            ),
-            // It was read as JSON before, so it is.
-            Self::Skipped(text) => serde_json::from_str(text).unwrap_or_default(),
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(flag) => serializer.serialize_bool(*flag),
+            Self::Number(number) => number.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Array(items) => serializer.collect_seq(items),
+            Self::Object(members) => {
+                serializer.collect_map(members.iter().map(|(key, value)| (key, value)))
+            }
         }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Tree { skip_list: false }.deserialize(deserializer)
+/// Builds the tree, and counts down to the limit.
+#[derive(Clone, Copy)]
+struct Tree<'c> {
+    left: &'c Cell<usize>,
+}
+
+impl Tree<'_> {
+    fn count<E: de::Error>(self) -> Result<(), E> {
+        match self.left.get().checked_sub(1) {
+            Some(left @ 1..) => {
+                self.left.set(left);
+                Ok(())
+            }
+            _ => {
+                self.left.set(0);
+                Err(E::custom("too many values"))
+            }
+        }
     }
 }
 
-/// Builds the tree. `skip_list` does not look into the items of a list.
-#[derive(Clone, Copy)]
-struct Tree {
-    skip_list: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Tree {
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        self.count()?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for Tree<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,14 +349,8 @@ impl<'de> Visitor<'de> for Tree {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json<'de>, A::Error> {
         let mut items = Vec::new();
-        if self.skip_list {
-            while let Some(item) = list.next_element::<&'de RawValue>()? {
-                items.push(Json::Skipped(item.get()));
-            }
-        } else {
-            while let Some(item) = list.next_element_seed(self)? {
-                items.push(item);
-            }
+        while let Some(item) = list.next_element_seed(self)? {
+            items.push(item);
         }
         Ok(Json::Array(items))
     }
@@ -199,8 +358,13 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some(Text(key)) = map.next_key()? {
-            let seed = Self { skip_list: key == MANAGED_FIELDS };
-            members.push((key, map.next_value_seed(seed)?));
+            let value = if key == MANAGED_FIELDS {
+                map.next_value::<IgnoredAny>()?;
+                Json::Null
+            } else {
+                map.next_value_seed(self)?
+            };
+            members.push((key, value));
         }
         Ok(Json::Object(members))
     }
@@ -259,18 +423,40 @@ mod tests {
         assert!(json.get("volumes").is_none());
     }
 
+    /// A label of that name cannot be: its value is a string, and nothing reads it.
     #[test]
-    fn field_ownership_is_skipped_but_a_label_of_that_name_is_not() {
-        let text = r#"{"managedFields":[{"a":[1]}],"labels":{"managedFields":"x"}}"#;
-        let json = Json::parse(text).unwrap();
-        assert_eq!(json.list("managedFields"), [Json::Skipped(r#"{"a":[1]}"#)]);
-        assert_eq!(json.at(&["labels", "managedFields"]).and_then(Json::as_str), Some("x"));
+    fn field_ownership_is_not_kept() {
+        let json = Json::parse(r#"{"managedFields":[{"a":[1]}],"labels":{"a":"x"}}"#).unwrap();
+        assert!(json.get("managedFields").is_none());
+        assert_eq!(json.at(&["labels", "a"]).and_then(Json::as_str), Some("x"));
     }
 
     #[test]
-    fn a_copy_equals_what_serde_json_reads() {
-        let text = r#"{"a":[1,-2,3.5,true,null,"x\u00e9"],"b":{"c":{}}}"#;
-        let copy = Json::parse(text).unwrap().to_value();
-        assert_eq!(copy, serde_json::from_str::<Value>(text).unwrap());
+    fn tree_serialises_to_what_it_was_read_from() {
+        let text = r#"{"a":[1,-2,3.5,true,null,"xé"],"b":{"c":{}}}"#;
+        let json = Json::parse(text).unwrap();
+        assert_eq!(serde_json::to_string(&json).unwrap(), text);
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(Json::of(&value), json);
+        assert_eq!(Json::from(value), json.borrowed().into_owned());
+    }
+
+    #[test]
+    fn values_beyond_the_limit_are_refused_whatever_they_are() {
+        let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        for (item, values) in [("0", 1), (r#"{"":0}"#, 2), ("[]", 1), (r#"{"a":{}}"#, 2)] {
+            let most = (MAX_VALUES - 2) / values;
+            assert!(Json::parse(&list(item, most)).is_ok(), "{item}");
+            let text = list(item, most + 2);
+            let refused = Json::parse(&text);
+            assert!(matches!(refused, Err(ParseError::TooManyValues)), "{item}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_malformed() {
+        for text in ["", "{", "[1,]", "{} x", &"[".repeat(1000)] {
+            assert!(matches!(Json::parse(text), Err(ParseError::Malformed(_))), "{text}");
+        }
     }
 }

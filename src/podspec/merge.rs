@@ -1,9 +1,6 @@
-//! How two values of one field come together: Kubernetes' own list keys, and the defaults that
-//! nobody wrote.
+//! How two values of one field are merged: Kubernetes' list keys, and its defaults.
 
-use serde_json::Value;
-
-use super::{Json, equal::covers};
+use super::Json;
 
 /// How a field is merged.
 #[derive(Clone, Copy, Debug)]
@@ -64,26 +61,6 @@ fn security_field(field: &str) -> Merge {
     }
 }
 
-/// Whether two items of a keyed list are the same item.
-pub fn same_item(there: &Json<'_>, wanted: &Value, keys: &[&str]) -> bool {
-    keys.iter().all(|&key| match (there.get(key), wanted.get(key)) {
-        (Some(a), Some(b)) => covers(a, b),
-        (None, None) => true,
-        // The one key with a default (k8s.io/api core/v1, ContainerPort).
-        (Some(one), None) => key == "protocol" && one.as_str() == Some("TCP"),
-        (None, Some(one)) => key == "protocol" && one.as_str() == Some("TCP"),
-    })
-}
-
-/// Whether a list without keys already has `wanted`.
-pub fn set_has(items: &[Json<'_>], wanted: &Value) -> bool {
-    // Both ways: a toleration of one effect is not one of all effects.
-    items.iter().any(|item| {
-        covers(item, wanted)
-            && item.members().iter().all(|(key, _)| wanted.get(key.as_ref()).is_some())
-    })
-}
-
 /// Whose field it is: a name means something else in each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
@@ -95,8 +72,8 @@ pub enum Owner {
     Other,
 }
 
-/// Whether the API server (or ARC's chart, for the service account) fills in `there` by itself,
-/// so that nobody can be said to have written it. Sources: `k8s.io/kubernetes`
+/// Whether `there` is a default of the API server (or of ARC's chart, for the service account), so that
+/// it counts as not written. Sources: `k8s.io/kubernetes`
 /// `pkg/apis/core/v1/defaults.go`; ARC's chart `templates/_helpers.tpl`.
 pub fn is_default(owner: Owner, field: &str, there: &Json<'_>) -> bool {
     match (owner, field, there) {

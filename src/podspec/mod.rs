@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows of profiles or of what is injected.
 
+mod containers;
 pub mod equal;
 pub mod image;
 pub mod json;
@@ -12,8 +13,10 @@ pub mod paths;
 pub mod quantity;
 pub mod resources;
 mod runner_pod;
+pub mod scale_set;
 
-pub use json::{Json, Text};
+pub use containers::{ContainerRef, LISTS, all_containers};
+pub use json::{Json, MAX_VALUES, ParseError, Text};
 pub use quantity::{Quantity, QuantityError};
 pub use runner_pod::{
     OWNER_KIND, RUNNER, RUNNER_LABEL, RunnerPod, asked, is_kubernetes_mode, owner,

@@ -9,12 +9,12 @@ pub const RUNNER_LABEL: &str = "actions-ephemeral-runner";
 /// `EphemeralRunnerContainerName`).
 pub const RUNNER: &str = "runner";
 /// The scale set's name as an object, in which `_` has become `-`.
-const SCALE_SET_LABEL: &str = "actions.github.com/scale-set-name";
+pub(super) const SCALE_SET_LABEL: &str = "actions.github.com/scale-set-name";
 /// The scale set's name on GitHub.
-const SCALE_SET_ANNOTATION: &str = "actions.github.com/runner-scale-set-name";
-const ORGANIZATION_LABEL: &str = "actions.github.com/organization";
-const REPOSITORY_LABEL: &str = "actions.github.com/repository";
-const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
+pub(super) const SCALE_SET_ANNOTATION: &str = "actions.github.com/runner-scale-set-name";
+pub(super) const ORGANIZATION_LABEL: &str = "actions.github.com/organization";
+pub(super) const REPOSITORY_LABEL: &str = "actions.github.com/repository";
+pub(super) const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
 /// The kind that owns runner pods, and its API group.
 pub const OWNER_KIND: &str = "EphemeralRunner";
 const OWNER_GROUP: &str = "actions.github.com/";

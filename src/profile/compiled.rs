@@ -1,30 +1,34 @@
-//! A compiled profile, and the set of them.
+//! A compiled profile.
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     Origin,
-    expand::{self, GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, expand, is_started},
+    expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
     layer::{self, Nulls},
     matcher::Matcher,
     normal,
-    pattern::{MAX_GPUS, Pattern},
+    pattern::MAX_GPUS,
     spec::{Isolation, KubernetesMode, RunnerProfileSpec},
-    template::{DIND, Gpu, INIT_EXTERNALS, RUNNER, Start, Template, name_of},
+    template::{
+        Amount, DIND, Fields, INIT_EXTERNALS, RUNNER, RunnerResource, Start, Template, name_of,
+    },
 };
-use crate::scripts;
+use crate::{
+    podspec::{Json, Quantity, resources::is_exact},
+    scripts,
+};
 
 /// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
 const DIGEST_DIGITS: usize = 12;
-
-/// What `{gpus}` in a scale set's name usually stands for: the ways to share a node of eight.
-const USUAL_GPUS: [u32; 4] = [1, 2, 4, 8];
+/// The resource of which a limit alone goes with each request.
+const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// A profile that is ready to use. Everything is checked; nothing of this fails later.
 #[derive(Clone)]
@@ -43,11 +47,12 @@ pub struct Profile {
     pub digest: String,
     /// Which pods it is for; none but those that name it, without.
     pub matcher: Option<Matcher>,
-    spec: RunnerProfileSpec,
-    /// Templates by number of GPUs: the usual ones by [`Profile::warm`], others when first needed.
-    templates: Arc<[OnceLock<Box<Template>>]>,
+    /// The number of GPUs that the template itself says.
+    pub fixed_gpus: Option<u32>,
+    spec: Arc<RunnerProfileSpec>,
+    template: Arc<Template>,
     /// The same for runners of ARC's kubernetes modes.
-    kubernetes_templates: Arc<[OnceLock<Box<Template>>]>,
+    kubernetes_template: Arc<Template>,
 }
 
 /// A profile as it was chosen for one pod.
@@ -59,7 +64,9 @@ pub struct Selected<'p> {
     pub digest: &'p str,
     /// What to lay under the pod.
     pub template: &'p Template,
-    /// The number of GPUs that the profile would give, where the author's own holds instead.
+    /// The number of GPUs.
+    pub gpus: u32,
+    /// The number of GPUs that the profile would give, where the scale set's own holds instead.
     pub gpus_overruled: Option<u32>,
 }
 
@@ -71,85 +78,36 @@ impl Profile {
         matcher: Option<Matcher>,
         spec: RunnerProfileSpec,
     ) -> Self {
-        let slots = || (0..=MAX_GPUS).map(|_| OnceLock::new()).collect();
+        let (template, fixed_gpus) = compile(&spec);
         Self {
             digest: digest(&spec),
             priority: spec.priority.unwrap_or_default(),
             kubernetes_mode: spec.kubernetes_mode.unwrap_or_default(),
-            templates: slots(),
-            kubernetes_templates: slots(),
+            kubernetes_template: Arc::new(kubernetes(&template)),
+            template: Arc::new(template),
+            spec: Arc::new(spec),
             name,
             origin,
             extends,
             matcher,
-            spec,
+            fixed_gpus,
         }
     }
 
     /// The number of GPUs where nothing else gives it.
     pub fn default_gpus(&self) -> u32 {
-        self.spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default().min(MAX_GPUS)
+        let count = self.spec.gpu.as_ref().and_then(|gpu| gpu.count);
+        self.fixed_gpus.or(count).unwrap_or_default().min(MAX_GPUS)
     }
 
     /// The extended resource that GPUs are asked for by.
     pub fn gpu_resource(&self) -> &str {
-        gpu_resource(&self.spec)
+        &self.template.gpu_resource
     }
 
-    /// Makes the templates of the usual numbers of GPUs ahead, so that no first pod waits for them.
-    pub fn warm(&self) {
-        let mut patterns = self.matcher.iter().flat_map(Matcher::scale_sets);
-        let by_name: &[u32] = if patterns.any(Pattern::has_gpus) { &USUAL_GPUS } else { &[] };
-        for gpus in by_name.iter().copied().chain([self.default_gpus()]) {
-            self.template(gpus);
-            if self.kubernetes_mode == KubernetesMode::Resources {
-                self.kubernetes_template(gpus);
-            }
-        }
-    }
-
-    /// The template for a runner with `gpus` GPUs, at most [`MAX_GPUS`].
-    pub fn template(&self, gpus: u32) -> &Template {
-        Self::cached(&self.templates, gpus, || compile_template(&self.spec, gpus))
-    }
-
-    /// The same for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
-    /// resources.
-    pub fn kubernetes_template(&self, gpus: u32) -> &Template {
-        Self::cached(&self.kubernetes_templates, gpus, || {
-            let mut template = compile_template(&self.spec, gpus);
-            template.volumes.clear();
-            template.init_containers.clear();
-            template.containers.retain(|container| name_of(container) == RUNNER);
-            for container in &mut template.containers {
-                if let Value::Object(members) = container {
-                    members.retain(|field, _| field == "name" || field == "resources");
-                }
-            }
-            template.start = None;
-            template
-        })
-    }
-
-    fn cached(
-        slots: &[OnceLock<Box<Template>>],
-        gpus: u32,
-        make: impl FnOnce() -> Template,
-    ) -> &Template {
-        let last = slots.len().saturating_sub(1);
-        let index = usize::try_from(gpus).unwrap_or(last).min(last);
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "there are MAX_GPUS + 1 slots, and last is one"
-        )]
-        slots[index].get_or_init(|| Box::new(make()))
-    }
-
-    /// The profile chosen for a pod with `gpus` GPUs.
-    pub fn selected(&self, gpus: u32, kubernetes_mode: bool) -> Selected<'_> {
-        let template =
-            if kubernetes_mode { self.kubernetes_template(gpus) } else { self.template(gpus) };
-        Selected { name: &self.name, digest: &self.digest, template, gpus_overruled: None }
+    /// The template; another for a runner of ARC's kubernetes modes.
+    pub fn template(&self, kubernetes_mode: bool) -> &Template {
+        if kubernetes_mode { &self.kubernetes_template } else { &self.template }
     }
 
     /// The PodTemplateSpec for `gpus` GPUs, for people to read.
@@ -171,8 +129,8 @@ pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
         layer::template(&mut template, over, Nulls::Delete);
-        follow_limits(&mut template, over);
     }
+    set_resources(&mut template, &runner_resources(spec).0, gpus);
     normal::template(&mut template);
     template
 }
@@ -186,30 +144,125 @@ fn make_room(template: &mut Value, over: &Value) {
     }
 }
 
-/// Brings requests and limits of extended resources together, of which `over` gives only one.
-fn follow_limits(template: &mut Value, over: &Value) {
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        let Some(Value::Array(own)) = over.pointer(list) else { continue };
-        let containers = template.pointer_mut(list).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            let Some(own) = own.iter().find(|own| name_of(own) == name_of(container)) else {
-                continue;
-            };
-            let Some(Value::Object(resources)) = container.get_mut("resources") else { continue };
-            let (requests, limits) = (resources.remove("requests"), resources.remove("limits"));
-            let members = |value: Option<Value>| match value {
-                Some(Value::Object(members)) => members,
-                _ => Map::new(),
-            };
-            let (mut requests, mut limits) = (members(requests), members(limits));
-            expand::follow(own.get("resources"), &mut requests, &mut limits);
-            for (field, amounts) in [("requests", requests), ("limits", limits)] {
-                if !amounts.is_empty() {
-                    resources.insert(field.to_owned(), amounts.into());
-                }
+/// Writes the runner's requests and limits for `gpus` GPUs.
+fn set_resources(template: &mut Value, resources: &[RunnerResource], gpus: u32) {
+    let amounts = |of: fn(&RunnerResource) -> Option<&Amount>| {
+        let amount = |one: &RunnerResource| Some((one.name.clone(), of(one)?.of(gpus)?));
+        let amounts = resources.iter().filter_map(amount);
+        amounts.map(|(name, amount)| (name, amount.to_string().into())).collect::<Map<_, _>>()
+    };
+    let requests = amounts(|one| one.request.as_ref());
+    let limits = amounts(|one| one.limit.as_ref());
+    let Some(runner) = runner_mut(template, !(requests.is_empty() && limits.is_empty())) else {
+        return;
+    };
+    let all = runner.entry("resources").or_insert_with(|| json!({}));
+    let Value::Object(all) = all else { return };
+    for (field, amounts) in [("requests", requests), ("limits", limits)] {
+        all.remove(field);
+        if !amounts.is_empty() {
+            all.insert(field.to_owned(), amounts.into());
+        }
+    }
+    if all.is_empty() {
+        runner.remove("resources");
+    }
+}
+
+/// The runner's container of a PodTemplateSpec; made, if `make` says so, where there is none.
+fn runner_mut(template: &mut Value, make: bool) -> Option<&mut Map<String, Value>> {
+    let is_runner = |one: &Value| name_of(one) == RUNNER;
+    let containers = || template.pointer("/spec/containers").and_then(Value::as_array);
+    let has_runner = containers().is_some_and(|all| all.iter().any(is_runner));
+    let spec = template.get_mut("spec")?.as_object_mut()?;
+    let containers = spec.get_mut("containers");
+    if !has_runner {
+        if !make {
+            return None;
+        }
+        let runner = json!({"name": RUNNER});
+        match containers.and_then(Value::as_array_mut) {
+            Some(all) => all.insert(0, runner),
+            None => {
+                spec.insert("containers".to_owned(), json!([runner]));
             }
         }
     }
+    let containers = spec.get_mut("containers")?.as_array_mut()?;
+    containers.iter_mut().find(|one| is_runner(one))?.as_object_mut()
+}
+
+/// The runner's requests and limits, from `gpu`, then `runner.resources`, then the template; and
+/// the number of GPUs, where one of the latter two says it.
+fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u32>) {
+    let mut all: Vec<RunnerResource> = Vec::new();
+    let resource = gpu_resource(spec);
+    if let Some(gpu) = &spec.gpu {
+        let one = "1".parse().ok().map(Amount::PerGpu);
+        all.push(RunnerResource { name: resource.to_owned(), request: one.clone(), limit: one });
+        let total = gpu.total.as_ref().map(each).into_iter().flatten();
+        let total = total.map(|(name, amount)| (name, quantity(amount).map(Amount::Fixed)));
+        let per_gpu = gpu.per_gpu.as_ref().map(each).into_iter().flatten();
+        let per_gpu = per_gpu.map(|(name, amount)| (name, quantity(amount).map(Amount::PerGpu)));
+        for (name, amount) in total.chain(per_gpu) {
+            let limit = amount.clone().filter(|_| name == EPHEMERAL_STORAGE);
+            all.push(RunnerResource { name: name.to_owned(), request: amount, limit });
+        }
+    }
+    let of_template = spec.template.as_ref().and_then(|template| {
+        let containers = template.pointer("/spec/containers")?.as_array()?;
+        containers.iter().find(|one| name_of(one) == RUNNER)?.get("resources")
+    });
+    let of_runner = spec.runner.as_ref().and_then(|runner| runner.resources.as_ref());
+    for own in [of_runner, of_template].into_iter().flatten() {
+        overlay(&mut all, own);
+    }
+    let mut fixed = None;
+    for gpu in all.iter_mut().filter(|one| one.name == resource) {
+        if let Some(Amount::Fixed(amount)) = gpu.limit.as_ref().or(gpu.request.as_ref()) {
+            fixed = amount.whole().and_then(|gpus| u32::try_from(gpus).ok());
+            // The scale set may still ask for another number.
+            let one = "1".parse().ok().map(Amount::PerGpu);
+            (gpu.request, gpu.limit) = (one.clone(), one);
+        }
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    (all, fixed)
+}
+
+/// Lays requests and limits in Kubernetes' form over `all`. Of an extended resource, `own` may give
+/// the limit alone, as Kubernetes' own examples do: a request that is there follows it. The same
+/// the other way round.
+fn overlay(all: &mut Vec<RunnerResource>, own: &Value) {
+    let amounts = |field: &str| own.get(field).and_then(Value::as_object).into_iter().flatten();
+    let given = |field: &str, name: &str| own.get(field).is_some_and(|own| own.get(name).is_some());
+    for (field, is_request) in [("requests", true), ("limits", false)] {
+        for (name, amount) in amounts(field) {
+            let amount = quantity(amount).map(Amount::Fixed);
+            let place = all.iter().position(|one| one.name == *name).unwrap_or_else(|| {
+                all.push(RunnerResource { name: name.clone(), request: None, limit: None });
+                all.len() - 1
+            });
+            let Some(one) = all.get_mut(place) else { continue };
+            if is_request {
+                if is_exact(name) && one.limit.is_some() && !given("limits", name) {
+                    one.limit.clone_from(&amount);
+                }
+                one.request = amount;
+            } else {
+                if is_exact(name) && one.request.is_some() && !given("requests", name) {
+                    one.request.clone_from(&amount);
+                }
+                one.limit = amount;
+            }
+        }
+    }
+    all.retain(|one| one.request.is_some() || one.limit.is_some());
+}
+
+/// A quantity as a profile writes it: text, or a number.
+fn quantity(value: &Value) -> Option<Quantity> {
+    normal::text_of(value)?.parse().ok()
 }
 
 /// The extended resource that GPUs are asked for by.
@@ -217,29 +270,50 @@ fn gpu_resource(spec: &RunnerProfileSpec) -> &str {
     spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
 }
 
-fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
-    let mut whole = layered(spec, gpus);
-    let mut take = |field: &str| match whole.get_mut(field).map(Value::take) {
-        Some(Value::Object(members)) => members,
-        _ => Map::new(),
+/// The template, and the number of GPUs that it says itself.
+fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
+    let mut whole = layered(spec, 0);
+    let mut fields = |pointer: &str| -> Fields {
+        let fields = match whole.pointer_mut(pointer).map(Value::take) {
+            Some(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        fields.into_iter().map(|(name, value)| (name, value.into())).collect()
     };
-    let metadata = take("metadata");
-    let mut pod = take("spec");
-    let mut list = |field: &str| match pod.remove(field) {
-        Some(Value::Array(items)) => items,
-        _ => Vec::new(),
+    let (labels, annotations) = (fields("/metadata/labels"), fields("/metadata/annotations"));
+    let mut pod = fields("/spec");
+    let mut list = |name: &str| {
+        let place = pod.iter().position(|(field, _)| field == name);
+        match place.map(|place| pod.remove(place)) {
+            Some((_, Json::Array(items))) => items,
+            _ => Vec::new(),
+        }
     };
-    let (volumes, init_containers, containers) =
+    let (volumes, init_containers, mut containers) =
         (list("volumes"), list("initContainers"), list("containers"));
-    let resource = gpu_resource(spec);
-    let count = containers
-        .iter()
-        .find(|container| name_of(container) == RUNNER)
-        .and_then(|runner| runner.pointer("/resources/limits")?.get(resource)?.as_str())
-        .and_then(|count| count.parse().ok())
-        .unwrap_or_default();
-    let start =
-        spec.start.as_ref().filter(|_| is_started(spec.start.as_ref())).map(|start| Start {
+    let (resources, fixed_gpus) = runner_resources(spec);
+    let runner = containers.iter_mut().find(|container| container.text("name") == RUNNER);
+    if let Some(runner) = runner
+        && let Some(mut own) = runner.take("resources")
+        && let Some(claims) = own.take("claims")
+    {
+        runner.set("resources", Json::Object(vec![("claims".into(), claims)]));
+    }
+    let is_named = |one: &Json<'_>| one.text("name") == RUNNER;
+    if !resources.is_empty() && !containers.iter().any(is_named) {
+        containers.insert(0, Json::Object(vec![("name".into(), RUNNER.into())]));
+    }
+    let start = spec.start.as_ref().filter(|_| is_started(spec.start.as_ref()));
+    let template = Template {
+        labels,
+        annotations,
+        spec: pod,
+        volumes,
+        init_containers,
+        containers,
+        resources,
+        gpu_resource: gpu_resource(spec).to_owned(),
+        start: start.map(|start| Start {
             group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
             rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,
             cpuset: start.cpuset == Some(true),
@@ -248,15 +322,25 @@ fn compile_template(spec: &RunnerProfileSpec, gpus: u32) -> Template {
                 .dind
                 .as_ref()
                 .is_some_and(|dind| dind.is_enabled() && dind.registry_credentials.is_some()),
-        });
+        }),
+    };
+    (template, fixed_gpus)
+}
+
+/// The template for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
+/// resources.
+fn kubernetes(template: &Template) -> Template {
+    let mut runner = Json::Object(vec![("name".into(), RUNNER.into())]);
+    let claims = template.container(RUNNER).and_then(|whole| whole.get("resources"));
+    if let Some(claims) = claims {
+        runner.set("resources", claims.clone());
+    }
     Template {
-        metadata,
-        spec: pod,
-        volumes,
-        init_containers,
-        containers,
-        gpu: (count > 0).then(|| Gpu { resource: resource.to_owned(), count }),
-        start,
+        volumes: Vec::new(),
+        init_containers: Vec::new(),
+        containers: vec![runner],
+        start: None,
+        ..template.clone()
     }
 }
 
@@ -285,27 +369,4 @@ fn digest(spec: &RunnerProfileSpec) -> String {
     }
     text.truncate(DIGEST_DIGITS);
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::{File, ProfileSet};
-
-    #[test]
-    fn only_the_usual_templates_are_made_ahead() {
-        let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
-                    metadata: {name: fleet}\n\
-                    spec: {extends: rocm, match: {scaleSets: ['a-{gpus}']}, gpu: {count: 3}}\n";
-        let file = File { name: "fleet.yaml".to_owned(), text: text.to_owned() };
-        let set = ProfileSet::compile(&[file]).unwrap_or_else(|_| ProfileSet::builtin());
-        let made = |name: &str| -> Vec<usize> {
-            let slots = set.get(name).map(|profile| &profile.templates);
-            let slots = slots.into_iter().flat_map(|slots| slots.iter().enumerate());
-            slots.filter(|(_, slot)| slot.get().is_some()).map(|(gpus, _)| gpus).collect()
-        };
-        set.iter().for_each(Profile::warm);
-        assert_eq!(made("fleet"), [1, 2, 3, 4, 8]);
-        assert_eq!(made("rocm"), [2]);
-    }
 }

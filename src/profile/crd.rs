@@ -2,8 +2,8 @@
 //!
 //! Kubernetes' own types stay open in it (`x-kubernetes-preserve-unknown-fields`): spelt out, the
 //! pod template alone would be larger than what client-side `kubectl apply` can store in its
-//! annotation, and would be of one Kubernetes version. What is misspelt in there is found by the
-//! same checks as in files, and stands in the object's status.
+//! annotation, and would be of one Kubernetes version. The webhook finds what is misspelt in there
+//! by the same checks as in files, and refuses the object.
 
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use super::{
     },
     set::BUILTIN,
     spec::{API_VERSION, GROUP, KIND},
-    status::{ACCEPTED, READY, RunnerProfileStatus},
+    status::{ACCEPTED, RunnerProfileStatus},
 };
 
 /// The plural, as in `kubectl get runnerprofiles`.
@@ -35,7 +35,7 @@ const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a
 pub fn crd() -> Value {
     let name = format!("{PLURAL}.{GROUP}");
     let version = API_VERSION.rsplit_once('/').map_or(API_VERSION, |(_, version)| version);
-    let condition = |kind| format!(".status.conditions[?(@.type==\"{kind}\")].status");
+    let condition = |field| format!(".status.conditions[?(@.type==\"{ACCEPTED}\")].{field}");
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -58,10 +58,9 @@ pub fn crd() -> Value {
                 "additionalPrinterColumns": [
                     column("Priority", "integer", ".spec.priority"),
                     column("Extends", "string", ".spec.extends"),
-                    column("Accepted", "string", &condition(ACCEPTED)),
-                    column("Ready", "string", &condition(READY)),
-                    column("Patched", "integer", ".status.podsPatched"),
+                    column("Accepted", "string", &condition("status")),
                     column("Age", "date", ".metadata.creationTimestamp"),
+                    wide(column("Message", "string", &condition("message"))),
                 ],
                 "schema": {"openAPIV3Schema": root()},
                 "subresources": {"status": {}},
@@ -72,6 +71,14 @@ pub fn crd() -> Value {
 
 fn column(name: &str, kind: &str, path: &str) -> Value {
     json!({"name": name, "type": kind, "jsonPath": path})
+}
+
+/// A column of `kubectl get -o wide` alone.
+fn wide(mut column: Value) -> Value {
+    if let Value::Object(column) = &mut column {
+        column.insert("priority".to_owned(), 1.into());
+    }
+    column
 }
 
 fn root() -> Value {
@@ -145,13 +152,6 @@ fn status() -> Value {
     let mut status = structural(&schema_for!(RunnerProfileStatus));
     let keys = json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]});
     add(&mut status, &["conditions"], &keys);
-    // One entry of the object's managed fields, not one for each of the spec's.
-    let atomic = json!({
-        "type": "object",
-        "x-kubernetes-map-type": "atomic",
-        "x-kubernetes-preserve-unknown-fields": true,
-    });
-    add(&mut status, &["accepted", "spec"], &atomic);
     status
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod compiled;
 pub mod crd;
+mod depth_limited;
 mod document;
 mod expand;
 mod inherit;
@@ -26,6 +27,7 @@ pub mod status;
 pub mod template;
 
 pub use compiled::{Profile, Selected};
+pub use depth_limited::DepthLimited;
 pub use document::Origin;
 pub use matcher::{Matcher, Mismatch};
 pub use pattern::{Pattern, PatternError};

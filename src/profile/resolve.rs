@@ -60,6 +60,8 @@ pub struct Change {
     pub own: Vec<Problem>,
     /// Objects that are good now and would be left out with the change, by name.
     pub others: BTreeMap<String, Vec<Problem>>,
+    /// Whether there is an object of this name that is in force now.
+    pub was_accepted: bool,
 }
 
 /// Compiles files and objects together.
@@ -109,6 +111,8 @@ pub fn resolve_change(
     spec: Option<&Value>,
 ) -> Result<Change, Vec<Problem>> {
     let before = resolve(files, objects)?.refused;
+    let was_accepted =
+        objects.iter().any(|object| object.name == name) && !before.contains_key(name);
     let mut objects: Vec<Object> =
         objects.iter().filter(|object| object.name != name).cloned().collect();
     objects.extend(spec.map(|spec| Object {
@@ -120,7 +124,7 @@ pub fn resolve_change(
     let mut after = resolve(files, &objects)?.refused;
     let own = after.remove(name).unwrap_or_default();
     after.retain(|name, _| !before.contains_key(name));
-    Ok(Change { own, others: after })
+    Ok(Change { own, others: after, was_accepted })
 }
 
 impl ProfileSet {

@@ -1,8 +1,10 @@
-//! What a profile compiles to: the overlay that the plan lays under a pod.
+//! What a profile compiles to: the template that the plan lays under a pod.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use crate::podspec::RUNNER;
+use crate::podspec::{Json, Quantity};
+
 /// The Docker-in-Docker container's name in ARC's charts.
 pub const DIND: &str = "dind";
 /// The name of the init container that copies the runner's externals in ARC's charts.
@@ -32,32 +34,62 @@ pub const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
 /// Volumes that mean nothing without the dind container that this profile adds.
 pub const DIND_VOLUMES: [&str; 3] = [SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME];
 
-/// An overlay for one GPU count: a PodTemplateSpec taken apart, everything checked.
+/// A PodTemplateSpec taken apart, everything checked. One for all numbers of GPUs: what depends on
+/// the number is the runner's resources.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
-    /// `metadata.labels` and `metadata.annotations`.
-    pub metadata: Map<String, Value>,
+    /// `metadata.labels`
+    pub labels: Fields,
+    /// `metadata.annotations`
+    pub annotations: Fields,
     /// Fields of the pod's spec, but for the lists below.
-    pub spec: Map<String, Value>,
+    pub spec: Fields,
     /// `spec.volumes`
-    pub volumes: Vec<Value>,
+    pub volumes: Vec<Json<'static>>,
     /// `spec.initContainers`, in the order in which they go in.
-    pub init_containers: Vec<Value>,
-    /// `spec.containers`
-    pub containers: Vec<Value>,
-    /// The GPUs that the runner asks for; none on a CPU profile.
-    pub gpu: Option<Gpu>,
+    pub init_containers: Vec<Json<'static>>,
+    /// `spec.containers`; the runner's without requests and limits.
+    pub containers: Vec<Json<'static>>,
+    /// The runner's requests and limits.
+    pub resources: Vec<RunnerResource>,
+    /// The extended resource that GPUs are asked for by.
+    pub gpu_resource: String,
     /// The start wrapper, unless the profile does without.
     pub start: Option<Start>,
 }
 
-/// GPUs that a runner asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Gpu {
-    /// The extended resource, such as `amd.com/gpu`.
-    pub resource: String,
-    /// How many; at least 1.
-    pub count: u32,
+/// Fields by their names.
+pub type Fields = Vec<(String, Json<'static>)>;
+
+/// Request and limit of one resource of the runner.
+#[derive(Clone, Debug)]
+pub struct RunnerResource {
+    /// The resource.
+    pub name: String,
+    /// The request, if the profile has one.
+    pub request: Option<Amount>,
+    /// The limit, if the profile has one.
+    pub limit: Option<Amount>,
+}
+
+/// An amount of a resource.
+#[derive(Clone, Debug)]
+pub enum Amount {
+    /// The same for every number of GPUs.
+    Fixed(Quantity),
+    /// So much for each GPU; nothing without GPUs.
+    PerGpu(Quantity),
+}
+
+impl Amount {
+    /// The amount for a runner with `gpus` GPUs; `None` where that is nothing, or too large.
+    pub fn of(&self, gpus: u32) -> Option<Quantity> {
+        match self {
+            Self::Fixed(amount) => Some(amount.clone()),
+            Self::PerGpu(_) if gpus == 0 => None,
+            Self::PerGpu(amount) => amount.checked_times(gpus),
+        }
+    }
 }
 
 /// What the start wrapper is told.
@@ -76,19 +108,31 @@ pub struct Start {
     pub docker_config: bool,
 }
 
-/// Names of the items of a list.
+/// The name of a list's item.
 pub(crate) fn name_of(item: &Value) -> &str {
     item.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Template {
-    /// The overlay's container `name` in `containers`.
-    pub(crate) fn container(&self, name: &str) -> Option<&Value> {
-        self.containers.iter().find(|container| name_of(container) == name)
+    /// The container `name` of `containers`.
+    pub fn container(&self, name: &str) -> Option<&Json<'static>> {
+        self.containers.iter().find(|container| container.text("name") == name)
     }
 
-    /// The overlay's dind container, in whichever list it is.
-    pub(crate) fn dind(&self) -> Option<&Value> {
-        self.init_containers.iter().chain(&self.containers).find(|item| name_of(item) == DIND)
+    /// The dind container, in whichever list it is.
+    pub fn dind(&self) -> Option<&Json<'static>> {
+        self.init_containers.iter().chain(&self.containers).find(|one| one.text("name") == DIND)
+    }
+
+    /// The field `name` of the pod's spec.
+    pub fn field(&self, name: &str) -> Option<&Json<'static>> {
+        self.spec.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The number of GPUs that a runner with `gpus` GPUs asks for: 0 on a profile without GPUs.
+    pub fn gpus(&self, gpus: u32) -> u32 {
+        let gpu = self.resources.iter().find(|resource| resource.name == self.gpu_resource);
+        let amount = gpu.and_then(|gpu| gpu.limit.as_ref()?.of(gpus));
+        amount.and_then(|amount| u32::try_from(amount.whole()?).ok()).unwrap_or_default()
     }
 }

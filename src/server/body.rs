@@ -157,9 +157,12 @@ impl Drop for Lease<'_> {
 }
 
 impl Complete<'_> {
-    /// Whether [`joined`](Self::joined) copies the body.
-    pub(super) const fn is_scattered(&self) -> bool {
-        matches!(self, Self::Pieces(blocks, _) if blocks.len() > 1)
+    /// The number of bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::OnePiece(bytes) => bytes.len(),
+            Self::Pieces(blocks, _) => blocks.iter().map(Vec::len).sum(),
+        }
     }
 
     /// The body in one piece.

@@ -11,13 +11,23 @@ pub const MAX_CONNECTIONS: usize = 1024;
 /// that an API server gets through while other clients hold all regular connections.
 pub const SPARE_CONNECTIONS: usize = 64;
 
-/// Bytes of one body: an object may have 3 MiB, a review carries it up to twice (old and new),
-/// and the envelope takes the rest. controller-runtime allows the same.
-pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
+/// Bytes of one body. The API server takes requests of at most 3 MiB, a review of a CREATE carries
+/// one object, and the envelope takes the rest.
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Bytes of all unfinished bodies. Ten of the largest fit, and some ten thousand of the usual 6 KiB.
-/// Beyond it the server sheds requests with 503. Only memory piles up: the work takes microseconds.
+/// Bytes of all bodies that are being read or wait for an answer. Eighteen of the largest fit, and
+/// some ten thousand of the usual 6 KiB. Beyond it a request is shed with 503, so that a flood of
+/// bodies cannot fill the memory.
 pub const BUFFERED_BODIES: usize = 72 * 1024 * 1024;
+
+/// Bytes of a body above which a review waits for one of [`LARGE_REVIEWS`] and is answered on a
+/// thread of its own. A usual review has 6 KiB and takes microseconds; one of 256 KiB takes
+/// a millisecond or more, which would hold up every connection of a worker thread.
+pub const LARGE_BODY: usize = 256 * 1024;
+
+/// Large reviews that are answered at a time. Each holds a copy of its body and a tree of it, up to
+/// some 30 MiB together, which no other limit counts; and each takes a core from the usual reviews.
+pub const LARGE_REVIEWS: usize = 1;
 
 /// Bytes that hyper reads ahead on one connection, which is also its bound on a request's head.
 /// An API server's head has some 300 bytes.

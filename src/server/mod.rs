@@ -11,6 +11,7 @@ mod connection;
 mod gates;
 pub mod limits;
 mod refusal_log;
+mod reload;
 mod service;
 mod shutdown;
 mod slots;
@@ -24,7 +25,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use connection::Shared;
 pub use gates::{Gate, Gates};
 pub use limits::Limits;
-pub use service::{Answerer, PATH, Phase, Service};
+pub use reload::{watch_certificate, watch_client_ca};
+pub use service::{Answerer, PATH, Phase, Service, Unvalidated, VALIDATE_PATH, ValidateHook};
 pub use shutdown::Shutdown;
 
 /// A server that listens and does not accept yet: connections wait in the backlog.

@@ -4,35 +4,43 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
+use tokio::{sync::Semaphore, task};
 
 use super::{
     body::{self, Budget, Complete, Unread},
     gates::Gates,
-    limits::{DISCARD_LIMIT, Limits},
+    limits::{DISCARD_LIMIT, LARGE_BODY, LARGE_REVIEWS, Limits},
 };
 use crate::{
-    admission::{self, Answer, Unreadable},
-    cluster::events::EventSender,
+    admission::{self, Answer, Record, Unreadable},
     inject::Config,
     telemetry::{self, Metrics},
 };
 
-/// The only path there is.
+/// The path for reviews of pods.
 pub const PATH: &str = "/mutate";
+/// The path for reviews of RunnerProfiles.
+pub const VALIDATE_PATH: &str = "/validate";
+/// Reviews of RunnerProfiles at a time, their bodies included. Each takes milliseconds and some
+/// megabytes, and they come when a person or a pipeline applies profiles.
+const VALIDATIONS: usize = 2;
+/// The longest that such a review waits for others. Less than the webhook's timeout.
+const VALIDATION_WAIT: Duration = Duration::from_secs(2);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -43,19 +51,40 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What answers a review: [`admission::answer`], unless a test says otherwise.
 pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
+/// Sees the record of each answer before the answer is sent; must not block.
+type Observer = Box<dyn Fn(&Record) + Send + Sync>;
+
+/// What answers a review of a RunnerProfile: its bytes in, those of the answer out.
+pub type ValidateHook =
+    Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Unvalidated>> + Send + Sync>;
+
+/// Why a review of a RunnerProfile has no answer.
+#[derive(Debug)]
+pub enum Unvalidated {
+    /// The body is no review that can be answered.
+    Unreadable(Unreadable),
+    /// The objects in the cluster were not read yet.
+    NotReady,
+    /// A bug.
+    Panicked,
+}
+
 /// What all connections share.
 pub struct Service {
     answerer: Answerer,
     budget: Budget,
-    /// Where to leave what is worth an Event; nowhere if none are wanted.
-    events: Option<EventSender>,
+    /// Called with the record of each answer, for Events; `None` if none are wanted.
+    observer: Option<Observer>,
     gates: Gates,
-    /// Held while a body that came in pieces is in one: the copy is in no budget.
-    joining: Mutex<()>,
+    /// Permits for reviews above [`LARGE_BODY`].
+    large: Arc<Semaphore>,
     limits: Limits,
     metrics: Metrics,
     phase: AtomicU8,
     config: ArcSwap<Config>,
+    /// Set where RunnerProfiles are watched.
+    validate: OnceLock<ValidateHook>,
+    validations: Semaphore,
 }
 
 /// Where a server is in its life.
@@ -76,6 +105,12 @@ pub(super) struct Reply {
     close: bool,
 }
 
+/// The answerer panicked.
+struct Panicked;
+
+/// What came of answering a review.
+type Answered = Result<Result<Answer, Unreadable>, Panicked>;
+
 /// Why a request gets no review. Never 403 or 422: the API server passes those on, and ARC takes
 /// either for a verdict on the pod and fails the runner for ever.
 struct Refusal {
@@ -92,13 +127,15 @@ impl Service {
         Self {
             answerer: admission::answer,
             budget: Budget::new(limits.buffered_bodies),
-            events: None,
+            observer: None,
             gates: Gates::default(),
-            joining: Mutex::new(()),
+            large: Arc::new(Semaphore::new(LARGE_REVIEWS)),
             limits,
             metrics,
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
+            validate: OnceLock::new(),
+            validations: Semaphore::new(VALIDATIONS),
         }
     }
 
@@ -108,10 +145,15 @@ impl Service {
         Self { answerer, ..self }
     }
 
-    /// The same, leaving what is worth an Event in `sender`.
+    /// The same with a function that is called with the record of each answer.
     #[must_use]
-    pub fn with_events(self, sender: EventSender) -> Self {
-        Self { events: Some(sender), ..self }
+    pub fn with_observer(self, observer: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// Serves [`VALIDATE_PATH`] from now on. Only the first hook counts.
+    pub fn validate_by(&self, hook: ValidateHook) {
+        let _ = self.validate.set(hook);
     }
 
     /// Replaces the config for all requests whose body is complete from now on.
@@ -163,14 +205,28 @@ impl Service {
     }
 
     async fn reply(&self, request: Request<Incoming>) -> Reply {
-        let refusal = check(&request).err();
+        let hook = match request.uri().path() {
+            VALIDATE_PATH => self.validate.get(),
+            _ => None,
+        };
+        let refusal = check(&request, hook.is_some()).err();
         let mut body = request.into_body();
         if let Some(refusal) = refusal {
             return self.refuse(refusal, &mut body).await;
         }
+        let _turn = if hook.is_some() {
+            let turn = tokio::time::timeout(VALIDATION_WAIT, self.validations.acquire());
+            let Ok(turn) = turn.await else { return self.refuse(busy(), &mut body).await };
+            turn.ok()
+        } else {
+            None
+        };
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
-            Ok(Ok(complete)) => self.admit(&complete),
+            Ok(Ok(complete)) => match hook {
+                None => self.admit(complete).await,
+                Some(hook) => self.validate(hook, complete.joined().into_owned()).await,
+            },
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
                 let reason = format!("the body has more than {limit} bytes");
@@ -178,8 +234,7 @@ impl Service {
             }
             Ok(Err(Unread::NoRoom)) => {
                 self.metrics.requests_shed.inc();
-                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
-                self.refuse(refusal.with(header::RETRY_AFTER, RETRY_AFTER), &mut body).await
+                self.refuse(busy(), &mut body).await
             }
             Ok(Err(Unread::Broken)) => {
                 let reason = "the body ends before its announced length";
@@ -192,24 +247,22 @@ impl Service {
         }
     }
 
-    /// Answers a review. Never waits: the work takes tens of microseconds, less than a hand-over
-    /// to another thread and back would.
-    fn admit(&self, body: &Complete<'_>) -> Reply {
+    /// Answers a review.
+    async fn admit(&self, body: Complete<'_>) -> Reply {
         let start = Instant::now();
-        let _one_copy = body
-            .is_scattered()
-            .then(|| self.joining.lock().unwrap_or_else(PoisonError::into_inner));
-        let body = body.joined();
-        let config = self.config.load();
-        // The config' memory is the one thing that outlives a call. It is replaced as a whole, once
-        // an answer is complete, so that there is nothing a panic could leave half-done.
-        let answered = catch_unwind(AssertUnwindSafe(|| (self.answerer)(&body, &config)));
+        let answered = if body.len() > LARGE_BODY {
+            self.answer_large(body).await
+        } else {
+            // On this thread: a usual review takes microseconds, less than a hand-over to another
+            // thread and back.
+            answer(self.answerer, &body.joined(), &self.config.load())
+        };
         let took = start.elapsed();
         match answered {
             Ok(Ok(Answer { body, record })) => {
                 telemetry::log_admission(&record, took);
-                if let Some(events) = &self.events {
-                    events.send(&record);
+                if let Some(observe) = &self.observer {
+                    observe(&record);
                 }
                 self.metrics.admitted(record, took);
                 let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -219,7 +272,46 @@ impl Service {
             Ok(Err(unreadable)) => {
                 self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
             }
-            Err(_panic) => {
+            Err(Panicked) => {
+                self.metrics.panics.inc();
+                self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+            }
+        }
+    }
+
+    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
+    /// wait for it.
+    async fn answer_large(&self, body: Complete<'_>) -> Answered {
+        let permit = Arc::clone(&self.large).acquire_owned().await;
+        let (answerer, config) = (self.answerer, self.config.load_full());
+        let copy = body.joined().into_owned();
+        drop(body);
+        // The permit ends with the work, not with the request: a client that goes away does not
+        // make room for another tree while its own still exists.
+        let work = task::spawn_blocking(move || {
+            let _permit = permit;
+            answer(answerer, &copy, &config)
+        });
+        work.await.unwrap_or(Err(Panicked))
+    }
+
+    /// Answers a review of a RunnerProfile.
+    async fn validate(&self, hook: &ValidateHook, body: Vec<u8>) -> Reply {
+        match hook(body).await {
+            Ok(body) => {
+                let mut response = Response::new(Full::new(Bytes::from(body)));
+                response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+                Reply { response, close: false }
+            }
+            Err(Unvalidated::Unreadable(unreadable)) => {
+                self.refused(Refusal::new(StatusCode::BAD_REQUEST, unreadable.to_string()))
+            }
+            Err(Unvalidated::NotReady) => {
+                let reason = "the RunnerProfiles were not read yet, try again";
+                let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+                self.refused(refusal.with(header::RETRY_AFTER, RETRY_AFTER))
+            }
+            Err(Unvalidated::Panicked) => {
                 self.metrics.panics.inc();
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
@@ -266,9 +358,21 @@ impl fmt::Debug for Service {
     }
 }
 
+/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
+/// a whole, so a panic leaves nothing half-done.
+fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
+    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
+}
+
+/// For a request that comes while too many others are under way.
+fn busy() -> Refusal {
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
+    refusal.with(header::RETRY_AFTER, RETRY_AFTER)
+}
+
 /// Looks at everything but the body.
-fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    if request.uri().path() != PATH {
+fn check<B>(request: &Request<B>, validates: bool) -> Result<(), Refusal> {
+    if request.uri().path() != PATH && !validates {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("only {PATH} is served here")));
     }
     if request.method() != Method::POST {

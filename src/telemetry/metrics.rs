@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use crate::{
     VERSION,
-    admission::{INJECTED, Outcome, Record},
+    admission::{Outcome, Record},
     inject::Skip,
     tls::Validity,
 };
@@ -266,7 +266,7 @@ impl Metrics {
         registry.register("profiles_loaded", "Profiles in use", profiles_loaded.clone());
         registry.register(
             "profile_objects",
-            "RunnerProfile objects, by whether their spec is accepted",
+            "RunnerProfile objects, by whether they are in force",
             profile_objects.clone(),
         );
         registry.register("events_sent", "Events stored by the API server", events_sent.clone());
@@ -327,17 +327,7 @@ impl Metrics {
         self.admissions.get_or_create(&labels).inc();
     }
 
-    /// How many pods were patched with this profile.
-    pub fn patched(&self, profile: &str) -> u64 {
-        let labels = Admission {
-            outcome: Outcome::Patched.as_str(),
-            profile: Some(profile.to_owned()),
-            reason: INJECTED,
-        };
-        self.admissions.get(&labels).map_or(0, |counter| counter.get())
-    }
-
-    /// Counts a request refused with this status.
+    /// Counts a request that was refused with this status.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
     }
@@ -352,7 +342,7 @@ impl Metrics {
         self.profile_reloads.get_or_create(&result.labels()).inc();
     }
 
-    /// Sets the numbers of accepted and refused RunnerProfile objects.
+    /// Sets how many RunnerProfile objects are in force, and how many are left out.
     pub fn profile_objects(&self, accepted: usize, refused: usize) {
         for (accepted, count) in [("true", accepted), ("false", refused)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);

@@ -4,15 +4,11 @@
 //! not survive (kubernetes#111947), and modification times do not change with it. So it polls, and
 //! compares bytes.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf};
 
-use tokio::{fs, time};
+use tokio::fs;
 
-use super::{ClientAuth, ClientCa, ClientCaError, Identity, Pair, PairError};
-use crate::{
-    server::Service,
-    telemetry::{CertificateKind, Chain, Metrics, ReloadResult},
-};
+use super::{ClientCa, ClientCaError, Pair, PairError};
 
 /// A certificate file and a key file.
 #[derive(Debug)]
@@ -29,14 +25,6 @@ pub struct CaFile {
     path: PathBuf,
     /// The content read last, usable or not.
     seen: Option<Vec<u8>>,
-}
-
-/// Logs and counts the reloads of one kind of file.
-struct ReloadReport {
-    /// The content, for messages.
-    what: &'static str,
-    /// Whether the last read failed.
-    unreadable: bool,
 }
 
 #[derive(Eq, PartialEq)]
@@ -107,22 +95,6 @@ impl Files {
             source,
         })
     }
-
-    /// Reads the files every `period`, for ever, and passes each new pair to `identity`.
-    pub async fn watch(mut self, period: Duration, identity: Arc<Identity>, service: Arc<Service>) {
-        let mut report = ReloadReport::new("certificate");
-        let metrics = service.metrics();
-        loop {
-            time::sleep(period).await;
-            report.apply(self.changed().await, metrics, |pair| {
-                // First: `replace` wakes the trust check, which sets it from the caBundle.
-                metrics.validity(CertificateKind::Ca, pair.ca);
-                identity.replace(&pair);
-                metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-                tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
-            });
-        }
-    }
 }
 
 // === impl CaFile ===
@@ -142,57 +114,6 @@ impl CaFile {
         let ca = ClientCa::from_pem(&contents);
         self.seen = Some(contents);
         ca.map(Some).map_err(|source| ReadError::ClientCa { path: self.path.clone(), source })
-    }
-
-    /// Reads the file every `period`, for ever, and passes each new CA to `client_auth`.
-    pub async fn watch(
-        mut self,
-        period: Duration,
-        client_auth: Arc<ClientAuth>,
-        service: Arc<Service>,
-    ) {
-        let mut report = ReloadReport::new("client CA");
-        loop {
-            time::sleep(period).await;
-            report.apply(self.changed().await, service.metrics(), |ca| {
-                client_auth.replace(ca);
-                tracing::info!("client CA replaced");
-            });
-        }
-    }
-}
-
-// === impl ReloadReport ===
-
-impl ReloadReport {
-    const fn new(what: &'static str) -> Self {
-        Self { what, unreadable: false }
-    }
-
-    /// Applies a new content, or logs why it is not usable.
-    fn apply<T>(
-        &mut self,
-        found: Result<Option<T>, ReadError>,
-        metrics: &Metrics,
-        replace: impl FnOnce(T),
-    ) {
-        match found {
-            Ok(new) => {
-                self.unreadable = false;
-                if let Some(new) = new {
-                    replace(new);
-                    metrics.reloaded(ReloadResult::Replaced);
-                }
-            }
-            // A missing file fails every poll: log it once.
-            Err(ReadError::Io { .. }) if self.unreadable => {}
-            Err(error) => {
-                self.unreadable = matches!(error, ReadError::Io { .. });
-                metrics.reloaded(ReloadResult::Rejected);
-                let error = Chain(&error);
-                tracing::warn!(%error, "cannot use the new {}, the old one stays in use", self.what);
-            }
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `explain`: who won, why the others did not, what changes and why.
+//! `explain`: the profile and why, what it changes, conflicts, unused profiles.
 
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn profiles() -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn a_scale_sets_name_is_enough() {
+fn scale_set_name_is_explained_as_text() {
     let file = profiles();
     let path = file.path().to_str().unwrap();
     let ran = run(&["explain", "--scale-set", "linux.rocm.gpu.gfx942.4", "--profiles", path], "");
@@ -44,7 +44,7 @@ fn regex_of(path: &str) -> String {
 }
 
 #[test]
-fn the_json_form_has_changes_conflicts_and_losers() {
+fn json_has_changes_conflicts_and_unused_profiles() {
     let file = profiles();
     let path = file.path().to_str().unwrap();
     let review = fixture("author-overrides.review.json");
@@ -64,13 +64,74 @@ fn the_json_form_has_changes_conflicts_and_losers() {
         (&out["outcome"], &out["profile"], &out["gpus"]),
         (&"patched".into(), &"rocm".into(), &2.into())
     );
+    assert_eq!(out["resources"]["requests"]["amd.com/gpu"], "2");
+    assert_eq!(out["resources"]["requests"]["cpu"], "4", "the scale set's own");
+    assert_eq!(out["problems"], serde_json::json!([]));
     assert_eq!(out["conflicts"][0]["code"], "dind-left-out");
     assert_eq!(out["conflicts"][0]["winner"], "author");
     assert!(out["changes"].as_array().unwrap().iter().all(|change| change["reason"].is_string()));
 }
 
 #[test]
-fn a_pod_that_is_left_alone_has_its_reason() {
+fn conflicts_and_kept_items_are_explained_as_text() {
+    let ran = run(&["explain", "-f", &fixture("author-overrides.review.json")], "");
+    assert_eq!(ran.code, Some(1), "conflicts are findings");
+    insta::assert_snapshot!(ran.out);
+}
+
+#[test]
+fn text_has_no_escaped_quotes() {
+    for stem in ["plain", "dind", "author-overrides", "experimental-dind"] {
+        let ran = run(&["explain", "-f", &fixture(&format!("{stem}.review.json"))], "");
+        assert!(ran.out.contains("adds"), "{stem}: {}", ran.err);
+        assert!(!ran.out.contains('\\'), "{stem}: {}", ran.out);
+    }
+}
+
+#[test]
+fn scale_set_object_is_explained_as_its_pod() {
+    let set = fixture("objects/autoscalingrunnerset.plain.json");
+    let ran = run(&["explain", "-f", &set, "-o", "json"], "");
+    let set: Value = serde_json::from_str(&ran.out).unwrap();
+    let ran = run(&["explain", "-f", &fixture("plain.review.json"), "-o", "json"], "");
+    let pod: Value = serde_json::from_str(&ran.out).unwrap();
+    for field in ["outcome", "profile", "gpus", "gpusFrom", "resources", "conflicts"] {
+        assert_eq!(set[field], pod[field], "{field}");
+    }
+}
+
+#[test]
+fn profile_named_by_annotation_says_so() {
+    let mut pod: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("plain.pod.json")).unwrap()).unwrap();
+    pod["metadata"]["annotations"]["arc-rocm.dev/profile"] = "fleet".into();
+    let file = profiles();
+    let path = file.path().to_str().unwrap();
+    let ran = run(&["explain", "-f", "-", "--profiles", path], &pod.to_string());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("named by annotation arc-rocm.dev/profile\n"), "{}", ran.out);
+}
+
+#[test]
+fn tie_names_the_other_profile_and_is_a_finding() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let profile = |name: &str, pattern: &str| {
+        format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: {name}}}\n\
+             spec: {{extends: rocm, match: {{organizations: [{pattern}]}}}}\n---\n"
+        )
+    };
+    std::fs::write(file.path(), profile("a", "\"*\"") + &profile("b", "org*")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments = ["explain", "--scale-set", "gpu", "--organization", "org", "--profiles", path];
+    let ran = run(&arguments, "");
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let line = "b: matches too, with the same priority; the first by name is used\n";
+    assert!(ran.out.contains(line), "{}", ran.out);
+}
+
+#[test]
+fn skipped_pod_has_its_reason() {
     for (name, word, code) in [
         ("listener", "actions-ephemeral-runner", 0),
         ("impostor", "EphemeralRunner", 1),
@@ -83,7 +144,7 @@ fn a_pod_that_is_left_alone_has_its_reason() {
 }
 
 #[test]
-fn one_subject_is_needed_and_no_more() {
+fn one_subject_is_required() {
     assert_eq!(run(&["explain"], "").code, Some(2));
     assert_eq!(run(&["explain", "-f", "-", "--scale-set", "x"], "").code, Some(2));
 }

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What came of one call.
+/// The result of one call.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -22,14 +22,20 @@ pub(crate) struct Ran {
 
 /// Runs the program with `input` on standard input.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Ran {
+    run_with(arguments, input, &[])
+}
+
+/// The same with environment variables.
+pub(crate) fn run_with(arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that does not read its input is no fault.
+    // A program may end without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     Ran {
@@ -46,12 +52,12 @@ pub(crate) fn fixture(name: &str) -> String {
 }
 
 #[test]
-fn an_unknown_flag_is_a_usage_error() {
+fn unknown_flag_is_a_usage_error() {
     assert_eq!(run(&["inject", "--no-such-flag"], "").code, Some(2));
 }
 
 #[test]
-fn completions_are_made_for_each_shell() {
+fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = run(&["completions", shell], "");
         assert_eq!(ran.code, Some(0), "{}", ran.err);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::run;
 
 #[test]
-fn the_built_in_profile_can_be_held_against_the_seed() {
+fn show_built_in_prints_the_seed_rows() {
     let ran = run(&["profiles", "show", "rocm"], "");
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     for line in [
@@ -27,7 +27,7 @@ fn the_built_in_profile_can_be_held_against_the_seed() {
 }
 
 #[test]
-fn every_problem_is_printed_with_its_place_and_the_code_is_2() {
+fn check_prints_every_problem_with_its_place() {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let text = "apiVersion: arc-rocm.dev/v1alpha1
 kind: RunnerProfile
@@ -59,14 +59,14 @@ spec:
 }
 
 #[test]
-fn a_profile_that_does_not_exist_is_a_usage_error_that_names_those_that_do() {
+fn show_unknown_profile_names_the_known_ones() {
     let ran = run(&["profiles", "show", "rcom"], "");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("there are: rocm"), "{}", ran.err);
 }
 
 #[test]
-fn the_list_shows_order_and_patterns() {
+fn list_prints_order_and_patterns() {
     let ran = run(&["profiles", "list"], "");
     assert_eq!(ran.code, Some(0));
     assert!(ran.out.starts_with("NAME"), "{}", ran.out);
@@ -76,10 +76,14 @@ fn the_list_shows_order_and_patterns() {
 }
 
 #[test]
-fn a_file_without_a_profile_is_a_problem_and_an_empty_directory_is_none() {
+fn file_or_directory_without_a_profile_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
+    // A mounted ConfigMap may be empty; a checked directory must not be.
     assert_eq!(run(&["profiles", "list", "--profiles", path], "").code, Some(0));
+    let ran = run(&["profiles", "check", path], "");
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(ran.err, format!("error: {path} has no *.yaml, *.yml or *.json file\n"));
     std::fs::write(directory.path().join("a.yaml"), "# nothing yet\n---\n").unwrap();
     let ran = run(&["profiles", "check", path], "");
     assert_eq!(ran.code, Some(2));
@@ -90,7 +94,7 @@ fn a_file_without_a_profile_is_a_problem_and_an_empty_directory_is_none() {
 }
 
 #[test]
-fn values_that_may_be_secrets_are_not_repeated() {
+fn check_does_not_repeat_possible_secrets() {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let runner =
         |fields: &str| format!("template: {{spec: {{containers: [{{name: runner, {fields}}}]}}}}");
@@ -114,4 +118,18 @@ fn values_that_may_be_secrets_are_not_repeated() {
         assert!(ran.err.contains(":4:"), "{spec}: {}", ran.err);
         assert!(!ran.err.contains("815"), "{}", ran.err);
     }
+}
+
+#[test]
+fn check_server_without_a_cluster_is_a_usage_error() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let profile = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: a}\n\
+                   spec: {extends: rocm}\n";
+    std::fs::write(file.path(), profile).unwrap();
+    let path = file.path().to_str().unwrap();
+    let ran = run(&["profiles", "check", path, "--server", "--kubeconfig", "/no/such"], "");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.starts_with("error: cannot reach a cluster"), "{}", ran.err);
+    // A flag of the cluster alone would check nothing there.
+    assert_eq!(run(&["profiles", "check", path, "--context", "prod"], "").code, Some(2));
 }

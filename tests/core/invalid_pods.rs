@@ -2,6 +2,7 @@
 //! or that no node can start: what the pod becomes, and what the author is told.
 
 mod containers;
+mod pairs;
 mod pod;
 mod resources;
 mod security;

@@ -13,6 +13,7 @@
 mod generate;
 mod goldens;
 mod invalid_pods;
+mod linear;
 mod names;
 mod objects;
 mod properties;

@@ -20,7 +20,7 @@ use arc_rocm::{
     admission::{Outcome, Record},
     annotations,
     cluster::doctor,
-    inject::{ConflictCode, Reason, Skip},
+    inject::{ChangeReason, ConflictCode, Skip},
     profile::{File, ProfileSet, spec_schema},
     telemetry::{CertificateKind, Metrics},
     tls::Validity,
@@ -134,7 +134,7 @@ fn every_conflict_is_explained_in_its_own_words() {
 #[test]
 fn every_reason_of_a_change_is_explained_in_its_own_words() {
     let text = page("docs/rules.md");
-    for reason in Reason::ALL {
+    for reason in ChangeReason::ALL {
         let row = row(&text, reason.as_str()).unwrap_or_else(|| panic!("no row for {reason:?}"));
         assert!(row.contains(reason.meaning()), "{reason:?} means: {}\n{row}", reason.meaning());
     }

@@ -200,19 +200,21 @@ impl<S: Read + Write> Client<S> {
     pub fn try_review(&mut self, body: &[u8]) -> io::Result<Response> {
         self.try_send(&head("/mutate", "application/json", body.len()))?;
         self.try_send(body)?;
-        let mut first = [0];
-        self.stream.read_exact(&mut first)?;
-        self.unread.extend(first);
-        Ok(self.response())
+        self.try_response()
     }
 
     /// Reads one response.
     pub fn response(&mut self) -> Response {
+        self.try_response().unwrap()
+    }
+
+    /// Reads one response, unless the connection ends before its end.
+    pub fn try_response(&mut self) -> io::Result<Response> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break at;
             }
-            assert!(self.fill() > 0, "the connection ends in a head");
+            self.fill()?;
         };
         let head: Vec<u8> = self.unread.drain(..end + 4).collect();
         let head = String::from_utf8(head).unwrap();
@@ -225,10 +227,10 @@ impl<S: Read + Write> Client<S> {
         let mut response = Response { status, body: String::new(), headers };
         let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.unread.len() < length {
-            assert!(self.fill() > 0, "the connection ends in a body");
+            self.fill()?;
         }
         response.body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
-        response
+        Ok(response)
     }
 
     /// Waits for the server to close.
@@ -236,11 +238,11 @@ impl<S: Read + Write> Client<S> {
         until_closed(&mut self.stream);
     }
 
-    fn fill(&mut self) -> usize {
+    fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 16 * 1024];
-        let count = self.stream.read(&mut bytes).unwrap();
+        let count = self.stream.read(&mut bytes)?;
         self.unread.extend_from_slice(&bytes[..count]);
-        count
+        if count > 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 

@@ -1,8 +1,18 @@
 //! The server's limits against misbehaving clients.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-use arc_rocm::server::{Limits, limits};
+use arc_rocm::{
+    admission,
+    server::{Limits, limits},
+};
 
 use crate::{
     client::{head, tcp, until_closed},
@@ -79,7 +89,7 @@ fn slow_first_head_is_closed() {
     let start = Instant::now();
     let mut client = server.connect();
     client.send(b"POST /mutate HTTP/1.1\r\n");
-    std::thread::sleep(SHORT / 3);
+    thread::sleep(SHORT / 3);
     // On a busy machine it is closed by now.
     let _ = client.try_send(b"Host: a\r\n");
     client.until_closed();
@@ -96,7 +106,7 @@ fn idle_connection_is_closed_at_the_idle_timeout() {
     let body = fixture("plain");
     assert_eq!(client.review(&body).status, 200);
     // Each answer starts the time anew, which is past the first request's deadline in the end.
-    std::thread::sleep(4 * SHORT);
+    thread::sleep(4 * SHORT);
     let start = Instant::now();
     assert_eq!(client.review(&body).status, 200);
     client.until_closed();
@@ -179,13 +189,13 @@ fn request_beyond_memory_budget_is_shed_with_retry_after() {
     let mut holder = server.connect();
     holder.send(&head("/mutate", "application/json", body.len() + 1));
     holder.send(&body);
-    std::thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(500));
 
     let mut client = server.connect();
     let (start, end) = body.split_at(9_000);
     client.send(&head("/mutate", "application/json", body.len()));
     client.send(start);
-    std::thread::sleep(Duration::from_millis(20));
+    thread::sleep(Duration::from_millis(20));
     client.send(end);
     let response = client.response();
     assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
@@ -198,4 +208,44 @@ fn request_beyond_memory_budget_is_shed_with_retry_after() {
     holder.send(b" ");
     assert_eq!(holder.response().status, 400);
     assert_eq!(client.review(&body).status, 400);
+}
+
+/// Large reviews under way, and the most that there were at a time.
+static LARGE: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// Held by the test: a large review waits for it.
+static HELD: Mutex<()> = Mutex::new(());
+
+#[test]
+fn large_reviews_wait_for_each_other_and_small_ones_do_not() {
+    let held = HELD.lock().unwrap();
+    let server = Server::with_answerer(Limits::default(), |body, config| {
+        if body.len() > limits::LARGE_BODY {
+            let [now, most] = &LARGE;
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            drop(HELD.lock().unwrap());
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+        admission::answer(body, config)
+    });
+    let small = fixture("plain");
+    let mut large = small.clone();
+    large.resize(limits::LARGE_BODY + 1, b' ');
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4 * limits::LARGE_REVIEWS)
+            .map(|_| scope.spawn(|| server.connect().review(&large).status))
+            .collect();
+        eventually("busy with large reviews", || {
+            LARGE[0].load(Ordering::SeqCst) == limits::LARGE_REVIEWS
+        });
+        // More connections than the server has worker threads.
+        for _ in 0..8 {
+            assert_eq!(server.connect().review(&small).status, 200);
+            assert_eq!(server.get("/livez").status, 200);
+        }
+        drop(held);
+        for client in clients {
+            assert_eq!(client.join().unwrap(), 200);
+        }
+    });
+    assert_eq!(LARGE[1].load(Ordering::SeqCst), limits::LARGE_REVIEWS);
 }

@@ -9,6 +9,7 @@
 )]
 #![expect(unreachable_pub, reason = "nothing is public in a test binary")]
 
+mod bounded;
 mod client;
 mod client_auth;
 mod drain;
@@ -20,3 +21,4 @@ mod process;
 mod same;
 mod server;
 mod tls;
+mod validate;

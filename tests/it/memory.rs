@@ -1,8 +1,8 @@
 //! Memory: reviews, connections and changes of files, many and all different, must not pile up in
-//! the process. Other webhooks have grown until they were killed (kyverno/kyverno#4072), or by a
-//! memory of answers without a bound (kubewarden/adm-controller#1950).
+//! the process. Other webhooks have grown until they were killed (kyverno/kyverno#4072,
+//! kubewarden/adm-controller#1950).
 
-use std::{fs, net::SocketAddr, path::Path, thread};
+use std::{fs, net::SocketAddr, path::Path, process::Child, thread};
 
 use arc_rocm::{certs::Issued, podspec::Quantity};
 
@@ -13,12 +13,11 @@ use crate::{
     tls::{issue, mount},
 };
 
-/// Rounds until everything has the size that it keeps: the memory of answers is full, the
-/// allocator has its arenas.
+/// Rounds until everything has the size that it keeps: the allocator has its arenas.
 const WARM_UP: u64 = 5;
-/// Rounds in which profiles are swapped as well, which empties the memory of answers.
+/// Rounds in which profiles are swapped as well.
 const SWAPPING: u64 = 6;
-/// Rounds in which they stay, so that answers would pile up.
+/// Rounds in which they stay, so that what a config gathers would pile up.
 const STEADY: u64 = 8;
 /// Clients at a time.
 const CLIENTS: u64 = 3;
@@ -28,8 +27,7 @@ const CONNECTIONS: u64 = 7;
 const REVIEWS: u64 = 10;
 
 /// KiB by which the process may grow after the warm-up. The allocator's own ups and downs are 1 to
-/// 2 MiB. A leak of 30 KiB for each connection would be 9, one of the rules at each swap 10, and a
-/// memory of answers without a bound more than 20.
+/// 2 MiB. A leak of 30 KiB for each connection would be 9, one of the profiles at each swap 10.
 const GROWTH: u64 = 6 * 1024;
 
 /// splitmix64 (<https://prng.di.unimi.it/splitmix64.c>): what is sent is the same in every run.
@@ -71,7 +69,6 @@ fn call(address: SocketAddr, ca: &str, captured: &[String], mut random: Random) 
         let mut client = Client::connect(address, ca);
         for number in 0..REVIEWS {
             let size = match number {
-                // More than the memory of answers takes.
                 0 => 64 * 1024,
                 1 => 256 * 1024,
                 _ => 4 * 1024,
@@ -85,7 +82,7 @@ fn call(address: SocketAddr, ca: &str, captured: &[String], mut random: Random) 
                 _ => (sent, 200),
             };
             assert_eq!(client.review(sent.as_bytes()).status, status);
-            // The next pod of the same scale set, whose answer may be remembered.
+            // The next pod of the same scale set.
             let again = sent.replacen(r#""uid":""#, r#""uid":"0"#, 1);
             assert_eq!(client.review(again.as_bytes()).status, status);
         }
@@ -148,17 +145,20 @@ impl Swapped {
         Client::get(self.serving.admin, "/metrics").body
     }
 
-    /// A figure of the process, in KiB (`proc_pid_status(5)`).
     fn kib(&self, figure: &str) -> u64 {
-        let status = format!("/proc/{}/status", self.serving.child.id());
-        let status = fs::read_to_string(status).unwrap();
-        let figure = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
-        figure.unwrap().trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        kib(&self.serving.child, figure)
     }
 }
 
+/// A figure of a process, in KiB (`proc_pid_status(5)`).
+pub fn kib(child: &Child, figure: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let figure = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    figure.unwrap().trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
 /// What the chart lets a pod have, in KiB.
-fn chart_limit() -> u64 {
+pub fn chart_limit() -> u64 {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/arc-rocm/values.yaml");
     let values: serde_json::Value =
         serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();

@@ -44,10 +44,17 @@ fn serve(arguments: &[&str]) -> Serving {
 
 /// The same with these variables in its environment.
 pub fn serve_in(environment: &[(&str, &str)], arguments: &[&str]) -> Serving {
-    let mut child = arc_rocm()
-        .envs(environment.iter().copied())
+    let mut command = arc_rocm();
+    command.envs(environment.iter().copied());
+    serve_by(command, arguments)
+}
+
+/// The same by a command that becomes the program.
+pub fn serve_by(mut command: Command, arguments: &[&str]) -> Serving {
+    let mut child = command
         .args(["serve", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"])
         .args(arguments)
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -88,7 +88,7 @@ impl Server {
         let pair = self.runtime.block_on(files.changed()).unwrap().unwrap();
         self.identity.replace(&pair);
         let (identity, service) = (Arc::clone(&self.identity), Arc::clone(&self.service));
-        self.runtime.spawn(files.watch(period, identity, service));
+        self.runtime.spawn(server::watch_certificate(files, period, identity, service));
     }
 
     /// Waits for the end of a server that was asked to stop.

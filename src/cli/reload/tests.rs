@@ -3,45 +3,66 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cli::config::ProfileArgs, cluster::profiles::Seen, inject::DEFAULT_CONTROLLER_USER,
-    profile::status::RunnerProfileStatus, server::Limits, telemetry::Metrics,
+    cli::config::ProfileArgs,
+    cluster::profiles::ObjectWithStatus,
+    inject::DEFAULT_CONTROLLER_USER,
+    profile::{BUILTIN, status::RunnerProfileStatus},
+    server::Limits,
+    telemetry::Metrics,
 };
 
 /// Longer than any test takes: files are no matter here.
 const PERIOD: Duration = Duration::from_mins(10);
 
-fn seen(name: &str, spec: Value) -> Seen {
+fn object(name: &str, spec: Value) -> ObjectWithStatus {
     let object = Object { name: name.to_owned(), uid: format!("uid-{name}"), generation: 1, spec };
-    Seen { object, status: RunnerProfileStatus::default() }
+    ObjectWithStatus { object, status: RunnerProfileStatus::default() }
+}
+
+fn sources(watches_objects: bool) -> (ProfileSources, Config) {
+    let profiles = ProfileArgs::default();
+    let args = ConfigArgs { profiles, controller_users: vec![DEFAULT_CONTROLLER_USER.to_owned()] };
+    ProfileSources::new(args, watches_objects).unwrap()
 }
 
 #[tokio::test]
-async fn objects_are_counted_by_verdict_and_not_before_they_were_seen() {
-    let profiles = ProfileArgs::default();
-    let args = ConfigArgs { profiles, controller_users: vec![DEFAULT_CONTROLLER_USER.to_owned()] };
-    let (watched, rules) = Watched::new(args).unwrap();
-    let service = Arc::new(Service::new(rules, Metrics::default(), Limits::default()));
-    let (sight, objects) = watch::channel(None);
-    let (verdicts, mut judged) = watch::channel(Verdicts::default());
-    let feed = Feed { objects, verdicts };
-    tokio::spawn(watched.watch(PERIOD, Arc::clone(&service), Some(feed)));
+async fn objects_are_counted_once_they_are_read() {
+    let (sources, config) = sources(true);
+    let service = Arc::new(Service::new(config, Metrics::default(), Limits::default()));
+    let (snapshot, snapshots) = watch::channel(None);
+    let (compiled, mut latest) = watch::channel(None);
+    let channels = Channels { snapshots, compiled };
+    tokio::spawn(sources.watch(PERIOD, Arc::clone(&service), Some(channels)));
     let count = |is_accepted: bool| {
         let text = service.metrics().encode().unwrap();
         let series = format!("arc_rocm_profile_objects{{accepted=\"{is_accepted}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
     };
     assert_eq!((count(true), count(false)), (None, None));
-    let good = seen("good", json!({"extends": "rocm", "match": {"scaleSets": ["good"]}}));
-    let bad = [seen("bad", json!({"extends": "nobody"})), seen("worse", json!({"gpus": 1}))];
+    let good = object("good", json!({"extends": "rocm", "match": {"scaleSets": ["good"]}}));
+    let bad = [object("bad", json!({"extends": "missing"})), object("worse", json!({"gpus": 1}))];
     let all = [std::slice::from_ref(&good), &bad].concat();
     for (objects, accepted, refused) in
         [(all, "1", "2"), (vec![good], "1", "0"), (vec![], "0", "0")]
     {
-        sight.send_replace(Some(Arc::new(objects)));
-        judged.changed().await.unwrap();
+        snapshot.send_replace(Some(Arc::new(objects)));
+        latest.changed().await.unwrap();
         assert_eq!(
             (count(true).as_deref(), count(false).as_deref()),
             (Some(accepted), Some(refused))
         );
     }
+}
+
+/// Otherwise a start beside objects would patch every runner for a moment.
+#[test]
+fn builtin_waits_for_the_objects() {
+    let matches = |config: &Config| {
+        config.profiles.get(BUILTIN).is_some_and(|profile| profile.matcher.is_some())
+    };
+    assert!(matches(&sources(false).1));
+    let (sources, config) = sources(true);
+    assert!(!matches(&config));
+    let (_, reloaded) = sources.reload_objects(Some(Arc::default()));
+    assert!(matches(&reloaded.unwrap().unwrap().config));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Facts, deployment,
@@ -11,8 +11,8 @@ use super::{
 use crate::{
     admission::{of_pod, read, subject},
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
-    podspec::RUNNER_LABEL,
-    profile::{BUILTIN, File, ProfileSet},
+    podspec::scale_set::runner_pod,
+    profile::{BUILTIN, File, ProfileSet, status::ACCEPTED},
 };
 
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
@@ -84,7 +84,7 @@ fn objects(facts: &Facts) -> &[Value] {
     }
 }
 
-/// The profiles in use, as files: those of the `ConfigMap` and the objects.
+/// The profiles in force, as files: the `ConfigMap`'s and the accepted objects.
 fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     let mut files = Vec::new();
     for (name, text) in facts.config_map.iter().flatten().flatten() {
@@ -95,17 +95,7 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
     }
     for object in objects {
         let name = text(object, "/metadata/name");
-        // The accepted spec has the nulls that kubectl takes away, and is what holds while the
-        // newest one is bad. One that another profile keeps out has it as well, and is not Ready.
-        let accepted = object.pointer("/status/accepted/spec");
-        let spec = match (condition(object, "Ready"), rejection(object)) {
-            (Some(ready), _) if text(ready, "/status") == "True" => {
-                accepted.or_else(|| object.get("spec"))
-            }
-            (None, None) => object.get("spec"),
-            _ => None,
-        };
-        if let Some(spec) = spec {
+        if let (None, Some(spec)) = (rejection(object), object.get("spec")) {
             let kept = json!({
                 "apiVersion": object.get("apiVersion"),
                 "kind": "RunnerProfile",
@@ -120,13 +110,9 @@ fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
 
 /// Why an object is not accepted, from its status.
 pub(super) fn rejection(profile: &Value) -> Option<&str> {
-    let accepted = condition(profile, "Accepted")?;
+    let accepted = super::facts::list(profile, "/status/conditions")
+        .find(|condition| text(condition, "/type") == ACCEPTED)?;
     (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
-}
-
-fn condition<'v>(profile: &'v Value, kind: &str) -> Option<&'v Value> {
-    super::facts::list(profile, "/status/conditions")
-        .find(|condition| text(condition, "/type") == kind)
 }
 
 /// Whether the webhook watches the objects; true if its flags are not known.
@@ -145,7 +131,7 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
     if let Ok(Some(sets)) = &facts.scale_sets {
         for set in &sets.items {
             let at = |pointer| text(set, pointer).to_owned();
-            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner(set));
+            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner_pod(set));
         }
         return pods;
     }
@@ -156,52 +142,6 @@ fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
         pods.entry((namespace, name.clone())).or_insert_with(|| pod.clone());
     }
     pods
-}
-
-/// The runner pod that ARC creates for an `AutoscalingRunnerSet`, with everything that selects a
-/// profile (`resourcebuilder.go`: labels of the set, of `ephemeralRunnerMetadata`, of the template, and
-/// ARC's own last).
-fn runner(set: &Value) -> Value {
-    let name = text(set, "/metadata/name");
-    let merged = |field: &str| -> Map<String, Value> {
-        let mut all = Map::new();
-        for pointer in ["/metadata", "/spec/ephemeralRunnerMetadata", "/spec/template/metadata"] {
-            // ARC does not copy the set's own annotations.
-            if pointer == "/metadata" && field == "annotations" {
-                continue;
-            }
-            for (key, value) in texts(set, &format!("{pointer}/{field}")) {
-                all.insert(key, Value::String(value));
-            }
-        }
-        all
-    };
-    let (mut labels, mut annotations) = (merged("labels"), merged("annotations"));
-    labels.insert(RUNNER_LABEL.to_owned(), json!("True"));
-    labels.entry(SCALE_SET).or_insert_with(|| json!(name));
-    let github = match text(set, "/spec/runnerScaleSetName") {
-        "" => name,
-        github => github,
-    };
-    annotations.insert("actions.github.com/runner-scale-set-name".to_owned(), json!(github));
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": format!("{name}-xxxxx-runner-xxxxx"),
-            "namespace": text(set, "/metadata/namespace"),
-            "labels": labels,
-            "annotations": annotations,
-            "ownerReferences": [{
-                "apiVersion": "actions.github.com/v1alpha1",
-                "kind": "EphemeralRunner",
-                "name": name,
-                "uid": "00000000-0000-0000-0000-000000000000",
-                "controller": true,
-            }],
-        },
-        "spec": set.pointer("/spec/template/spec").cloned().unwrap_or_default(),
-    })
 }
 
 /// Evaluates a pod as if ARC's controller created it.
@@ -250,7 +190,7 @@ mod tests {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
             let by_pod = evaluate(&pod, "arc-runners", &config);
-            let by_set = evaluate(&runner(&captured(stem)), "arc-runners", &config);
+            let by_set = evaluate(&runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -268,47 +208,28 @@ mod tests {
     fn ephemeral_runner_metadata_reaches_the_pod() {
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(evaluate(&runner(&set), "n", &Config::default()).unwrap().gpus, 7);
+        assert_eq!(evaluate(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = evaluate(&runner(&set), "n", &Config::default()).unwrap_err();
+        let skip = evaluate(&runner_pod(&set), "n", &Config::default()).unwrap_err();
         assert_eq!(skip, Skip::OptedOut);
     }
 
-    /// Conditions as `cluster::profiles` writes them.
     #[test]
-    fn object_contributes_the_spec_in_use() {
-        let object = |accepted: &str, ready: &str, kept: Value| {
-            json!({
+    fn refused_object_is_left_out() {
+        let names = |accepted: Option<&str>| {
+            let condition = accepted.map(|status| json!({"type": "Accepted", "status": status}));
+            let object = json!({
                 "apiVersion": "arc-rocm.dev/v1alpha1",
                 "metadata": {"name": "fleet"},
                 "spec": {"groups": [1]},
-                "status": {
-                    "conditions": [
-                        {"type": "Accepted", "status": accepted, "message": "m"},
-                        {"type": "Ready", "status": ready},
-                    ],
-                    "accepted": {"generation": 1, "spec": kept},
-                },
-            })
-        };
-        let spec = |object: Value| {
+                "status": {"conditions": condition.into_iter().collect::<Vec<_>>()},
+            });
             let listed = Listed { items: vec![object], cut: false };
             let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
-            let of =
-                |file: &File| serde_json::from_str::<Value>(&file.text).unwrap()["spec"].take();
-            files(&facts, objects(&facts))
-                .iter()
-                .filter(|file| file.name == "runnerprofile/fleet")
-                .map(of)
-                .next()
+            let files = files(&facts, objects(&facts));
+            files.iter().any(|file| file.name == "runnerprofile/fleet")
         };
-        let kept = || json!({"groups": null});
-        // kubectl takes the null out of what it stores.
-        assert_eq!(spec(object("True", "True", kept())), Some(kept()));
-        assert_eq!(spec(object("False", "True", kept())), Some(kept()));
-        // A file has its name, or another profile its scale sets.
-        assert_eq!(spec(object("False", "False", kept())), None);
-        let new = json!({"metadata": {"name": "fleet"}, "spec": {"groups": [1]}});
-        assert_eq!(spec(new), Some(json!({"groups": [1]})));
+        assert!(names(Some("True")) && names(None));
+        assert!(!names(Some("False")));
     }
 }

@@ -1,38 +1,29 @@
-//! RunnerProfile objects: watching them, and telling in their status what became of them.
+//! RunnerProfile objects: watching them, checking one before it is stored, and writing whether each
+//! is in force into its status.
 //!
-//! What they compile to is decided elsewhere, together with the profile files, by one owner; here
-//! are the two ends that talk to the API server.
+//! One owner compiles them together with the profile files (`cli::reload`). Here are the tasks
+//! that talk to the API server.
 
-mod applied;
-mod counts;
+mod status;
 mod stored;
-mod told;
+mod validate;
 mod watch;
-mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Api, Client};
 use tokio::sync::watch::{Receiver, Sender, channel};
 
-pub use self::told::first_problem;
+pub use self::status::first_problem;
+use self::{stored::Stored, validate::Validator};
 use crate::{
-    profile::{Object, Problem, status::RunnerProfileStatus},
+    profile::{File, Object, Problem, status::RunnerProfileStatus},
     server::Service,
 };
 
-/// What became of an object.
+/// An object and the status that it has.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
-    /// The `metadata.generation` that was looked at.
-    pub generation: i64,
-    /// What is wrong with it; without problems it is in force.
-    pub problems: Vec<Problem>,
-}
-
-/// An object as it was seen last.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct ObjectWithStatus {
     /// What the compiler needs of it.
     pub object: Object,
     /// Its status; the default where it has none or one that cannot be read.
@@ -40,24 +31,48 @@ pub struct Seen {
 }
 
 /// All objects; `None` until they have been listed for the first time.
-pub type Sight = Option<Arc<Vec<Seen>>>;
-/// The verdicts, by the objects' uids.
-pub type Verdicts = Arc<BTreeMap<String, Verdict>>;
+pub type Snapshot = Option<Arc<Vec<ObjectWithStatus>>>;
 
-/// The owner's ends of both tasks.
-#[derive(Debug)]
-pub struct Feed {
-    /// All objects, whenever they have changed.
-    pub objects: Receiver<Sight>,
-    /// What became of them.
-    pub verdicts: Sender<Verdicts>,
+/// Whether one object is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acceptance {
+    /// The `metadata.generation` that was compiled.
+    pub generation: i64,
+    /// Why the object is left out; without problems it is in force.
+    pub problems: Vec<Problem>,
 }
 
-/// Starts to watch and to write. Both go on until the feed is dropped.
-pub fn spawn(client: &Client, service: Arc<Service>) -> Feed {
-    let (sight, objects) = channel(None);
-    let (verdicts, judged) = channel(Verdicts::default());
-    tokio::spawn(watch::watch(Api::all(client.clone()), sight, Arc::clone(&service)));
-    tokio::spawn(write::write(Api::all(client.clone()), objects.clone(), judged, service));
-    Feed { objects, verdicts }
+/// What was compiled together, and what became of it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The files.
+    pub files: Vec<File>,
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// Whether each of them is in force, by uid.
+    pub acceptances: BTreeMap<String, Acceptance>,
+}
+
+/// The newest compilation; `None` until the objects have been read.
+pub type Latest = Option<Arc<Compiled>>;
+
+/// The owner's ends of the channels.
+#[derive(Debug)]
+pub struct Channels {
+    /// All objects, whenever they have changed.
+    pub snapshots: Receiver<Snapshot>,
+    /// What became of them.
+    pub compiled: Sender<Latest>,
+}
+
+/// Starts to watch the objects, to check them and to write their status, until the channels are
+/// dropped.
+pub fn spawn(client: &Client, service: &Arc<Service>) -> Channels {
+    let api: Api<Stored> = Api::all(client.clone());
+    let (snapshot, snapshots) = channel(None);
+    let (compiled, latest) = channel(None);
+    service.validate_by(Validator::new(api.clone(), latest.clone()).into_hook());
+    tokio::spawn(watch::watch(api.clone(), snapshot, Arc::clone(service)));
+    tokio::spawn(status::write(api, snapshots.clone(), latest));
+    Channels { snapshots, compiled }
 }

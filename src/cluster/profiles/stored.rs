@@ -1,28 +1,23 @@
 //! A `RunnerProfile` as the API server has it.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
-use k8s_openapi::{
-    ClusterResourceScope,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-};
+use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{
-    cluster::depth_limited::DepthLimited,
-    profile::{
-        crd::PLURAL,
-        spec::{API_VERSION, GROUP, KIND},
-        status::RunnerProfileStatus,
-    },
+use crate::profile::{
+    DepthLimited, Object,
+    crd::PLURAL,
+    spec::{API_VERSION, GROUP, KIND},
+    status::RunnerProfileStatus,
 };
 
-/// JSON, not the types that it stands for: those would lose every `null`, which takes an inherited
-/// value away. And no deeper than a profile may be: one object that is would else make the whole
-/// list unreadable.
+/// JSON, not the types that it stands for: the compiler reports unknown fields and wrong types.
+/// With a limit on its depth: one object that is too deep would otherwise make the whole list
+/// unreadable.
 ///
-/// Written out, it is the body of an update of its status: the API server takes all else from what
+/// Written out, it is the body of an update of its status. The API server takes all else from what
 /// it has.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,13 +29,24 @@ pub(super) struct Stored {
     #[serde(default, deserialize_with = "metadata")]
     pub(super) metadata: ObjectMeta,
     #[serde(default, skip_serializing)]
-    pub(super) spec: DepthLimited,
+    spec: DepthLimited,
     #[serde(default)]
     pub(super) status: DepthLimited,
 }
 
 impl Stored {
-    /// Its status. Whatever cannot be read is as if it were not there, and is written anew.
+    /// What the compiler needs of it.
+    pub(super) fn object(&self) -> Object {
+        let ObjectMeta { name, uid, generation, .. } = &self.metadata;
+        Object {
+            name: name.clone().unwrap_or_default(),
+            uid: uid.clone().unwrap_or_default(),
+            generation: generation.unwrap_or_default(),
+            spec: self.spec.0.clone(),
+        }
+    }
+
+    /// Its status; the default where it cannot be read, so that it is written anew.
     pub(super) fn status(&self) -> RunnerProfileStatus {
         RunnerProfileStatus::deserialize(&self.status.0).unwrap_or_default()
     }
@@ -75,7 +81,7 @@ impl Resource for Stored {
     }
 }
 
-/// What is looked at of the metadata: not the managed fields, which are as deep as the object.
+/// What is read of the metadata: not the managed fields, which are as deep as the object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
@@ -83,22 +89,11 @@ struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     generation: Option<i64>,
-    creation_timestamp: Option<Time>,
-    annotations: Option<BTreeMap<String, String>>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let Metadata { name, uid, resource_version, generation, creation_timestamp, annotations } =
-        Metadata::deserialize(deserializer)?;
-    Ok(ObjectMeta {
-        name,
-        uid,
-        resource_version,
-        generation,
-        creation_timestamp,
-        annotations,
-        ..ObjectMeta::default()
-    })
+    let Metadata { name, uid, resource_version, generation } = Metadata::deserialize(deserializer)?;
+    Ok(ObjectMeta { name, uid, resource_version, generation, ..ObjectMeta::default() })
 }
 
 #[cfg(test)]
@@ -117,7 +112,7 @@ mod tests {
             r#"{{"apiVersion":"arc-rocm.dev/v1alpha1","kind":"RunnerProfile","metadata":{{
             "creationTimestamp":"1970-01-01T00:01:00Z","generation":2,"managedFields":[{{
             "fieldsV1":{},"manager":"kubectl"}}],"name":"{name}","resourceVersion":"7","uid":"u"}},
-            "spec":{{"groups":null,"template":{}}},"status":{{"podsPatched":3}}}}"#,
+            "spec":{{"groups":null,"template":{}}},"status":{{"conditions":[]}}}}"#,
             nested("f:a"),
             nested("a"),
         )
@@ -125,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_that_is_too_deep_leaves_its_list_and_the_watch_readable() {
+    fn deep_object_leaves_list_and_watch_readable() {
         let list = format!(
             r#"{{"apiVersion":"arc-rocm.dev/v1alpha1","items":[{},{}],"kind":"RunnerProfileList",
             "metadata":{{"resourceVersion":"8"}}}}"#,
@@ -136,9 +131,10 @@ mod tests {
         let [deep, flat] = &list.items[..] else { panic!("{} items", list.items.len()) };
         assert_eq!(deep.metadata.name.as_deref(), Some("deep"));
         assert!(deep.spec.0["template"]["a"]["a"].is_object());
-        assert_eq!(flat.spec.0, json!({"groups": null, "template": {"a": {}}}));
-        assert_eq!(flat.status.0, json!({"podsPatched": 3}));
-        assert_eq!(flat.metadata.generation, Some(2));
+        assert_eq!(flat.status.0, json!({"conditions": []}));
+        let spec = json!({"groups": null, "template": {"a": {}}});
+        let object = Object { name: "flat".to_owned(), uid: "u".to_owned(), generation: 2, spec };
+        assert_eq!(flat.object(), object);
 
         let event = format!(r#"{{"type":"ADDED","object":{}}}"#, text("deep", 9_900));
         let event: WatchEvent<Stored> = serde_json::from_str(&event).unwrap();
@@ -146,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_the_status_has_what_it_depends_on_and_nothing_that_was_cut() {
+    fn status_update_has_the_version_and_no_spec() {
         let stored: Stored = serde_json::from_str(&text("deep", 500)).unwrap();
         let body = serde_json::to_value(&stored).unwrap();
         assert_eq!(body["metadata"]["resourceVersion"], "7");
         assert_eq!((&body["kind"], body.get("spec")), (&Value::from("RunnerProfile"), None));
-        assert_eq!(body["status"], json!({"podsPatched": 3}));
+        assert_eq!(body["status"], json!({"conditions": []}));
     }
 }

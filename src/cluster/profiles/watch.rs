@@ -1,4 +1,4 @@
-//! Watching the objects. Whatever becomes of the API server, what was seen last stays.
+//! Watching the objects. While the API server does not answer, the objects seen last stay.
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
@@ -9,13 +9,12 @@ use kube::{
 };
 use tokio::{
     sync::watch::Sender,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
-use super::{Seen, Sight, applied, stored::Stored};
+use super::{ObjectWithStatus, Snapshot, stored::Stored};
 use crate::{
     cluster::watched::watched,
-    profile::Object,
     server::{Gate, Service},
 };
 
@@ -23,41 +22,41 @@ use crate::{
 /// change.
 const QUIET: Duration = Duration::from_millis(100);
 /// The longest that changes are held back.
-const HELD: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// How often to look for a kind that the API server does not know.
 const MISSING: Duration = Duration::from_mins(1);
-/// One watch, in seconds, after which the API server ends it and the next one goes on from there.
-/// By then a connection that died without a word is noticed, which would else take as long as a
-/// request may be silent ([`crate::cluster::connect`]).
+/// One watch, in seconds, after which the API server ends it and the next one continues from there.
+/// By then a broken connection is noticed. Otherwise that takes as long as a request may be silent
+/// ([`crate::cluster::connect`]).
 const WATCH_SECONDS: u32 = 20;
 /// `404 Not Found`: there is no such kind.
 const NOT_FOUND: u16 = 404;
 
-/// Watches until nobody listens.
-pub(super) async fn watch(api: Api<Stored>, sight: Sender<Sight>, service: Arc<Service>) {
-    let mut is_told = false;
-    while !sight.is_closed() {
-        follow(&api, &sight, &service, &mut is_told).await;
-        // Without the kind there is nothing to wait for; with objects that were seen, they stay.
-        if sight.borrow().is_none() {
-            sight.send_replace(Some(Arc::default()));
+/// Watches until the receiver is dropped.
+pub(super) async fn watch(api: Api<Stored>, snapshots: Sender<Snapshot>, service: Arc<Service>) {
+    let mut is_logged = false;
+    while !snapshots.is_closed() {
+        follow(&api, &snapshots, &service, &mut is_logged).await;
+        // Without the kind there is nothing to wait for. Objects that were seen stay.
+        if snapshots.borrow().is_none() {
+            snapshots.send_replace(Some(Arc::default()));
         }
-        if !is_told {
+        if !is_logged {
             tracing::warn!(
                 "the API server has no RunnerProfiles: their definition is not installed"
             );
-            is_told = true;
+            is_logged = true;
         }
-        if timeout(MISSING, sight.closed()).await.is_ok() {
+        if timeout(MISSING, snapshots.closed()).await.is_ok() {
             return;
         }
     }
 }
 
-/// Follows the objects until the API server says that there is no such kind, or nobody listens.
+/// Follows the objects until the API server has no such kind, or the receiver is dropped.
 async fn follow(
     api: &Api<Stored>,
-    sight: &Sender<Sight>,
+    snapshots: &Sender<Snapshot>,
     service: &Service,
     is_missing: &mut bool,
 ) {
@@ -67,12 +66,12 @@ async fn follow(
     // When the first change was seen that was not passed on, and the last one.
     let mut dirty: Option<(Instant, Instant)> = None;
     loop {
-        let due = dirty.map(|(first, last)| (last + QUIET).min(first + HELD));
+        let due = dirty.map(|(first, last)| (last + QUIET).min(first + MAX_DELAY));
         let event = tokio::select! {
-            () = sight.closed() => return,
+            () = snapshots.closed() => return,
             () = wait_until(due) => {
                 dirty = None;
-                sight.send_replace(Some(Arc::new(state.all())));
+                snapshots.send_replace(Some(Arc::new(state.all())));
                 continue;
             }
             event = events.next() => event,
@@ -80,7 +79,7 @@ async fn follow(
         match event {
             None => return,
             Some(Ok(event)) => {
-                // A list is about to be asked for; whether there is the kind its end says.
+                // `Init` comes before the list is asked for; its end says whether there is the kind.
                 *is_missing &= matches!(event, Event::Init);
                 if state.take(event) {
                     let now = Instant::now();
@@ -91,9 +90,9 @@ async fn follow(
             Some(Err(failed)) => {
                 let error = failed.message;
                 if failed.is_new {
-                    tracing::warn!(error, "cannot watch RunnerProfiles, what is known stays");
+                    tracing::warn!(error, "cannot watch RunnerProfiles; those already read stay");
                 }
-                if sight.borrow().is_none() {
+                if snapshots.borrow().is_none() {
                     let reason = format!("the RunnerProfiles were not read yet: {error}");
                     service.gates().close(Gate::Profiles, reason);
                 }
@@ -105,8 +104,7 @@ async fn follow(
 async fn wait_until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
-        // Longer than anything; the other branches end it.
-        None => sleep(MISSING).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -119,12 +117,12 @@ fn is_unknown_kind(error: &watcher::Error) -> bool {
     )
 }
 
-/// What has been seen.
+/// The objects seen so far.
 #[derive(Debug, Default)]
 struct State {
-    known: BTreeMap<String, Seen>,
+    known: BTreeMap<String, ObjectWithStatus>,
     /// A list that is under way.
-    listing: BTreeMap<String, Seen>,
+    listing: BTreeMap<String, ObjectWithStatus>,
 }
 
 impl State {
@@ -136,7 +134,7 @@ impl State {
                 false
             }
             Event::InitApply(object) => {
-                self.listing.insert(object.name_any(), seen(&object));
+                self.listing.insert(object.name_any(), with_status(&object));
                 false
             }
             Event::InitDone => {
@@ -144,34 +142,20 @@ impl State {
                 true
             }
             Event::Apply(object) => {
-                self.known.insert(object.name_any(), seen(&object));
+                self.known.insert(object.name_any(), with_status(&object));
                 true
             }
             Event::Delete(object) => self.known.remove(&object.name_any()).is_some(),
         }
     }
 
-    fn all(&self) -> Vec<Seen> {
+    fn all(&self) -> Vec<ObjectWithStatus> {
         self.known.values().cloned().collect()
     }
 }
 
-/// What matters of an object.
-fn seen(object: &Stored) -> Seen {
-    let metadata = &object.metadata;
-    let status = object.status();
-    Seen {
-        object: Object {
-            name: object.name_any(),
-            uid: metadata.uid.clone().unwrap_or_default(),
-            generation: metadata.generation.unwrap_or_default(),
-            spec: applied::restored(
-                object.spec.0.clone(),
-                object.annotations().get(applied::LAST_APPLIED).map(String::as_str),
-            ),
-        },
-        status,
-    }
+fn with_status(object: &Stored) -> ObjectWithStatus {
+    ObjectWithStatus { object: object.object(), status: object.status() }
 }
 
 #[cfg(test)]
@@ -191,7 +175,6 @@ mod tests {
                 "name": name,
                 "uid": format!("uid-{name}"),
                 "generation": 2,
-                "creationTimestamp": "1970-01-01T00:01:00Z",
             },
             "spec": spec,
         }))
@@ -199,12 +182,12 @@ mod tests {
     }
 
     fn names(state: &State) -> Vec<String> {
-        state.all().into_iter().map(|seen| seen.object.name).collect()
+        state.all().into_iter().map(|one| one.object.name).collect()
     }
 
-    /// Else that the kind is missing would be in the log each time that it is looked for.
+    /// Otherwise each look for the kind would log that it is missing.
     #[tokio::test]
-    async fn a_kind_that_is_missing_still_is_when_it_was_looked_for_in_vain() {
+    async fn missing_kind_is_logged_once() {
         let missing = tower::service_fn(async |_: http::Request<Body>| {
             let status = json!({
                 "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
@@ -214,14 +197,14 @@ mod tests {
         });
         let api = Api::all(Client::new(missing, "arc-rocm"));
         let service = Service::new(Config::default(), Metrics::default(), Limits::default());
-        let (sight, _listens) = tokio::sync::watch::channel(None);
+        let (snapshots, _receiver) = tokio::sync::watch::channel(None);
         let mut is_missing = true;
-        follow(&api, &sight, &service, &mut is_missing).await;
+        follow(&api, &snapshots, &service, &mut is_missing).await;
         assert!(is_missing);
     }
 
     #[test]
-    fn a_list_is_taken_whole_and_what_was_known_stays_until_then() {
+    fn known_objects_stay_until_a_list_is_whole() {
         let mut state = State::default();
         assert!(!state.take(Event::Init));
         assert!(!state.take(Event::InitApply(object("a", &json!({})))));
@@ -236,12 +219,5 @@ mod tests {
         assert_eq!(names(&state), ["c"]);
         assert!(state.take(Event::Delete(object("c", &json!({})))));
         assert!(!state.take(Event::Delete(object("c", &json!({})))));
-    }
-
-    #[test]
-    fn null_in_a_spec_reaches_the_compiler() {
-        let seen = seen(&object("a", &json!({"groups": null})));
-        assert_eq!(seen.object.spec, json!({"groups": null}));
-        assert_eq!(seen.object.generation, 2);
     }
 }

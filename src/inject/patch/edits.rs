@@ -2,28 +2,41 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fmt::{self, Write as _},
 };
 
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde::{Serialize, Serializer};
 
 use super::operation::{Operation, Verb, pointer_token};
 use crate::podspec::Json;
 
+/// From so many members on, an object of the pod is looked up by a hash: a scan for each addition
+/// would be quadratic.
+const MANY: usize = 16;
+
 /// One step of a path into the pod.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step<'s> {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step<'p> {
     /// A member of an object.
-    Key(&'s str),
+    Key(Cow<'p, str>),
     /// An item that is already in a list, by its index in the pod that came.
     Index(usize),
+}
+
+impl<'p> Step<'p> {
+    /// The member `key` of an object.
+    pub const fn key(key: &'p str) -> Self {
+        Self::Key(Cow::Borrowed(key))
+    }
 }
 
 /// A value that goes in at one place, with the reason for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leaf<'p, R> {
     /// What goes in. Borrowed from the compiled profile where it goes in unchanged.
-    pub value: Cow<'p, Value>,
+    pub value: Cow<'p, Json<'p>>,
     /// Why.
     pub reason: R,
 }
@@ -34,20 +47,22 @@ pub struct Edits<'p, R> {
     root: Node<'p, R>,
 }
 
+/// Additions at one place: what an operation carries.
 #[derive(Clone, Debug)]
-enum Node<'p, R> {
+pub enum Node<'p, R> {
     /// Additions below an object.
-    Object(Vec<(String, Self)>),
+    Object(IndexMap<Cow<'p, str>, Self>),
     /// Additions to a list.
     List(List<'p, R>),
     /// A value.
     Set(Leaf<'p, R>),
 }
 
+/// Additions to a list.
 #[derive(Clone, Debug)]
-struct List<'p, R> {
+pub struct List<'p, R> {
     /// Edits inside items that are already there, by index.
-    inside: Vec<(usize, Node<'p, R>)>,
+    inside: IndexMap<usize, Node<'p, R>>,
     /// New items, each before the item that has this index in the pod that came. In order.
     before: Vec<(usize, Leaf<'p, R>)>,
     /// New items at the end.
@@ -56,35 +71,35 @@ struct List<'p, R> {
 
 impl<R> Default for List<'_, R> {
     fn default() -> Self {
-        Self { inside: Vec::new(), before: Vec::new(), append: Vec::new() }
+        Self { inside: IndexMap::new(), before: Vec::new(), append: Vec::new() }
     }
 }
 
 impl<R> Default for Edits<'_, R> {
     fn default() -> Self {
-        Self { root: Node::Object(Vec::new()) }
+        Self { root: Node::Object(IndexMap::new()) }
     }
 }
 
-/// What can go in at a place: an owned value, or one borrowed from the compiled profile.
+/// What can go in at a place: a value, or one borrowed from the compiled profile.
 pub trait Content<'p> {
     /// The value.
-    fn content(self) -> Cow<'p, Value>;
+    fn content(self) -> Cow<'p, Json<'p>>;
 }
 
-impl<'p> Content<'p> for Value {
-    fn content(self) -> Cow<'p, Value> {
+impl<'p> Content<'p> for Json<'p> {
+    fn content(self) -> Cow<'p, Json<'p>> {
         Cow::Owned(self)
     }
 }
 
-impl<'p> Content<'p> for &'p Value {
-    fn content(self) -> Cow<'p, Value> {
+impl<'p> Content<'p> for &'p Json<'p> {
+    fn content(self) -> Cow<'p, Json<'p>> {
         Cow::Borrowed(self)
     }
 }
 
-impl<'p> Content<'p> for Cow<'p, Value> {
+impl<'p> Content<'p> for Cow<'p, Json<'p>> {
     fn content(self) -> Self {
         self
     }
@@ -94,12 +109,12 @@ impl<'p> Content<'p> for Cow<'p, Value> {
 
 impl<'p, R> Edits<'p, R> {
     /// Sets the value at `path`; what is there, if anything, is replaced.
-    pub fn set(&mut self, path: &[Step<'_>], value: impl Content<'p>, reason: R) {
+    pub fn set(&mut self, path: &[Step<'p>], value: impl Content<'p>, reason: R) {
         *self.node(path, Node::object) = Node::Set(Leaf { value: value.content(), reason });
     }
 
     /// Appends an item to the list at `path`.
-    pub fn append(&mut self, path: &[Step<'_>], value: impl Content<'p>, reason: R) {
+    pub fn append(&mut self, path: &[Step<'p>], value: impl Content<'p>, reason: R) {
         if let Node::List(list) = self.node(path, Node::list) {
             list.append.push(Leaf { value: value.content(), reason });
         }
@@ -107,7 +122,7 @@ impl<'p, R> Edits<'p, R> {
 
     /// Inserts an item into the list at `path`, before the item that has `index` in the pod that
     /// came. Items for one index keep the order of the calls.
-    pub fn insert(&mut self, path: &[Step<'_>], index: usize, value: impl Content<'p>, reason: R) {
+    pub fn insert(&mut self, path: &[Step<'p>], index: usize, value: impl Content<'p>, reason: R) {
         if let Node::List(list) = self.node(path, Node::list) {
             let place = list.before.partition_point(|(other, _)| *other <= index);
             list.before.insert(place, (index, Leaf { value: value.content(), reason }));
@@ -124,14 +139,14 @@ impl<'p, R> Edits<'p, R> {
     ///
     /// Edits below something that is of another type than they expect are left out: such a pod
     /// could not have been decoded by an API server, and a patch that fails to apply is worse.
-    pub fn operations(self, pod: &Json<'_>) -> Vec<Operation<'p>> {
+    pub fn operations(self, pod: &Json<'_>) -> Vec<Operation<'p, R>> {
         let mut operations = Vec::new();
         self.root.emit(&mut String::new(), Some(pod), &mut operations);
         operations
     }
 
     /// The node at `path`, made where it is missing; `leaf` makes the last one.
-    fn node(&mut self, path: &[Step<'_>], leaf: fn() -> Node<'p, R>) -> &mut Node<'p, R> {
+    fn node(&mut self, path: &[Step<'p>], leaf: fn() -> Node<'p, R>) -> &mut Node<'p, R> {
         let mut node = &mut self.root;
         for (depth, step) in path.iter().enumerate() {
             let make = match path.get(depth + 1) {
@@ -139,7 +154,7 @@ impl<'p, R> Edits<'p, R> {
                 Some(Step::Index(_)) => Node::list,
                 None => leaf,
             };
-            node = node.child(*step, make);
+            node = node.child(step, make);
         }
         node
     }
@@ -149,7 +164,7 @@ impl<'p, R> Edits<'p, R> {
 
 impl<'p, R> Node<'p, R> {
     fn object() -> Self {
-        Self::Object(Vec::new())
+        Self::Object(IndexMap::new())
     }
 
     fn list() -> Self {
@@ -157,21 +172,21 @@ impl<'p, R> Node<'p, R> {
     }
 
     /// The child at `step`. A node of another kind is replaced: the last edit of a path counts.
-    fn child(&mut self, step: Step<'_>, make: fn() -> Self) -> &mut Self {
+    fn child(&mut self, step: &Step<'p>, make: fn() -> Self) -> &mut Self {
         match step {
             Step::Key(key) => {
                 if !matches!(self, Self::Object(_)) {
                     *self = Self::object();
                 }
                 let Self::Object(members) = self else { return self };
-                entry(members, |name| name == key, || key.to_owned(), make)
+                members.entry(key.clone()).or_insert_with(make)
             }
             Step::Index(index) => {
                 if !matches!(self, Self::List(_)) {
                     *self = Self::list();
                 }
                 let Self::List(list) = self else { return self };
-                entry(&mut list.inside, |other| *other == index, || index, make)
+                list.inside.entry(*index).or_insert_with(make)
             }
         }
     }
@@ -198,16 +213,18 @@ impl<'p, R> Node<'p, R> {
         }
     }
 
-    fn emit(self, path: &mut String, pod: Option<&Json<'_>>, operations: &mut Vec<Operation<'p>>) {
-        let pod = pod.filter(|json| !matches!(json, Json::Null));
+    fn emit(
+        self,
+        path: &mut String,
+        pod: Option<&Json<'_>>,
+        operations: &mut Vec<Operation<'p, R>>,
+    ) {
+        let pod = pod.filter(|json| !json.is_null());
         match (self, pod) {
-            (Self::Set(leaf), pod) => {
-                let op = if pod.is_some() { Verb::Replace } else { Verb::Add };
-                operations.push(Operation { op, path: path.clone(), value: leaf.value });
-            }
             (Self::Object(members), Some(json @ Json::Object(_))) => {
+                let there = Members::new(json, members.len());
                 for (key, node) in members {
-                    let there = json.get(&key);
+                    let there = there.get(&key);
                     below(path, pointer_token(&key), |path| node.emit(path, there, operations));
                 }
             }
@@ -216,29 +233,25 @@ impl<'p, R> Node<'p, R> {
             }
             (Self::Object(_), Some(_)) => {}
             (Self::List(_), Some(json)) if !matches!(json, Json::Array(_)) => {}
-            (node, _) => {
-                let value = Cow::Owned(node.materialise());
-                operations.push(Operation { op: Verb::Add, path: path.clone(), value });
+            (value, pod) => {
+                let replaces = pod.is_some() && matches!(value, Self::Set(_));
+                let op = if replaces { Verb::Replace } else { Verb::Add };
+                operations.push(Operation { op, path: path.clone(), value });
             }
         }
     }
+}
 
-    /// The value that this node makes where the pod has nothing.
-    fn materialise(self) -> Value {
+/// The value that a node makes where the pod has nothing.
+impl<R> Serialize for Node<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Set(leaf) => leaf.value.into_owned(),
-            Self::Object(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(key, node)| (key, node.materialise()))
-                    .collect::<Map<_, _>>(),
-            ),
-            Self::List(List { inside: _, before, append }) => before
-                .into_iter()
-                .map(|(_, leaf)| leaf)
-                .chain(append)
-                .map(|leaf| leaf.value.into_owned())
-                .collect(),
+            Self::Set(leaf) => leaf.value.serialize(serializer),
+            Self::Object(members) => serializer.collect_map(members),
+            Self::List(List { inside: _, before, append }) => {
+                let items = before.iter().map(|(_, leaf)| leaf).chain(append);
+                serializer.collect_seq(items.map(|leaf| &leaf.value))
+            }
         }
     }
 }
@@ -246,41 +259,52 @@ impl<'p, R> Node<'p, R> {
 // === impl List ===
 
 impl<'p, R> List<'p, R> {
-    fn emit(self, path: &mut String, items: &[Json<'_>], operations: &mut Vec<Operation<'p>>) {
+    fn emit(self, path: &mut String, items: &[Json<'_>], operations: &mut Vec<Operation<'p, R>>) {
         let Self { inside, before, append } = self;
         for (index, node) in inside {
             if let Some(item) = items.get(index) {
                 below(path, index, |path| node.emit(path, Some(item), operations));
             }
         }
-        let mut add = |place: &dyn fmt::Display, value| {
+        let mut add = |place: &dyn fmt::Display, leaf| {
             below(path, place, |path| {
+                let value = Node::Set(leaf);
                 operations.push(Operation { op: Verb::Add, path: path.clone(), value });
             });
         };
         for (inserted, (index, leaf)) in before.into_iter().enumerate() {
             // Each insertion moves what follows by one.
-            add(&(index.min(items.len()) + inserted), leaf.value);
+            add(&(index.min(items.len()) + inserted), leaf);
         }
         for leaf in append {
-            add(&'-', leaf.value);
+            add(&'-', leaf);
         }
     }
 }
 
-/// The entry that `is` it, appended by `key` and `make` when there is none.
-fn entry<K, V>(
-    entries: &mut Vec<(K, V)>,
-    is: impl Fn(&K) -> bool,
-    key: impl FnOnce() -> K,
-    make: fn() -> V,
-) -> &mut V {
-    let place = entries.iter().position(|(other, _)| is(other)).unwrap_or_else(|| {
-        entries.push((key(), make()));
-        entries.len() - 1
-    });
-    #[expect(clippy::indexing_slicing, reason = "the place was found or made just above")]
-    &mut entries[place].1
+/// The members of an object of the pod, to look several up.
+enum Members<'j> {
+    Few(&'j Json<'j>),
+    Many(HashMap<&'j str, &'j Json<'j>>),
+}
+
+impl<'j> Members<'j> {
+    fn new(json: &'j Json<'j>, lookups: usize) -> Self {
+        let members = json.members();
+        if members.len().min(lookups) < MANY {
+            return Self::Few(json);
+        }
+        // The first of a name counts, as in `Json::get`.
+        let members = members.iter().rev().map(|(key, value)| (key.as_ref(), value));
+        Self::Many(members.collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&'j Json<'j>> {
+        match self {
+            Self::Few(json) => json.get(key),
+            Self::Many(members) => members.get(key).copied(),
+        }
+    }
 }
 
 /// Runs `visit` with `token` on the end of `path`.
@@ -294,12 +318,12 @@ fn below(path: &mut String, token: impl fmt::Display, visit: impl FnOnce(&mut St
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn steps<'s>(path: &[&'s str]) -> Vec<Step<'s>> {
-        path.iter().map(|part| part.parse().map_or(Step::Key(part), Step::Index)).collect()
+        path.iter().map(|part| part.parse().map_or(Step::key(part), Step::Index)).collect()
     }
 
     fn operations(edits: Edits<'_, &str>, pod: &str) -> Value {
@@ -311,15 +335,15 @@ mod tests {
     fn an_absent_null_or_empty_parent_is_created_with_its_content_in_one_operation() {
         for parent in ["", r#""volumes":null"#, r#""volumes":[]"#] {
             let mut edits = Edits::default();
-            edits.append(&steps(&["spec", "volumes"]), Value::from("a"), "why");
-            edits.append(&steps(&["spec", "volumes"]), Value::from("b"), "why");
+            edits.append(&steps(&["spec", "volumes"]), Json::from("a"), "why");
+            edits.append(&steps(&["spec", "volumes"]), Json::from("b"), "why");
             assert_eq!(
                 operations(edits, &format!(r#"{{"spec":{{{parent}}}}}"#)),
                 json!([{"op": "add", "path": "/spec/volumes", "value": ["a", "b"]}]),
             );
         }
         let mut edits = Edits::default();
-        edits.set(&steps(&["spec", "nodeSelector", "a/b"]), Value::from("c"), "why");
+        edits.set(&steps(&["spec", "nodeSelector", "a/b"]), Json::from("c"), "why");
         assert_eq!(
             operations(edits, "{}"),
             json!([{"op": "add", "path": "/spec", "value": {"nodeSelector": {"a/b": "c"}}}]),
@@ -329,8 +353,8 @@ mod tests {
     #[test]
     fn members_of_an_existing_object_are_added_one_by_one_and_escaped() {
         let mut edits = Edits::default();
-        edits.set(&steps(&["limits", "amd.com/gpu"]), Value::from("2"), "why");
-        edits.set(&steps(&["limits", "cpu"]), Value::from("1"), "why");
+        edits.set(&steps(&["limits", "amd.com/gpu"]), Json::from("2"), "why");
+        edits.set(&steps(&["limits", "cpu"]), Json::from("1"), "why");
         assert_eq!(
             operations(edits, r#"{"limits":{"cpu":"4"}}"#),
             json!([
@@ -343,11 +367,11 @@ mod tests {
     #[test]
     fn insertions_count_those_before_them_and_edits_inside_items_come_first() {
         let mut edits = Edits::default();
-        edits.insert(&steps(&["list"]), 1, Value::from("c"), "why");
-        edits.insert(&steps(&["list"]), 0, Value::from("a"), "why");
-        edits.insert(&steps(&["list"]), 0, Value::from("b"), "why");
-        edits.append(&steps(&["list"]), Value::from("z"), "why");
-        edits.set(&steps(&["list", "1", "x"]), Value::from(1), "why");
+        edits.insert(&steps(&["list"]), 1, Json::from("c"), "why");
+        edits.insert(&steps(&["list"]), 0, Json::from("a"), "why");
+        edits.insert(&steps(&["list"]), 0, Json::from("b"), "why");
+        edits.append(&steps(&["list"]), Json::from("z"), "why");
+        edits.set(&steps(&["list", "1", "x"]), Json::from(1_i64), "why");
         assert_eq!(
             operations(edits, r#"{"list":[{}, {}]}"#),
             json!([
@@ -363,16 +387,16 @@ mod tests {
     #[test]
     fn edits_below_a_value_of_another_type_are_left_out() {
         let mut edits = Edits::default();
-        edits.set(&steps(&["spec", "nodeSelector", "a"]), Value::from("c"), "why");
-        edits.append(&steps(&["spec", "volumes"]), Value::from("a"), "why");
+        edits.set(&steps(&["spec", "nodeSelector", "a"]), Json::from("c"), "why");
+        edits.append(&steps(&["spec", "volumes"]), Json::from("a"), "why");
         assert_eq!(operations(edits, r#"{"spec":{"nodeSelector":7,"volumes":"x"}}"#), json!([]));
     }
 
     #[test]
     fn every_addition_is_visited_with_its_reason() {
         let mut edits = Edits::default();
-        edits.append(&steps(&["list"]), Value::from("z"), "appended");
-        edits.set(&steps(&["a/b", "c"]), Value::from(1), "set");
+        edits.append(&steps(&["list"]), Json::from("z"), "appended");
+        edits.set(&steps(&["a/b", "c"]), Json::from(1_i64), "set");
         let mut seen = Vec::new();
         edits.each(|path, leaf| seen.push(format!("{path} {}", leaf.reason)));
         assert_eq!(seen, ["/list/- appended", "/a~1b/c set"]);

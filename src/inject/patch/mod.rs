@@ -7,5 +7,5 @@
 mod edits;
 mod operation;
 
-pub use edits::{Edits, Leaf, Step};
+pub use edits::{Content, Edits, Leaf, List, Node, Step};
 pub use operation::{Operation, Verb, pointer_token};

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Value;
 
-/// What an operation does. There is no `remove`: what the author wrote stays.
+use super::edits::Node;
+
+/// What an operation does. There is no `remove`: what the scale set's template says stays.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
@@ -16,14 +17,15 @@ pub enum Verb {
 }
 
 /// One operation, in the order of RFC 6902's own examples: op, path, value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Operation<'p> {
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound = "")]
+pub struct Operation<'p, R> {
     /// What to do.
     pub op: Verb,
     /// Where: a JSON pointer (RFC 6901).
     pub path: String,
     /// With what.
-    pub value: Cow<'p, Value>,
+    pub value: Node<'p, R>,
 }
 
 /// Escapes one key for a JSON pointer: `~` becomes `~0`, `/` becomes `~1` (RFC 6901, section 3).

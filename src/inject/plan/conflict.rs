@@ -1,12 +1,12 @@
-//! Where the scale set's author and the profile want different things, and who won.
+//! Where the scale set's template and the profile want different things, and who won.
 
 use std::fmt;
 
 /// Who won a conflict.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Winner {
-    /// What the pod said stays.
-    Author,
+    /// What the scale set's template says stays.
+    ScaleSet,
     /// The profile's value was used, changed so that the pod stays valid.
     Profile,
 }
@@ -15,7 +15,7 @@ impl Winner {
     /// The word used in output.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Author => "author",
+            Self::ScaleSet => "scale set",
             Self::Profile => "profile",
         }
     }
@@ -47,23 +47,23 @@ codes! {
     /// The kinds of conflict. Each has a fixed word, which is a metric's label and stays stable.
     #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
     pub enum ConflictCode {
-        /// A field that the author wrote differs from the profile's and is kept.
+        /// A field of the scale set's template differs from the profile's and is kept.
         FieldKept = "field-kept",
-        /// An environment variable that the author wrote is kept.
+        /// An environment variable of the scale set's template is kept.
         EnvKept = "env-kept",
-        /// The author's own image is kept.
+        /// The scale set's own image is kept.
         ImageKept = "image-kept",
-        /// The author's own command is kept; the start wrapper runs it.
+        /// The scale set's own command is kept; the start wrapper runs it.
         CommandKept = "command-kept",
-        /// The author mounts something else at this path, and it is kept.
+        /// The scale set's template mounts something else at this path, and it is kept.
         MountKept = "mount-kept",
-        /// A volume of this name that the author wrote is used instead of the profile's.
+        /// The scale set's own volume of this name is used instead of the profile's.
         VolumeKept = "volume-kept",
-        /// The author's volume of this name cannot serve, so the profile's goes in under another name.
+        /// The scale set's volume of this name cannot serve, so the profile's goes in under another name.
         VolumeRenamed = "volume-renamed",
         /// A volume that a mount needs was missing; an emptyDir was added.
         VolumeMissing = "volume-missing",
-        /// A request or limit that the author wrote is kept.
+        /// A request or limit of the scale set's template is kept.
         ResourceKept = "resource-kept",
         /// A request or limit was changed or left out so that the pod stays valid.
         ResourceAdjusted = "resource-adjusted",
@@ -85,13 +85,15 @@ codes! {
         StartLeftOut = "start-left-out",
         /// The files for jobs cannot be written, because something read-only is mounted there.
         PodinfoReadOnly = "podinfo-read-only",
+        /// The pod's annotations have no room for the status annotation, so it is left out.
+        StatusLeftOut = "status-left-out",
     }
 }
 
 codes! {
     /// Why something is added.
     #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-    pub enum Reason {
+    pub enum ChangeReason {
         /// The profile's template says so.
         Profile = "profile",
         /// Docker-in-Docker, as a sidecar that starts before the runner.
@@ -110,7 +112,7 @@ codes! {
         MissingVolume = "missing-volume",
         /// The priority admission plugin computes this anew for the profile's priority class.
         Priority = "priority",
-        /// What was done to this pod, for people and for the next pass.
+        /// What was done to this pod, for people and for doctor.
         Status = "status",
     }
 }

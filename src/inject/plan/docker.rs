@@ -1,30 +1,24 @@
-//! Who provides Docker to the pod: the dind that we add, the pod's own, or somebody elsewhere.
-
-use serde_json::Value;
+//! Which container provides Docker to the pod: the dind of the template, one of the scale set's own,
+//! or none in this pod.
 
 use super::{
-    Conflict, ConflictCode, Place, Planner, Reason, Winner, all_containers, list, text, volumes,
+    changes::Changes,
+    conflict::{ConflictCode, Winner},
+    env::variable,
+    facts::Facts,
 };
 use crate::{
-    inject::patch::Step,
-    podspec::{
-        Json,
-        equal::covers,
-        merge::{Owner, is_default},
-        paths::canonical,
-    },
+    podspec::{ContainerRef, Json, all_containers, equal::is_subset, paths::canonical},
     profile::template::{
         DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
-        name_of,
     },
-    scripts,
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
 const DOCKER_HOST: &str = "DOCKER_HOST";
-/// The fields that make a dind container what it is; an author's own keeps all of them. The last one
-/// is what the template may give to an init container of its own name that has none.
-const IDENTITY: [&str; 12] = [
+/// The fields that make a dind container what it is; a scale set's own keeps all of them. The last
+/// one is what the template may give to an init container of its own name that has none.
+const IDENTITY: [&str; 11] = [
     "args",
     "command",
     "image",
@@ -32,19 +26,11 @@ const IDENTITY: [&str; 12] = [
     "lifecycle",
     "livenessProbe",
     "readinessProbe",
-    "restartPolicyRules",
     "securityContext",
     "startupProbe",
     "workingDir",
     "restartPolicy",
 ];
-
-/// From SIGTERM to SIGKILL for a pod with our dind (`docs/profiles.md`, "How a pod starts and ends"). The
-/// kubelet stops a sidecar when the containers have ended, and gives it what is left: of
-/// Kubernetes' 30 s that is too little after a job that had to be cancelled.
-const GRACE_SECONDS: u32 = 90;
-/// The pod's field for it.
-const GRACE: &str = "terminationGracePeriodSeconds";
 
 /// Shells that take a script after `-c`.
 const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
@@ -52,108 +38,193 @@ const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
 /// Words of a script that the command itself comes after, as it does after `VARIABLE=value`.
 const BEFORE_COMMANDS: [&str; 3] = ["exec", "nohup", "sudo"];
 
-/// Who provides Docker.
-#[derive(Clone, Copy)]
+/// Which container provides Docker.
+#[derive(Clone, Debug)]
 pub(super) enum Docker<'p> {
     /// The dind container of the template.
-    Ours,
-    /// A dind container that the author wrote.
-    Own(Place<'p>),
-    /// Nobody in this pod, or nobody we know.
-    Elsewhere,
+    Profile,
+    /// A dind container of the scale set's own.
+    Own(ContainerRef<'p>),
+    /// None in this pod, or none that is known.
+    Elsewhere {
+        /// What keeps the template's dind out of the pod.
+        obstacle: Option<Obstacle>,
+    },
+}
+
+/// What keeps the template's dind out of a pod.
+#[derive(Clone, Debug)]
+pub(super) struct Obstacle {
+    code: ConflictCode,
+    /// The field of the pod.
+    path: String,
+    why: &'static str,
+}
+
+/// Says which Docker is used instead of the template's.
+pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    match &facts.docker {
+        Docker::Own(own) if facts.template.dind().is_some() => {
+            let message = "the pod has its own Docker-in-Docker, which is kept as it is";
+            changes.conflict(ConflictCode::DindKept, Winner::ScaleSet, own.path(""), message);
+        }
+        Docker::Elsewhere { obstacle: Some(Obstacle { code, path, why }) } => {
+            let message = format!("{why}, so no Docker-in-Docker is added");
+            changes.conflict(*code, Winner::ScaleSet, path, message);
+        }
+        Docker::Profile | Docker::Own(_) | Docker::Elsewhere { obstacle: None } => {}
+    }
 }
 
 impl<'p> Docker<'p> {
-    pub(super) fn of(
-        spec: &'p Json<'p>,
-        runner: &'p Json<'p>,
-        template: &'p Template,
-        conflicts: &mut Vec<Conflict>,
-    ) -> Self {
-        let mut note = |code, path: String, message: &str| {
-            let message = message.to_owned();
-            conflicts.push(Conflict { code, winner: Winner::Author, path, message });
-        };
+    pub(super) fn of(facts: &Facts<'p>) -> Self {
+        let Facts { spec, template, .. } = *facts;
         let wanted = template.dind();
-        let is_ours =
-            |wanted| all_containers(spec).any(|place| is_same_daemon(place.container, wanted));
-        if wanted.is_some_and(is_ours) {
-            return Self::Ours;
+        let is_templates = |wanted: &Json<'_>| {
+            all_containers(spec).any(|place| is_same_daemon(place.container, wanted))
+        };
+        if wanted.is_some_and(is_templates) {
+            return Self::Profile;
         }
         // The externals are copied from the runner's image, whatever that is called.
-        let is_own = |place: &Place<'_>| {
-            ![RUNNER, INIT_EXTERNALS].contains(&place.container.text("name"))
-                && is_dind(place, template)
+        let is_own = |place: &ContainerRef<'_>| {
+            ![RUNNER, INIT_EXTERNALS].contains(&place.name()) && is_dind(place, template)
         };
         if let Some(own) = all_containers(spec).find(is_own) {
-            if wanted.is_some() {
-                let message = "the pod has its own Docker-in-Docker, which is kept as it is";
-                note(ConflictCode::DindKept, own.label(""), message);
-            }
             return Self::Own(own);
         }
-        let Some(wanted) = wanted else { return Self::Elsewhere };
-        if let Some(taken) = Place::find(spec, "initContainers", DIND) {
-            let message = "the name is taken by an init container that is no sidecar, so no \
-                           Docker-in-Docker is added";
-            note(ConflictCode::NameTaken, taken.label(""), message);
-            return Self::Elsewhere;
+        let obstacle = wanted.and_then(|wanted| obstacle(facts, wanted));
+        match (wanted, obstacle) {
+            (Some(_), None) => Self::Profile,
+            (_, obstacle) => Self::Elsewhere { obstacle },
         }
-        if let Some((path, why)) = obstacle(spec, runner, wanted, template) {
-            note(
-                ConflictCode::DindLeftOut,
-                path,
-                &format!("{why}, so no Docker-in-Docker is added"),
-            );
-            return Self::Elsewhere;
+    }
+
+    /// Whether the container at `place` is a dind of the scale set's own.
+    pub(super) fn is_own_dind(&self, place: ContainerRef<'_>) -> bool {
+        matches!(self, Self::Own(own) if own.is(place))
+    }
+
+    /// The scale set's own dind, where the template's is laid under it, whatever its name: not
+    /// where another container of the template, by its name, already is.
+    pub(super) fn replaced_dind(&self, template: &Template) -> Option<ContainerRef<'p>> {
+        let Self::Own(own) = self else { return None };
+        let Template { init_containers, containers, .. } = template;
+        let is_named = |wanted: &Json<'_>| wanted.text("name") == own.name();
+        let is_taken = own.name() != DIND && init_containers.iter().chain(containers).any(is_named);
+        (!is_taken).then_some(*own)
+    }
+
+    /// Whether a field of the template goes into the pod's container at `place`.
+    pub(super) fn wants_field(&self, place: ContainerRef<'_>, field: &str) -> bool {
+        let is_kept = IDENTITY.contains(&field) && !(field == "restartPolicy" && place.runs_once());
+        !(is_kept && self.is_own_dind(place))
+    }
+
+    /// Whether Docker's daemon is in this pod, so that the start wrapper has something to wait for.
+    pub(super) fn is_in_pod(&self) -> bool {
+        !matches!(self, Self::Elsewhere { .. })
+    }
+
+    /// Whether the template's init container or container `name` goes into this pod.
+    pub(super) fn wants_container(&self, facts: &Facts<'_>, name: &str) -> bool {
+        match self {
+            Self::Elsewhere { .. } => name != DIND && name != INIT_EXTERNALS,
+            Self::Own(_) if name == DIND => self.replaced_dind(facts.template).is_some(),
+            Self::Own(_) if name == INIT_EXTERNALS => {
+                ContainerRef::find(facts.spec, "initContainers", name).is_some()
+            }
+            Self::Profile | Self::Own(_) => true,
         }
-        Self::Ours
+    }
+
+    /// Whether the runner gets the template's mount. What belongs to dind alone goes in only
+    /// where the pod's dind has the same: an empty volume over the runner's externals would leave
+    /// it without node.
+    pub(super) fn wants_runner_mount(&self, facts: &Facts<'_>, mount: &Json<'_>) -> bool {
+        if !facts.is_dinds(mount) {
+            return true;
+        }
+        let name = mount.text("name");
+        let is_externals = facts.volume_names.template_name(name) == Some(EXTERNALS_VOLUME);
+        match self {
+            // Nothing can copy them where the name of the init container is taken.
+            Self::Profile => {
+                !is_externals
+                    || ContainerRef::find(facts.spec, "containers", INIT_EXTERNALS).is_none()
+            }
+            Self::Own(own) => {
+                let path = canonical(mount.text("mountPath"));
+                let mut mounts = own.container.list("volumeMounts").iter();
+                let is_there = mounts.any(|there| {
+                    there.text("name") == name && canonical(there.text("mountPath")) == path
+                });
+                !is_externals && is_there
+            }
+            Self::Elsewhere { .. } => false,
+        }
+    }
+
+    /// Whether the runner gets the template's environment variable.
+    pub(super) fn wants_runner_env(&self, name: &str) -> bool {
+        match self {
+            _ if name != DOCKER_HOST => true,
+            Self::Profile => true,
+            Self::Own(own) => {
+                let mut mounts = own.container.list("volumeMounts").iter();
+                mounts.any(|mount| mount.text("name") == SOCKET_VOLUME)
+            }
+            Self::Elsewhere { .. } => false,
+        }
     }
 }
 
-/// What speaks against adding a dind container: the field and the reason.
-fn obstacle(
-    spec: &Json<'_>,
-    runner: &Json<'_>,
-    dind: &Value,
-    template: &Template,
-) -> Option<(String, String)> {
-    let runner_label = |rest: &str| format!("spec.containers[runner]{rest}");
-    let profiles = template.container(RUNNER).map(|wanted| text(wanted, "image"));
-    let image = runner.text("image");
-    if is_runner_with_dind(image) && profiles != Some(image) {
-        return Some((runner_label(""), "the runner container runs its own dockerd".into()));
+impl Facts<'_> {
+    /// Whether the template's mount, by its volume's name here, is of what belongs to dind alone.
+    pub(super) fn is_dinds(&self, mount: &Json<'_>) -> bool {
+        let name = self.volume_names.template_name(mount.text("name"));
+        name.is_some_and(|name| DIND_VOLUMES.contains(&name))
     }
-    let wanted_host = template
-        .container(RUNNER)
-        .and_then(|runner| list(runner, "env").iter().find(|env| text(env, "name") == DOCKER_HOST));
-    if let Some(host) = env(runner, DOCKER_HOST)
-        && wanted_host.is_none_or(|wanted| !covers(host, wanted))
+}
+
+/// What speaks against adding the template's dind.
+fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
+    let Facts { spec, runner, .. } = *facts;
+    let left_out = |path: String, why| Obstacle { code: ConflictCode::DindLeftOut, path, why };
+    if let Some(taken) = ContainerRef::find(spec, "initContainers", DIND) {
+        let why = "the name is taken by an init container that is no sidecar";
+        return Some(Obstacle { code: ConflictCode::NameTaken, path: taken.path(""), why });
+    }
+    let profiles = facts.wanted_runner().map(|wanted| wanted.text("image"));
+    let image = runner.container.text("image");
+    if is_runner_with_dind(image) && profiles != Some(image) {
+        return Some(left_out(runner.path(""), "the runner container runs its own dockerd"));
+    }
+    let wanted_host = facts.wanted_runner().and_then(|runner| variable(runner, DOCKER_HOST));
+    if let Some(host) = variable(runner.container, DOCKER_HOST)
+        && wanted_host.is_none_or(|wanted| !is_subset(wanted, host))
     {
-        let path = runner_label(".env[DOCKER_HOST]");
-        return Some((path, "the pod's own value points to another Docker".into()));
+        let why = "the pod's own value points to another Docker";
+        return Some(left_out(runner.path(".env[DOCKER_HOST]"), why));
     }
     if spec.get("hostUsers").and_then(Json::as_bool) == Some(false) {
         let why = "dockerd cannot run in a user namespace (hostUsers false)";
-        return Some(("spec.hostUsers".into(), why.into()));
+        return Some(left_out("spec.hostUsers".to_owned(), why));
     }
-    let socket_dir = list(dind, "volumeMounts")
-        .iter()
-        .find(|mount| text(mount, "name") == SOCKET_VOLUME)
-        .map(|mount| text(mount, "mountPath"))?;
-    for mount in runner.list("volumeMounts") {
+    let mut mounts = dind.list("volumeMounts").iter();
+    let socket = mounts.find(|mount| mount.text("name") == SOCKET_VOLUME)?;
+    let socket_dir = canonical(socket.text("mountPath"));
+    for mount in runner.container.list("volumeMounts") {
         let path = mount.text("mountPath");
-        let label = || runner_label(&format!(".volumeMounts[{path}]"));
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
-        if parent == Some(canonical(socket_dir)) && path.strip_suffix(".sock").is_some() {
-            return Some((label(), "the pod mounts a Docker socket of its own".into()));
-        }
-        if canonical(path) == canonical(socket_dir)
-            && !volumes::is_writable_mount(spec, template, mount)
-        {
-            let why = "what the pod mounts here cannot hold Docker's socket";
-            return Some((label(), why.into()));
-        }
+        let why = if parent == Some(socket_dir) && path.ends_with(".sock") {
+            "the pod mounts a Docker socket of its own"
+        } else if canonical(path) == socket_dir && !facts.is_writable_mount(mount) {
+            "what the pod mounts here cannot hold Docker's socket"
+        } else {
+            continue;
+        };
+        return Some(left_out(runner.path(&format!(".volumeMounts[{path}]")), why));
     }
     None
 }
@@ -162,16 +233,15 @@ fn obstacle(
 /// line. An init container that ends does not, whatever is in its image: it may copy Docker's CLI
 /// from there, or wait for a daemon. What the template makes of it counts, so that a second look
 /// finds the same.
-fn is_dind(place: &Place<'_>, template: &Template) -> bool {
+fn is_dind(place: &ContainerRef<'_>, template: &Template) -> bool {
     let container = place.container;
     let name = container.text("name");
     let is_made_sidecar = || {
         place.container.get("restartPolicy").is_none()
             && name != DIND
-            && template
-                .init_containers
-                .iter()
-                .any(|wanted| name_of(wanted) == name && text(wanted, "restartPolicy") == "Always")
+            && template.init_containers.iter().any(|wanted| {
+                wanted.text("name") == name && wanted.text("restartPolicy") == "Always"
+            })
     };
     (!place.runs_once() || is_made_sidecar())
         && (name == DIND || is_dind_image(container.text("image")) || runs_dockerd(container))
@@ -230,134 +300,15 @@ fn base_name(path: &str) -> &str {
 
 /// Whether the pod's container is the template's, seen again. Where the template has a command,
 /// that tells; others may have rewritten the image to a mirror in between.
-fn is_same_daemon(there: &Json<'_>, wanted: &Value) -> bool {
+fn is_same_daemon(there: &Json<'_>, wanted: &Json<'_>) -> bool {
     let fields: &[&str] = if wanted.get("command").is_some() {
         &["name", "command"]
     } else {
         &["name", "image", "args"]
     };
-    fields.iter().all(|&field| match (there.get(field), wanted.get(field)) {
+    fields.iter().all(|&field| match (wanted.get(field), there.get(field)) {
         (None, None) => true,
-        (Some(there), Some(wanted)) => covers(there, wanted),
+        (Some(wanted), Some(there)) => is_subset(wanted, there),
         _ => false,
     })
-}
-
-/// The pod container's environment variable `name`.
-pub(super) fn env<'p>(container: &'p Json<'p>, name: &str) -> Option<&'p Json<'p>> {
-    // Of two of one name the last one counts.
-    container.list("env").iter().rev().find(|env| env.text("name") == name)
-}
-
-impl<'p> Planner<'p> {
-    /// Raises the grace of a pod whose dind needs it and where neither the author nor the profile
-    /// says another. Another dind may know nothing of SIGTERM, and would only be waited for longer.
-    pub(super) fn grace(&mut self) {
-        let is_ours = matches!(self.docker, Docker::Ours)
-            && self.template.dind().is_some_and(|dind| {
-                list(dind, "command").iter().any(|word| word == scripts::DIND_NAME)
-            });
-        let wanted = Value::from(GRACE_SECONDS);
-        if is_ours
-            && !self.template.spec.contains_key(GRACE)
-            && self.spec.get(GRACE).is_none_or(|there| is_default(Owner::Pod, GRACE, there))
-        {
-            self.edits.set(&[Step::Key("spec"), Step::Key(GRACE)], wanted, Reason::Dind);
-        }
-    }
-
-    /// Whether the container at `place` is a dind container that the author wrote.
-    pub(super) fn is_own_dind(&self, place: Place<'_>) -> bool {
-        matches!(self.docker, Docker::Own(own) if own.list == place.list && own.index == place.index)
-    }
-
-    /// The dind container that the author wrote, where the template's is laid under it, whatever
-    /// its name.
-    pub(super) fn own_dind(&self) -> Option<Place<'p>> {
-        match self.docker {
-            Docker::Own(own) if self.stands_for_dind(own) => Some(own),
-            _ => None,
-        }
-    }
-
-    /// Whether the template's dind is laid under the author's own: not where another container of
-    /// the template, by its name, already is.
-    fn stands_for_dind(&self, own: Place<'_>) -> bool {
-        let name = own.container.text("name");
-        let Template { init_containers, containers, .. } = self.template;
-        name == DIND
-            || !init_containers.iter().chain(containers).any(|wanted| name_of(wanted) == name)
-    }
-
-    /// The fields of the template's container that do not go into the pod's container at `place`.
-    pub(super) fn fields_kept(&self, place: Place<'_>) -> &'static [&'static str] {
-        match IDENTITY.split_last() {
-            Some((_, others)) if self.is_own_dind(place) && place.runs_once() => others,
-            _ if self.is_own_dind(place) => &IDENTITY,
-            _ => &[],
-        }
-    }
-
-    /// Whether Docker's daemon is in this pod, so that the start wrapper has something to wait for.
-    pub(super) fn has_docker(&self) -> bool {
-        !matches!(self.docker, Docker::Elsewhere)
-    }
-
-    /// Whether the template's init container or container `name` goes into this pod.
-    pub(super) fn wants_container(&self, name: &str) -> bool {
-        match self.docker {
-            Docker::Elsewhere => name != DIND && name != INIT_EXTERNALS,
-            Docker::Own(own) if name == DIND => self.stands_for_dind(own),
-            Docker::Own(_) if name == INIT_EXTERNALS => {
-                Place::find(self.spec, "initContainers", name).is_some()
-            }
-            Docker::Ours | Docker::Own(_) => true,
-        }
-    }
-
-    /// Whether the template's mount, by its volume's name here, is of what belongs to dind alone.
-    pub(super) fn is_dinds(&self, mount: &Value) -> bool {
-        let name = self.volume_names.of(text(mount, "name"));
-        name.is_some_and(|name| DIND_VOLUMES.contains(&name))
-    }
-
-    /// Whether the runner gets the template's mount. What belongs to dind alone goes in only
-    /// where the pod's dind has the same: an empty volume over the runner's externals would leave
-    /// it without node.
-    pub(super) fn wants_runner_mount(&self, mount: &Value) -> bool {
-        let name = text(mount, "name");
-        if !self.is_dinds(mount) {
-            return true;
-        }
-        match self.docker {
-            // An empty volume would hide the runner's externals where nothing can copy them.
-            Docker::Ours => {
-                self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
-                    || Place::find(self.spec, "containers", INIT_EXTERNALS).is_none()
-            }
-            Docker::Own(own) => {
-                self.volume_names.of(name) != Some(EXTERNALS_VOLUME)
-                    && own.container.list("volumeMounts").iter().any(|there| {
-                        there.text("name") == name
-                            && canonical(there.text("mountPath"))
-                                == canonical(text(mount, "mountPath"))
-                    })
-            }
-            Docker::Elsewhere => false,
-        }
-    }
-
-    /// Whether the runner gets the template's environment variable.
-    pub(super) fn wants_runner_env(&self, name: &str) -> bool {
-        match self.docker {
-            _ if name != DOCKER_HOST => true,
-            Docker::Ours => true,
-            Docker::Own(own) => own
-                .container
-                .list("volumeMounts")
-                .iter()
-                .any(|mount| mount.text("name") == SOCKET_VOLUME),
-            Docker::Elsewhere => false,
-        }
-    }
 }

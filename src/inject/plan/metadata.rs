@@ -1,45 +1,96 @@
-//! Labels, annotations, and the annotation that says what was done.
+//! Labels and annotations, and the annotation `arc-rocm.dev/status`, which says what was done.
 
-use std::borrow::Cow;
+use super::{
+    changes::Changes,
+    conflict::{ChangeReason, ConflictCode, Winner},
+    facts::Facts,
+};
+use crate::{
+    VERSION,
+    annotations::STATUS,
+    inject::patch::{Content, Step},
+    podspec::{Json, equal::is_subset},
+    profile::template::Fields,
+};
 
-use serde_json::{Map, Value};
+/// The most bytes that all annotations of an object have together, keys and values
+/// (apimachinery, `TotalAnnotationSizeLimitB`).
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
-use super::{ConflictCode, Planner, Reason};
-use crate::{VERSION, annotations, inject::patch::Step, podspec::equal::covers};
-
-impl<'p> Planner<'p> {
-    pub(super) fn metadata(&mut self) {
-        for (map, wanted) in &self.template.metadata {
-            let Value::Object(wanted) = wanted else { continue };
-            self.metadata_map(map, wanted);
-        }
-        self.status();
+pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    let template = facts.template;
+    for (key, wanted) in missing(facts, "labels", &template.labels, changes) {
+        set(changes, "labels", key, wanted, ChangeReason::Profile);
     }
+    let there = facts.pod.at(&["metadata", "annotations"]);
+    let members = there.map(Json::members).unwrap_or_default();
+    let bytes = members.iter().filter(|(key, _)| key != STATUS);
+    let mut bytes: usize = bytes.map(|(key, value)| size(key, value)).sum();
+    for (key, wanted) in missing(facts, "annotations", &template.annotations, changes) {
+        if fits(&mut bytes, key, wanted, ConflictCode::FieldKept, changes) {
+            set(changes, "annotations", key, wanted, ChangeReason::Profile);
+        }
+    }
+    let (name, digest) = (facts.selected.name, facts.selected.digest);
+    let status = format!(r#"{{"profile":"{name}","version":"{VERSION}","digest":"{digest}"}}"#);
+    if there.map(|all| all.text(STATUS)) != Some(&status) {
+        let status = Json::from(status);
+        if fits(&mut bytes, STATUS, &status, ConflictCode::StatusLeftOut, changes) {
+            set(changes, "annotations", STATUS, status, ChangeReason::Status);
+        }
+    }
+}
 
-    fn metadata_map(&mut self, map: &'p str, wanted: &'p Map<String, Value>) {
-        for (key, wanted) in wanted {
-            match self.pod.at(&["metadata", map, key]) {
-                None => {
-                    let steps = [Step::Key("metadata"), Step::Key(map), Step::Key(key)];
-                    self.edits.set(&steps, Cow::Borrowed(wanted), Reason::Profile);
-                }
-                Some(there) if covers(there, wanted) => {}
-                Some(_) => self.kept(ConflictCode::FieldKept, format!("metadata.{map}[{key}]")),
+/// The fields that the pod has not; a conflict for each that it has with another value.
+fn missing<'p>(
+    facts: &Facts<'p>,
+    map: &str,
+    wanted: &'p Fields,
+    changes: &mut Changes<'p>,
+) -> Vec<(&'p str, &'p Json<'static>)> {
+    let mut missing = Vec::new();
+    for (key, wanted) in wanted {
+        match facts.pod.at(&["metadata", map, key]) {
+            None => missing.push((key.as_str(), wanted)),
+            Some(there) if is_subset(wanted, there) => {}
+            Some(_) => {
+                let path = format!("metadata.{map}[{key}]");
+                changes.kept(ConflictCode::FieldKept, path, facts.profile());
             }
         }
     }
+    missing
+}
 
-    /// `arc-rocm.dev/status`: profile, version and the digest of what was applied.
-    fn status(&mut self) {
-        let status = format!(
-            r#"{{"profile":"{}","version":"{VERSION}","digest":"{}"}}"#,
-            self.selected.name, self.selected.digest
-        );
-        let there = self.pod.at(&["metadata", "annotations", annotations::STATUS]);
-        if there.and_then(crate::podspec::Json::as_str) != Some(&status) {
-            let steps =
-                [Step::Key("metadata"), Step::Key("annotations"), Step::Key(annotations::STATUS)];
-            self.edits.set(&steps, Value::String(status), Reason::Status);
-        }
+/// Whether the annotation has room beside the `bytes` of the others; adds it to them if so.
+fn fits(
+    bytes: &mut usize,
+    key: &str,
+    value: &Json<'_>,
+    code: ConflictCode,
+    changes: &mut Changes<'_>,
+) -> bool {
+    let all = *bytes + size(key, value);
+    if all <= MAX_ANNOTATION_BYTES {
+        *bytes = all;
+        return true;
     }
+    let message = "left out, because the pod's annotations are at the API server's limit";
+    changes.conflict(code, Winner::ScaleSet, format!("metadata.annotations[{key}]"), message);
+    false
+}
+
+fn size(key: &str, value: &Json<'_>) -> usize {
+    key.len() + value.as_str().map_or(0, str::len)
+}
+
+fn set<'p>(
+    changes: &mut Changes<'p>,
+    map: &'p str,
+    key: &'p str,
+    value: impl Content<'p>,
+    reason: ChangeReason,
+) {
+    let steps = [Step::key("metadata"), Step::key(map), Step::key(key)];
+    changes.edits.set(&steps, value, reason);
 }

@@ -1,20 +1,22 @@
-//! Requests and limits: the author's hold, the profile's fill the gaps, and what comes out is
+//! Requests and limits: the scale set's hold, the profile's fill the gaps, and what comes out is
 //! always something that the API server accepts.
 
-use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 use super::{
-    ConflictCode, Place, Planner, Reason, Winner, all_containers, container::members, field::At,
+    changes::Changes,
+    conflict::{ChangeReason, Conflict, ConflictCode, Winner},
+    facts::{Facts, Placement, Target},
+    merged::{At, merge},
 };
 use crate::{
-    inject::patch::Step,
     podspec::{
-        Json, Quantity,
-        equal::{quantity, quantity_of},
+        ContainerRef, Json, Quantity, all_containers,
+        equal::quantity,
         merge::Merge,
         resources::{is_exact, is_huge},
     },
-    profile::template::{Gpu, RUNNER},
+    profile::template::RUNNER,
 };
 
 /// The prefix of AMD's extended resources (ROCm/k8s-device-plugin: `amd.com/gpu` and, with the
@@ -26,186 +28,309 @@ const AMD: &str = "amd.com/";
 /// container runner; cpu limit for container runner`.
 const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
-/// One resource of one container.
+/// The two maps of `resources`.
+const MAPS: [&str; 2] = ["requests", "limits"];
+
+/// What becomes of the requests and limits of all containers. They share the pod's own
+/// (`spec.resources`, KEP-2837), so that one place decides about all.
+#[derive(Default)]
+pub(super) struct Budget<'p> {
+    /// What is set in containers that are in the pod.
+    set: Vec<Set<'p>>,
+    /// Resources that are left out of new containers, by the placement's index.
+    left_out: HashMap<usize, Vec<String>>,
+    conflicts: Vec<Conflict>,
+    /// The number of GPUs that the runner ends up with, which the start wrapper checks.
+    pub(super) runner_gpus: u64,
+}
+
+/// One amount that is set in a container that is in the pod.
+struct Set<'p> {
+    place: ContainerRef<'p>,
+    map: &'static str,
+    resource: String,
+    amount: Quantity,
+    reason: ChangeReason,
+}
+
+/// Says that the scale set's number of GPUs holds, where the profile would give another.
+pub(super) fn gpus_rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    let Some(gpus) = facts.selected.gpus_overruled else { return };
+    let profile = facts.profile();
+    let message = format!("the pod's own number of GPUs is kept, profile {profile} gives {gpus}");
+    let path = format!("spec.containers[{RUNNER}].resources");
+    changes.conflict(ConflictCode::GpuKept, Winner::ScaleSet, path, message);
+}
+
+pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    for Set { place, map, resource, amount, reason } in &facts.budget.set {
+        let mut steps = super::changes::steps(*place, &["resources", map]);
+        steps.push(crate::inject::patch::Step::Key(resource.clone().into()));
+        changes.edits.set(&steps, Json::from(amount.to_string()), *reason);
+    }
+    changes.conflicts.extend(facts.budget.conflicts.iter().cloned());
+    for (place, placement) in facts.merged() {
+        if let Some(claims) = placement.wanted.at(&["resources", "claims"]) {
+            let there = place.container.at(&["resources", "claims"]);
+            let at = At::in_container(place, &"resources".into()).member(&"claims".into());
+            merge(facts, at, there, claims, Merge::Keyed(&["name"]), changes);
+        }
+    }
+}
+
+impl<'p> Budget<'p> {
+    pub(super) fn new(facts: &Facts<'p>) -> Self {
+        Planner::new(facts).run()
+    }
+
+    /// The resources of a new container, where some are left out.
+    pub(super) fn of_new(&self, index: usize, container: &Json<'p>) -> Option<Json<'p>> {
+        let left_out = self.left_out.get(&index)?;
+        let mut resources = container.get("resources")?.clone();
+        for map in MAPS {
+            let Some(mut amounts) = resources.take(map) else { continue };
+            for resource in left_out {
+                amounts.take(resource);
+            }
+            resources.set(map, amounts);
+        }
+        Some(resources)
+    }
+}
+
+/// A request and a limit.
 #[derive(Clone, Debug, Default)]
 struct Pair {
     request: Option<Quantity>,
     limit: Option<Quantity>,
-    /// Whether the LimitRanger filled it in, so that nobody wrote it.
-    request_filled: bool,
-    limit_filled: bool,
 }
 
-impl<'p> Planner<'p> {
-    /// Lays the template's resources under those of the container at `place`.
-    pub(super) fn resources(&mut self, place: Place<'p>, wanted: &Value) {
-        let limits = members(wanted.get("limits"));
-        let requests = members(wanted.get("requests"));
-        let (huge, others): (Vec<_>, Vec<_>) =
-            names(requests, limits).partition(|resource| is_huge(resource));
-        for resource in others.into_iter().chain(huge) {
-            if self.gpus_are_elsewhere(place, resource) {
-                continue;
-            }
-            if is_huge(resource) && !self.asks_for_memory(place) {
-                self.huge_pages_left_out(place.label(&format!(".resources[{resource}]")));
-                continue;
-            }
-            let wanted_request = requests.and_then(|map| map.get(resource));
-            let wanted_limit = limits.and_then(|map| map.get(resource));
-            self.resource(place, resource, wanted_request, wanted_limit);
-        }
-        if let Some(claims) = wanted.get("claims") {
-            let steps = place.steps(&[Step::Key("resources"), Step::Key("claims")]);
-            let label = place.label(".resources.claims");
-            let there = place.container.at(&["resources", "claims"]);
-            let at = At { steps: &steps, label: &label };
-            self.field(at, there, claims, Merge::Keyed(&["name"]));
+/// The state of the decision.
+struct Planner<'f, 'p> {
+    facts: &'f Facts<'p>,
+    budget: Budget<'p>,
+    /// What the LimitRanger filled in: container, `request` or `limit`, resource.
+    filled: HashSet<(&'p str, &'p str, &'p str)>,
+    /// What the pod's containers ask for, of resources that the pod's own requests cap.
+    asked: HashMap<String, Quantity>,
+    /// What the profile adds to that.
+    added: HashMap<String, Quantity>,
+    /// The resources that were set, by the container's place.
+    set: HashSet<(&'static str, usize, String)>,
+    /// Where the pod asks for AMD GPUs in its own way: on another container than the runner, or
+    /// under another name.
+    gpus_elsewhere: Option<(ContainerRef<'p>, &'p str)>,
+}
+
+impl<'f, 'p> Planner<'f, 'p> {
+    fn new(facts: &'f Facts<'p>) -> Self {
+        let resource = &facts.template.gpu_resource;
+        let own = own_gpus(facts);
+        let is_elsewhere = |(place, name, amount): &&(ContainerRef<'p>, &'p str, Quantity)| {
+            !amount.is_zero() && !(facts.is_runner(*place) && *name == resource)
+        };
+        let elsewhere = own.iter().find(is_elsewhere).map(|(place, name, _)| (*place, *name));
+        let of_runner = own.iter().filter(|(place, ..)| facts.is_runner(*place));
+        let says_own = of_runner.clone().any(|(_, name, _)| name == resource);
+        let templates = facts.template.gpus(facts.selected.gpus);
+        let runner_gpus = if templates > 0 && elsewhere.is_none() && !says_own {
+            u64::from(templates)
+        } else {
+            of_runner.filter_map(|(.., amount)| amount.whole()).fold(0, u64::saturating_add)
+        };
+        Self {
+            facts,
+            budget: Budget { runner_gpus, ..Budget::default() },
+            filled: filled(facts),
+            asked: asked(facts),
+            added: HashMap::new(),
+            set: HashSet::new(),
+            gpus_elsewhere: elsewhere,
         }
     }
 
-    fn resource(
-        &mut self,
-        place: Place<'p>,
-        resource: &str,
-        wanted_request: Option<&Value>,
-        wanted_limit: Option<&Value>,
-    ) {
-        let there = self.pair(place, resource);
-        let want_request = wanted_request.and_then(quantity_of);
-        let want_limit = wanted_limit.and_then(quantity_of);
-        let written_request = there.request.clone().filter(|_| !there.request_filled);
-        let written_limit = there.limit.clone().filter(|_| !there.limit_filled);
+    fn run(mut self) -> Budget<'p> {
+        let facts = self.facts;
+        for (index, placement) in facts.placements.iter().enumerate() {
+            let wanted = wanted(facts, placement);
+            match placement.at {
+                Target::There(place) => self.merged(place, wanted),
+                Target::New { .. } => self.new_container(index, placement, wanted),
+                Target::Taken(_) => {}
+            }
+        }
+        self.complete_pairs();
+        self.budget
+    }
+
+    /// Lays the template's resources under those of the container at `place`.
+    fn merged(&mut self, place: ContainerRef<'p>, wanted: Vec<(String, Pair)>) {
+        let mut has_memory = ["cpu", "memory"].iter().any(|resource| {
+            MAPS.iter().any(|map| place.container.at(&["resources", map, resource]).is_some())
+        });
+        for (resource, wanted) in wanted {
+            if facts_gpu(self.facts, place, &resource)
+                && let Some((other, name)) = self.gpus_elsewhere
+            {
+                let path = other.path(&format!(".resources[{name}]"));
+                let message = format!(
+                    "the pod asks for GPUs itself, so {resource} is not added to the runner"
+                );
+                self.conflict(ConflictCode::GpuKept, path, message);
+            } else if is_huge(&resource) && !has_memory {
+                self.huge_pages_left_out(place.path(&format!(".resources[{resource}]")));
+            } else {
+                let before = self.budget.set.len();
+                self.resource(place, &resource, wanted);
+                let was_set = self.budget.set.len() > before;
+                has_memory |= was_set && matches!(resource.as_str(), "cpu" | "memory");
+            }
+        }
+    }
+
+    fn resource(&mut self, place: ContainerRef<'p>, resource: &str, wanted: Pair) {
+        let there = pair(place.container, resource);
+        let name = place.name();
+        let is_filled = |kind| self.filled.contains(&(name, kind, resource));
+        let written_request = there.request.clone().filter(|_| !is_filled("request"));
+        let written_limit = there.limit.clone().filter(|_| !is_filled("limit"));
         let differs = |there: &Option<Quantity>, wanted: &Option<Quantity>| matches!((there, wanted), (Some(there), Some(wanted)) if there != wanted);
         match (&written_request, &written_limit) {
             (None, None) => {
-                let (request, limit) =
-                    self.fitted(place, resource, (wanted_request, wanted_limit), &there);
-                self.set_resource(place, "requests", resource, request, Reason::Resources);
-                self.set_resource(place, "limits", resource, limit, Reason::Resources);
+                let Pair { request, limit } = self.fitted(place, resource, wanted, &there);
+                self.set(place, "requests", resource, request, ChangeReason::Resources);
+                self.set(place, "limits", resource, limit, ChangeReason::Resources);
             }
             // Its limit comes with `complete_pairs`.
             (Some(_), None) if is_exact(resource) => {
-                if differs(&written_request, &want_request)
-                    || differs(&written_request, &want_limit)
+                if differs(&written_request, &wanted.request)
+                    || differs(&written_request, &wanted.limit)
                 {
-                    self.resource_kept(place, "requests", resource);
+                    self.kept(place, "requests", resource);
                 }
             }
             (Some(request), None) => {
-                if differs(&written_request, &want_request) {
-                    self.resource_kept(place, "requests", resource);
+                if differs(&written_request, &wanted.request) {
+                    self.kept(place, "requests", resource);
                 }
-                match (wanted_limit, want_limit) {
-                    (Some(value), Some(limit)) if limit >= *request => {
-                        if self.limit_fits(resource, &limit) {
-                            let value = Some(value.clone());
-                            self.set_resource(place, "limits", resource, value, Reason::Resources);
-                        } else {
-                            self.limit_left_out(place, resource);
-                        }
-                    }
-                    (Some(_), _) => self.adjusted(
-                        place,
-                        &format!(".resources.limits[{resource}]"),
+                match wanted.limit {
+                    Some(limit) if limit < *request => self.adjusted(
+                        place.path(&format!(".resources.limits[{resource}]")),
                         "the profile's limit is left out, because the pod's own request is above it",
                     ),
-                    (None, _) => {}
+                    Some(limit) if !self.limit_fits(resource, &limit) => {
+                        self.limit_left_out(place, resource);
+                    }
+                    limit => self.set(place, "limits", resource, limit, ChangeReason::Resources),
                 }
             }
             (request, Some(limit)) => {
                 // Its request comes with `complete_pairs`.
                 let is_adjusted =
-                    is_exact(resource) && request.as_ref().is_some_and(|r| r != limit);
-                if !is_adjusted
-                    && (differs(request, &want_request)
-                        || want_request.is_some_and(|want| want > *limit))
-                {
-                    self.resource_kept(place, "requests", resource);
+                    is_exact(resource) && request.as_ref().is_some_and(|one| one != limit);
+                let is_above = wanted.request.as_ref().is_some_and(|wanted| wanted > limit);
+                if !is_adjusted && (differs(request, &wanted.request) || is_above) {
+                    self.kept(place, "requests", resource);
                 }
-                if differs(&written_limit, &want_limit) {
-                    self.resource_kept(place, "limits", resource);
+                if differs(&written_limit, &wanted.limit) {
+                    self.kept(place, "limits", resource);
                 }
             }
         }
     }
 
-    /// The profile's request and limit for a resource of which the author wrote nothing, cut so
+    /// The profile's request and limit for a resource of which the scale set wrote nothing, cut so
     /// that they fit into the pod's own resources and around what the LimitRanger filled in.
     fn fitted(
         &mut self,
-        place: Place<'p>,
+        place: ContainerRef<'p>,
         resource: &str,
-        wanted: (Option<&Value>, Option<&Value>),
+        wanted: Pair,
         there: &Pair,
-    ) -> (Option<Value>, Option<Value>) {
-        let (request, mut limit) = (wanted.0.cloned(), wanted.1.cloned());
-        let want_request = wanted.0.and_then(quantity_of);
-        let want_limit = wanted.1.and_then(quantity_of);
+    ) -> Pair {
+        let Pair { mut request, mut limit } = wanted;
         // A limit alone becomes the request as well.
-        let Some(asked) = want_request.clone().or_else(|| want_limit.clone()) else {
-            return (None, None);
-        };
-        if !self.request_fits(place.container, resource, &asked) {
+        let Some(asked) = request.clone().or_else(|| limit.clone()) else { return Pair::default() };
+        if !self.request_fits(Some(place.container), resource, &asked) {
             self.adjusted(
-                place,
-                &format!(".resources.requests[{resource}]"),
+                place.path(&format!(".resources.requests[{resource}]")),
                 "the profile's request is left out, because it is above spec.resources",
             );
-            return (None, None);
+            return Pair::default();
         }
-        if want_limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
+        if limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
             self.limit_left_out(place, resource);
             limit = None;
         }
-        self.requested.add(resource, &asked);
+        self.add(resource, &asked);
         // What the LimitRanger filled in moves with the profile's value, or the pod is invalid.
-        let mut request = request;
-        match (&there.limit, &limit) {
-            (Some(filled), None) if asked > *filled => limit.clone_from(&request),
-            _ => {}
-        }
-        if request.is_none()
-            && let (Some(filled), Some(want)) = (&there.request, &want_limit)
-            && filled > want
+        if let (Some(filled), None) = (&there.limit, &limit)
+            && (asked > *filled || is_exact(resource))
         {
-            request.clone_from(&limit);
+            limit.clone_from(&request);
         }
-        (request, limit)
+        if let (Some(filled), None, Some(limit)) = (&there.request, &request, &limit)
+            && (filled > limit || is_exact(resource))
+        {
+            request = Some(limit.clone());
+        }
+        Pair { request, limit }
     }
 
-    fn set_resource(
+    /// Takes what does not fit into the pod's own resources out of a new container.
+    fn new_container(
         &mut self,
-        place: Place<'p>,
-        map: &'static str,
-        resource: &str,
-        value: Option<Value>,
-        reason: Reason,
+        index: usize,
+        placement: &Placement<'p>,
+        wanted: Vec<(String, Pair)>,
     ) {
-        let Some(value) = value else { return };
-        let there = place.container.at(&["resources", map, resource]).and_then(quantity);
-        if there.is_some() && there == quantity_of(&value) {
-            return;
+        let mut has_memory = false;
+        for (resource, Pair { request, limit }) in wanted {
+            let Some(asked) = request.or_else(|| limit.clone()) else { continue };
+            let path = format!("spec[{}].resources[{resource}]", placement.wanted.text("name"));
+            let fits = self.request_fits(None, &resource, &asked)
+                && limit.as_ref().is_none_or(|limit| self.limit_fits(&resource, limit));
+            if fits && (has_memory || !is_huge(&resource)) {
+                has_memory |= matches!(resource.as_str(), "cpu" | "memory");
+                self.add(&resource, &asked);
+                continue;
+            }
+            self.budget.left_out.entry(index).or_default().push(resource);
+            if fits {
+                self.huge_pages_left_out(path);
+            } else {
+                let message =
+                    "the profile's request is left out, because it is above spec.resources";
+                self.adjusted(path, message);
+            }
         }
-        self.requested.set(place, resource);
-        let steps = place.steps(&[Step::Key("resources"), Step::Key(map), Step::Key(resource)]);
-        self.edits.set(&steps, value, reason);
     }
 
     /// A request of an extended resource without a limit, or with another one, makes the pod
     /// invalid, and a runner with an invalid pod is lost for ever. Of two the limit counts: it is
-    /// what Kubernetes takes for the request where nobody wrote one.
-    pub(super) fn complete_pairs(&mut self) {
-        for place in all_containers(self.spec) {
-            let requests = place.container.at(&["resources", "requests"]).map(Json::members);
-            for (resource, _) in requests.unwrap_or_default() {
-                if !is_exact(resource) || self.requested.is_set(place, resource) {
+    /// what Kubernetes takes for the request where there is none.
+    fn complete_pairs(&mut self) {
+        for place in all_containers(self.facts.spec) {
+            let amounts = |map| place.container.at(&["resources", map]).map(Json::members);
+            let requests = amounts("requests").unwrap_or_default();
+            let exact =
+                |(resource, _): &&(_, _)| -> bool { is_exact(AsRef::<str>::as_ref(resource)) };
+            if !requests.iter().any(|request| exact(&request)) {
+                continue;
+            }
+            let limits: HashMap<&str, &Json<'_>> = amounts("limits")
+                .unwrap_or_default()
+                .iter()
+                .map(|(k, v)| (k.as_ref(), v))
+                .collect();
+            for (resource, request) in requests.iter().filter(exact) {
+                let key = (place.list, place.index, resource.to_string());
+                let Some(request) = quantity(request) else { continue };
+                let limit = limits.get(resource.as_ref()).and_then(|limit| quantity(limit));
+                if self.set.contains(&key) || limit.as_ref() == Some(&request) {
                     continue;
                 }
-                let Pair { request, limit, .. } = self.pair(place, resource);
-                let Some(request) = request else { continue };
                 let (map, amount, message) = match limit {
-                    Some(limit) if limit == request => continue,
                     Some(limit) => (
                         "requests",
                         limit,
@@ -218,154 +343,186 @@ impl<'p> Planner<'p> {
                         "an extended resource needs a limit equal to its request, so it was added",
                     ),
                 };
-                self.adjusted(place, &format!(".resources.{map}[{resource}]"), message);
-                let amount = Some(Value::from(amount.to_string()));
-                self.set_resource(place, map, resource, amount, Reason::ExtendedResource);
+                self.adjusted(place.path(&format!(".resources.{map}[{resource}]")), message);
+                self.set(place, map, resource, Some(amount), ChangeReason::ExtendedResource);
             }
         }
     }
 
-    /// What the container says of a resource.
-    fn pair(&self, place: Place<'p>, resource: &str) -> Pair {
-        let get = |map| place.container.at(&["resources", map, resource]).and_then(quantity);
-        let filled = |kind| self.is_filled(kind, resource, place.container.text("name"));
-        Pair {
-            request: get("requests"),
-            limit: get("limits"),
-            request_filled: filled("request"),
-            limit_filled: filled("limit"),
+    fn set(
+        &mut self,
+        place: ContainerRef<'p>,
+        map: &'static str,
+        resource: &str,
+        amount: Option<Quantity>,
+        reason: ChangeReason,
+    ) {
+        let Some(amount) = amount else { return };
+        let there = place.container.at(&["resources", map, resource]).and_then(quantity);
+        if there.as_ref() == Some(&amount) {
+            return;
         }
+        self.set.insert((place.list, place.index, resource.to_owned()));
+        self.budget.set.push(Set { place, map, resource: resource.to_owned(), amount, reason });
     }
 
-    /// Whether the LimitRanger says that it filled this in.
-    fn is_filled(&self, kind: &str, resource: &str, container: &str) -> bool {
-        let Some(note) = self.pod.at(&["metadata", "annotations", LIMIT_RANGER]) else {
-            return false;
+    /// Whether the pod-level request, if the scale set has one, has room for `amount` more; of
+    /// `container`, if it is in the pod, in place of what it asks for now.
+    fn request_fits(
+        &self,
+        container: Option<&Json<'_>>,
+        resource: &str,
+        amount: &Quantity,
+    ) -> bool {
+        let Some(cap) = request_cap(self.facts.spec, resource) else { return true };
+        let own = container.and_then(|container| request_or_limit(container, resource));
+        let room = own.map_or(Some(cap.clone()), |own| cap.checked_add(&own));
+        let sums = [self.asked.get(resource), self.added.get(resource)].into_iter().flatten();
+        let sum = sums.fold(Some(amount.clone()), |sum, next| sum?.checked_add(next));
+        sum.zip(room).is_some_and(|(sum, room)| sum <= room)
+    }
+
+    fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
+        let cap = self.facts.spec.at(&["resources", "limits", resource]).and_then(quantity);
+        !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
+    }
+
+    fn add(&mut self, resource: &str, amount: &Quantity) {
+        let sum = match self.added.get(resource) {
+            Some(sum) => sum.checked_add(amount),
+            None => Some(amount.clone()),
         };
-        let note = note.as_str().unwrap_or_default();
-        let note = note.strip_prefix("LimitRanger plugin set: ").unwrap_or(note);
-        note.split("; ").any(|part| {
-            let Some((what, name)) = part.rsplit_once(" container ") else { return false };
-            let what = what.strip_suffix(" for init").or_else(|| what.strip_suffix(" for"));
-            let Some((resources, found)) = what.and_then(|what| what.rsplit_once(' ')) else {
-                return false;
-            };
-            name == container && found == kind && resources.split(", ").any(|r| r == resource)
-        })
+        self.added.extend(sum.map(|sum| (resource.to_owned(), sum)));
     }
 
-    /// Says that the author's number of GPUs holds, where the profile would give another.
-    pub(super) fn overruled_gpus(&mut self) {
-        let Some(gpus) = self.selected.gpus_overruled else { return };
-        let message = format!(
-            "the pod's own number of GPUs is kept, profile {} gives {gpus}",
-            self.profile()
-        );
-        let path = format!("spec.containers[{RUNNER}].resources");
-        self.conflict(ConflictCode::GpuKept, Winner::Author, path, message);
-    }
-
-    /// Whether the pod asks for AMD GPUs in its own way, so that the profile's are left out: on
-    /// another container, or under another name.
-    fn gpus_are_elsewhere(&mut self, place: Place<'p>, resource: &str) -> bool {
-        let is_gpu = is_resource(self.template.gpu.as_ref(), resource);
-        if !is_gpu || !is_runner(place) {
-            return false;
-        }
-        let own = self.own_gpus().find(|(other, name, amount)| {
-            !amount.is_zero() && (!is_runner(*other) || *name != resource)
-        });
-        let Some((other, name, _)) = own else { return false };
-        let path = other.label(&format!(".resources[{name}]"));
+    fn kept(&mut self, place: ContainerRef<'_>, map: &str, resource: &str) {
         let message =
-            format!("the pod asks for GPUs itself, so {resource} is not added to the runner");
-        self.conflict(ConflictCode::GpuKept, Winner::Author, path, message);
-        true
+            format!("the pod's own value is kept, profile {} differs", self.facts.profile());
+        let path = place.path(&format!(".resources.{map}[{resource}]"));
+        self.conflict(ConflictCode::ResourceKept, path, message);
     }
 
-    /// Each GPU resource that the pod speaks of, with its container. An init container that ends
-    /// gives its GPUs back: Kubernetes takes the greater of its number and the runner's.
-    fn own_gpus(&self) -> impl Iterator<Item = (Place<'p>, &'p str, Quantity)> {
-        let gpu = self.template.gpu.as_ref();
-        let is_gpu = move |name: &str| name.starts_with(AMD) || is_resource(gpu, name);
-        all_containers(self.spec).filter(|place| !place.runs_once()).flat_map(move |place| {
-            let resources = place.container.get("resources");
-            let of = move |map| {
-                let map = resources.and_then(|resources| resources.get(map));
-                map.map(Json::members).unwrap_or_default().iter()
-            };
-            // A request beside a limit will be equal to it.
-            let has_limit = move |name: &str| of("limits").any(|(other, _)| other == name);
-            let requests = of("requests").filter(move |(name, _)| !has_limit(name));
-            of("limits").chain(requests).filter_map(move |(name, json)| {
-                let amount = quantity(json)?;
-                is_gpu(name).then_some((place, name.as_ref(), amount))
-            })
-        })
+    fn limit_left_out(&mut self, place: ContainerRef<'_>, resource: &str) {
+        let path = place.path(&format!(".resources.limits[{resource}]"));
+        let message = "the profile's limit is left out, because it is above spec.resources";
+        self.adjusted(path, message);
     }
 
-    /// The number of GPUs that the runner ends up with, which the start wrapper checks.
-    pub(super) fn runner_gpus(&self) -> u64 {
-        let mut own: Vec<(&str, u64)> = Vec::new();
-        let gpu = self.template.gpu.as_ref();
-        let mut elsewhere = false;
-        for (place, name, amount) in self.own_gpus() {
-            let on_runner = is_runner(place);
-            elsewhere |= !amount.is_zero() && (!on_runner || !is_resource(gpu, name));
-            if on_runner && !own.iter().any(|(other, _)| *other == name) {
-                own.push((name, amount.whole().unwrap_or_default()));
+    fn huge_pages_left_out(&mut self, path: String) {
+        self.adjusted(path, "left out, because huge pages need CPU or memory beside them");
+    }
+
+    fn adjusted(&mut self, path: String, message: &str) {
+        self.conflict(ConflictCode::ResourceAdjusted, path, message.to_owned());
+    }
+
+    fn conflict(&mut self, code: ConflictCode, path: String, message: String) {
+        self.budget.conflicts.push(Conflict { code, winner: Winner::ScaleSet, path, message });
+    }
+}
+
+/// Whether it is the template's GPUs, on the runner.
+fn facts_gpu(facts: &Facts<'_>, place: ContainerRef<'_>, resource: &str) -> bool {
+    facts.is_runner(place) && resource == facts.template.gpu_resource
+}
+
+/// What the template wants of a container, huge pages last: they go in beside CPU or memory only.
+fn wanted(facts: &Facts<'_>, placement: &Placement<'_>) -> Vec<(String, Pair)> {
+    let is_runner = matches!(placement.at, Target::There(place) if facts.is_runner(place));
+    let mut all: Vec<(String, Pair)> = if is_runner {
+        let gpus = facts.selected.gpus;
+        let of = |amount: Option<&crate::profile::template::Amount>| amount?.of(gpus);
+        let resources = facts.template.resources.iter();
+        let pair = resources.map(|one| {
+            let pair = Pair { request: of(one.request.as_ref()), limit: of(one.limit.as_ref()) };
+            (one.name.clone(), pair)
+        });
+        pair.filter(|(_, pair)| pair.request.is_some() || pair.limit.is_some()).collect()
+    } else {
+        let members = |map| placement.wanted.at(&["resources", map]).map(Json::members);
+        let requests = members("requests").unwrap_or_default().iter();
+        let limits = members("limits").unwrap_or_default().iter();
+        let mut names: Vec<&str> = requests.chain(limits).map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.iter().map(|name| ((*name).to_owned(), pair(&placement.wanted, name))).collect()
+    };
+    all.sort_by_key(|(name, _)| is_huge(name));
+    all
+}
+
+/// What a container says of a resource.
+fn pair(container: &Json<'_>, resource: &str) -> Pair {
+    let get = |map| container.at(&["resources", map, resource]).and_then(quantity);
+    Pair { request: get("requests"), limit: get("limits") }
+}
+
+/// Each AMD GPU resource that the pod speaks of, with its container. An init container that ends
+/// gives its GPUs back: Kubernetes takes the greater of its number and the runner's.
+fn own_gpus<'p>(facts: &Facts<'p>) -> Vec<(ContainerRef<'p>, &'p str, Quantity)> {
+    let is_gpu = |name: &str| name.starts_with(AMD) || name == facts.template.gpu_resource;
+    let mut all = Vec::new();
+    for place in all_containers(facts.spec).filter(|place| !place.runs_once()) {
+        // A request beside a limit will be equal to it.
+        let mut seen = HashSet::new();
+        for map in ["limits", "requests"] {
+            let amounts = place.container.at(&["resources", map]).map(Json::members);
+            for (name, amount) in amounts.unwrap_or_default() {
+                if is_gpu(name)
+                    && seen.insert(name.as_ref())
+                    && let Some(amount) = quantity(amount)
+                {
+                    all.push((place, name.as_ref(), amount));
+                }
             }
         }
-        if let Some(gpu) = gpu
-            && !elsewhere
-            && !own.iter().any(|(name, _)| *name == gpu.resource)
-        {
-            return u64::from(gpu.count);
-        }
-        own.iter().map(|(_, amount)| amount).sum()
     }
-
-    fn resource_kept(&mut self, place: Place<'p>, map: &str, resource: &str) {
-        self.kept(
-            ConflictCode::ResourceKept,
-            place.label(&format!(".resources.{map}[{resource}]")),
-        );
-    }
-
-    fn limit_left_out(&mut self, place: Place<'p>, resource: &str) {
-        self.adjusted(
-            place,
-            &format!(".resources.limits[{resource}]"),
-            "the profile's limit is left out, because it is above spec.resources",
-        );
-    }
-
-    fn adjusted(&mut self, place: Place<'p>, rest: &str, message: &str) {
-        self.conflict(
-            ConflictCode::ResourceAdjusted,
-            Winner::Author,
-            place.label(rest),
-            message.to_owned(),
-        );
-    }
+    all
 }
 
-fn is_runner(place: Place<'_>) -> bool {
-    place.list == "containers" && place.container.text("name") == RUNNER
+/// What the LimitRanger says that it filled in.
+fn filled<'p>(facts: &Facts<'p>) -> HashSet<(&'p str, &'p str, &'p str)> {
+    let note = facts.pod.at(&["metadata", "annotations", LIMIT_RANGER]).and_then(Json::as_str);
+    let note = note.unwrap_or_default();
+    let note = note.strip_prefix("LimitRanger plugin set: ").unwrap_or(note);
+    let parts = note.split("; ").filter_map(|part| {
+        let (what, container) = part.rsplit_once(" container ")?;
+        let what = what.strip_suffix(" for init").or_else(|| what.strip_suffix(" for"))?;
+        let (resources, kind) = what.rsplit_once(' ')?;
+        Some(resources.split(", ").map(move |resource| (container, kind, resource)))
+    });
+    parts.flatten().collect()
 }
 
-/// Whether `resource` is that of the profile's GPUs.
-fn is_resource(gpu: Option<&Gpu>, resource: &str) -> bool {
-    gpu.is_some_and(|gpu| gpu.resource == resource)
+/// Whether a pod-level request or limit can hold for this resource (KEP-2837).
+fn is_pod_level(resource: &str) -> bool {
+    matches!(resource, "cpu" | "memory") || is_huge(resource)
 }
 
-/// The resources of either map, each once.
-pub(super) fn names<'v>(
-    requests: Option<&'v Map<String, Value>>,
-    limits: Option<&'v Map<String, Value>>,
-) -> impl Iterator<Item = &'v str> {
-    let of = |map: Option<&'v Map<String, Value>>| map.into_iter().flat_map(|map| map.keys());
-    of(requests)
-        .chain(of(limits).filter(move |name| requests.is_none_or(|map| !map.contains_key(*name))))
-        .map(String::as_str)
+/// The pod-level request that all containers together must not exceed.
+fn request_cap(spec: &Json<'_>, resource: &str) -> Option<Quantity> {
+    let pod = spec.get("resources").filter(|_| is_pod_level(resource))?;
+    let level = |map| pod.at(&[map, resource]).and_then(quantity);
+    level("requests").or_else(|| level("limits"))
+}
+
+/// The sums of what the pod's containers ask for, of the resources that have a cap.
+fn asked(facts: &Facts<'_>) -> HashMap<String, Quantity> {
+    let pod = facts.spec.get("resources");
+    let names = MAPS.iter().filter_map(|map| pod?.get(map)).flat_map(Json::members);
+    let names: HashSet<&str> = names.map(|(name, _)| name.as_ref()).collect();
+    let sum = |name: &str| {
+        let asked = all_containers(facts.spec);
+        let mut asked = asked.filter_map(|place| request_or_limit(place.container, name));
+        let first = asked.next()?;
+        asked.try_fold(first, |sum, next| sum.checked_add(&next))
+    };
+    let capped = names.into_iter().filter(|name| is_pod_level(name));
+    capped.filter_map(|name| Some((name.to_owned(), sum(name)?))).collect()
+}
+
+/// What a container asks for: its request, or the limit that becomes it.
+fn request_or_limit(container: &Json<'_>, resource: &str) -> Option<Quantity> {
+    let Pair { request, limit } = pair(container, resource);
+    request.or(limit)
 }

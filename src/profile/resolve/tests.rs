@@ -200,7 +200,7 @@ fn a_profile_for_builders_has_no_gpu_and_no_amount_per_gpu() {
         json!({"requests": {"cpu": "40", "memory": "450000Mi"}})
     );
     let profile = set.get("cpu-builders").unwrap();
-    assert_eq!(profile.template(profile.default_gpus()).gpu, None);
+    assert_eq!(profile.template(false).gpus(profile.default_gpus()), 0);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_limit_of_gpus_alone_is_the_request_as_well() {
         let resources = resources(&set, name, 2);
         assert_eq!(resources["requests"]["amd.com/gpu"], "4", "{name}");
         assert_eq!(resources["limits"]["amd.com/gpu"], "4", "{name}");
-        assert_eq!(set.get(name).unwrap().template(2).gpu.as_ref().unwrap().count, 4, "{name}");
+        assert_eq!(set.get(name).unwrap().default_gpus(), 4, "{name}");
     }
 }
 

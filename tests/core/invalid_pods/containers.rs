@@ -349,31 +349,3 @@ fn a_sidecar_whose_restart_policy_another_webhook_lost_gets_it_back() {
     assert_eq!(dind(&answered)["restartPolicy"], "Always");
     assert_eq!(answered.operations().len(), 1);
 }
-
-#[test]
-fn a_container_that_is_resized_by_a_restart_keeps_its_pod_restarting() {
-    let policy = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
-    let answered = answer(&Config::default(), |pod| {
-        pod["spec"]["restartPolicy"] = "Always".into();
-        pod["spec"]["containers"][0]["resizePolicy"] = policy.clone();
-    });
-    assert_eq!(answered.pod["spec"]["restartPolicy"], "Always");
-    assert_warned(
-        &answered,
-        &["arc-rocm: spec.restartPolicy: left out, because the pod says resizePolicy \
-           RestartContainer"],
-    );
-
-    let rules = over_template(&json!({"restartPolicy": "Always",
-        "containers": [{"name": "runner", "resizePolicy": policy}]}));
-    let answered = answer(&rules, |_| {});
-    assert_eq!(runner(&answered).get("resizePolicy"), None);
-    assert_warned(
-        &answered,
-        &[
-            "arc-rocm: spec.containers[runner].resizePolicy: RestartContainer is left out, because \
-           the pod says restartPolicy: Never",
-            "arc-rocm: spec.restartPolicy: the pod's own value is kept, profile test differs",
-        ],
-    );
-}

@@ -3,7 +3,7 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use super::{answer, assert_warned, over_template};
+use super::{answer, answer_runner, assert_warned, merge, over, over_template, runner};
 
 #[test]
 fn a_windows_pod_is_left_alone_with_a_warning() {
@@ -20,16 +20,6 @@ fn a_priority_class_has_its_priority_computed_anew() {
     assert_eq!(spec["priorityClassName"], "high");
     assert_eq!(spec["priority"], Value::Null);
     assert_eq!(spec["preemptionPolicy"], Value::Null);
-    assert_warned(&answered, &[]);
-}
-
-#[test]
-fn a_preemption_policy_goes_in_with_its_class() {
-    let template = json!({"priorityClassName": "high", "preemptionPolicy": "Never"});
-    let answered = answer(&over_template(&template), |_| {});
-    let spec = &answered.pod["spec"];
-    assert_eq!(spec["priority"], Value::Null);
-    assert_eq!(spec["preemptionPolicy"], "Never");
     assert_warned(&answered, &[]);
 }
 
@@ -94,4 +84,51 @@ fn a_node_selectors_value_is_never_a_default() {
         assert_eq!(&answered.pod["spec"]["nodeSelector"][key], value);
     }
     assert_eq!(answered.warnings().len(), 3);
+}
+
+/// No node has GPUs of two vendors: with AMD's as well the pod would be pending for ever
+/// (microsoft/pai#4090, dstackai/dstack#4085).
+#[test]
+fn runner_with_gpus_of_another_vendor_is_skipped_unless_it_names_a_profile() {
+    let resources = |resource: &str| json!({"resources": {"limits": {resource: "1"}}});
+    let match_all = over(&json!({}));
+    for resource in
+        ["nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "gpu.intel.com/i915", "habana.ai/gaudi"]
+    {
+        for config in [&match_all, &Config::default()] {
+            let skipped = answer_runner(config, resources(resource));
+            assert_eq!(skipped.patch, json!([]), "{resource}");
+            assert_eq!(skipped.warnings(), [""; 0]);
+            assert_eq!(skipped.review["response"]["auditAnnotations"]["reason"], "other-gpu");
+        }
+        let named = answer(&match_all, |pod| {
+            merge(&mut pod["spec"]["containers"][0], resources(resource));
+            pod["metadata"]["annotations"]["arc-rocm.dev/profile"] = "test".into();
+        });
+        assert_ne!(named.patch, json!([]), "{resource}");
+    }
+    let nic = answer_runner(&match_all, resources("rdma/hca"));
+    assert_ne!(nic.patch, json!([]));
+}
+
+#[test]
+fn override_that_is_named_is_no_warning() {
+    let config = over(&json!({}));
+    let own = json!({"resources": {"requests": {"memory": "8Gi", "cpu": "1"}}});
+    let memory = "spec.containers[runner].resources.requests[memory]";
+    let warned = |overrides: Option<&str>| {
+        let answered = answer(&config, |pod| {
+            merge(&mut pod["spec"]["containers"][0], own.clone());
+            if let Some(overrides) = overrides {
+                pod["metadata"]["annotations"]["arc-rocm.dev/overrides"] = overrides.into();
+            }
+        });
+        assert_eq!(runner(&answered)["resources"]["requests"]["memory"], "8Gi");
+        answered.warnings().into_iter().filter(|one| one.contains("resources")).count()
+    };
+    assert_eq!(warned(None), 2);
+    assert_eq!(warned(Some(memory)), 1);
+    assert_eq!(warned(Some(&format!(" {memory} ,spec.nodeSelector"))), 1);
+    assert_eq!(warned(Some("spec.containers[runner].resources")), 0);
+    assert_eq!(warned(Some("spec.containers[dind]")), 2);
 }

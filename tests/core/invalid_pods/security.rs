@@ -1,9 +1,9 @@
 //! Users, privileges, user namespaces.
 
 use arc_rocm::inject::Config;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{answer, answer_runner, assert_warned, dind, named, over, over_template, runner};
+use super::{answer, answer_runner, assert_warned, dind, over_template, runner};
 
 #[test]
 fn dind_alone_is_root_in_a_pod_of_another_user() {
@@ -129,102 +129,4 @@ fn no_host_namespaces_in_a_pod_with_its_own_users() {
             format!("arc-rocm: spec.{field}: left out, because the pod says hostUsers: false")
         );
     }
-}
-
-/// Found by the generated pods of `tests/e2e` (issue 6).
-#[test]
-fn no_block_devices_in_a_pod_with_its_own_users() {
-    let device = json!([{"name": "block", "devicePath": "/dev/block"}]);
-    let volume = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
-    for name in ["runner", "tools"] {
-        let profile = over_template(&json!({
-            "volumes": [volume],
-            "containers": [{"name": name, "image": "tools:1", "volumeDevices": device}],
-        }));
-        let answered = answer(&profile, |pod| pod["spec"]["hostUsers"] = false.into());
-        let containers = &answered.pod["spec"]["containers"];
-        assert_eq!(named(containers, name).get("volumeDevices"), None, "{name}");
-        assert_eq!(named(&answered.pod["spec"]["volumes"], "block"), &json!(null), "{name}");
-        assert!(
-            answered.warnings().iter().any(|warning| warning.contains("volumeDevices")
-                && warning.ends_with("left out, because the pod says hostUsers: false")),
-            "{:?}",
-            answered.warnings()
-        );
-    }
-}
-
-/// The same the other way round.
-#[test]
-fn no_users_of_its_own_for_a_pod_with_block_devices() {
-    let rules =
-        over(&json!({"dind": {"enabled": false}, "template": {"spec": {"hostUsers": false}}}));
-    let answered = answer(&rules, |pod| {
-        let volume = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
-        pod["spec"]["volumes"].as_array_mut().unwrap().push(volume);
-        pod["spec"]["containers"][0]["volumeDevices"] =
-            json!([{"name": "block", "devicePath": "/dev/own"}]);
-    });
-    assert_eq!(answered.pod["spec"].get("hostUsers"), None);
-    assert_warned(
-        &answered,
-        &["arc-rocm: spec.hostUsers: left out, because the pod says volumeDevices"],
-    );
-}
-
-#[test]
-fn no_shared_process_namespace_beside_the_hosts() {
-    for (profiles, authors) in
-        [("hostPID", "shareProcessNamespace"), ("shareProcessNamespace", "hostPID")]
-    {
-        let answered = answer(&over_template(&json!({profiles: true})), |pod| {
-            pod["spec"][authors] = true.into();
-        });
-        assert_eq!(answered.pod["spec"].get(profiles), None);
-        assert_warned(
-            &answered,
-            &[&format!(
-                "arc-rocm: spec.{profiles}: left out, because the pod says {authors}: true"
-            )],
-        );
-    }
-}
-
-#[test]
-fn no_sysctls_of_the_network_on_the_hosts() {
-    let sysctls = json!([{"name": "net.core.somaxconn", "value": "4096"},
-        {"name": "kernel.shm_rmid_forced", "value": "1"}]);
-    let answered =
-        answer(&over_template(&json!({"securityContext": {"sysctls": sysctls}})), |pod| {
-            pod["spec"]["hostNetwork"] = true.into();
-        });
-    assert_eq!(
-        answered.pod["spec"]["securityContext"]["sysctls"],
-        json!([{"name": "kernel.shm_rmid_forced", "value": "1"}])
-    );
-    assert_warned(
-        &answered,
-        &["arc-rocm: spec.securityContext.sysctls: left out, because the pod says hostNetwork: \
-           true"],
-    );
-}
-
-#[test]
-fn bidirectional_mounts_are_for_privileged_containers() {
-    let mount = json!({"name": "mnt", "mountPath": "/mnt", "mountPropagation": "Bidirectional"});
-    let rules = over_template(&json!({
-        "volumes": [{"name": "mnt", "hostPath": {"path": "/mnt"}}],
-        "containers": [{"name": "runner", "volumeMounts": [mount],
-            "securityContext": {"privileged": true}}],
-    }));
-    let with = answer(&rules, |_| {});
-    assert_eq!(super::mounted(runner(&with), "/mnt"), "mnt");
-    let without =
-        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
-    assert_eq!(super::mounted(runner(&without), "/mnt"), &Value::Null);
-    assert!(without.warnings().contains(
-        &"arc-rocm: spec.containers[runner].volumeMounts[/mnt]: left out, because Bidirectional \
-          needs a privileged container"
-            .to_owned()
-    ));
 }

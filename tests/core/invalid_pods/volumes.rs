@@ -3,7 +3,7 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use super::{answer, assert_warned, dind, merge, mounted, named, over, over_template, runner};
+use super::{answer, assert_warned, dind, merge, mounted, named, over, runner};
 use crate::support::Answered;
 
 const KEPT: &str = "the pod's own value is kept, profile rocm differs";
@@ -299,21 +299,4 @@ fn no_dind_where_the_socket_would_be_on_a_read_only_volume_of_the_profile() {
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });
     assert_eq!(dind(&answered), &Value::Null);
-}
-
-#[test]
-fn a_block_device_comes_with_its_volume() {
-    let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
-    let rules = over_template(&json!({"volumes": [claim], "containers": [
-        {"name": "runner", "volumeDevices": [{"name": "block", "devicePath": "/dev/block"}]}]}));
-    let answered = answer(&rules, |_| {});
-    assert_eq!(named(&answered.pod["spec"]["volumes"], "block"), &claim);
-
-    let volume = json!({"name": "block", "emptyDir": {}});
-    let answered = with_volume(&rules, &volume, None, json!({}));
-    assert_eq!(
-        named(&answered.pod["spec"]["volumes"], "arc-rocm-block")["persistentVolumeClaim"],
-        claim["persistentVolumeClaim"]
-    );
-    assert_eq!(runner(&answered)["volumeDevices"][0]["name"], "arc-rocm-block");
 }

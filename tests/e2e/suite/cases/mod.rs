@@ -3,6 +3,7 @@
 mod cert_manager;
 mod certificates;
 mod chart;
+mod check;
 mod doctor;
 mod events;
 mod fleet;
@@ -38,6 +39,7 @@ pub(crate) fn all() -> Vec<Case> {
         outages::cases(),
         certificates::cases(),
         chart::cases(),
+        check::cases(),
         cert_manager::cases(),
         latency::cases(),
         generated::cases(),

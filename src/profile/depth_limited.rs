@@ -1,6 +1,6 @@
-//! Reads JSON of any depth and cuts it at a limit. The API server stores objects of up to 10,000
-//! levels where a schema allows any value (apimachinery's JSON decoder). `serde_json` refuses a whole
-//! response with one object of more than 127.
+//! JSON of any depth. The API server takes objects of up to 10,000 levels where a schema leaves a
+//! place open (apimachinery's JSON decoder). `serde_json` refuses a text of more than 127 levels,
+//! and with one deep object all else that is in the text.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// The most levels of maps and lists. More than a profile may have
-/// ([`MAX_DEPTH`](crate::profile::source::MAX_DEPTH)), so that its reader reports the depth; fewer than
-/// `serde_json` accepts, with the levels of a list around it.
+/// Maps and lists inside one another that are kept. More than a profile may have
+/// ([`MAX_DEPTH`](super::source::MAX_DEPTH)), so that the compiler refuses what was cut. With what
+/// is around it in a list, less than what `serde_json` takes.
 const MAX_LEVELS: usize = 100;
 
-/// A value with `null` in place of everything deeper than the limit. Skipping takes no stack.
+/// A value in which what is too deep is `null`. To skip it takes no stack.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub(super) struct DepthLimited(pub(super) Value);
+pub struct DepthLimited(pub Value);
 
 impl<'de> Deserialize<'de> for DepthLimited {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        LevelsLeft(MAX_LEVELS).deserialize(deserializer).map(Self)
+        Levels(MAX_LEVELS).deserialize(deserializer).map(Self)
     }
 }
 
-/// Reads a value with at most this many levels.
+/// Reads a value with at most that many levels.
 #[derive(Clone, Copy)]
-struct LevelsLeft(usize);
+struct Levels(usize);
 
-impl<'de> DeserializeSeed<'de> for LevelsLeft {
+impl<'de> DeserializeSeed<'de> for Levels {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -38,7 +38,7 @@ impl<'de> DeserializeSeed<'de> for LevelsLeft {
     }
 }
 
-impl<'de> Visitor<'de> for LevelsLeft {
+impl<'de> Visitor<'de> for Levels {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn value_within_the_depth_limit_is_unchanged() {
+    fn shallow_json_is_kept() {
         let text = r#"{"a":[null,true,-1,18446744073709551615,1.5,"é\n",{}],"b":{"c":[]}}"#;
         assert_eq!(read(text), serde_json::from_str::<Value>(text).unwrap());
         for broken in ["", "{", "[1,]", "{\"a\":}"] {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn value_beyond_the_depth_limit_is_null() {
+    fn deep_json_is_cut_and_its_neighbour_kept() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             for depth in [MAX_LEVELS, MAX_LEVELS + 1, 10_000] {
                 let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));

@@ -1,0 +1,72 @@
+//! Containers of the template that the pod has not.
+
+use std::borrow::Cow;
+
+use super::{
+    changes::Changes,
+    conflict::{ChangeReason, ConflictCode, Winner},
+    facts::{Facts, Placement, Target},
+    ports, security_context,
+};
+use crate::{
+    inject::patch::Step,
+    podspec::Json,
+    profile::template::{DIND, INIT_EXTERNALS},
+};
+
+pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    let ports = ports::decisions(facts);
+    for (index, placement) in facts.placements.iter().enumerate() {
+        match placement.at {
+            Target::There(_) => {}
+            Target::Taken(place) => {
+                let list = if place.list == "containers" { "initContainers" } else { "containers" };
+                let profile = facts.profile();
+                let message =
+                    format!("the name is taken, so profile {profile} adds none to {list}");
+                let (code, winner) = (ConflictCode::NameTaken, Winner::ScaleSet);
+                changes.conflict(code, winner, place.path(""), message);
+            }
+            Target::New { list, before } => {
+                let decisions = ports.get(index).map(Vec::as_slice).unwrap_or_default();
+                let container = new(facts, index, placement, decisions, changes);
+                let reason = match container.text("name") {
+                    DIND => ChangeReason::Dind,
+                    INIT_EXTERNALS => ChangeReason::Externals,
+                    _ => ChangeReason::Profile,
+                };
+                let steps = [Step::key("spec"), Step::key(list)];
+                match before {
+                    Some(before) => changes.edits.insert(&steps, before, container, reason),
+                    None => changes.edits.append(&steps, container, reason),
+                }
+            }
+        }
+    }
+}
+
+/// A new container, without what the pod's own settings exclude.
+fn new<'p>(
+    facts: &Facts<'p>,
+    index: usize,
+    placement: &Placement<'p>,
+    ports: &[ports::Decision],
+    changes: &mut Changes<'p>,
+) -> Cow<'p, Json<'p>> {
+    let mut container = placement.wanted.clone();
+    let mut set = |field: &'static str, value: Json<'p>| container.to_mut().set(field, value);
+    if let Some(context) = security_context::of_new(facts, &placement.wanted) {
+        set("securityContext", context);
+    }
+    if let Some(resources) = facts.budget.of_new(index, &placement.wanted) {
+        set("resources", resources);
+    }
+    if ports.contains(&ports::Decision::Taken) {
+        let wanted = placement.wanted.list("ports").iter().zip(ports);
+        let free = wanted.filter(|(_, decision)| **decision != ports::Decision::Taken);
+        set("ports", free.map(|(port, _)| port.clone()).collect::<Vec<_>>().into());
+        let path = format!("spec[{}].ports", placement.wanted.text("name"));
+        changes.kept(ConflictCode::PortTaken, path, facts.profile());
+    }
+    container
+}

@@ -1,0 +1,193 @@
+//! Security contexts: of the template's, what the pod's own settings exclude is left out.
+//!
+//! A container's own `runAsUser` and `runAsNonRoot` hold before the pod's, and the kubelet never
+//! starts one that must not be root and is (`verifyRunAsNonRoot`).
+
+use super::{
+    changes::Changes,
+    conflict::{ConflictCode, Winner},
+    facts::{Facts, Target},
+    merged::{At, merge},
+};
+use crate::{
+    podspec::{
+        Json, all_containers,
+        merge::{container_field, pod_field},
+    },
+    profile::template::DIND,
+};
+
+const FIELD: &str = "securityContext";
+const USER: &str = "runAsUser";
+const NON_ROOT: &str = "runAsNonRoot";
+/// The capability that the API server counts as privilege escalation
+/// (`pkg/apis/core/validation`, `ValidateSecurityContext`).
+const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
+
+/// A field of the template that the pod excludes, and what of the pod does.
+type Exclusion = (&'static str, &'static str);
+
+/// Security contexts of containers.
+pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    for placement in &facts.placements {
+        let name = placement.wanted.text("name");
+        let wanted = placement.wanted.get(FIELD);
+        match (placement.at, wanted) {
+            (Target::There(place), Some(wanted)) if facts.docker.wants_field(place, FIELD) => {
+                let there = place.container.get(FIELD);
+                let excluded = excluded(facts, there, wanted);
+                let key = FIELD.into();
+                let path = place.path(".securityContext");
+                let wanted = without(wanted, &excluded, &path, changes);
+                let at = At::in_container(place, &key);
+                merge(facts, at, there, &wanted, container_field(FIELD), changes);
+            }
+            (Target::New { .. }, Some(wanted)) => {
+                let path = format!("spec[{name}].securityContext");
+                without(wanted, &user_excluded(facts, None, wanted), &path, changes);
+            }
+            _ => {}
+        }
+        let is_new = matches!(placement.at, Target::New { .. });
+        let templates = facts.template.dind();
+        if is_new && name == DIND && templates.is_some_and(|d| !root_fields(facts, d).is_empty()) {
+            let message = "dockerd must be root, so dind alone runs as user 0";
+            let path = "spec.securityContext";
+            changes.conflict(ConflictCode::DindRoot, Winner::Profile, path, message);
+        }
+    }
+}
+
+/// The security context of a new container, where the pod's own excludes a part of it.
+pub(super) fn of_new<'p>(facts: &Facts<'p>, container: &Json<'p>) -> Option<Json<'p>> {
+    let wanted = container.get(FIELD)?;
+    let excluded = user_excluded(facts, None, wanted);
+    (!excluded.is_empty()).then(|| without(wanted, &excluded, "", &mut Changes::default()))
+}
+
+/// The pod's security context.
+pub(super) fn of_pod<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>, changes: &mut Changes<'p>) {
+    let any = |is: fn(Option<&Json<'_>>) -> bool, other: &str| {
+        all_containers(facts.spec).any(|place| {
+            let own = place.container.get(FIELD);
+            is(own) && own.is_none_or(|own| own.get(other).is_none())
+        })
+    };
+    let mut excluded = contradicted(facts.spec.get(FIELD), wanted);
+    if is_non_root(Some(wanted)) && any(is_root, NON_ROOT) {
+        excluded.push((NON_ROOT, "runAsUser: 0 of a container"));
+    } else if is_root(Some(wanted)) && any(is_non_root, USER) {
+        excluded.push((USER, "runAsNonRoot: true of a container"));
+    }
+    let wanted = without(wanted, &excluded, "spec.securityContext", changes);
+    let there = facts.spec.get(FIELD);
+    merge(facts, At::in_spec(FIELD), there, &wanted, pod_field(FIELD), changes);
+}
+
+/// What a dind container needs beside its own security context to be root: the pod's `runAsUser`,
+/// `runAsGroup` and `runAsNonRoot` hold for each container that says nothing.
+pub(super) fn root_fields(
+    facts: &Facts<'_>,
+    dind: &Json<'_>,
+) -> Vec<(&'static str, Json<'static>)> {
+    let own = dind.get(FIELD);
+    let says = |field: &str| own.is_some_and(|own| own.get(field).is_some());
+    let contexts = [facts.spec.get(FIELD), facts.template.field(FIELD)];
+    let number =
+        |field: &str| contexts.iter().flatten().find_map(|context| context.get(field)?.as_i64());
+    let non_root = contexts.into_iter().any(is_non_root);
+    let other_user = number(USER).is_some_and(|user| user != 0);
+    let mut fields = Vec::new();
+    if (non_root || other_user) && !says(USER) {
+        fields.push((USER, Json::from(0_i64)));
+    }
+    if non_root && !says(NON_ROOT) {
+        fields.push((NON_ROOT, Json::from(false)));
+    }
+    if number("runAsGroup").is_some_and(|group| group != 0) && !says("runAsGroup") {
+        fields.push(("runAsGroup", Json::from(0_i64)));
+    }
+    fields
+}
+
+/// The context without the excluded fields, each of which is a conflict.
+fn without<'p>(
+    wanted: &Json<'p>,
+    excluded: &[Exclusion],
+    path: &str,
+    changes: &mut Changes<'p>,
+) -> Json<'p> {
+    let mut rest = wanted.clone();
+    for (field, by) in excluded {
+        rest.take(field);
+        changes.excluded(format!("{path}.{field}"), by);
+    }
+    rest
+}
+
+/// The fields of a container's wanted context that cannot stand in this pod.
+fn excluded(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &Json<'_>) -> Vec<Exclusion> {
+    let mut excluded = contradicted(there, wanted);
+    excluded.extend(user_excluded(facts, there, wanted));
+    excluded
+}
+
+/// The fields of `wanted` that cannot stand beside what is `there` in the same context.
+fn contradicted(there: Option<&Json<'_>>, wanted: &Json<'_>) -> Vec<Exclusion> {
+    let Some(there) = there else { return Vec::new() };
+    let is = |context: &Json<'_>, field: &str, value: bool| {
+        context.get(field).and_then(Json::as_bool) == Some(value)
+    };
+    let adds_admin = |context: &Json<'_>| {
+        let added = context.at(&["capabilities", "add"]).map(Json::items).unwrap_or_default();
+        added.iter().any(|capability| capability.as_str() == Some(SYS_ADMIN))
+    };
+    let escalation = "allowPrivilegeEscalation";
+    let mut excluded = Vec::new();
+    if is(there, escalation, false) {
+        let by = "allowPrivilegeEscalation: false";
+        if is(wanted, "privileged", true) {
+            excluded.push(("privileged", by));
+        }
+        if adds_admin(wanted) {
+            excluded.push(("capabilities", by));
+        }
+    }
+    if is(wanted, escalation, false) {
+        if is(there, "privileged", true) {
+            excluded.push((escalation, "privileged: true"));
+        } else if adds_admin(there) {
+            excluded.push((escalation, "capabilities.add: CAP_SYS_ADMIN"));
+        }
+    }
+    if is_non_root(Some(wanted)) && is_root(Some(there)) {
+        excluded.push((NON_ROOT, "runAsUser: 0"));
+    }
+    if is_root(Some(wanted)) && is_non_root(Some(there)) {
+        excluded.push((USER, "runAsNonRoot: true"));
+    }
+    excluded
+}
+
+/// The field of a container's wanted context that the pod's own context excludes.
+fn user_excluded(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &Json<'_>) -> Vec<Exclusion> {
+    let pods = facts.spec.get(FIELD);
+    let says = |field: &str| {
+        there.is_some_and(|there| there.get(field).is_some()) || wanted.get(field).is_some()
+    };
+    if is_non_root(Some(wanted)) && !says(USER) && is_root(pods) {
+        vec![(NON_ROOT, "spec.securityContext.runAsUser: 0")]
+    } else if is_root(Some(wanted)) && !says(NON_ROOT) && is_non_root(pods) {
+        vec![(USER, "spec.securityContext.runAsNonRoot: true")]
+    } else {
+        Vec::new()
+    }
+}
+
+fn is_non_root(context: Option<&Json<'_>>) -> bool {
+    context.and_then(|context| context.get(NON_ROOT)?.as_bool()) == Some(true)
+}
+
+fn is_root(context: Option<&Json<'_>>) -> bool {
+    context.and_then(|context| context.get(USER)?.as_i64()) == Some(0)
+}

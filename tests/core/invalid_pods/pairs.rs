@@ -1,0 +1,147 @@
+//! Fields of a profile and fields of a pod that the API server takes one by one and refuses
+//! together. Found by generating pairs of fields and asking a real API server (1.36).
+
+use serde_json::{Value, json};
+
+use super::{answer, answer_runner, over, over_template, runner};
+use crate::support::Answered;
+
+/// What the pod's spec has, and whether a warning names the field.
+fn left_out(answered: &Answered, field: &str, by: &str) {
+    assert_eq!(answered.pod["spec"].get(field), None, "{field}");
+    let warning = format!("arc-rocm: spec.{field}: left out, because the pod says {by}");
+    assert!(answered.warnings().contains(&warning), "{:#?}", answered.warnings());
+}
+
+#[test]
+fn host_ipc_stays_out_beside_sysctls_of_ipc() {
+    let config = over_template(&json!({"hostIPC": true}));
+    for name in ["kernel.shm_rmid_forced", "kernel/sem", "fs.mqueue.msg_max"] {
+        let answered = answer(&config, |pod| {
+            pod["spec"]["securityContext"] = json!({"sysctls": [{"name": name, "value": "1"}]});
+        });
+        left_out(&answered, "hostIPC", "sysctls of IPC");
+    }
+    let other = answer(&config, |pod| {
+        pod["spec"]["securityContext"] =
+            json!({"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]});
+    });
+    assert_eq!(other.pod["spec"]["hostIPC"], true);
+}
+
+#[test]
+fn host_network_stays_out_beside_what_it_excludes() {
+    let config = over_template(&json!({"hostNetwork": true}));
+    let sysctls = json!({"securityContext": {"sysctls": [{"name": "net.core.somaxconn",
+        "value": "1"}]}});
+    let ports = json!({"containers": [{"name": "a", "image": "x:1",
+        "ports": [{"containerPort": 9100}]}, {"name": "b", "image": "x:1",
+        "ports": [{"containerPort": 9100}]}]});
+    for (own, by) in [
+        (sysctls, "sysctls of the network"),
+        (json!({"hostnameOverride": "ci"}), "hostnameOverride"),
+        (ports, "one port for two containers"),
+    ] {
+        let answered = answer(&config, |pod| super::merge(&mut pod["spec"], own));
+        left_out(&answered, "hostNetwork", by);
+    }
+}
+
+#[test]
+fn containers_with_one_port_lose_it_on_the_hosts_network() {
+    let container =
+        |name: &str| json!({"name": name, "image": "x:1", "ports": [{"containerPort": 9100}]});
+    let config = over_template(&json!({"containers": [container("a"), container("b")]}));
+    let ports = |answered: &Answered| -> Vec<usize> {
+        let containers = answered.pod["spec"]["containers"].as_array().unwrap();
+        let ports = containers.iter().filter(|one| one["name"] != "runner");
+        ports.map(|one| one["ports"].as_array().map_or(0, Vec::len)).collect()
+    };
+    assert_eq!(ports(&answer(&config, |_| {})), [1, 1]);
+    let on_host = answer(&config, |pod| pod["spec"]["hostNetwork"] = true.into());
+    assert_eq!(ports(&on_host), [1, 0]);
+}
+
+#[test]
+fn grace_stays_out_below_a_pre_stop_sleep() {
+    let config = over_template(&json!({"terminationGracePeriodSeconds": 10}));
+    let sleep = |seconds: i64| json!({"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}});
+    let answered = answer_runner(&config, sleep(20));
+    assert_eq!(answered.pod["spec"]["terminationGracePeriodSeconds"], 30);
+    let field = "spec.terminationGracePeriodSeconds";
+    let warning = format!("arc-rocm: {field}: left out, because the pod says a preStop.sleep");
+    assert!(answered.warnings().iter().any(|one| one.starts_with(&warning)));
+    let shorter = answer_runner(&config, sleep(10));
+    assert_eq!(shorter.pod["spec"]["terminationGracePeriodSeconds"], 10);
+}
+
+/// `metadata.annotations: Too long`.
+#[test]
+fn annotations_stay_out_where_the_pod_has_no_room() {
+    let config = over(&json!({"template": {"metadata": {"annotations": {"team": "rocm"}}}}));
+    let full = |bytes: usize| {
+        answer(&config, |pod| {
+            let annotations = pod["metadata"]["annotations"].as_object_mut().unwrap();
+            let used: usize =
+                annotations.iter().map(|(k, v)| k.len() + v.as_str().unwrap().len()).sum();
+            let text = "x".repeat(bytes - used - 1);
+            annotations.insert("x".to_owned(), text.into());
+        })
+    };
+    let has =
+        |answered: &Answered, key: &str| answered.pod["metadata"]["annotations"].get(key).is_some();
+    let limit = 256 << 10;
+    for (bytes, team, status) in
+        [(limit, false, false), (limit - 8, true, false), (limit - 200, true, true)]
+    {
+        let answered = full(bytes);
+        assert_eq!(has(&answered, "team"), team, "{bytes}");
+        assert_eq!(has(&answered, "arc-rocm.dev/status"), status, "{bytes}");
+        let size: usize = answered.pod["metadata"]["annotations"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| key.len() + value.as_str().unwrap().len())
+            .sum();
+        assert!(size <= limit, "{size}");
+        let warnings = answered.warnings();
+        let warned = warnings.iter().filter(|one| one.contains("metadata.annotations[")).count();
+        assert_eq!(warned, usize::from(!team) + usize::from(!status), "{warnings:#?}");
+    }
+}
+
+/// `must not already exist in volumeDevices`.
+#[test]
+fn volume_that_is_a_block_device_is_not_mounted() {
+    let shared = json!([{"name": "cache", "mountPath": "/cache", "hostPath": {"path": "/mnt/c"}}]);
+    let config = over(&json!({"sharedVolumes": shared}));
+    for name in ["cache", "work"] {
+        let answered = answer(&config, |pod| {
+            let volume = json!({"name": name, "persistentVolumeClaim": {"claimName": "x"}});
+            let device = json!([{"name": name, "devicePath": "/dev/xvda"}]);
+            pod["spec"]["volumes"].as_array_mut().unwrap().push(volume);
+            pod["spec"]["containers"][0]["volumeDevices"] = device;
+        });
+        let path = if name == "cache" { "/cache" } else { "/home/runner/_work" };
+        assert_eq!(super::mounted(runner(&answered), path), &json!(format!("arc-rocm-{name}")));
+    }
+}
+
+/// A limit alone beside a request that the LimitRanger filled in: the two must be equal.
+#[test]
+fn extended_limit_takes_the_filled_request_along() {
+    let limits = json!({"limits": {"example.com/fpga": "4"}});
+    let config = over(&json!({"runner": {"resources": limits}}));
+    let answered = answer(&config, |pod| {
+        pod["spec"]["containers"][0]["resources"] =
+            json!({"requests": {"example.com/fpga": "1"}, "limits": {"example.com/fpga": "1"}});
+        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] = json!(
+            "LimitRanger plugin set: example.com/fpga request for container runner; \
+             example.com/fpga limit for container runner"
+        );
+    });
+    let resources = &runner(&answered)["resources"];
+    let amount = |map: &str| &resources[map]["example.com/fpga"];
+    assert_eq!((amount("requests"), amount("limits")), (&json!("4"), &json!("4")));
+    assert_eq!(resources.get("claims"), None::<&Value>);
+}
