@@ -22,15 +22,15 @@ pub struct DepthLimited(pub Value);
 
 impl<'de> Deserialize<'de> for DepthLimited {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        LevelsLeft(MAX_LEVELS).deserialize(deserializer).map(Self)
+        Levels(MAX_LEVELS).deserialize(deserializer).map(Self)
     }
 }
 
-/// Reads a value with at most this many levels.
+/// Reads a value with at most that many levels.
 #[derive(Clone, Copy)]
-struct LevelsLeft(usize);
+struct Levels(usize);
 
-impl<'de> DeserializeSeed<'de> for LevelsLeft {
+impl<'de> DeserializeSeed<'de> for Levels {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -38,7 +38,7 @@ impl<'de> DeserializeSeed<'de> for LevelsLeft {
     }
 }
 
-impl<'de> Visitor<'de> for LevelsLeft {
+impl<'de> Visitor<'de> for Levels {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
