@@ -332,8 +332,8 @@ async fn refused(scene: &Scene, step: i64) -> anyhow::Result<()> {
     let path = format!("{PROFILES}/bad?fieldManager=e2e");
     until("a bad profile to be refused", SOON, || async {
         let spec = json!({"priority": step, "template": {"spec": {"tolerationss": []}}});
-        let answer = scene.cluster().merge(&format!("{path}&dryRun=All"), &json!({"spec": spec}));
-        Ok(match answer.await {
+        let (path, change) = (format!("{path}&dryRun=All"), json!({"spec": spec}));
+        Ok(match scene.cluster().merge(&path, &change).await {
             Err(refused) if refused.code == 422 => Look::Seen(()),
             Err(refused) => return Err(refused.into()),
             Ok(_) => Look::NotYet("stored".to_owned()),
