@@ -64,7 +64,14 @@ impl Command {
                     let message = format!("no profile {name:?}; there are: {}", known.join(", "));
                     return Err(UsageError::error(message));
                 };
-                let gpus = gpus.unwrap_or_else(|| profile.default_gpus());
+                let gpus = match (gpus, profile.fixed_gpus) {
+                    (Some(gpus), Some(fixed)) if gpus != fixed => {
+                        let fixed = output::count(fixed, "GPU");
+                        let message = format!("--gpus {gpus}: the template of {name} has {fixed}");
+                        return Err(UsageError::error(message));
+                    }
+                    (gpus, _) => gpus.unwrap_or_else(|| profile.default_gpus()),
+                };
                 let template = profile.pod_template(gpus);
                 output::write(|out| match output {
                     Format::Text => {

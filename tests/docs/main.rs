@@ -174,8 +174,13 @@ fn every_finding_of_the_doctor_is_explained_at_its_level() {
 #[test]
 fn every_annotation_has_its_place() {
     let text = page("docs/annotations.md");
-    for name in [annotations::PROFILE, annotations::INJECT, annotations::GPUS, annotations::STATUS]
-    {
+    for name in [
+        annotations::PROFILE,
+        annotations::INJECT,
+        annotations::GPUS,
+        annotations::OVERRIDES,
+        annotations::STATUS,
+    ] {
         assert!(text.contains(&format!("\n## `{name}`\n")), "no heading for {name}");
     }
 }
