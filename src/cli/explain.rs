@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
     annotations,
-    inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, Winner, identify, plan},
+    inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
     podspec::{RUNNER, RunnerPod, scale_set},
     profile::{Match, Matcher, Profile},
     scripts,
@@ -109,6 +109,8 @@ struct Injection<'p> {
     is_named: bool,
     changes: Vec<Change>,
     conflicts: Vec<Conflict>,
+    /// Conflicts that the scale set says are on purpose.
+    intended: Vec<Conflict>,
     /// Why the API server would refuse the pod.
     problems: Vec<String>,
     before: &'p Value,
@@ -156,6 +158,7 @@ fn explain(
         selection,
         changes,
         conflicts: plan.conflicts,
+        intended: plan.intended,
         problems: missing_images(&after),
         before,
         after,
@@ -177,15 +180,19 @@ fn because(pod: &RunnerPod<'_>, profile: &Profile) -> String {
     if names_profile(pod) {
         return format!("named by annotation {}", annotations::PROFILE);
     }
-    let patterns = profile.matcher.as_ref().map(Matcher::scale_sets);
-    let found = patterns.unwrap_or_default().iter().find_map(|pattern| {
+    let patterns = profile.matcher.as_ref().map(Matcher::scale_sets).unwrap_or_default();
+    let found = patterns.iter().find_map(|pattern| {
         pod.scale_sets().find(|name| pattern.matches(name).is_some()).map(|name| (name, pattern))
     });
     match found {
         Some((name, pattern)) => {
             format!("scale set {name} matches {}, priority {}", pattern.as_str(), profile.priority)
         }
-        None => format!("match holds, priority {}", profile.priority),
+        None if patterns.is_empty() => format!("match holds, priority {}", profile.priority),
+        None => {
+            let resource = profile.gpu_resource();
+            format!("the runner asks for {resource}, priority {}", profile.priority)
+        }
     }
 }
 
@@ -239,13 +246,13 @@ fn skipped_json(name: &str, skip: Skip, unused: &[Unused<'_>]) -> Value {
 
 /// One line for each reason.
 fn unused_text(unused: &[Unused<'_>]) -> Vec<String> {
-    let lines = grouped(unused.iter().map(|(name, why)| (why.clone(), (*name).to_owned())));
+    let lines = grouped(unused.iter().map(|(name, why)| (why, (*name).to_owned())));
     lines.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect()
 }
 
 /// The values of each key, in the order of the keys' first use.
-fn grouped(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, Vec<String>)> {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+fn grouped<K: PartialEq>(pairs: impl Iterator<Item = (K, String)>) -> Vec<(K, Vec<String>)> {
+    let mut groups: Vec<(K, Vec<String>)> = Vec::new();
     for (key, value) in pairs {
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, values)) => values.push(value),
@@ -297,6 +304,7 @@ impl Injection<'_> {
         section(out, "adds", self.added())?;
         section(out, "keeps", self.kept())?;
         section(out, "conflicts", self.conflicts.iter().map(conflict_text))?;
+        section(out, "intended", self.intended.iter().map(conflict_text))?;
         section(out, "problems", self.problems.iter().cloned())?;
         section(out, "not used", unused_text(unused))
     }
@@ -318,6 +326,7 @@ impl Injection<'_> {
             "resources": {"requests": self.amounts("requests"), "limits": self.amounts("limits")},
             "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
             "conflicts": self.conflicts.iter().map(conflict_json).collect::<Vec<_>>(),
+            "intended": self.intended.iter().map(conflict_json).collect::<Vec<_>>(),
             "problems": self.problems,
         })
     }
@@ -329,11 +338,18 @@ impl Injection<'_> {
         runner.get("resources")?.get(field)
     }
 
-    /// The changes, one line for each place, without the runner's resources.
+    /// The changes, one line for each place and reason, without the runner's resources.
     fn added(&self) -> Vec<String> {
-        let changes = self.changes.iter().map(|change| placed(self.before, change));
-        let places = grouped(changes.filter(|(place, _)| !place.starts_with(RUNNER_RESOURCES)));
-        places.into_iter().map(|(place, all)| format!("{place}: {}", all.join(", "))).collect()
+        let changes = self.changes.iter().map(|change| {
+            let (place, shown) = placed(self.before, change);
+            ((place, change.reason), shown)
+        });
+        grouped(changes.filter(|((place, _), _)| !place.starts_with(RUNNER_RESOURCES)))
+            .into_iter()
+            .map(|((place, reason), all)| {
+                format!("{place}: {} [{}]", all.join(", "), reason.as_str())
+            })
+            .collect()
     }
 
     /// The names of what the pod itself has: other containers, volumes, variables and mounts.
@@ -362,8 +378,8 @@ impl Injection<'_> {
 }
 
 fn conflict_text(conflict: &Conflict) -> String {
-    let winner = if conflict.winner == Winner::Profile { "profile" } else { "scale set" };
-    format!("{winner} wins: {conflict} ({})", conflict.code.as_str())
+    let Conflict { winner, code, .. } = conflict;
+    format!("{} wins: {conflict} ({})", winner.as_str(), code.as_str())
 }
 
 fn name_of(item: &Value) -> Option<&str> {

@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     admission::{Decision, answer_review, decide, read},
-    inject::{ChangeReason, Config, Selection, Skip, patch::Operation},
+    inject::{Config, Selection, Skip},
 };
 
 /// The flags of `inject`.
@@ -144,10 +145,7 @@ fn inject(
 }
 
 /// The pod after a patch.
-pub(super) fn patched(
-    pod: &Value,
-    operations: &[Operation<'_, ChangeReason>],
-) -> anyhow::Result<Value> {
+pub(super) fn patched(pod: &Value, operations: &impl Serialize) -> anyhow::Result<Value> {
     let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(operations)?)?;
     let mut pod = pod.clone();
     json_patch::patch(&mut pod, &patch).context("the patch does not apply")?;

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::profile::{Pattern, Profile, pattern::MAX_GPUS};
 
+/// Patterns of a profile that the table shows; the JSON has all.
+const MOST_PATTERNS: usize = 3;
+
 /// The subcommands of `profiles`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
@@ -64,7 +67,14 @@ impl Command {
                     let message = format!("no profile {name:?}; there are: {}", known.join(", "));
                     return Err(UsageError::error(message));
                 };
-                let gpus = gpus.unwrap_or_else(|| profile.default_gpus());
+                let gpus = match (gpus, profile.fixed_gpus) {
+                    (Some(gpus), Some(fixed)) if gpus != fixed => {
+                        let fixed = output::count(fixed, "GPU");
+                        let message = format!("--gpus {gpus}: the template of {name} has {fixed}");
+                        return Err(UsageError::error(message));
+                    }
+                    (gpus, _) => gpus.unwrap_or_else(|| profile.default_gpus()),
+                };
                 let template = profile.pod_template(gpus);
                 output::write(|out| match output {
                     Format::Text => {
@@ -116,7 +126,12 @@ fn list<'p>(
             match scale_sets(profile).as_deref() {
                 None => "(only by annotation)".to_owned(),
                 Some([]) => "(any)".to_owned(),
-                Some(patterns) => patterns.join(" "),
+                Some(patterns) => match patterns.split_at_checked(MOST_PATTERNS) {
+                    Some((shown, more @ [_, ..])) => {
+                        format!("{} and {} more", shown.join(" "), more.len())
+                    }
+                    _ => patterns.join(" "),
+                },
             },
             profile.origin.to_string(),
         ]);

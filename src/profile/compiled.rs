@@ -130,7 +130,8 @@ impl fmt::Debug for Profile {
 /// The whole template: short forms written out, the profile's own template over them.
 fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let mut template = written(spec, gpus);
-    set_resources(&mut template, &runner_resources(spec).0, gpus);
+    let (resources, fixed_gpus) = runner_resources(spec);
+    set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
     template
 }
 
@@ -195,7 +196,13 @@ fn set_resources(template: &mut Value, resources: &[RunnerResource], gpus: u32) 
     let all = runner.entry("resources").or_insert_with(|| json!({}));
     let Value::Object(all) = all else { return };
     for (field, amounts) in [("requests", requests), ("limits", limits)] {
-        all.remove(field);
+        // What is no quantity stays, for the checks to see.
+        let own = match all.remove(field) {
+            Some(Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let bad = own.into_iter().filter(|(_, amount)| quantity(amount).is_none());
+        let amounts: Map<String, Value> = bad.chain(amounts).collect();
         if !amounts.is_empty() {
             all.insert(field.to_owned(), amounts.into());
         }
@@ -240,9 +247,10 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
         let total = total.map(|(name, amount)| (name, quantity(amount).map(Amount::Fixed)));
         let per_gpu = gpu.per_gpu.as_ref().map(each).into_iter().flatten();
         let per_gpu = per_gpu.map(|(name, amount)| (name, quantity(amount).map(Amount::PerGpu)));
-        for (name, amount) in total.chain(per_gpu) {
-            let limit = amount.clone().filter(|_| name == EPHEMERAL_STORAGE);
-            all.push(RunnerResource { name: name.to_owned(), request: amount, limit });
+        for (name, request) in total.chain(per_gpu) {
+            let limit = request.clone().filter(|_| name == EPHEMERAL_STORAGE);
+            all.retain(|one| one.name != name);
+            all.push(RunnerResource { name: name.to_owned(), request, limit });
         }
     }
     let of_template = spec.template.as_ref().and_then(|template| {
@@ -255,12 +263,18 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
     }
     let mut fixed = None;
     for gpu in all.iter_mut().filter(|one| one.name == resource) {
-        if let Some(Amount::Fixed(amount)) = gpu.limit.as_ref().or(gpu.request.as_ref()) {
-            fixed = amount.whole().and_then(|gpus| u32::try_from(gpus).ok());
-            // The scale set may still ask for another number.
-            let one = "1".parse().ok().map(Amount::PerGpu);
-            (gpu.request, gpu.limit) = (one.clone(), one);
+        let Some(Amount::Fixed(limit)) = &gpu.limit else { continue };
+        // A request that is another is reported by the checks.
+        if matches!(&gpu.request, Some(Amount::Fixed(request)) if request != limit) {
+            continue;
         }
+        let whole = limit.whole().and_then(|gpus| u32::try_from(gpus).ok());
+        let Some(gpus) = whole else { continue };
+        fixed = Some(gpus);
+        // The scale set may still ask for another number.
+        let one = "1".parse().ok().map(Amount::PerGpu);
+        gpu.request = one.clone().filter(|_| gpu.request.is_some());
+        gpu.limit = one;
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     (all, fixed)

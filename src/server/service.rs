@@ -51,9 +51,6 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What answers a review: [`admission::answer`], unless a test says otherwise.
 pub type Answerer = fn(&[u8], &Config) -> Result<Answer, Unreadable>;
 
-/// Sees the record of each answer before the answer is sent; must not block.
-type Observer = Box<dyn Fn(&Record) + Send + Sync>;
-
 /// What answers a review of a RunnerProfile: its bytes in, those of the answer out.
 pub type ValidateHook =
     Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Unvalidated>> + Send + Sync>;
@@ -68,6 +65,8 @@ pub enum Unvalidated {
     /// A bug.
     Panicked,
 }
+/// Sees the record of each answer before the answer is sent; must not block.
+type Observer = Box<dyn Fn(&Record) + Send + Sync>;
 
 /// What all connections share.
 pub struct Service {
@@ -84,7 +83,7 @@ pub struct Service {
     config: ArcSwap<Config>,
     /// Set where RunnerProfiles are watched.
     validate: OnceLock<ValidateHook>,
-    validations: Semaphore,
+    validations: Arc<Semaphore>,
 }
 
 /// Where a server is in its life.
@@ -135,7 +134,7 @@ impl Service {
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             validate: OnceLock::new(),
-            validations: Semaphore::new(VALIDATIONS),
+            validations: Arc::new(Semaphore::new(VALIDATIONS)),
         }
     }
 
@@ -214,18 +213,29 @@ impl Service {
         if let Some(refusal) = refusal {
             return self.refuse(refusal, &mut body).await;
         }
-        let _turn = if hook.is_some() {
-            let turn = tokio::time::timeout(VALIDATION_WAIT, self.validations.acquire());
-            let Ok(turn) = turn.await else { return self.refuse(busy(), &mut body).await };
-            turn.ok()
-        } else {
-            None
+        let hook = match hook {
+            None => None,
+            Some(hook) => {
+                let permit = Arc::clone(&self.validations).acquire_owned();
+                let permit = tokio::time::timeout(VALIDATION_WAIT, permit).await;
+                let Ok(permit) = permit else { return self.refuse(busy(), &mut body).await };
+                Some((hook, permit))
+            }
         };
         let read = body::read(&mut body, self.limits.body, &self.budget);
         match tokio::time::timeout(self.limits.body_deadline, read).await {
             Ok(Ok(complete)) => match hook {
                 None => self.admit(complete).await,
-                Some(hook) => self.validate(hook, complete.joined().into_owned()).await,
+                Some((hook, permit)) => {
+                    let work = hook(complete.joined().into_owned());
+                    drop(complete);
+                    // As with large reviews, the permit ends with the work.
+                    let work = tokio::spawn(async move {
+                        let _permit = permit;
+                        work.await
+                    });
+                    self.validated(work.await.unwrap_or(Err(Unvalidated::Panicked)))
+                }
             },
             Ok(Err(Unread::TooLarge)) => {
                 let limit = self.limits.body;
@@ -279,25 +289,9 @@ impl Service {
         }
     }
 
-    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
-    /// wait for it.
-    async fn answer_large(&self, body: Complete<'_>) -> Answered {
-        let permit = Arc::clone(&self.large).acquire_owned().await;
-        let (answerer, config) = (self.answerer, self.config.load_full());
-        let copy = body.joined().into_owned();
-        drop(body);
-        // The permit ends with the work, not with the request: a client that goes away does not
-        // make room for another tree while its own still exists.
-        let work = task::spawn_blocking(move || {
-            let _permit = permit;
-            answer(answerer, &copy, &config)
-        });
-        work.await.unwrap_or(Err(Panicked))
-    }
-
-    /// Answers a review of a RunnerProfile.
-    async fn validate(&self, hook: &ValidateHook, body: Vec<u8>) -> Reply {
-        match hook(body).await {
+    /// The answer to a review of a RunnerProfile.
+    fn validated(&self, answer: Result<Vec<u8>, Unvalidated>) -> Reply {
+        match answer {
             Ok(body) => {
                 let mut response = Response::new(Full::new(Bytes::from(body)));
                 response.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -316,6 +310,22 @@ impl Service {
                 self.refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             }
         }
+    }
+
+    /// Answers a large review on a thread of its own, so that neither the admin port nor other reviews
+    /// wait for it.
+    async fn answer_large(&self, body: Complete<'_>) -> Answered {
+        let permit = Arc::clone(&self.large).acquire_owned().await;
+        let (answerer, config) = (self.answerer, self.config.load_full());
+        let copy = body.joined().into_owned();
+        drop(body);
+        // The permit ends with the work, not with the request: a client that goes away does not
+        // make room for another tree while its own still exists.
+        let work = task::spawn_blocking(move || {
+            let _permit = permit;
+            answer(answerer, &copy, &config)
+        });
+        work.await.unwrap_or(Err(Panicked))
     }
 
     /// Refuses a request, and keeps its connection if the rest of the body is not too much to
@@ -358,16 +368,16 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
-/// a whole, so a panic leaves nothing half-done.
-fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
-    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
-}
-
 /// For a request that comes while too many others are under way.
 fn busy() -> Refusal {
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy, try again");
     refusal.with(header::RETRY_AFTER, RETRY_AFTER)
+}
+
+/// Runs `answerer`. A panic ends the request and nothing else: a config is only read, and replaced as
+/// a whole, so a panic leaves nothing half-done.
+fn answer(answerer: Answerer, body: &[u8], config: &Config) -> Answered {
+    catch_unwind(AssertUnwindSafe(|| answerer(body, config))).map_err(|_panic| Panicked)
 }
 
 /// Looks at everything but the body.

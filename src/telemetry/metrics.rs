@@ -290,8 +290,8 @@ impl Metrics {
         metrics
     }
 
-    /// Creates 28 series at 0 for alerts on an increase: a series that appears with its first count has
-    /// not increased. Eleven are reasons to skip a pod, eight are statuses.
+    /// Creates 29 series at 0 for alerts on an increase: a series that appears with its first count has
+    /// not increased. Twelve are reasons to skip a pod, eight are statuses.
     fn create(&self) {
         for skip in Skip::ALL {
             let outcome = Outcome::Skipped.as_str();
@@ -327,7 +327,7 @@ impl Metrics {
         self.admissions.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that was refused with this status.
+    /// Counts a request refused with this status.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
     }

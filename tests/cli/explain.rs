@@ -70,7 +70,7 @@ fn json_has_changes_conflicts_and_unused_profiles() {
     assert_eq!(out["resources"]["requests"]["cpu"], "4", "the scale set's own");
     assert_eq!(out["problems"], serde_json::json!([]));
     assert_eq!(out["conflicts"][0]["code"], "dind-left-out");
-    assert_eq!(out["conflicts"][0]["winner"], "author");
+    assert_eq!(out["conflicts"][0]["winner"], "scale set");
     assert!(out["changes"].as_array().unwrap().iter().all(|change| change["reason"].is_string()));
 }
 
@@ -79,6 +79,18 @@ fn conflicts_and_kept_items_are_explained_as_text() {
     let ran = run(&["explain", "-f", &fixture("author-overrides.review.json")], "");
     assert_eq!(ran.code, Some(1), "conflicts are findings");
     insta::assert_snapshot!(ran.out);
+}
+
+#[test]
+fn intended_conflicts_are_no_findings() {
+    let text = std::fs::read_to_string(fixture("author-overrides.pod.json")).unwrap();
+    let mut pod: Value = serde_json::from_str(&text).unwrap();
+    pod["metadata"]["annotations"]["arc-rocm.dev/overrides"] =
+        "spec.containers[runner], spec.nodeSelector.pytorch".into();
+    let ran = run(&["explain", "-f", "-"], &pod.to_string());
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(!ran.out.contains("  conflicts "), "{}", ran.out);
+    assert!(ran.out.contains("  intended   scale set wins: spec."), "{}", ran.out);
 }
 
 #[test]

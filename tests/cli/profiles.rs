@@ -136,3 +136,24 @@ fn check_server_without_a_cluster_is_a_usage_error() {
     // A flag of the cluster alone would check nothing there.
     assert_eq!(run(&["profiles", "check", path, "--context", "prod"], "").code, Some(2));
 }
+
+#[test]
+fn gpus_of_the_template_are_the_number_everywhere() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let profile = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: a}\n\
+                   spec: {extends: rocm, runner: {resources: {limits: {amd.com/gpu: 1}}}}\n";
+    std::fs::write(file.path(), profile).unwrap();
+    let path = file.path().to_str().unwrap();
+    let list = run(&["profiles", "list", "-o", "json", "--profiles", path], "");
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(
+        (&list["profiles"][0]["name"], &list["profiles"][0]["gpus"]),
+        (&"a".into(), &1.into())
+    );
+    let show = run(&["profiles", "show", "a", "--profiles", path], "");
+    assert!(show.out.starts_with("# profile a ("), "{}", show.out);
+    assert!(show.out.lines().next().unwrap().ends_with(", 1 GPU"), "{}", show.out);
+    let show = run(&["profiles", "show", "a", "--gpus", "4", "--profiles", path], "");
+    assert_eq!(show.code, Some(2));
+    assert_eq!(show.err, "error: --gpus 4: the template of a has 1 GPU\n");
+}

@@ -89,8 +89,10 @@ async fn server_problems(
     let mut lines = Vec::new();
     for profile in config.profiles.iter().filter(|profile| profile.origin != Origin::BuiltIn) {
         let mut known: Vec<PodProblem> = Vec::new();
-        let mut numbers = vec![profile.default_gpus(), 1];
-        numbers.dedup();
+        let mut numbers = vec![profile.default_gpus()];
+        if profile.fixed_gpus.is_none() && numbers != [1] {
+            numbers.push(1);
+        }
         for gpus in numbers {
             let pod = profile_pod(profile, gpus, namespace, &config)?;
             let problems = create_pod(client, namespace, &pod).await.map_err(dry_run_error)?;
