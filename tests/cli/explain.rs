@@ -55,7 +55,9 @@ fn json_has_changes_conflicts_and_unused_profiles() {
         (ran.code, &out["outcome"], &out["reason"]),
         (Some(0), &"skipped".into(), &"no-profile".into())
     );
-    assert_eq!(out["others"][0]["why"], "match.scaleSets does not match");
+    let others = out["others"].as_array().unwrap();
+    let fleet = others.iter().find(|other| other["profile"] == "fleet").unwrap();
+    assert_eq!(fleet["why"], "match.scaleSets does not match");
 
     let ran = run(&["explain", "-f", &review, "-o", "json"], "");
     let out: Value = serde_json::from_str(&ran.out).unwrap();
