@@ -90,7 +90,7 @@ fn profiles_wrong_files_and_pods_fail() {
             "tests/pods/plain.yaml",
             "  ownerReferences:",
             "  finalizers: [x]\n  others:",
-            "is left alone",
+            "is skipped",
         ),
     ] {
         let repository = mk_repository();

@@ -27,6 +27,8 @@ pub(crate) enum Need {
     Service,
     /// Helm.
     Helm,
+    /// kubectl.
+    Kubectl,
     /// A cert-manager that runs for the case alone.
     CertManager,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Need {
             Self::Host => "ARC_ROCM_E2E_HOST is not set: the API server cannot reach this process",
             Self::Service => "the webhook is installed by URL: no node runs its Deployment",
             Self::Helm => "ARC_ROCM_HELM is not set",
+            Self::Kubectl => "ARC_ROCM_KUBECTL is not set",
             Self::CertManager => {
                 "ARC_ROCM_CERT_MANAGER and ARC_ROCM_CERT_MANAGER_CRDS are not both set"
             }
@@ -61,6 +64,8 @@ pub(crate) struct Capabilities {
     pub(crate) kwok_gpus: u64,
     /// Whether there is a helm.
     pub(crate) helm: bool,
+    /// Whether there is a kubectl.
+    pub(crate) kubectl: bool,
     /// Whether there is a cert-manager.
     pub(crate) cert_manager: bool,
 }
@@ -93,6 +98,7 @@ impl Capabilities {
             real_gpus: gpus(&real),
             kwok_gpus: gpus(&kwok),
             helm: settings.helm.is_some(),
+            kubectl: settings.kubectl.is_some(),
             cert_manager: settings.cert_manager.is_some(),
         })
     }
@@ -105,6 +111,7 @@ impl Capabilities {
             Need::Host => self.host.is_some(),
             Need::Service => self.form == Form::Service,
             Need::Helm => self.helm,
+            Need::Kubectl => self.kubectl,
             Need::CertManager => self.cert_manager,
         }
     }

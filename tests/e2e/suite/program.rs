@@ -68,6 +68,32 @@ pub(crate) async fn run(
     String::from_utf8(output.stdout).with_context(what)
 }
 
+/// Runs `kubectl ARGUMENTS` with `input`: whether it succeeded, and what it printed.
+pub(crate) async fn kubectl(
+    settings: &Settings,
+    arguments: &[&str],
+    input: &str,
+) -> anyhow::Result<(bool, String)> {
+    let words = settings.kubectl.as_deref().context("Need::Kubectl is missing")?;
+    let (program, first) = words.split_first().context("ARC_ROCM_KUBECTL is empty")?;
+    let mut child = Command::new(program)
+        .args(first)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("kubectl")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await.context("kubectl")?;
+    }
+    let output = child.wait_with_output().await.context("kubectl")?;
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    printed += &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), printed))
+}
+
 /// Runs `arc-rocm ARGUMENTS`, which may find something: its exit code and the JSON that it prints.
 ///
 /// # Errors

@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     /// `ARC_ROCM_HELM`: the helm to install the chart with. Without it, cases that need one are
     /// skipped.
     pub(crate) helm: Option<PathBuf>,
+    /// `ARC_ROCM_KUBECTL`: kubectl, as words of a command line. Without it, cases that need one are
+    /// skipped.
+    pub(crate) kubectl: Option<Vec<String>>,
     /// `ARC_ROCM_CERT_MANAGER` and `ARC_ROCM_CERT_MANAGER_CRDS`: the cert-manager to run beside the
     /// cluster. Without both, cases that need one are skipped.
     pub(crate) cert_manager: Option<CertManager>,
@@ -78,6 +81,9 @@ impl Settings {
             host: env::var("ARC_ROCM_E2E_HOST").ok().filter(|host| !host.is_empty()),
             form,
             helm: env::var_os("ARC_ROCM_HELM").map(PathBuf::from),
+            kubectl: env::var("ARC_ROCM_KUBECTL")
+                .ok()
+                .map(|words| words.split_whitespace().map(str::to_owned).collect()),
             cert_manager: CertManager::read(),
             require_all: env::var("ARC_ROCM_E2E_REQUIRE_ALL").is_ok_and(|value| value == "1"),
             generated: match env::var("ARC_ROCM_E2E_GENERATED") {

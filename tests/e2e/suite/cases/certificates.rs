@@ -317,7 +317,7 @@ fn certificates(base64: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
 }
 
 /// The answer to a plain HTTP request, head and body.
-async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

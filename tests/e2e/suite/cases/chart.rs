@@ -20,7 +20,7 @@ use crate::{
     case::{Case, case},
     cluster::{path_of, pods, text},
     install::{GONE, Installation, Options, REGISTRATIONS},
-    probe,
+    probe, program,
     scene::Scene,
     settings::root,
     wait::{Look, until},
@@ -43,12 +43,21 @@ const STOPPED: Duration = Duration::from_mins(1);
 const UNDELAYED: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(200);
 const LEAST: usize = 20;
+const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";
 const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
+const DEFINITION_PATH: &str =
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerprofiles.arc-rocm.dev";
+/// Where registrations for RunnerProfiles are.
+const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+/// Image pulls included.
+const ROLLOUT: Duration = Duration::from_mins(3);
 
 pub(crate) fn cases() -> Vec<Case> {
     let long = |case: Case| case.alone().within(WITHIN);
     vec![
         long(case("default-install-lives-and-leaves", life).needs(&[Need::Service])),
+        long(case("one-apply-of-install-and-profiles", one_apply))
+            .needs(&[Need::Service, Need::Kubectl]),
         long(case("helm-installs-upgrades-and-uninstalls", helm))
             .needs(&[Need::Service, Need::Helm]),
     ]
@@ -64,7 +73,9 @@ pub(super) async fn instead(
     cluster.delete(&first.registration()).await?;
     let lived = timeout(LIFE, run(scene, &first)).await.context("an installation's life");
     // What a run that failed has left would be another webhook of every case after it.
-    cluster.delete(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    for kind in [REGISTRATIONS, VALIDATING] {
+        cluster.delete(&format!("{kind}/{NAME}")).await?;
+    }
     let namespace = format!("/api/v1/namespaces/{NAME}");
     cluster.delete(&namespace).await?;
     first.trust(cluster, settings, &first.certs().join("ca.crt")).await?;
@@ -92,7 +103,7 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
         if lived.is_err() {
             crate::report::say(&second.log(cluster).await.unwrap_or_default());
         }
-        // The documented order: the registration first, so that no pod waits for a webhook that is gone.
+        // The documented order: the registration first, so that nothing waits for nobody.
         let objects = second.manifests(settings, &second.certs()).await?;
         second.uninstall(cluster).await?;
         // The definition stays, as after an uninstallation by Helm.
@@ -175,7 +186,7 @@ async fn is_told(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
     .await
 }
 
-/// A RunnerProfile object is in force, and a bad edit of it changes nothing and is told.
+/// A RunnerProfile object is in force, and a bad edit of it is refused.
 async fn takes_profiles(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     let profile = |extra: Value| {
@@ -193,9 +204,17 @@ async fn takes_profiles(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
     };
     scene.apply(&profile(json!({}))).await?;
     accepted(scene, "True").await?;
-    // A nodeSelectr is no field of a pod.
-    scene.apply(&profile(json!({"nodeSelectr": {}}))).await?;
-    accepted(scene, "False").await?;
+    // A nodeSelectr is no field of a pod. The API server calls who it trusts, in its own time.
+    until("a bad edit to be refused", SOON, || async {
+        let answer = cluster.apply(&profile(json!({"nodeSelectr": {}}))).await;
+        let Err(error) = answer else { return Ok(Look::NotYet("stored".to_owned())) };
+        let error = format!("{error:#}");
+        ensure!(error.contains("spec.template.spec.nodeSelectr: unknown field"), "{error}");
+        Ok(Look::Seen(()))
+    })
+    .await?;
+    scene.apply(&profile(json!({}))).await?;
+    accepted(scene, "True").await?;
     let set = ScaleSet::new(Kind::Plain, "chart-any")?
         .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
     // Each replica has it in its own time, and one of both is asked.
@@ -225,13 +244,111 @@ async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
     .await
 }
 
+/// On a cluster that has the definition alone, one `kubectl apply` brings the webhook and profiles:
+/// good ones in the wrong order are in force, a bad one is left out. Later a bad one is refused, also
+/// after somebody has wiped the registration's `caBundle`.
+async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
+    instead(scene, async |scene, _| {
+        let cluster = scene.cluster();
+        let settings = &scene.world.settings;
+        cluster.delete(DEFINITION_PATH).await?;
+        until("an empty cluster", SOON, || cluster.gone(DEFINITION_PATH)).await?;
+        let arguments = ["--name", NAME, "--namespace", NAME];
+        let objects = program::manifests(settings, &arguments).await?;
+        let (definitions, mut objects): (Vec<Value>, Vec<Value>) =
+            objects.into_iter().partition(|object| object["kind"] == DEFINITION);
+        let profile = |name: &str, spec: Value| {
+            json!({
+                "apiVersion": "arc-rocm.dev/v1alpha1",
+                "kind": "RunnerProfile",
+                "metadata": {"name": name},
+                "spec": spec,
+            })
+        };
+        objects.extend([
+            profile("a-first", json!({"extends": "z-last", "match": {"scaleSets": ["first-*"]}})),
+            profile("bad", json!({"template": {"spec": {"nodeSelectr": {}}}})),
+            profile("z-last", json!({})),
+        ]);
+        let kubectl = async |arguments: &[&str], items: &[Value]| {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+            let (is_done, printed) = program::kubectl(settings, arguments, &list).await?;
+            ensure!(is_done, "kubectl {}: {printed}", arguments.join(" "));
+            anyhow::Ok(printed)
+        };
+        kubectl(&["apply", "--server-side", "-f", "-"], &definitions).await?;
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
+        kubectl(&wait, &definitions).await?;
+        let start = Instant::now();
+        let printed = kubectl(&["apply", "-f", "-"], &objects).await?;
+        ensure!(printed.contains("runnerprofile.arc-rocm.dev/bad created"), "{printed}");
+        let lived = one_applied(scene, start).await;
+        for object in objects.iter().filter(|object| object["kind"] != "RunnerProfile") {
+            cluster.delete(&path_of(object)?).await?;
+        }
+        cluster.delete(PROFILES).await?;
+        lived
+    })
+    .await
+}
+
+async fn one_applied(scene: &Scene, start: Instant) -> anyhow::Result<()> {
+    let cluster = scene.cluster();
+    let condition = async |name: &str, wanted: &str| {
+        until(&format!("{name}: Accepted {wanted}"), ROLLOUT, || async {
+            let object = cluster.get(&format!("{PROFILES}/{name}")).await?;
+            let accepted = &object["status"]["conditions"][0];
+            let is_so = accepted["type"] == "Accepted" && accepted["status"] == wanted;
+            Ok(if is_so { Look::Seen(accepted.clone()) } else { Look::NotYet(object.to_string()) })
+        })
+        .await
+    };
+    condition("a-first", "True").await?;
+    condition("z-last", "True").await?;
+    let bad = condition("bad", "False").await?;
+    ensure!(text(&bad, "/message").contains("nodeSelectr: unknown field"), "{bad:#}");
+    scene.figure("one apply of install and profiles, to their conditions", &ms(start));
+
+    refused(scene, 1).await?;
+    let path = format!("{VALIDATING}/{NAME}");
+    let mut live = cluster.get(&path).await?;
+    live["webhooks"][0]["clientConfig"]["caBundle"] = json!("Cg==");
+    cluster.merge(&path, &json!({"webhooks": live["webhooks"]})).await?;
+    let start = Instant::now();
+    until("both registrations to have one caBundle", SOON, || async {
+        let live = cluster.get(&path).await?;
+        let own = text(&live, "/webhooks/0/clientConfig/caBundle");
+        let is_same = own == bundle(scene).await?;
+        Ok(if is_same { Look::Seen(()) } else { Look::NotYet(own.to_owned()) })
+    })
+    .await?;
+    scene.figure("wiped caBundle of the validating registration whole again after", &ms(start));
+    refused(scene, 2).await
+}
+
+/// Waits until a bad edit of a profile is refused: while the API server does not trust the webhook, it
+/// is stored.
+async fn refused(scene: &Scene, step: i64) -> anyhow::Result<()> {
+    let path = format!("{PROFILES}/bad?fieldManager=e2e");
+    until("a bad profile to be refused", SOON, || async {
+        let spec = json!({"priority": step, "template": {"spec": {"tolerationss": []}}});
+        let (path, change) = (format!("{path}&dryRun=All"), json!({"spec": spec}));
+        Ok(match scene.cluster().merge(&path, &change).await {
+            Err(refused) if refused.code == 422 => Look::Seen(()),
+            Err(refused) => return Err(refused.into()),
+            Ok(_) => Look::NotYet("stored".to_owned()),
+        })
+    })
+    .await
+}
+
 /// After the uninstallation runner pods are created at once, as their author wrote them.
 async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     access::grant(scene.cluster(), &scene.namespace).await?;
     let arc = scene.cluster().by(&access::user())?;
     let pod = probe::runner_pod(&scene.namespace)?;
     // The API server learns of the deletion after a moment.
-    until("runner pods that do not wait", SOON, || async {
+    until("runner pods that wait for nobody", SOON, || async {
         let start = Instant::now();
         let said = probe::dry_run(&arc, &scene.namespace, &pod).await;
         let took = start.elapsed();
