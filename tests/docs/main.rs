@@ -124,7 +124,7 @@ fn a_problem_in_an_example_is_reported_at_its_line_of_the_page() {
 
 #[test]
 fn every_conflict_is_explained_in_its_own_words() {
-    let text = page("docs/rules.md");
+    let text = page("docs/precedence.md");
     for code in ConflictCode::ALL {
         let row = row(&text, code.as_str()).unwrap_or_else(|| panic!("no row for {code:?}"));
         assert!(row.contains(code.meaning()), "{code:?} means: {}\n{row}", code.meaning());
@@ -133,7 +133,7 @@ fn every_conflict_is_explained_in_its_own_words() {
 
 #[test]
 fn every_reason_of_a_change_is_explained_in_its_own_words() {
-    let text = page("docs/rules.md");
+    let text = page("docs/precedence.md");
     for reason in ChangeReason::ALL {
         let row = row(&text, reason.as_str()).unwrap_or_else(|| panic!("no row for {reason:?}"));
         assert!(row.contains(reason.meaning()), "{reason:?} means: {}\n{row}", reason.meaning());

@@ -103,7 +103,7 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
         if lived.is_err() {
             crate::report::say(&second.log(cluster).await.unwrap_or_default());
         }
-        // The documented order: the registration first, so that no pod waits for a webhook that is gone.
+        // The documented order: the registration first, so that nothing waits for nobody.
         let objects = second.manifests(settings, &second.certs()).await?;
         second.uninstall(cluster).await?;
         // The definition stays, as after an uninstallation by Helm.
@@ -332,8 +332,8 @@ async fn refused(scene: &Scene, step: i64) -> anyhow::Result<()> {
     let path = format!("{PROFILES}/bad?fieldManager=e2e");
     until("a bad profile to be refused", SOON, || async {
         let spec = json!({"priority": step, "template": {"spec": {"tolerationss": []}}});
-        let (path, patch) = (format!("{path}&dryRun=All"), json!({"spec": spec}));
-        Ok(match scene.cluster().merge(&path, &patch).await {
+        let (path, change) = (format!("{path}&dryRun=All"), json!({"spec": spec}));
+        Ok(match scene.cluster().merge(&path, &change).await {
             Err(refused) if refused.code == 422 => Look::Seen(()),
             Err(refused) => return Err(refused.into()),
             Ok(_) => Look::NotYet("stored".to_owned()),
@@ -348,7 +348,7 @@ async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.cluster().by(&access::user())?;
     let pod = probe::runner_pod(&scene.namespace)?;
     // The API server learns of the deletion after a moment.
-    until("runner pods that do not wait", SOON, || async {
+    until("runner pods that wait for nobody", SOON, || async {
         let start = Instant::now();
         let said = probe::dry_run(&arc, &scene.namespace, &pod).await;
         let took = start.elapsed();
