@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Origin, Pattern,
-    expand::{self, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
+    expand::{WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
     layer,
     matcher::Matcher,
     normal,
@@ -128,48 +128,16 @@ impl fmt::Debug for Profile {
 }
 
 /// The whole template: short forms written out, the profile's own template over them.
-fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
-    let mut template = written(spec, gpus);
-    let (resources, fixed_gpus) = runner_resources(spec);
-    set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
-    template
-}
-
-/// The same with requests and limits as they are written, good or bad.
-pub(super) fn written(spec: &RunnerProfileSpec, gpus: u32) -> Value {
-    let mut template = expand(spec, gpus);
+pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+    let mut template = expand(spec);
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
         layer::template(&mut template, over);
-        follow_limits(&mut template, over);
     }
+    let (resources, fixed_gpus) = runner_resources(spec);
+    set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
     normal::template(&mut template);
     template
-}
-
-/// Brings requests and limits of extended resources together, of which `over` gives only one.
-fn follow_limits(template: &mut Value, over: &Value) {
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        let Some(Value::Array(own)) = over.pointer(list) else { continue };
-        let containers = template.pointer_mut(list).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            let Some(own) = own.iter().find(|own| name_of(own) == name_of(container)) else {
-                continue;
-            };
-            let Some(Value::Object(resources)) = container.get_mut("resources") else { continue };
-            let mut take = |field: &str| match resources.remove(field) {
-                Some(Value::Object(members)) => members,
-                _ => Map::new(),
-            };
-            let (mut requests, mut limits) = (take("requests"), take("limits"));
-            expand::follow(own.get("resources"), &mut requests, &mut limits);
-            for (field, amounts) in [("requests", requests), ("limits", limits)] {
-                if !amounts.is_empty() {
-                    resources.insert(field.to_owned(), amounts.into());
-                }
-            }
-        }
-    }
 }
 
 /// Takes what the short forms put into `initContainers` out where `over` has a container of the

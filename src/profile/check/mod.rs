@@ -61,7 +61,7 @@ fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) 
     let mut seen: Vec<Vec<Part>> = Vec::new();
     for &gpus in counts {
         let mut checker = Checker { spec, gpus, report, found: Vec::new() };
-        checker.template(&compiled::written(spec, gpus));
+        checker.template(&compiled::layered(spec, gpus));
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {

@@ -126,7 +126,7 @@ impl Replica {
         // Of before the first call: a line is written in its own time, so a later count may have it.
         let before = self.answers();
         until("the replica alone to be called", SOON, || async {
-            let pod = probe::runner_pod_of(&scene.namespace, "nobodys")?;
+            let pod = probe::runner_pod_of(&scene.namespace, "unmatched")?;
             let reply = match probe::dry_run(&by_arc, &scene.namespace, &pod).await {
                 Ok(reply) => reply,
                 // Whom it calls until then may have ended.
