@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Origin,
-    expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
-    layer::{self, Nulls},
+    Origin, Pattern,
+    expand::{WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
+    layer,
     matcher::Matcher,
     normal,
     pattern::MAX_GPUS,
@@ -47,6 +47,8 @@ pub struct Profile {
     pub digest: String,
     /// Which pods it is for; none but those that name it, without.
     pub matcher: Option<Matcher>,
+    /// The patterns with `{gpus}` that read the number from the scale set's name.
+    pub number_patterns: Vec<Pattern>,
     /// The number of GPUs that the template itself says.
     pub fixed_gpus: Option<u32>,
     spec: Arc<RunnerProfileSpec>,
@@ -76,6 +78,7 @@ impl Profile {
         origin: Origin,
         extends: Vec<String>,
         matcher: Option<Matcher>,
+        number_patterns: Vec<Pattern>,
         spec: RunnerProfileSpec,
     ) -> Self {
         let (template, fixed_gpus) = compile(&spec);
@@ -90,6 +93,7 @@ impl Profile {
             origin,
             extends,
             matcher,
+            number_patterns,
             fixed_gpus,
         }
     }
@@ -124,11 +128,18 @@ impl fmt::Debug for Profile {
 }
 
 /// The whole template: short forms written out, the profile's own template over them.
-pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+    let mut template = written(spec, gpus);
+    set_resources(&mut template, &runner_resources(spec).0, gpus);
+    template
+}
+
+/// The same with requests and limits as they are written, good or bad.
+pub(super) fn written(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let mut template = expand(spec, gpus);
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
-        layer::template(&mut template, over, Nulls::Delete);
+        layer::template(&mut template, over);
     }
     let (resources, fixed_gpus) = runner_resources(spec);
     set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
@@ -203,7 +214,7 @@ fn runner_mut(template: &mut Value, make: bool) -> Option<&mut Map<String, Value
 /// the number of GPUs, where one of the latter two says it.
 fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u32>) {
     let mut all: Vec<RunnerResource> = Vec::new();
-    let resource = gpu_resource(spec);
+    let resource = spec.gpu_resource();
     if let Some(gpu) = &spec.gpu {
         let one = "1".parse().ok().map(Amount::PerGpu);
         all.push(RunnerResource { name: resource.to_owned(), request: one.clone(), limit: one });
@@ -279,11 +290,6 @@ fn quantity(value: &Value) -> Option<Quantity> {
     normal::text_of(value)?.parse().ok()
 }
 
-/// The extended resource that GPUs are asked for by.
-fn gpu_resource(spec: &RunnerProfileSpec) -> &str {
-    spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
-}
-
 /// The template, and the number of GPUs that it says itself.
 fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
     let mut whole = layered(spec, 0);
@@ -326,7 +332,7 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
         init_containers,
         containers,
         resources,
-        gpu_resource: gpu_resource(spec).to_owned(),
+        gpu_resource: spec.gpu_resource().to_owned(),
         start: start.map(|start| Start {
             group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
             rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 pub(super) use self::dind::DATA_ROOT;
 
 use super::{
-    layer::{Nulls, layer},
+    layer::layer,
     spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
     template::{PODINFO_VOLUME, RUNNER},
 };
@@ -43,6 +43,7 @@ struct Parts {
 pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     let RunnerProfileSpec {
         extends: _,
+        remove: _,
         matches: _,
         priority: _,
         kubernetes_mode: _,
@@ -112,7 +113,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         ] {
             if let Some(value) = value {
                 let mut list = Value::Array(std::mem::take(into));
-                layer(&mut list, value, Merge::Keyed(keys), Nulls::Delete);
+                layer(&mut list, value, Merge::Keyed(keys));
                 if let Value::Array(items) = list {
                     *into = items;
                 }
@@ -203,7 +204,8 @@ impl Parts {
     }
 }
 
-const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+/// The one amount of `gpu` that is a limit as well.
+pub(super) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Each amount that is given, by its resource's name.
 pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Value)> {
