@@ -80,12 +80,7 @@ fn profiles_wrong_files_and_pods_fail() {
         ("profiles/fleet.yaml", "perGpu: {cpu:", "perGpu: {cpus:", "unknown field"),
         ("profiles/fleet.yaml", "build-only-*", "builders-*", "expected cpu-builders 0"),
         ("tests/scale-sets.txt", "docs ", "linux.rocm.gpu.x.1 ", "expected no-profile 0"),
-        (
-            "profiles/fleet.yaml",
-            "build-only-*",
-            "build-only-*\", \"linux.rocm.*",
-            "same priority",
-        ),
+        ("profiles/fleet.yaml", "build-only-*", "build-only-*\", \"linux.rocm.*", "same priority"),
         (
             "tests/pods/plain.yaml",
             "  ownerReferences:",

@@ -131,9 +131,9 @@ mod tests {
         (Api::all(Client::new(service, "arc-rocm")), lists)
     }
 
-    fn latest() -> Latest {
-        let (files, objects) = (Vec::new(), Vec::new());
-        Some(Arc::new(Compiled { files, objects, acceptances: Default::default() }))
+    fn compiled() -> Compiled {
+        let acceptances = std::collections::BTreeMap::default();
+        Compiled { files: Vec::new(), objects: Vec::new(), acceptances }
     }
 
     fn review(spec: &Value) -> Vec<u8> {
@@ -159,7 +159,7 @@ mod tests {
     async fn base_applied_a_moment_ago_counts() {
         let base = json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
         let (api, lists) = api(json!([base]));
-        let (_sender, latest) = channel(latest());
+        let (_sender, latest) = channel::<Latest>(Some(Arc::new(compiled())));
         let validator = Validator::new(api, latest);
         let good = response(&validator, &json!({"extends": "rocm"})).await;
         assert_eq!(
