@@ -84,7 +84,7 @@ fn profiles_wrong_files_and_pods_fail() {
             "profiles/fleet.yaml",
             "build-only-*",
             "build-only-*\", \"linux.rocm.*",
-            "also matched by",
+            "same priority",
         ),
         (
             "tests/pods/plain.yaml",
