@@ -104,7 +104,10 @@ async fn decide(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use hyper::http;
     use kube::{Client, client::Body};
@@ -131,9 +134,10 @@ mod tests {
         (Api::all(Client::new(service, "arc-rocm")), lists)
     }
 
-    fn latest() -> Latest {
-        let (files, objects) = (Vec::new(), Vec::new());
-        Some(Arc::new(Compiled { files, objects, acceptances: Default::default() }))
+    /// Neither files nor objects.
+    fn nothing() -> Arc<Compiled> {
+        let (files, objects, acceptances) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Arc::new(Compiled { files, objects, acceptances })
     }
 
     fn review(spec: &Value) -> Vec<u8> {
@@ -159,7 +163,7 @@ mod tests {
     async fn base_applied_a_moment_ago_counts() {
         let base = json!({"metadata": {"name": "base", "uid": "u"}, "spec": {"extends": "rocm"}});
         let (api, lists) = api(json!([base]));
-        let (_sender, latest) = channel(latest());
+        let (_sender, latest) = channel(Some(nothing()));
         let validator = Validator::new(api, latest);
         let good = response(&validator, &json!({"extends": "rocm"})).await;
         assert_eq!(
