@@ -139,7 +139,7 @@ fn median(until: Until, variants: &[String], config: &Config, times: usize) -> f
             }
             #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
             let times = times as f64;
-            (cpu_time() - start).as_secs_f64() * 1e6 / times
+            cpu_time().saturating_sub(start).as_secs_f64() * 1e6 / times
         })
         .collect();
     rounds.sort_by(f64::total_cmp);

@@ -46,7 +46,7 @@ pub struct Record {
     pub namespace: String,
     /// The pod's name, or its generateName followed by `*`.
     pub name: String,
-    /// Whose pod it is; nobody's if no EphemeralRunner controls it.
+    /// The EphemeralRunner that controls the pod, if one does.
     pub owner: Option<Owner>,
     /// What was done.
     pub outcome: Outcome,

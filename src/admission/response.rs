@@ -11,7 +11,7 @@ use crate::inject::{ChangeReason, Conflict, patch::Operation};
 /// The API server cuts all warnings of one answer at 4096 bytes and may cut each at 256
 /// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
 const WARNING_LENGTH: usize = 256;
-/// More than this many warnings help nobody; the last one says how many there were.
+/// Most warnings of one answer; the last one says how many more there are.
 const WARNINGS: usize = 12;
 
 #[derive(Serialize)]

@@ -69,7 +69,7 @@ struct Envelope<'a> {
     request: Option<Request<'a>>,
 }
 
-/// What the API server asks. Fields that nobody reads are not decoded.
+/// What the API server asks. Fields that are not used are not decoded.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request<'a> {

@@ -158,7 +158,7 @@ pub struct Serving {
 /// Who signed the certificate.
 #[derive(Debug)]
 enum Ca {
-    /// Whoever it was.
+    /// Another CA.
     Foreign,
     /// We did, and wrote our certificate there if we were asked to.
     Own(Option<PathBuf>),
@@ -212,7 +212,7 @@ impl Args {
             let bound = admin::bind(admin_bind).await.with_context(|| cannot_listen(admin_bind))?;
             anyhow::Ok(bound.spawn(Arc::clone(&service)))
         };
-        // Whoever waits for a certificate is alive meanwhile, and says what it waits for.
+        // While the process waits for a certificate, /livez answers and /readyz says what it waits for.
         let early = if trust.tls_secret.is_some() { Some(serve_admin().await?) } else { None };
 
         // The certificate before the port: nothing connects to a server that cannot answer.
@@ -221,10 +221,10 @@ impl Args {
         let kept = trust.keep(client, &tls_hosts, &service, &shutdown, validates)?;
         let (identity, ca) = if let Some(first) = kept {
             tokio::select! {
-                // Asked to stop, nobody looks after the Secret any more either.
+                // The certificate manager ends with the request to stop.
                 biased;
                 () = shutdown.drain() => return Ok(None),
-                identity = first => (identity.context("nobody looks after the Secret")?, Ca::Foreign),
+                identity = first => (identity.context("the certificate manager ended")?, Ca::Foreign),
             }
         } else {
             let (pair, ca) = if let Some(files) = &mut files {

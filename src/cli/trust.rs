@@ -111,7 +111,7 @@ impl TrustArgs {
         Ok(Some(first))
     }
 
-    /// Starts to check whether the certificate of somebody else's is trusted, if asked to.
+    /// Starts to check whether a certificate from files is trusted, if the flags say so.
     pub(super) fn check(
         &self,
         client: Option<&Client>,

@@ -1,6 +1,6 @@
-//! Why a pod is left alone.
+//! Why a pod is skipped.
 
-/// Why a pod passes untouched.
+/// Why a pod is skipped.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Skip {
     /// The object is not a pod.
@@ -15,7 +15,7 @@ pub enum Skip {
     Windows,
     /// The pod has ARC's label, but no `EphemeralRunner` owns it.
     NoOwner,
-    /// The pod looks like a runner, but somebody else than ARC's controller creates it.
+    /// The pod looks like a runner, but another user than ARC's controller creates it.
     ControllerUser,
     /// The pod has no container named `runner`, the only one that ARC looks at.
     NoRunnerContainer,
@@ -87,7 +87,7 @@ impl Skip {
         }
     }
 
-    /// Whether whoever created the pod should hear of it: it looks as if they expected a patch.
+    /// Whether the pod's creator gets a warning: the pod looks as if a patch was expected.
     pub const fn is_warned(self) -> bool {
         matches!(
             self,
@@ -99,9 +99,9 @@ impl Skip {
         )
     }
 
-    /// Whether the runner's author should hear of it, by an Event on the EphemeralRunner: each
-    /// reason that a pod with an owner can have for being a runner without anything of ours.
-    pub const fn is_told(self) -> bool {
+    /// Whether the EphemeralRunner gets an Event: each reason for which a runner with an owner is not
+    /// injected, but for another vendor's GPUs.
+    pub const fn has_event(self) -> bool {
         matches!(
             self,
             Self::OptedOut

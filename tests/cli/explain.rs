@@ -127,6 +127,18 @@ fn profile_named_by_annotation_says_so() {
 }
 
 #[test]
+fn runner_that_asks_for_gpus_is_the_reason_of_a_match() {
+    let mut pod: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("plain.pod.json")).unwrap()).unwrap();
+    pod["metadata"]["annotations"]["actions.github.com/runner-scale-set-name"] = "linux-4".into();
+    pod["metadata"]["labels"]["actions.github.com/scale-set-name"] = "linux-4".into();
+    pod["spec"]["containers"][0]["resources"] = serde_json::json!({"limits": {"amd.com/gpu": "4"}});
+    let ran = run(&["explain", "-f", "-"], &pod.to_string());
+    assert!(ran.out.contains("rocm (built-in): the runner asks for amd.com/gpu"), "{}", ran.out);
+    assert!(ran.out.contains("4 of amd.com/gpu, from the runner's own resources"), "{}", ran.out);
+}
+
+#[test]
 fn tie_names_the_other_profile_and_is_a_finding() {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let profile = |name: &str, pattern: &str| {

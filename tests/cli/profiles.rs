@@ -157,3 +157,15 @@ fn gpus_of_the_template_are_the_number_everywhere() {
     assert_eq!(show.code, Some(2));
     assert_eq!(show.err, "error: --gpus 4: the template of a has 1 GPU\n");
 }
+
+#[test]
+fn list_cuts_many_patterns_in_the_table_alone() {
+    let table = run(&["profiles", "list"], "").out;
+    let rocm = table.lines().find(|line| line.starts_with("rocm ")).unwrap();
+    assert!(rocm.contains(" more "), "{rocm}");
+    let json: Value =
+        serde_json::from_str(&run(&["profiles", "list", "-o", "json"], "").out).unwrap();
+    let rocm = &json["profiles"][1];
+    assert_eq!(rocm["name"], "rocm");
+    assert!(rocm["scaleSets"].as_array().unwrap().len() > 10, "{rocm}");
+}

@@ -163,7 +163,7 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
         let row = row(&text, skip.as_str()).unwrap_or_else(|| panic!("no row for {skip:?}"));
         let mut cells = row.trim_end_matches(" |").rsplit(" | ");
         let event = cells.next().unwrap();
-        let wanted = match (skip.is_told(), skip.is_warned()) {
+        let wanted = match (skip.has_event(), skip.is_warned()) {
             (false, _) => "none",
             (true, false) => "Normal",
             (true, true) => "Warning",

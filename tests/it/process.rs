@@ -273,7 +273,8 @@ fn first_profile_ends_the_builtin_for_others_with_a_log_line() {
     fleet.write(&fleet_of("4").replace("match: {}", "match: {scaleSets: [other]}"));
     let line = fleet.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
     let message = line["message"].as_str().unwrap();
-    assert!(message.starts_with("the built-in profile is no longer for every runner pod"));
+    let wanted = "there are profiles now: the built-in profile no longer applies to runners";
+    assert!(message.starts_with(wanted), "{message}");
     assert_eq!(fleet.patch(), Value::Null);
     let metrics = Client::get(fleet.serving.admin, "/metrics").body;
     let skipped = r#"outcome="skipped",profile="",reason="no-profile"} 1"#;

@@ -53,7 +53,7 @@ impl RunnerEvent {
                 changes: record.operations,
                 conflicts: record.conflicts.clone(),
             },
-            (Outcome::Skipped, Some(skip), _) if skip.is_told() => EventKind::Skipped(skip),
+            (Outcome::Skipped, Some(skip), _) if skip.has_event() => EventKind::Skipped(skip),
             _ => return None,
         };
         Some(Self { namespace: record.namespace.clone(), owner: owner.clone(), kind })
@@ -135,10 +135,10 @@ pub(super) mod tests {
     fn skipped_runner_has_an_event() {
         for skip in Skip::ALL {
             let kind = RunnerEvent::of(&skipped(skip)).map(|event| event.kind);
-            assert_eq!(kind, skip.is_told().then_some(EventKind::Skipped(skip)));
+            assert_eq!(kind, skip.has_event().then_some(EventKind::Skipped(skip)));
         }
         // No event for a pod that is no runner, has no owner, or is for other GPUs.
-        let silent = Skip::ALL.into_iter().filter(|skip| !skip.is_told());
+        let silent = Skip::ALL.into_iter().filter(|skip| !skip.has_event());
         let silent: Vec<_> = silent.collect();
         let expected =
             [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner, Skip::OtherGpu];

@@ -104,7 +104,10 @@ async fn decide(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use hyper::http;
     use kube::{Client, client::Body};
@@ -131,9 +134,10 @@ mod tests {
         (Api::all(Client::new(service, "arc-rocm")), lists)
     }
 
-    fn latest() -> Latest {
-        let (files, objects) = (Vec::new(), Vec::new());
-        Some(Arc::new(Compiled { files, objects, acceptances: Default::default() }))
+    /// Neither files nor objects.
+    fn nothing() -> Arc<Compiled> {
+        let (files, objects, acceptances) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Arc::new(Compiled { files, objects, acceptances })
     }
 
     fn review(spec: &Value) -> Vec<u8> {
@@ -157,21 +161,21 @@ mod tests {
 
     #[tokio::test]
     async fn base_applied_a_moment_ago_counts() {
-        let base = json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
+        let base = json!({"metadata": {"name": "base", "uid": "u"}, "spec": {"extends": "rocm"}});
         let (api, lists) = api(json!([base]));
-        let (_sender, latest) = channel(latest());
+        let (_sender, latest) = channel(Some(nothing()));
         let validator = Validator::new(api, latest);
         let good = response(&validator, &json!({"extends": "rocm"})).await;
         assert_eq!(
             (good, lists.load(Ordering::Relaxed)),
             (json!({"uid": "1", "allowed": true}), 0)
         );
-        let child = response(&validator, &json!({"extends": "common"})).await;
+        let child = response(&validator, &json!({"extends": "base"})).await;
         assert_eq!(
             (child, lists.load(Ordering::Relaxed)),
             (json!({"uid": "1", "allowed": true}), 1)
         );
-        let bad = response(&validator, &json!({"extends": "common", "gpus": 1})).await;
+        let bad = response(&validator, &json!({"extends": "base", "gpus": 1})).await;
         assert_eq!((&bad["allowed"], &bad["status"]["code"]), (&json!(false), &json!(422)));
     }
 

@@ -59,7 +59,7 @@ fn number(text: &str) -> Result<Option<NodeValue>, Fault> {
     if !text.starts_with(['+', '-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
         return Ok(None);
     }
-    // go-yaml is stricter about underscores after a leading point; nobody writes those.
+    // go-yaml is stricter about underscores after a leading point; such numbers do not occur.
     let plain = text.replace('_', "");
     let (negative, magnitude) = match plain.strip_prefix('-') {
         Some(rest) => (true, rest),

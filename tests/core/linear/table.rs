@@ -101,7 +101,7 @@ pub(crate) fn measure(review: &Value, runs: usize) -> impl Iterator<Item = Row> 
             for (body, shortest) in bodies.iter().zip(&mut row.times) {
                 let start = cpu_time();
                 let answered = answer(body.as_bytes(), &config);
-                *shortest = (cpu_time() - start).min(*shortest);
+                *shortest = cpu_time().saturating_sub(start).min(*shortest);
                 let outcome = answered.map(|answered| answered.record.outcome);
                 row.patched &= matches!(outcome, Ok(Outcome::Patched));
             }

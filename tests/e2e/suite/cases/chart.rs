@@ -120,7 +120,7 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     probe::called(cluster).await?;
     let arc = scene.controller().await?;
-    is_told(scene, &arc).await?;
+    has_event(scene, &arc).await?;
     takes_profiles(scene, &arc).await?;
 
     let bundle = bundle(scene).await?;
@@ -169,7 +169,7 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
 }
 
 /// An Event says what was done with a runner's pod.
-async fn is_told(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
+async fn has_event(scene: &Scene, arc: &Controller) -> anyhow::Result<()> {
     let runners = arc.scale(&set()?, 1).await?;
     recovered(scene, arc, &runners).await?;
     let runner = runners.first().context("no runner")?;
