@@ -13,13 +13,15 @@
 #[path = "../tests/core/linear/table.rs"]
 mod table;
 
-use std::{env, fmt::Write as _, fs, hint::black_box, path::Path, time::Instant};
+use std::{env, fmt::Write as _, fs, hint::black_box, path::Path};
 
 use arc_rocm::{
     admission::{answer, read},
     inject::{Config, ControllerUsers, plan, select},
     profile::{File, ProfileSet},
 };
+
+use table::cpu_time;
 
 /// Captured reviews, and what is done with each.
 const REVIEWS: [(&str, &str); 5] = [
@@ -127,17 +129,17 @@ fn row(name: &str, what: &str, config: &Config, times: usize) {
     println!("{line}{before:>9.1}   {} bytes in, {what}", review.len());
 }
 
-/// Microseconds of one review up to a stage.
+/// Microseconds of CPU time of one review up to a stage.
 fn median(until: Until, variants: &[String], config: &Config, times: usize) -> f64 {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
-            let start = Instant::now();
+            let start = cpu_time();
             for variant in variants.iter().cycle().take(times) {
                 run(until, black_box(variant.as_bytes()), config);
             }
             #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
             let times = times as f64;
-            start.elapsed().as_secs_f64() * 1e6 / times
+            cpu_time().saturating_sub(start).as_secs_f64() * 1e6 / times
         })
         .collect();
     rounds.sort_by(f64::total_cmp);

@@ -35,7 +35,7 @@ mkdir -p tests/golden
 for pod in tests/pods/*.yaml; do
   name=$(basename "$pod")
   if ! injected=$(arc-rocm inject --profiles profiles/ --filename "$pod"); then
-    fault "$pod is left alone"
+    fault "$pod is skipped"
     continue
   fi
   injected=$(sed '/^ *arc-rocm\.dev\/status:/d' <<<"$injected")

@@ -180,15 +180,19 @@ fn because(pod: &RunnerPod<'_>, profile: &Profile) -> String {
     if names_profile(pod) {
         return format!("named by annotation {}", annotations::PROFILE);
     }
-    let patterns = profile.matcher.as_ref().map(Matcher::scale_sets);
-    let found = patterns.unwrap_or_default().iter().find_map(|pattern| {
+    let patterns = profile.matcher.as_ref().map(Matcher::scale_sets).unwrap_or_default();
+    let found = patterns.iter().find_map(|pattern| {
         pod.scale_sets().find(|name| pattern.matches(name).is_some()).map(|name| (name, pattern))
     });
     match found {
         Some((name, pattern)) => {
             format!("scale set {name} matches {}, priority {}", pattern.as_str(), profile.priority)
         }
-        None => format!("match holds, priority {}", profile.priority),
+        None if patterns.is_empty() => format!("match holds, priority {}", profile.priority),
+        None => {
+            let resource = profile.gpu_resource();
+            format!("the runner asks for {resource}, priority {}", profile.priority)
+        }
     }
 }
 

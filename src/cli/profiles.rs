@@ -13,6 +13,9 @@ use super::{
 };
 use crate::profile::{Pattern, Profile, pattern::MAX_GPUS};
 
+/// Patterns of a profile that the table shows; the JSON has all.
+const MOST_PATTERNS: usize = 3;
+
 /// The subcommands of `profiles`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
@@ -123,7 +126,12 @@ fn list<'p>(
             match scale_sets(profile).as_deref() {
                 None => "(only by annotation)".to_owned(),
                 Some([]) => "(any)".to_owned(),
-                Some(patterns) => patterns.join(" "),
+                Some(patterns) => match patterns.split_at_checked(MOST_PATTERNS) {
+                    Some((shown, more @ [_, ..])) => {
+                        format!("{} and {} more", shown.join(" "), more.len())
+                    }
+                    _ => patterns.join(" "),
+                },
             },
             profile.origin.to_string(),
         ]);

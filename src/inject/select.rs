@@ -3,21 +3,9 @@
 use super::{Config, Skip};
 use crate::{
     annotations,
-    podspec::{Json, RUNNER_LABEL, RunnerPod, asked, is_kubernetes_mode},
+    podspec::{Json, RUNNER_LABEL, RunnerPod, asked, is_kubernetes_mode, resources::is_other_gpu},
     profile::{KubernetesMode, Match, Profile, Selected, pattern::MAX_GPUS},
 };
-
-/// How the extended resources of other vendors' GPUs and accelerators begin, as their device
-/// plugins name them.
-const OTHER_GPUS: [&str; 7] = [
-    "nvidia.com/",
-    "gpu.intel.com/",
-    "habana.ai/",
-    "aws.amazon.com/neuron",
-    "google.com/tpu",
-    "huawei.com/Ascend",
-    "qualcomm.com/qaic",
-];
 
 /// The profile that won, with what the choice depended on.
 #[derive(Clone, Copy, Debug)]
@@ -127,11 +115,7 @@ fn choose<'p>(
     let named = pod.annotation(annotations::PROFILE).filter(|name| !name.is_empty());
     let (profile, from_name, tie) = if let Some(name) = named {
         let profile = profiles.get(name).ok_or(Skip::UnknownProfile)?;
-        let from_name = match profile.matches(pod) {
-            Match::Yes { gpus } => gpus,
-            _ => None,
-        };
-        (profile, from_name, None)
+        (profile, profile.gpus_in_name(pod), None)
     } else {
         if has_other_gpus(runner) {
             return Err(Skip::OtherGpu);
@@ -171,8 +155,7 @@ fn choose<'p>(
 /// kinds, so that with AMD's as well the pod would be pending for ever.
 fn has_other_gpus(runner: &Json<'_>) -> bool {
     let maps = ["limits", "requests"].into_iter().filter_map(|map| runner.at(&["resources", map]));
-    maps.flat_map(Json::members)
-        .any(|(name, _)| OTHER_GPUS.iter().any(|prefix| name.starts_with(prefix)))
+    maps.flat_map(Json::members).any(|(name, _)| is_other_gpu(name))
 }
 
 impl<'p> Selection<'p> {

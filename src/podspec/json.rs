@@ -68,6 +68,7 @@ impl<'a> Json<'a> {
     }
 
     /// The same value, with strings that borrow from this one.
+    #[must_use]
     pub fn borrowed(&'a self) -> Self {
         match self {
             Self::Null => Self::Null,
@@ -239,7 +240,7 @@ impl From<String> for Json<'_> {
     }
 }
 
-impl<'a> From<Vec<Self>> for Json<'a> {
+impl From<Vec<Self>> for Json<'_> {
     fn from(items: Vec<Self>) -> Self {
         Self::Array(items)
     }
@@ -286,16 +287,9 @@ struct Tree<'c> {
 
 impl Tree<'_> {
     fn count<E: de::Error>(self) -> Result<(), E> {
-        match self.left.get().checked_sub(1) {
-            Some(left @ 1..) => {
-                self.left.set(left);
-                Ok(())
-            }
-            _ => {
-                self.left.set(0);
-                Err(E::custom("too many values"))
-            }
-        }
+        let left = self.left.get().saturating_sub(1);
+        self.left.set(left);
+        if left == 0 { Err(E::custom("too many values")) } else { Ok(()) }
     }
 }
 

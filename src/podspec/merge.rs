@@ -1,5 +1,4 @@
-//! How two values of one field come together: Kubernetes' own list keys, and the defaults that
-//! nobody wrote.
+//! How two values of one field are merged: Kubernetes' list keys, and its defaults.
 
 use super::Json;
 
@@ -73,8 +72,8 @@ pub enum Owner {
     Other,
 }
 
-/// Whether the API server (or ARC's chart, for the service account) fills in `there` by itself,
-/// so that nobody can be said to have written it. Sources: `k8s.io/kubernetes`
+/// Whether `there` is a default of the API server (or of ARC's chart, for the service account), so that
+/// it counts as not written. Sources: `k8s.io/kubernetes`
 /// `pkg/apis/core/v1/defaults.go`; ARC's chart `templates/_helpers.tpl`.
 pub fn is_default(owner: Owner, field: &str, there: &Json<'_>) -> bool {
     match (owner, field, there) {

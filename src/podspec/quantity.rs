@@ -12,7 +12,7 @@
 //! - A decimal quantity of more than about 1.7e29 is refused. Apimachinery has no bound.
 //!
 //! The API server writes quantities in canonical form before it asks a webhook, so none of the
-//! three can occur in a pod under review other than by a decimal nobody has memory for.
+//! three occurs in a pod under review, except for a decimal beyond any real memory size.
 
 use std::cmp::Ordering;
 use std::fmt;

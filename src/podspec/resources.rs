@@ -10,3 +10,20 @@ pub fn is_huge(resource: &str) -> bool {
 pub fn is_exact(resource: &str) -> bool {
     is_huge(resource) || (resource.contains('/') && !resource.contains("kubernetes.io/"))
 }
+
+/// How the extended resources of other vendors' GPUs and accelerators begin, as their device
+/// plugins name them.
+const OTHER_GPUS: [&str; 7] = [
+    "nvidia.com/",
+    "gpu.intel.com/",
+    "habana.ai/",
+    "aws.amazon.com/neuron",
+    "google.com/tpu",
+    "huawei.com/Ascend",
+    "qualcomm.com/qaic",
+];
+
+/// Whether the resource is a GPU or accelerator of another vendor than AMD.
+pub fn is_other_gpu(resource: &str) -> bool {
+    OTHER_GPUS.iter().any(|prefix| resource.starts_with(prefix))
+}

@@ -3,124 +3,114 @@
 use serde_json::Value;
 
 use super::{
-    Problem, Profile, check,
+    Pattern, Problem, Profile, check,
     document::Document,
     inherit::inherit,
     matcher::Matcher,
-    pattern::MAX_GPUS,
+    numbers,
     report::{Finding, Part, Report},
     spec::RunnerProfileSpec,
 };
 
 /// What a document extends.
-pub(super) enum Base<'c> {
+pub(super) enum Base<'c, 'd> {
     /// Nothing.
     None,
     /// A profile, good or bad.
-    Known(&'c Compiled),
+    Known(&'c Compiled<'d>),
     /// None that there is: what to say about it.
     Unknown(String),
 }
 
 /// What came of a document.
 #[derive(Debug)]
-pub(super) struct Compiled {
+pub(super) struct Compiled<'d> {
     /// The profile; `None` where there are problems.
     pub(super) profile: Option<Profile>,
     /// All problems but those that are inherited with a base that has them as well.
     pub(super) problems: Vec<Problem>,
-    name: Option<String>,
+    document: &'d Document,
     /// The spec with all that it inherits.
     spec: Value,
-    /// The profiles that it builds on, nearest first.
-    extends: Vec<String>,
-    /// All findings, inherited ones too.
+    /// The documents that it builds on, nearest first.
+    bases: Vec<&'d Document>,
+    /// What was found in the spec with all that it inherits.
     findings: Vec<Finding>,
 }
 
 /// Compiles a document whose base is compiled already.
-pub(super) fn compile(document: &Document, base: &Base<'_>) -> Compiled {
-    let mut report = document.report();
-    check::written(&document.spec, &mut report);
-    let mut spec = document.spec.clone();
-    let mut extends = Vec::new();
-    let mut inherited: &[Finding] = &[];
-    let path = [Part::from("spec"), Part::from("extends")];
+pub(super) fn compile<'d>(document: &'d Document, base: &Base<'_, 'd>) -> Compiled<'d> {
+    let below = match base {
+        Base::Known(base) => Some(*base),
+        Base::None | Base::Unknown(_) => None,
+    };
+    let bases: Vec<&Document> = below
+        .iter()
+        .flat_map(|base| std::iter::once(&base.document).chain(&base.bases).copied())
+        .collect();
+    let is_complete = !matches!(base, Base::Unknown(_));
+    let mut report = Report::new(document, &bases, is_complete);
+    let extends = ["spec", "extends"].map(Part::from);
     match base {
-        Base::None => {}
-        Base::Unknown(message) => report.add(&path, message),
-        Base::Known(base) => {
-            spec = inherit(&base.spec, &document.spec);
-            extends.extend(base.name.clone());
-            extends.extend(base.extends.iter().cloned());
-            inherited = &base.findings;
-            // A file is refused with all other files, and its base says why.
-            if let (true, None, Some(name)) = (document.is_object(), &base.profile, &base.name) {
-                report.add(&path, format!("profile {name:?} is refused"));
-            }
+        Base::Unknown(message) => report.add(&extends, message),
+        // A file is refused with all other files, and its base says why.
+        Base::Known(base) if document.is_object() && base.profile.is_none() => {
+            let name = base.document.name.as_deref().unwrap_or_default();
+            report.add(&extends, format!("profile {name:?} is refused"));
         }
+        _ => {}
     }
-    let mut profile = None;
-    if document.problems.is_empty() && !matches!(base, Base::Unknown(_)) {
-        profile = checked(document, &spec, &extends, &mut report);
+    let nothing = Value::Object(serde_json::Map::default());
+    let (spec, problems) = inherit(below.map_or(&nothing, |base| &base.spec), &document.spec);
+    for (index, message) in problems.into_iter().filter(|_| is_complete) {
+        report.add(&["spec".into(), "remove".into(), Part::Index(index)], message);
     }
+    let parts = parts(document, &bases, &spec, &mut report);
     let findings = report.into_findings();
-    let own = findings.iter().filter(|one| inherited.iter().all(|other| !one.is_same(other)));
-    let problems =
-        document.problems.iter().chain(own.map(|finding| &finding.problem)).cloned().collect();
-    if !findings.is_empty() {
-        profile = None;
-    }
-    Compiled { profile, problems, name: document.name.clone(), spec, extends, findings }
+    let inherited = below.map_or(&[][..], |base| &base.findings);
+    let is_own = |one: &&Finding| inherited.iter().all(|other| !one.is_same(other));
+    let own = findings.iter().filter(is_own).map(|finding| &finding.problem);
+    let problems: Vec<Problem> = document.problems.iter().chain(own).cloned().collect();
+    let is_good = document.problems.is_empty() && findings.is_empty();
+    let profile = parts.filter(|_| is_good).and_then(|(spec, matcher, patterns)| {
+        let extends = bases.iter().filter_map(|base| base.name.clone()).collect();
+        let (name, origin) = (document.name.clone()?, document.origin.clone());
+        Some(Profile::new(name, origin, extends, matcher, patterns, spec))
+    });
+    Compiled { profile, problems, document, spec, bases, findings }
 }
 
-/// Checks the whole spec and compiles it.
-fn checked(
+/// Checks the spec with all that it inherits, and takes it apart.
+fn parts(
     document: &Document,
+    bases: &[&Document],
     spec: &Value,
-    extends: &[String],
     report: &mut Report<'_>,
-) -> Option<Profile> {
+) -> Option<(RunnerProfileSpec, Option<Matcher>, Vec<Pattern>)> {
     let spec: RunnerProfileSpec = match serde_json::from_value(spec.clone()) {
         Ok(spec) => spec,
         Err(error) => {
-            if report.is_empty() {
-                report.add(&[Part::from("spec")], error.to_string());
-            }
+            report.add(&["spec".into()], error.to_string());
             return None;
         }
     };
-    let matcher = spec.matches.as_ref().and_then(|matches| {
-        Matcher::compile(matches)
-            .map_err(|problems| {
+    check::spec(&spec, report);
+    let patterns = numbers::patterns(document, bases);
+    numbers::check(document, &spec, &patterns, report);
+    let matcher =
+        match spec.matches.as_ref().map(|matches| Matcher::compile(matches, spec.gpu_resource())) {
+            None => None,
+            Some(Ok(matcher)) => Some(matcher),
+            Some(Err(problems)) => {
                 for (path, message) in problems {
-                    let parts = path.iter().map(|part| {
+                    let path = path.into_iter().map(|part| {
                         part.parse().map_or_else(|_| Part::from(part.as_str()), Part::Index)
                     });
-                    let path: Vec<Part> = [Part::from("spec"), Part::from("match")]
-                        .into_iter()
-                        .chain(parts)
-                        .collect();
-                    report.add(&path, message);
+                    let start = ["spec", "match"].map(Part::from).into_iter();
+                    report.add(&start.chain(path).collect::<Vec<_>>(), message);
                 }
-            })
-            .ok()
-    });
-    check::short_forms(&spec, report);
-    check::templates(&spec, &gpu_counts(&spec), report);
-    let name = document.name.clone()?;
-    report
-        .is_empty()
-        .then(|| Profile::new(name, document.origin.clone(), extends.to_vec(), matcher, spec))
-}
-
-/// The numbers of GPUs for which a template is checked: the profile's own first, because a
-/// problem is shown with the first number that has it. A scale set's name or a pod's annotation
-/// may give any other. Amounts grow with the number in a straight line, so what holds at both
-/// ends holds between them.
-fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
-    let count = spec.gpu.as_ref().and_then(|gpu| gpu.count).unwrap_or_default();
-    let mut counts = vec![count];
-    counts.extend([0, 1, MAX_GPUS].into_iter().filter(|other| *other != count));
-    counts
+                None
+            }
+        };
+    Some((spec, matcher, patterns))
 }

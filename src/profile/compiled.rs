@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Origin,
-    expand::{GPU_RESOURCE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
-    layer::{self, Nulls},
+    Origin, Pattern,
+    expand::{WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
+    layer,
     matcher::Matcher,
     normal,
     pattern::MAX_GPUS,
@@ -47,6 +47,8 @@ pub struct Profile {
     pub digest: String,
     /// Which pods it is for; none but those that name it, without.
     pub matcher: Option<Matcher>,
+    /// The patterns with `{gpus}` that read the number from the scale set's name.
+    pub number_patterns: Vec<Pattern>,
     /// The number of GPUs that the template itself says.
     pub fixed_gpus: Option<u32>,
     spec: Arc<RunnerProfileSpec>,
@@ -76,6 +78,7 @@ impl Profile {
         origin: Origin,
         extends: Vec<String>,
         matcher: Option<Matcher>,
+        number_patterns: Vec<Pattern>,
         spec: RunnerProfileSpec,
     ) -> Self {
         let (template, fixed_gpus) = compile(&spec);
@@ -90,6 +93,7 @@ impl Profile {
             origin,
             extends,
             matcher,
+            number_patterns,
             fixed_gpus,
         }
     }
@@ -125,12 +129,13 @@ impl fmt::Debug for Profile {
 
 /// The whole template: short forms written out, the profile's own template over them.
 pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
-    let mut template = expand(spec, gpus);
+    let mut template = expand(spec);
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
-        layer::template(&mut template, over, Nulls::Delete);
+        layer::template(&mut template, over);
     }
-    set_resources(&mut template, &runner_resources(spec).0, gpus);
+    let (resources, fixed_gpus) = runner_resources(spec);
+    set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
     normal::template(&mut template);
     template
 }
@@ -159,7 +164,13 @@ fn set_resources(template: &mut Value, resources: &[RunnerResource], gpus: u32) 
     let all = runner.entry("resources").or_insert_with(|| json!({}));
     let Value::Object(all) = all else { return };
     for (field, amounts) in [("requests", requests), ("limits", limits)] {
-        all.remove(field);
+        // What is no quantity stays, for the checks to see.
+        let own = match all.remove(field) {
+            Some(Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let bad = own.into_iter().filter(|(_, amount)| quantity(amount).is_none());
+        let amounts: Map<String, Value> = bad.chain(amounts).collect();
         if !amounts.is_empty() {
             all.insert(field.to_owned(), amounts.into());
         }
@@ -196,7 +207,7 @@ fn runner_mut(template: &mut Value, make: bool) -> Option<&mut Map<String, Value
 /// the number of GPUs, where one of the latter two says it.
 fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u32>) {
     let mut all: Vec<RunnerResource> = Vec::new();
-    let resource = gpu_resource(spec);
+    let resource = spec.gpu_resource();
     if let Some(gpu) = &spec.gpu {
         let one = "1".parse().ok().map(Amount::PerGpu);
         all.push(RunnerResource { name: resource.to_owned(), request: one.clone(), limit: one });
@@ -204,9 +215,10 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
         let total = total.map(|(name, amount)| (name, quantity(amount).map(Amount::Fixed)));
         let per_gpu = gpu.per_gpu.as_ref().map(each).into_iter().flatten();
         let per_gpu = per_gpu.map(|(name, amount)| (name, quantity(amount).map(Amount::PerGpu)));
-        for (name, amount) in total.chain(per_gpu) {
-            let limit = amount.clone().filter(|_| name == EPHEMERAL_STORAGE);
-            all.push(RunnerResource { name: name.to_owned(), request: amount, limit });
+        for (name, request) in total.chain(per_gpu) {
+            let limit = request.clone().filter(|_| name == EPHEMERAL_STORAGE);
+            all.retain(|one| one.name != name);
+            all.push(RunnerResource { name: name.to_owned(), request, limit });
         }
     }
     let of_template = spec.template.as_ref().and_then(|template| {
@@ -219,12 +231,18 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
     }
     let mut fixed = None;
     for gpu in all.iter_mut().filter(|one| one.name == resource) {
-        if let Some(Amount::Fixed(amount)) = gpu.limit.as_ref().or(gpu.request.as_ref()) {
-            fixed = amount.whole().and_then(|gpus| u32::try_from(gpus).ok());
-            // The scale set may still ask for another number.
-            let one = "1".parse().ok().map(Amount::PerGpu);
-            (gpu.request, gpu.limit) = (one.clone(), one);
+        let Some(Amount::Fixed(limit)) = &gpu.limit else { continue };
+        // A request that is another is reported by the checks.
+        if matches!(&gpu.request, Some(Amount::Fixed(request)) if request != limit) {
+            continue;
         }
+        let whole = limit.whole().and_then(|gpus| u32::try_from(gpus).ok());
+        let Some(gpus) = whole else { continue };
+        fixed = Some(gpus);
+        // The scale set may still ask for another number.
+        let one = "1".parse().ok().map(Amount::PerGpu);
+        gpu.request = one.clone().filter(|_| gpu.request.is_some());
+        gpu.limit = one;
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     (all, fixed)
@@ -263,11 +281,6 @@ fn overlay(all: &mut Vec<RunnerResource>, own: &Value) {
 /// A quantity as a profile writes it: text, or a number.
 fn quantity(value: &Value) -> Option<Quantity> {
     normal::text_of(value)?.parse().ok()
-}
-
-/// The extended resource that GPUs are asked for by.
-fn gpu_resource(spec: &RunnerProfileSpec) -> &str {
-    spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
 }
 
 /// The template, and the number of GPUs that it says itself.
@@ -312,7 +325,7 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
         init_containers,
         containers,
         resources,
-        gpu_resource: gpu_resource(spec).to_owned(),
+        gpu_resource: spec.gpu_resource().to_owned(),
         start: start.map(|start| Start {
             group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
             rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,

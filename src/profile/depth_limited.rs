@@ -22,15 +22,15 @@ pub struct DepthLimited(pub Value);
 
 impl<'de> Deserialize<'de> for DepthLimited {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Levels(MAX_LEVELS).deserialize(deserializer).map(Self)
+        LevelsLeft(MAX_LEVELS).deserialize(deserializer).map(Self)
     }
 }
 
-/// Reads a value with at most that many levels.
+/// Reads a value with at most this many levels.
 #[derive(Clone, Copy)]
-struct Levels(usize);
+struct LevelsLeft(usize);
 
-impl<'de> DeserializeSeed<'de> for Levels {
+impl<'de> DeserializeSeed<'de> for LevelsLeft {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -38,7 +38,7 @@ impl<'de> DeserializeSeed<'de> for Levels {
     }
 }
 
-impl<'de> Visitor<'de> for Levels {
+impl<'de> Visitor<'de> for LevelsLeft {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,10 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Position, Problem,
+    duplicates::{self, Duplicate},
+    normal::drop_nulls,
     report::{Part, Report},
     resolve::{File, Object},
-    schema,
-    source::{self, Node, NodeValue, Segment},
+    schema::{self, Repair},
+    source::{self, Node, NodeValue, Segment, path_text},
     spec::{API_VERSION, KIND, OBJECT_PREFIX},
 };
 use crate::podspec::names;
@@ -52,16 +54,18 @@ pub(super) struct Document {
     pub(super) origin: Origin,
     /// Its name; `None` where it has none that a profile can have, or one that is taken.
     pub(super) name: Option<String>,
-    /// The spec as JSON.
+    /// The spec as JSON, without what is wrong with it by itself.
     pub(super) spec: Value,
     /// What is wrong with it by itself.
     pub(super) problems: Vec<Problem>,
+    /// What was left out of the spec for that.
+    pub(super) dropped: Vec<Vec<Segment>>,
     /// What is wrong is shown where it is in here.
-    node: Node,
+    pub(super) node: Node,
 }
 
 impl Document {
-    /// The built-in profiles. A test shows that they pass the schema.
+    /// The built-in profiles. A test shows that there is nothing wrong with them.
     pub(super) fn builtin(text: &str) -> Vec<Self> {
         let nodes = source::documents("built-in", text).unwrap_or_default();
         nodes.into_iter().map(|node| Self::new(Origin::BuiltIn, node)).collect()
@@ -69,6 +73,11 @@ impl Document {
 
     /// The profiles of a file. What keeps it from being read at all goes to `problems`.
     pub(super) fn of_file(file: &File, problems: &mut Vec<Problem>) -> Vec<Self> {
+        let mut add = |message: &str| {
+            let (file, path) = (file.name.clone(), String::new());
+            let at = Position { line: 1, column: 1 };
+            problems.push(Problem { file, at, path, message: message.to_owned() });
+        };
         let nodes = match source::documents(&file.name, &file.text) {
             Ok(nodes) => nodes,
             Err(more) => {
@@ -76,13 +85,13 @@ impl Document {
                 return Vec::new();
             }
         };
-        if nodes.is_empty() {
-            problems.push(Problem {
-                file: file.name.clone(),
-                at: Position { line: 1, column: 1 },
-                path: String::new(),
-                message: "no profile in it".to_owned(),
-            });
+        match nodes.as_slice() {
+            [] => add("no profile in it"),
+            [values] if is_values_file(values) => {
+                add(VALUES_FILE);
+                return Vec::new();
+            }
+            _ => {}
         }
         let profiles = nodes.into_iter().flat_map(items);
         profiles
@@ -108,24 +117,48 @@ impl Document {
     fn new(origin: Origin, node: Node) -> Self {
         let name = node.get("metadata").and_then(|metadata| metadata.get("name"));
         let name = name.and_then(text_of).filter(|name| names::is_subdomain(name));
-        let spec = match node.get("spec").map(Node::to_json) {
-            None | Some(Value::Null) => Value::Object(Map::default()),
-            Some(spec) => spec,
-        };
-        Self { origin, name, spec, problems: Vec::new(), node }
+        let spec = spec_of(&node);
+        Self { origin, name, spec, problems: Vec::new(), dropped: Vec::new(), node }
     }
 
-    /// Checks what stands around the spec, and the spec by its types.
+    /// Checks what stands around the spec, the spec by its types, and that no list names one thing
+    /// twice. What is wrong is dropped, so that all else can be looked at.
     fn checked(mut self) -> Self {
         let mut report = self.report();
         envelope(&self.node, &mut report);
-        let mut problems = report.into_problems();
+        self.problems = report.into_problems();
         if let Some(spec) = self.node.get("spec") {
             let prefix = [Segment::Key("spec".to_owned())];
-            problems.extend(schema::check_at(&self.file(), spec, schema::spec(), &prefix));
+            let found = schema::check(&self.file(), spec, schema::spec(), &prefix);
+            self.problems.extend(found.problems);
+            // The last first: a path is of the tree as it was written.
+            for repair in found.repairs.into_iter().rev() {
+                match repair {
+                    Repair::Drop(path) => self.drop(path),
+                    Repair::Rename(path, name) => self.node.rename(&path, &name),
+                }
+            }
         }
-        self.problems = problems;
+        let spec = self.node.get("spec").map(Node::to_json).unwrap_or_default();
+        for Duplicate { item, key, message } in duplicates::of(&spec) {
+            let path: Vec<Segment> = item.iter().cloned().chain([Segment::Key(key)]).collect();
+            self.problems.push(Problem {
+                file: self.file(),
+                at: self.node.locate(&path),
+                path: path_text(&path),
+                message,
+            });
+            self.drop(item);
+        }
+        self.spec = spec_of(&self.node);
         self
+    }
+
+    fn drop(&mut self, path: Vec<Segment>) {
+        if let Some(node) = self.node.at_mut(&path) {
+            node.value = NodeValue::Null;
+        }
+        self.dropped.push(path);
     }
 
     pub(super) fn is_object(&self) -> bool {
@@ -146,8 +179,8 @@ impl Document {
     }
 
     /// Collects problems of this profile.
-    pub(super) fn report(&self) -> Report<'_> {
-        Report::new(self.file(), &self.node)
+    fn report(&self) -> Report<'_> {
+        Report::new(self, &[], true)
     }
 
     /// What its problems are shown with.
@@ -157,6 +190,27 @@ impl Document {
             origin => origin.to_string(),
         }
     }
+}
+
+/// The spec of a document as JSON.
+fn spec_of(node: &Node) -> Value {
+    let mut spec = node.get("spec").map(Node::to_json).unwrap_or_default();
+    drop_nulls(&mut spec);
+    if spec.is_object() { spec } else { Value::Object(Map::default()) }
+}
+
+/// What to say about a values file.
+const VALUES_FILE: &str = "a values file of ARC's chart, not a RunnerProfile; its template: block \
+                           can go below spec: of a profile as it is";
+
+/// Whether this is a values file of ARC's scale-set chart.
+fn is_values_file(node: &Node) -> bool {
+    let has = |key: &str| node.get(key).is_some();
+    !has("apiVersion")
+        && !has("kind")
+        && ["githubConfigUrl", "githubConfigSecret", "runnerScaleSetName", "minRunners"]
+            .into_iter()
+            .any(has)
 }
 
 /// The items of a List, as `kubectl get runnerprofiles -o yaml` prints it; anything else as it is.

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 pub(super) use self::dind::DATA_ROOT;
 
 use super::{
-    layer::{Nulls, layer},
+    layer::layer,
     spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
     template::{PODINFO_VOLUME, RUNNER},
 };
-use crate::podspec::{Quantity, image::default_pull_policy, merge::Merge, resources::is_exact};
+use crate::podspec::{image::default_pull_policy, merge::Merge};
 
 /// The extended resource of ROCm's device plugin with its default naming strategy.
 pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
@@ -39,10 +39,11 @@ struct Parts {
     runner_limits: Map<String, Value>,
 }
 
-/// Writes the short forms out for a runner with `gpus` GPUs. The result is a PodTemplateSpec.
-pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
+/// Writes the short forms out as a PodTemplateSpec; the runner's amounts as they are written.
+pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
     let RunnerProfileSpec {
         extends: _,
+        remove: _,
         matches: _,
         priority: _,
         kubernetes_mode: _,
@@ -60,7 +61,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
         parts.pod.insert("securityContext".into(), json!({"supplementalGroups": groups}));
     }
     if let Some(gpu) = gpu {
-        parts.gpu(gpu, gpus);
+        parts.gpu(gpu);
     }
     let shared = shared_volumes.as_deref().unwrap_or_default();
     match dind.as_ref().filter(|dind| dind.is_enabled()) {
@@ -105,14 +106,13 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
                 into.extend(amounts.clone());
             }
         }
-        follow(runner.resources.as_ref(), &mut parts.runner_requests, &mut parts.runner_limits);
         for (value, into, keys) in [
             (&runner.env, &mut parts.runner_env, &["name"]),
             (&runner.volume_mounts, &mut parts.runner_mounts, &["mountPath"]),
         ] {
             if let Some(value) = value {
                 let mut list = Value::Array(std::mem::take(into));
-                layer(&mut list, value, Merge::Keyed(keys), Nulls::Delete);
+                layer(&mut list, value, Merge::Keyed(keys));
                 if let Value::Array(items) = list {
                     *into = items;
                 }
@@ -122,50 +122,18 @@ pub(super) fn expand(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     parts.template()
 }
 
-/// Of an extended resource, `own` may give the limit alone, as Kubernetes' own examples do: a
-/// request that is there from a lower layer follows it. The same the other way round.
-pub(super) fn follow(
-    own: Option<&Value>,
-    requests: &mut Map<String, Value>,
-    limits: &mut Map<String, Value>,
-) {
-    let amount = |field: &str, name: &str| own?.get(field)?.get(name).filter(|it| !it.is_null());
-    for (field, other, follower) in
-        [("limits", "requests", requests), ("requests", "limits", limits)]
-    {
-        for (name, there) in follower.iter_mut().filter(|(name, _)| is_exact(name)) {
-            if let (Some(given), None) = (amount(field, name), amount(other, name)) {
-                *there = given.clone();
-            }
-        }
-    }
-}
-
 /// Whether the profile has a start wrapper.
 pub(super) fn is_started(start: Option<&Start>) -> bool {
     start.is_some_and(|start| start.enabled != Some(false))
 }
 
 impl Parts {
-    fn gpu(&mut self, gpu: &Gpu, gpus: u32) {
-        let Gpu { resource, count: _, per_gpu, total } = gpu;
-        if gpus > 0 {
-            let resource = resource.as_deref().unwrap_or(GPU_RESOURCE);
-            for amounts in [&mut self.runner_requests, &mut self.runner_limits] {
-                amounts.insert(resource.into(), gpus.to_string().into());
-            }
-        }
-        for (amounts, times) in [(total, 1), (per_gpu, gpus)] {
-            // A limit of 0 is no limit, and a request of 0 is none either.
-            if times == 0 {
-                continue;
-            }
-            for (name, amount) in amounts.as_ref().map(each).into_iter().flatten() {
-                let amount = times_of(amount, times);
-                if name == EPHEMERAL_STORAGE {
-                    self.runner_limits.insert(name.into(), amount.clone());
-                }
-                self.runner_requests.insert(name.into(), amount);
+    /// The amounts as they are written: those that are quantities are set for a number of GPUs by
+    /// `compiled`, the others are there for the checks to see.
+    fn gpu(&mut self, gpu: &Gpu) {
+        for amounts in [&gpu.total, &gpu.per_gpu].into_iter().flatten() {
+            for (name, amount) in each(amounts) {
+                self.runner_requests.insert(name.into(), amount.clone());
             }
         }
     }
@@ -203,7 +171,8 @@ impl Parts {
     }
 }
 
-const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+/// The one amount of `gpu` that is a limit as well.
+pub(super) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Each amount that is given, by its resource's name.
 pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Value)> {
@@ -211,15 +180,6 @@ pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Va
     [("cpu", cpu), ("memory", memory), (EPHEMERAL_STORAGE, ephemeral_storage)]
         .into_iter()
         .filter_map(|(name, amount)| Some((name, amount.as_ref()?)))
-}
-
-/// `amount` times `times`. What is no quantity is reported elsewhere and goes through as it is.
-fn times_of(amount: &Value, times: u32) -> Value {
-    let quantity = super::normal::text_of(amount).and_then(|text| text.parse::<Quantity>().ok());
-    match quantity.and_then(|quantity| quantity.checked_times(times)) {
-        Some(product) => product.to_string().into(),
-        None => amount.clone(),
-    }
 }
 
 fn shared_volume(shared: &SharedVolume) -> Value {

@@ -1,51 +1,55 @@
-//! `extends`: a profile's spec over that of the profile that it builds on.
+//! `extends`: a profile's spec over that of the profile that it builds on, less what `remove`
+//! takes away.
 
 use serde_json::{Map, Value};
 
-use super::layer::{Nulls, layer, resources, template};
-use crate::podspec::merge::Merge;
+use super::{
+    layer::{CONTAINER_KEYS, container, layer, resources, template_field},
+    normal::text_of,
+};
+use crate::podspec::{merge::Merge, paths::canonical};
 
 /// Fields that are a profile's own and never inherited.
-const OWN: [&str; 3] = ["extends", "match", "priority"];
+const OWN: [&str; 4] = ["extends", "remove", "match", "priority"];
+/// Most names that a message lists.
+const MOST_LISTED: usize = 10;
 
-/// The spec that results when `child` extends a profile whose own result is `parent`. Both are
-/// specs that have passed the schema.
-pub(super) fn inherit(parent: &Value, child: &Value) -> Value {
+/// The spec that results when `child` extends a profile whose own result is `parent`, and for each
+/// pointer of `remove` that is no good its index and why.
+pub(super) fn inherit(parent: &Value, child: &Value) -> (Value, Vec<(usize, String)>) {
     let mut spec = parent.clone();
-    if let (Value::Object(parent), Value::Object(child)) = (&mut spec, child) {
+    if let Value::Object(parent) = &mut spec {
         parent.retain(|field, _| !OWN.contains(&field.as_str()));
-        for (field, value) in child {
-            field_over(parent, field, value);
+    }
+    let mut problems = Vec::new();
+    let pointers = child.get("remove").and_then(Value::as_array).into_iter().flatten();
+    for (index, pointer) in pointers.filter_map(Value::as_str).enumerate() {
+        if let Err(message) = remove(&mut spec, pointer) {
+            problems.push((index, message));
         }
     }
-    spec
+    if let (Value::Object(spec), Value::Object(child)) = (&mut spec, child) {
+        for (field, value) in child.iter().filter(|(field, _)| *field != "remove") {
+            field_over(spec, field, value);
+        }
+    }
+    (spec, problems)
 }
 
 fn field_over(parent: &mut Map<String, Value>, field: &str, value: &Value) {
-    // A template's nulls must still reach what the short forms will stand for.
-    if value.is_null() && field != "template" {
-        parent.remove(field);
+    let Some(parent) = parent.get_mut(field) else {
+        parent.insert(field.to_owned(), value.clone());
         return;
+    };
+    match field {
+        "gpu" => amounts_over(parent, value),
+        "runner" | "dind" => image_over(parent, value),
+        _ => {}
     }
-    if let Some(parent) = parent.get_mut(field) {
-        match field {
-            "gpu" => amounts_over(parent, value),
-            "runner" | "dind" => image_over(parent, value),
-            _ => {}
-        }
-    }
-    match parent.get_mut(field) {
-        None => {
-            parent.insert(field.to_owned(), value.clone());
-        }
-        Some(parent) => match field {
-            "template" => template(parent, value, Nulls::Keep),
-            _ => layer(parent, value, merge(field), Nulls::Delete),
-        },
-    }
+    layer(parent, value, merge(field));
 }
 
-/// The rule of a field of the spec, but for `template`.
+/// The rule of a field of the spec.
 pub(super) fn merge(field: &str) -> Merge {
     match field {
         "gpu" => Merge::Map(|field| match field {
@@ -64,6 +68,7 @@ pub(super) fn merge(field: &str) -> Merge {
         }),
         "start" => Merge::Map(|_| Merge::Atomic),
         "sharedVolumes" => Merge::Keyed(&["name"]),
+        "template" => Merge::Map(template_field),
         _ => Merge::Atomic,
     }
 }
@@ -88,44 +93,193 @@ fn image_over(parent: &mut Value, child: &Value) {
     }
 }
 
+/// Takes what `pointer` (RFC 6901) points at out of `spec`. In a list it names an item by its key,
+/// by itself where that is a text or a number, or else by its place, from 0.
+fn remove(spec: &mut Value, pointer: &str) -> Result<(), String> {
+    let Some(rest) = pointer.strip_prefix('/').filter(|rest| !rest.is_empty()) else {
+        return Err("write a path into the inherited spec, such as /dind or \
+                    /template/spec/nodeSelector/pytorch"
+            .to_owned());
+    };
+    let tokens = rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
+    take(spec, Merge::Map(merge), &tokens.collect::<Vec<_>>())
+        .map_err(|what| format!("nothing is inherited at {pointer}: {what}"))
+}
+
+/// Takes what `tokens` lead to out of `value`, which is merged as `rule` says.
+fn take(value: &mut Value, rule: Merge, tokens: &[String]) -> Result<(), String> {
+    let names = names(value, rule);
+    let Some((token, rest)) = tokens.split_first() else { return Ok(()) };
+    let place = names.iter().position(|name| is_same_name(name, token));
+    let place = place.ok_or_else(|| nothing(token, &names))?;
+    let below = match (value, rule) {
+        (Value::Object(members), _) if rest.is_empty() => {
+            members.remove(token);
+            None
+        }
+        (Value::Array(items), _) if rest.is_empty() => {
+            items.remove(place);
+            None
+        }
+        (Value::Object(members), Merge::Map(rule)) => {
+            members.get_mut(token).map(|value| (value, rule(token)))
+        }
+        (Value::Array(items), Merge::Keyed(keys)) if keys == CONTAINER_KEYS => {
+            items.get_mut(place).map(|value| (value, Merge::Map(container)))
+        }
+        (Value::Object(members), _) => members.get_mut(token).map(|value| (value, Merge::Atomic)),
+        (Value::Array(items), _) => items.get_mut(place).map(|value| (value, Merge::Atomic)),
+        _ => None,
+    };
+    below.map_or(Ok(()), |(value, rule)| take(value, rule, rest))
+}
+
+/// What an item of a list is called in a pointer.
+fn name(index: usize, item: &Value, rule: Merge) -> String {
+    let key = match rule {
+        Merge::Keyed(keys) => keys.first().and_then(|key| text_of(item.get(key)?)),
+        _ => text_of(item),
+    };
+    key.unwrap_or_else(|| index.to_string())
+}
+
+/// Two spellings of a mount path are the same name.
+fn is_same_name(name: &str, token: &str) -> bool {
+    name == token || (name.starts_with('/') && canonical(name) == canonical(token))
+}
+
+/// What a pointer could say next.
+fn names(value: &Value, rule: Merge) -> Vec<String> {
+    match value {
+        Value::Object(members) => members.keys().cloned().collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, item)| name(index, item, rule)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn nothing(token: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return "there is nothing to take away".to_owned();
+    }
+    let more = if names.len() > MOST_LISTED { ", ..." } else { "" };
+    let escaped = names.iter().map(|name| name.replace('~', "~0").replace('/', "~1"));
+    let names = escaped.take(MOST_LISTED).collect::<Vec<_>>().join(", ");
+    format!("no {token:?} in {names}{more}")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
+    fn inherited(parent: &Value, child: &Value) -> Value {
+        let (spec, problems) = inherit(parent, child);
+        assert_eq!(problems, []);
+        spec
+    }
+
     #[test]
     fn an_amount_per_gpu_takes_the_place_of_the_inherited_total() {
         let parent = json!({"gpu": {"count": 2, "total": {"cpu": "40", "memory": "1Gi"}}});
         let child = json!({"gpu": {"perGpu": {"cpu": "10"}}});
         assert_eq!(
-            inherit(&parent, &child),
+            inherited(&parent, &child),
             json!({"gpu": {"count": 2, "total": {"memory": "1Gi"}, "perGpu": {"cpu": "10"}}}),
         );
     }
 
     #[test]
     fn match_and_priority_are_not_inherited_and_a_pull_policy_stays_with_its_image() {
-        let parent = json!({"match": {}, "priority": 5, "extends": "x",
+        let parent = json!({"match": {}, "priority": 5, "extends": "x", "remove": ["/a"],
             "runner": {"image": "a", "imagePullPolicy": "Always"}});
         assert_eq!(
-            inherit(&parent, &json!({"runner": {"image": "b"}})),
+            inherited(&parent, &json!({"runner": {"image": "b"}})),
             json!({"runner": {"image": "b"}}),
         );
         assert_eq!(
-            inherit(&parent, &json!({"groups": [1]})),
+            inherited(&parent, &json!({"groups": [1]})),
             json!({"groups": [1], "runner": {"image": "a", "imagePullPolicy": "Always"}}),
         );
     }
 
+    fn parent() -> Value {
+        json!({
+            "groups": [44, 110],
+            "dind": {"mtu": 1400, "extraArgs": ["--debug"]},
+            "runner": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+            "sharedVolumes": [{"name": "cache", "mountPath": "/cache", "emptyDir": {}}],
+            "template": {"spec": {
+                "nodeSelector": {"pytorch": "yes", "example.com/pool": "a"},
+                "tolerations": [{"key": "a"}, {"key": "b"}],
+                "containers": [{"name": "runner", "env": [{"name": "HF_TOKEN", "value": "x"}],
+                    "volumeMounts": [{"name": "v", "mountPath": "/run/v"}]}],
+            }},
+        })
+    }
+
     #[test]
-    fn null_takes_an_inherited_short_form_away_and_stays_in_the_template() {
-        let parent =
-            json!({"dind": {"mtu": 1400}, "template": {"spec": {"nodeSelector": {"a": "b"}}}});
-        let child = json!({"dind": null, "template": {"spec": {"nodeSelector": {"a": null}}}});
+    fn remove_takes_inherited_fields_and_items_away() {
+        let remove = [
+            "/groups/110",
+            "/dind/extraArgs/--debug",
+            "/runner/env/A",
+            "/sharedVolumes/cache",
+            "/template/spec/nodeSelector/pytorch",
+            "/template/spec/nodeSelector/example.com~1pool",
+            "/template/spec/tolerations/1",
+            "/template/spec/containers/runner/env/HF_TOKEN",
+            "/template/spec/containers/runner/volumeMounts/~1var~1run~1v",
+        ];
         assert_eq!(
-            inherit(&parent, &child),
-            json!({"template": {"spec": {"nodeSelector": {"a": null}}}}),
+            inherited(&parent(), &json!({"remove": remove})),
+            json!({
+                "groups": [44],
+                "dind": {"mtu": 1400, "extraArgs": []},
+                "runner": {"env": [{"name": "B", "value": "2"}]},
+                "sharedVolumes": [],
+                "template": {"spec": {
+                    "nodeSelector": {},
+                    "tolerations": [{"key": "a"}],
+                    "containers": [{"name": "runner", "env": [], "volumeMounts": []}],
+                }},
+            }),
         );
+    }
+
+    #[test]
+    fn remove_comes_before_the_profiles_own_fields() {
+        let child = json!({"remove": ["/dind", "/groups"], "dind": {"gid": 1}});
+        let spec = inherited(&parent(), &child);
+        assert_eq!(spec.get("dind"), Some(&json!({"gid": 1})));
+        assert_eq!((spec.get("groups"), spec.get("remove")), (None, None));
+    }
+
+    #[test]
+    fn remove_of_nothing_says_what_there_is() {
+        for (pointer, wanted) in [
+            (
+                "/start",
+                "nothing is inherited at /start: no \"start\" in dind, runner, \
+                        sharedVolumes, template",
+            ),
+            ("/runner/env/C", "nothing is inherited at /runner/env/C: no \"C\" in A, B"),
+            (
+                "/template/spec/nodeSelector/example.com/pool",
+                "nothing is inherited at /template/spec/nodeSelector/example.com/pool: no \
+              \"example.com\" in example.com~1pool, pytorch",
+            ),
+            ("/dind/mtu/x", "nothing is inherited at /dind/mtu/x: there is nothing to take away"),
+            (
+                "dind",
+                "write a path into the inherited spec, such as /dind or \
+                      /template/spec/nodeSelector/pytorch",
+            ),
+        ] {
+            let (_, problems) = inherit(&parent(), &json!({"remove": ["/groups", pointer]}));
+            assert_eq!(problems, [(1, wanted.to_owned())]);
+        }
     }
 }

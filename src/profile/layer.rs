@@ -1,5 +1,5 @@
 //! Layering: one template over another, the upper one wins. Lists come together by Kubernetes'
-//! own keys, the same as in the plan; `null` takes away what lies below.
+//! own keys, the same as in the plan.
 
 use serde_json::{Map, Value};
 
@@ -8,25 +8,16 @@ use crate::podspec::{
     paths::canonical,
 };
 
-/// What `null` in the upper layer does.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) enum Nulls {
-    /// It takes the lower layer's value away.
-    Delete,
-    /// It takes it away and stays, for the layers that come below later.
-    Keep,
-}
-
 /// Lays the PodTemplateSpec `over` onto `base`.
-pub(super) fn template(base: &mut Value, over: &Value, nulls: Nulls) {
-    layer(base, over, Merge::Map(template_field), nulls);
+pub(super) fn template(base: &mut Value, over: &Value) {
+    layer(base, over, Merge::Map(template_field));
 }
 
 /// Lays `over` onto `base`, merged as `merge` says.
-pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) {
+pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge) {
     match (merge, base, over) {
         (Merge::Map(rule), Value::Object(base), Value::Object(over)) => {
-            map(base, over, rule, nulls);
+            map(base, over, rule);
         }
         (Merge::Set | Merge::AtMost(_), Value::Array(base), Value::Array(over)) => {
             for item in over {
@@ -39,7 +30,7 @@ pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) 
             for item in over {
                 match base.iter_mut().find(|other| is_same(other, item, keys)) {
                     Some(other) if keys == CONTAINER_KEYS => {
-                        layer(other, item, Merge::Map(container), nulls);
+                        layer(other, item, Merge::Map(container));
                     }
                     Some(other) => *other = item.clone(),
                     None => base.push(item.clone()),
@@ -50,20 +41,11 @@ pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge, nulls: Nulls) 
     }
 }
 
-fn map(
-    base: &mut Map<String, Value>,
-    over: &Map<String, Value>,
-    rule: fn(&str) -> Merge,
-    nulls: Nulls,
-) {
+fn map(base: &mut Map<String, Value>, over: &Map<String, Value>, rule: fn(&str) -> Merge) {
     for (key, value) in over {
-        if value.is_null() && nulls == Nulls::Delete {
-            base.remove(key);
-            continue;
-        }
         match base.get_mut(key) {
-            Some(base) if !base.is_null() => layer(base, value, rule(key), nulls),
-            _ => {
+            Some(base) => layer(base, value, rule(key)),
+            None => {
                 base.insert(key.clone(), value.clone());
             }
         }
@@ -120,7 +102,7 @@ mod tests {
     use super::*;
 
     fn layered(mut base: Value, over: &Value) -> Value {
-        template(&mut base, over, Nulls::Delete);
+        template(&mut base, over);
         base
     }
 
@@ -143,11 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn null_takes_away_and_a_volume_is_replaced_whole() {
-        let base = json!({"spec": {"nodeSelector": {"pytorch": "yes", "a": "b"},
+    fn a_volume_is_replaced_whole() {
+        let base = json!({"spec": {"nodeSelector": {"a": "b"},
             "volumes": [{"name": "v", "emptyDir": {}}]}});
-        let over = json!({"spec": {"nodeSelector": {"pytorch": null},
-            "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}});
+        let over = json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}});
         assert_eq!(
             layered(base, &over),
             json!({"spec": {"nodeSelector": {"a": "b"},

@@ -6,12 +6,14 @@ use super::{
     pattern::{Pattern, PatternError},
     spec::Match,
 };
-use crate::podspec::RunnerPod;
+use crate::podspec::{RunnerPod, asked};
 
 /// A compiled `match`.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     scale_sets: Option<Vec<Pattern>>,
+    /// The resource that a runner may ask for instead.
+    gpu_resource: Option<String>,
     namespaces: Option<Vec<Pattern>>,
     organizations: Option<Vec<Pattern>>,
     repositories: Option<Vec<Pattern>>,
@@ -24,6 +26,8 @@ pub struct Matcher {
 pub enum Mismatch {
     /// `match.scaleSets`
     ScaleSets,
+    /// `match.requestsGpu`
+    RequestsGpu,
     /// `match.namespaces`
     Namespaces,
     /// `match.organizations`
@@ -41,6 +45,7 @@ impl Mismatch {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ScaleSets => "match.scaleSets",
+            Self::RequestsGpu => "match.requestsGpu",
             Self::Namespaces => "match.namespaces",
             Self::Organizations => "match.organizations",
             Self::Repositories => "match.repositories",
@@ -69,10 +74,17 @@ enum Operator {
 pub(crate) type MatchProblem = (Vec<String>, String);
 
 impl Matcher {
-    /// Compiles a `match`; all problems at once.
-    pub(crate) fn compile(matches: &Match) -> Result<Self, Vec<MatchProblem>> {
-        let Match { scale_sets, namespaces, organizations, repositories, enterprises, selector } =
-            matches;
+    /// Compiles the `match` of a profile whose GPUs are `gpu_resource`; all problems at once.
+    pub(crate) fn compile(matches: &Match, gpu_resource: &str) -> Result<Self, Vec<MatchProblem>> {
+        let Match {
+            scale_sets,
+            requests_gpu,
+            namespaces,
+            organizations,
+            repositories,
+            enterprises,
+            selector,
+        } = matches;
         let mut problems = Vec::new();
         let mut names = |field: &str, texts: &Option<Vec<String>>| {
             let texts = texts.as_ref()?;
@@ -87,47 +99,58 @@ impl Matcher {
             .as_ref()
             .map(|texts| patterns("scaleSets", texts, |text| Pattern::parse(text), &mut problems));
         let selector = requirements(selector.as_ref(), &mut problems);
+        let gpu_resource = (*requests_gpu == Some(true)).then(|| gpu_resource.to_owned());
         if problems.is_empty() {
-            Ok(Self { scale_sets, namespaces, organizations, repositories, enterprises, selector })
+            Ok(Self {
+                scale_sets,
+                gpu_resource,
+                namespaces,
+                organizations,
+                repositories,
+                enterprises,
+                selector,
+            })
         } else {
             Err(problems)
         }
     }
 
-    /// Whether the pod matches. With a match comes the number of GPUs that the scale set's name
-    /// gives, if it gives one.
-    pub fn matches(&self, pod: &RunnerPod<'_>) -> Result<Option<u32>, Mismatch> {
+    /// What of `match` the pod does not match, if anything.
+    pub fn mismatch(&self, pod: &RunnerPod<'_>) -> Option<Mismatch> {
         let one_of = |patterns: &Option<Vec<Pattern>>, name: &str| {
             patterns.as_ref().is_none_or(|patterns| {
                 patterns.iter().any(|pattern| pattern.matches(name).is_some())
             })
         };
-        let gpus = match &self.scale_sets {
-            None => None,
-            Some(patterns) => {
-                patterns
-                    .iter()
-                    .find_map(|pattern| pod.scale_sets().find_map(|name| pattern.matches(name)))
-                    .ok_or(Mismatch::ScaleSets)?
-                    .gpus
-            }
-        };
+        let is_named = self.scale_sets.as_ref().map(|patterns| {
+            pod.scale_sets()
+                .any(|name| patterns.iter().any(|pattern| pattern.matches(name).is_some()))
+        });
+        let asks = self.gpu_resource.as_ref().map(|resource| {
+            let runner = pod.runner().map(|(_, runner)| runner);
+            runner.and_then(|runner| asked(runner, resource)).is_some_and(|count| count > 0)
+        });
+        match (is_named, asks) {
+            (None, None) | (Some(true), _) | (_, Some(true)) => {}
+            (Some(false), _) => return Some(Mismatch::ScaleSets),
+            (None, Some(false)) => return Some(Mismatch::RequestsGpu),
+        }
         if !one_of(&self.namespaces, pod.namespace) {
-            return Err(Mismatch::Namespaces);
+            return Some(Mismatch::Namespaces);
         }
         if !one_of(&self.organizations, pod.organization()) {
-            return Err(Mismatch::Organizations);
+            return Some(Mismatch::Organizations);
         }
         if !one_of(&self.repositories, pod.repository()) {
-            return Err(Mismatch::Repositories);
+            return Some(Mismatch::Repositories);
         }
         if !one_of(&self.enterprises, pod.enterprise()) {
-            return Err(Mismatch::Enterprises);
+            return Some(Mismatch::Enterprises);
         }
         if !self.selector.iter().all(|requirement| requirement.holds(pod)) {
-            return Err(Mismatch::Selector);
+            return Some(Mismatch::Selector);
         }
-        Ok(gpus)
+        None
     }
 
     /// The patterns for the scale set's name.

@@ -11,10 +11,9 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Brings a PodTemplateSpec into the form that the plan compares with pods: no nulls, and
-/// quantities as text, as the API server writes them.
+/// Brings a PodTemplateSpec into the form that the plan compares with pods: quantities as text, as
+/// the API server writes them.
 pub(super) fn template(template: &mut Value) {
-    drop_nulls(template);
     let Some(spec) = template.get_mut("spec") else { return };
     for list in ["containers", "initContainers"] {
         for container in items(spec.get_mut(list)) {
@@ -56,14 +55,17 @@ fn quote(amount: &mut Value) {
     }
 }
 
-/// Takes the members of objects that are null out.
+/// Takes everything out that is null: to Kubernetes it is absent.
 pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, member| !member.is_null());
             members.values_mut().for_each(drop_nulls);
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Array(items) => {
+            items.retain(|item| !item.is_null());
+            items.iter_mut().for_each(drop_nulls);
+        }
         _ => {}
     }
 }

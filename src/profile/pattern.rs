@@ -8,7 +8,7 @@
 //!
 //! There is no escape: names have no braces and no stars. `{gpus}` may stand once in a pattern.
 //! It takes a whole run of digits, never a part of one, so that `{gpus}` cannot read `42` out of
-//! `gfx942`. A run that is no count (`0`, `08`, `942`) is passed over.
+//! `gfx942`. A run that is no count (`0`, `08`, `942`, the 64 of `x86-64`) is passed over.
 //!
 //! A pattern covers the whole name. Where it could match in more than one way, each `*`, from
 //! the left, takes the shortest text that it can; in other words, `{gpus}` is the first run of
@@ -24,6 +24,9 @@ pub const MAX_GPUS: u32 = 64;
 
 /// The longest pattern, in bytes: no name in Kubernetes is longer (DNS subdomain, RFC 1123).
 pub const MAX_LENGTH: usize = 253;
+
+/// What stands before a 64 that is no count.
+const MACHINE: [&str; 2] = ["x86-", "x86_"];
 
 /// A parsed pattern.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -89,23 +92,11 @@ impl Pattern {
         // what remains for each run is to look at the two pieces that touch it.
         let left = self.before.take_left(name)?;
         let right = after.take_right(name)?;
-        let mut from = 0;
-        while let Some(start) = find_from(name, from, is_digit) {
-            let end = find_from(name, start, |c| !is_digit(c)).unwrap_or(name.len());
-            from = end;
-            let (Some(head), Some(run), Some(tail)) =
-                (name.get(..start), name.get(start..end), name.get(end..))
-            else {
-                continue;
-            };
-            if let Some(gpus) = count(run)
-                && self.before.ends(head, left)
-                && after.starts(tail, right)
-            {
-                return Some(Match { gpus: Some(gpus) });
-            }
-        }
-        None
+        runs(name).find_map(|Run { start, end, count }| {
+            let (head, tail) = (name.get(..start)?, name.get(end..)?);
+            let fits = self.before.ends(head, left) && after.starts(tail, right);
+            fits.then_some(Match { gpus: Some(count) })
+        })
     }
 }
 
@@ -262,9 +253,35 @@ fn placeholder_help(name: &str) -> &'static str {
     if near { "did you mean `{gpus}`?" } else { "there is only `{gpus}`, and `*` for any text" }
 }
 
-/// The count that a run of digits is, if it is one.
-fn count(run: &str) -> Option<u32> {
-    if run.starts_with('0') {
+/// A run of digits that is a count, with its place in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) count: u32,
+}
+
+/// The runs of digits in `name` that are counts.
+pub(super) fn runs(name: &str) -> impl Iterator<Item = Run> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = find_from(name, from, is_digit)?;
+            let end = find_from(name, start, |c| !is_digit(c)).unwrap_or(name.len());
+            from = end;
+            if let Some(count) = count(name, start, end) {
+                return Some(Run { start, end, count });
+            }
+        }
+    })
+}
+
+/// The count that the digits between two places are, if they are one.
+fn count(name: &str, start: usize, end: usize) -> Option<u32> {
+    let run = name.get(start..end)?;
+    let is_machine = run == "64"
+        && MACHINE.iter().any(|it| name.get(..start).is_some_and(|text| text.ends_with(it)));
+    if run.starts_with('0') || is_machine {
         return None;
     }
     run.parse().ok().filter(|gpus| *gpus <= MAX_GPUS)

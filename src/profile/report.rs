@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{
+    document::Document,
     normal::{drop_nulls, text_of},
-    problem::{Position, Problem},
+    problem::Problem,
     source::{Node, NodeValue, Segment, path_text, quoted},
 };
 
@@ -16,7 +17,7 @@ use super::{
 pub(super) enum Part {
     /// A member of an object.
     Key(String),
-    /// An item of a list, by index in the file.
+    /// An item of a list, by its place among those that are not null.
     Index(usize),
     /// An item of a list, by the value of its key field.
     Item(&'static str, String),
@@ -45,15 +46,22 @@ impl Finding {
 }
 
 /// Collects the problems of one profile.
-pub(super) struct Report<'n> {
-    file: String,
-    document: &'n Node,
+pub(super) struct Report<'d> {
+    document: &'d Document,
+    /// What it builds on, nearest first.
+    bases: &'d [&'d Document],
+    /// Whether all that it inherits is known.
+    is_complete: bool,
     findings: Vec<Finding>,
 }
 
-impl<'n> Report<'n> {
-    pub(super) fn new(file: String, document: &'n Node) -> Self {
-        Self { file, document, findings: Vec::new() }
+impl<'d> Report<'d> {
+    pub(super) fn new(
+        document: &'d Document,
+        bases: &'d [&'d Document],
+        is_complete: bool,
+    ) -> Self {
+        Self { document, bases, is_complete, findings: Vec::new() }
     }
 
     /// Adds a problem at `path` below the document's root. Where the file does not have the path
@@ -63,30 +71,61 @@ impl<'n> Report<'n> {
     }
 
     /// Adds a problem at `path`, or else at the first of `others` that the file has whole, or
-    /// else at the one of which it has most.
+    /// else at the one of which it has most. What follows from a problem that is known already is
+    /// left out.
     pub(super) fn add_at_first(
         &mut self,
         path: &[Part],
         others: &[Vec<Part>],
         message: impl Into<String>,
     ) {
-        let (at, text) = self.place(path, others);
-        let problem = Problem { file: self.file.clone(), at, path: text, message: message.into() };
+        let (segments, rest) = self.find(path, others);
+        let follows = |dropped: &Vec<Segment>| {
+            *dropped == segments
+                || dropped.split_last().is_some_and(|(_, parent)| *parent == *segments)
+        };
+        if self.document.dropped.iter().any(follows) {
+            return;
+        }
+        let problem = Problem {
+            file: self.document.file(),
+            at: self.document.node.locate(&segments),
+            path: text(&segments, rest),
+            message: message.into(),
+        };
         if self.findings.iter().all(|other| other.problem != problem) {
             self.findings.push(Finding { path: path.to_vec(), problem });
         }
     }
 
-    /// The fields that have a problem already.
-    pub(super) fn paths(&self) -> Vec<String> {
-        self.findings.iter().map(|finding| finding.problem.path.clone()).collect()
+    /// Whether what is missing in the list or map `key` may have been dropped, or be inherited
+    /// from what is not known.
+    pub(super) fn may_have(&self, key: &str) -> bool {
+        let names = |path: &Vec<Segment>| path.contains(&Segment::Key(key.to_owned()));
+        !self.is_complete || self.document.dropped.iter().any(names)
     }
 
-    /// Where a problem at `path`, or else at one of `others`, is shown.
-    pub(super) fn place(&self, path: &[Part], others: &[Vec<Part>]) -> (Position, String) {
-        let (mut segments, mut rest) = self.resolve(path);
+    /// The base that has one of `paths`, where the profile itself has none of them.
+    pub(super) fn inherited_from(&self, paths: &[Vec<Part>]) -> Option<&'d str> {
+        let has = |node: &Node| paths.iter().any(|path| resolve(node, path).1.is_empty());
+        if has(&self.document.node) {
+            return None;
+        }
+        self.bases.iter().find(|base| has(&base.node))?.name.as_deref()
+    }
+
+    /// Where a problem at `path`, or else at one of `others`, is shown, as text.
+    pub(super) fn place(&self, path: &[Part], others: &[Vec<Part>]) -> String {
+        let (segments, rest) = self.find(path, others);
+        text(&segments, rest)
+    }
+
+    /// The part of `path`, or else of one of `others`, that the file has, and the rest.
+    fn find<'p>(&self, path: &'p [Part], others: &'p [Vec<Part>]) -> (Vec<Segment>, &'p [Part]) {
+        let node = &self.document.node;
+        let (mut segments, mut rest) = resolve(node, path);
         for other in others {
-            let found = self.resolve(other);
+            let found = resolve(node, other);
             if rest.is_empty() {
                 break;
             }
@@ -94,37 +133,12 @@ impl<'n> Report<'n> {
                 (segments, rest) = found;
             }
         }
-        let mut text = path_text(&segments);
-        for part in rest {
-            // Writing to a String cannot fail.
-            let _ = match part {
-                Part::Key(key) if key.contains(['.', '/']) => write!(text, "[{}]", quoted(key)),
-                Part::Key(key) if text.is_empty() => write!(text, "{key}"),
-                Part::Key(key) => write!(text, ".{key}"),
-                Part::Index(index) => write!(text, "[{index}]"),
-                Part::Item(_, value) => write!(text, "[{value}]"),
-                Part::Same(_) => write!(text, "[]"),
-            };
-        }
-        (self.document.locate(&segments), text)
+        (segments, rest)
     }
 
-    /// The part of `path` that the file has, and the rest.
-    fn resolve<'p>(&self, path: &'p [Part]) -> (Vec<Segment>, &'p [Part]) {
-        let mut node = self.document;
-        let mut segments = Vec::new();
-        for (depth, part) in path.iter().enumerate() {
-            let Some((segment, child)) = step(node, part) else {
-                return (segments, path.get(depth..).unwrap_or_default());
-            };
-            segments.push(segment);
-            node = child;
-        }
-        (segments, &[])
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+    /// The fields that have a problem already.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.findings.iter().map(|finding| finding.problem.path.clone()).collect()
     }
 
     pub(super) fn into_findings(self) -> Vec<Finding> {
@@ -136,8 +150,39 @@ impl<'n> Report<'n> {
     }
 }
 
-/// The child of `node` that `part` names.
+/// The part of `path` that `node` has, and the rest.
+fn resolve<'p>(mut node: &Node, path: &'p [Part]) -> (Vec<Segment>, &'p [Part]) {
+    let mut segments = Vec::new();
+    for (depth, part) in path.iter().enumerate() {
+        let Some((segment, child)) = step(node, part) else {
+            return (segments, path.get(depth..).unwrap_or_default());
+        };
+        segments.push(segment);
+        node = child;
+    }
+    (segments, &[])
+}
+
+/// A path, of which `rest` is not in the file.
+fn text(segments: &[Segment], rest: &[Part]) -> String {
+    let mut text = path_text(segments);
+    for part in rest {
+        // Writing to a String cannot fail.
+        let _ = match part {
+            Part::Key(key) if key.contains(['.', '/']) => write!(text, "[{}]", quoted(key)),
+            Part::Key(key) if text.is_empty() => write!(text, "{key}"),
+            Part::Key(key) => write!(text, ".{key}"),
+            Part::Index(index) => write!(text, "[{index}]"),
+            Part::Item(_, value) => write!(text, "[{value}]"),
+            Part::Same(_) => write!(text, "[]"),
+        };
+    }
+    text
+}
+
+/// The child of `node` that `part` names. What is null counts as absent.
 fn step<'n>(node: &'n Node, part: &Part) -> Option<(Segment, &'n Node)> {
+    let is_null = |node: &Node| node.value == NodeValue::Null;
     let items = || match &node.value {
         NodeValue::List(items) => items.as_slice(),
         _ => &[],
@@ -148,7 +193,10 @@ fn step<'n>(node: &'n Node, part: &Part) -> Option<(Segment, &'n Node)> {
     };
     match part {
         Part::Key(key) => Some((Segment::Key(key.clone()), node.get(key)?)),
-        Part::Index(index) => Some((Segment::Index(*index), items().get(*index)?)),
+        Part::Index(index) => {
+            let mut there = items().iter().enumerate().filter(|(_, item)| !is_null(item));
+            there.nth(*index).map(|(index, child)| (Segment::Index(index), child))
+        }
         Part::Item(key, value) => item(&|item| {
             item.get(key).and_then(|found| text_of(&found.to_json())).as_ref() == Some(value)
         }),
@@ -163,22 +211,26 @@ fn step<'n>(node: &'n Node, part: &Part) -> Option<(Segment, &'n Node)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::source;
+    use crate::profile::File;
 
     #[test]
     fn an_inherited_item_without_a_key_is_not_repeated() {
-        let documents = source::documents("p.yaml", "spec: {a: [{b: 1}]}").unwrap_or_default();
-        let places: Vec<String> = documents
-            .iter()
-            .flat_map(|document| {
-                let mut report = Report::new("p.yaml".to_owned(), document);
-                for item in [serde_json::json!({"b": 1}), serde_json::json!({"b": "secret"})] {
-                    report.add(&["spec".into(), "a".into(), Part::Same(item), "b".into()], "no");
-                }
-                report.into_problems()
-            })
-            .map(|problem| problem.to_string())
-            .collect();
-        assert_eq!(places, ["p.yaml:1:13: spec.a[0].b: no", "p.yaml:1:8: spec.a[].b: no"]);
+        let text = "spec: {template: {spec: {tolerations: [{key: a}]}}}".to_owned();
+        let file = File { name: "p.yaml".to_owned(), text };
+        let documents = Document::of_file(&file, &mut Vec::new());
+        let mut report = Report::new(&documents[0], &[], true);
+        for key in ["a", "secret"] {
+            let item = Part::Same(serde_json::json!({"key": key}));
+            let list = ["spec", "template", "spec", "tolerations"].map(Part::from);
+            report.add(&list.into_iter().chain([item, "key".into()]).collect::<Vec<_>>(), "no");
+        }
+        let places: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            places,
+            [
+                "p.yaml:1:41: spec.template.spec.tolerations[0].key: no",
+                "p.yaml:1:26: spec.template.spec.tolerations[].key: no",
+            ]
+        );
     }
 }

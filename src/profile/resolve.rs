@@ -171,8 +171,11 @@ fn names(documents: &mut [Document]) -> BTreeMap<String, usize> {
 }
 
 /// Compiles each document after the one that it extends.
-fn compile_all(documents: &[Document], names: &BTreeMap<String, usize>) -> Vec<Compiled> {
-    let mut done: BTreeMap<usize, Compiled> = BTreeMap::new();
+fn compile_all<'d>(
+    documents: &'d [Document],
+    names: &BTreeMap<String, usize>,
+) -> Vec<Compiled<'d>> {
+    let mut done: BTreeMap<usize, Compiled<'d>> = BTreeMap::new();
     for first in 0..documents.len() {
         // From this document along `extends` to one that is compiled, or that extends nothing.
         let mut waiting = vec![first];
@@ -218,11 +221,11 @@ fn base(
 
 /// Compiles the documents that extend one another in a circle: the last of `waiting` extends
 /// `start`.
-fn circle(
+fn circle<'d>(
     waiting: &[usize],
     start: usize,
-    documents: &[Document],
-    done: &mut BTreeMap<usize, Compiled>,
+    documents: &'d [Document],
+    done: &mut BTreeMap<usize, Compiled<'d>>,
 ) {
     let members: Vec<usize> = waiting.iter().copied().skip_while(|one| *one != start).collect();
     for (place, member) in members.iter().enumerate() {

@@ -17,6 +17,7 @@ use super::{
     spec::RunnerProfileSpec,
 };
 
+mod closed;
 mod message;
 pub(in crate::profile) mod target;
 #[cfg(test)]
@@ -28,28 +29,51 @@ use target::{Kind, Target};
 /// containers instead of listing them.
 const OVERLAY: &str = "io.k8s.api.core.v1.PodSpec";
 
-/// The schema of a RunnerProfile's `spec`, from the types.
+/// The schema of a RunnerProfile's `spec`: from the types, with the fields of Kubernetes' own that
+/// profiles have.
 pub fn spec() -> &'static Schema {
-    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schema_for!(RunnerProfileSpec));
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let mut schema = schema_for!(RunnerProfileSpec);
+        let mut document = schema.as_value().clone();
+        closed::close(&mut document);
+        if let Ok(closed) = Schema::try_from(document) {
+            schema = closed;
+        }
+        schema
+    });
     &SCHEMA
 }
 
-/// Everything in `root` that `schema` does not allow, in the order of the text.
-///
-/// `null` is accepted wherever a field may be absent: to Kubernetes it is an absent value, in a
-/// profile it deletes an inherited one. `file` is how the user named the file.
-pub fn check(file: &str, root: &Node, schema: &Schema) -> Vec<Problem> {
-    check_at(file, root, schema, &[])
+/// What a schema does not allow in a tree.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// Everything that is wrong, in the order of the text.
+    pub(super) problems: Vec<Problem>,
+    /// What to do about it before anything else is looked at.
+    pub(super) repairs: Vec<Repair>,
 }
 
-/// Like [`check`], for a `node` that is at `prefix` in its file.
-pub fn check_at(file: &str, node: &Node, schema: &Schema, prefix: &[Segment]) -> Vec<Problem> {
+/// What makes a tree one that its schema allows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Repair {
+    /// What is at this path counts as absent.
+    Drop(Vec<Segment>),
+    /// The key at the end of this path is a slip for another one.
+    Rename(Vec<Segment>, String),
+}
+
+/// Checks `node`, which is at `prefix` in its file, against `schema`.
+///
+/// `null` is accepted wherever a field may be absent: to Kubernetes it is an absent value. `file`
+/// is how the user named the file.
+pub(super) fn check(file: &str, node: &Node, schema: &Schema, prefix: &[Segment]) -> Checked {
     let document = schema.as_value();
-    let mut checker = Checker { file, document, path: prefix.to_vec(), problems: Vec::new() };
+    let (path, found) = (prefix.to_vec(), Checked::default());
+    let mut checker = Checker { file, document, path, found };
     checker.node(node, document, node.at, false);
-    let mut problems = checker.problems;
-    problems.sort_by_key(|problem| problem.at);
-    problems
+    let mut found = checker.found;
+    found.problems.sort_by_key(|problem| problem.at);
+    found
 }
 
 struct Checker<'s> {
@@ -57,7 +81,7 @@ struct Checker<'s> {
     /// The whole schema, which references point into.
     document: &'s Value,
     path: Vec<Segment>,
-    problems: Vec<Problem>,
+    found: Checked,
 }
 
 /// How well a branch of `anyOf` fits a value; a later field decides only between equals.
@@ -101,7 +125,7 @@ impl<'s> Checker<'s> {
         let kinds = target.kinds();
         if !kinds.is_empty() && !kinds.iter().any(|kind| kind.accepts(node)) {
             let message = message::wrong_type(node, &kinds, &self.item_fields(target));
-            self.problem(node.at, message);
+            self.wrong(node.at, message);
             return;
         }
         match &node.value {
@@ -115,6 +139,10 @@ impl<'s> Checker<'s> {
                 if let Some(schema) = target.items() {
                     for (index, item) in items.iter().enumerate() {
                         self.path.push(Segment::Index(index));
+                        if item.value == NodeValue::Null {
+                            let message = "an empty item; write a value or take it out";
+                            self.wrong(item.at, message.to_owned());
+                        }
                         self.node(item, schema, item.at, false);
                         self.path.pop();
                     }
@@ -126,12 +154,13 @@ impl<'s> Checker<'s> {
     }
 
     fn fields(&mut self, entries: &[Entry], target: &Target<'s>, at: Position, open: bool) {
+        let mut meant = Vec::new();
         for Entry { key, at, value } in entries {
             self.path.push(Segment::Key(key.clone()));
             match target.field(key) {
                 Some(schema) => self.node(value, schema, *at, false),
                 None if open || target.takes_any_field() => {}
-                None => self.problem(*at, message::unknown_field(key, target)),
+                None => meant.extend(self.unknown(entries, key, value, *at, target)),
             }
             self.path.pop();
         }
@@ -140,13 +169,101 @@ impl<'s> Checker<'s> {
         }
         for field in target.required() {
             let entry = entries.iter().find(|entry| entry.key == field);
-            if entry.is_none_or(|entry| entry.value.value == NodeValue::Null) {
+            let is_null = entry.is_none_or(|entry| entry.value.value == NodeValue::Null);
+            if is_null && !meant.contains(&field) {
+                self.found.repairs.push(Repair::Drop(self.path.clone()));
                 self.path.push(Segment::Key(field.to_owned()));
                 let at = entry.map_or(at, |entry| entry.at);
                 self.problem(at, "this field is required".to_owned());
                 self.path.pop();
             }
         }
+    }
+
+    /// A field that the type does not have. One that is near is looked into as well: it is what
+    /// was meant, and returned.
+    fn unknown(
+        &mut self,
+        entries: &[Entry],
+        key: &str,
+        value: &Node,
+        at: Position,
+        target: &Target<'s>,
+    ) -> Option<&'s str> {
+        if target.is_elsewhere(key) {
+            // As good as not there.
+            if value.value != NodeValue::Null {
+                self.wrong(at, message::ELSEWHERE.to_owned());
+            }
+            return None;
+        }
+        let near = message::near_field(key, target);
+        let free = near.filter(|near| entries.iter().all(|entry| entry.key != *near));
+        let elsewhere = if near.is_none() { self.elsewhere(key) } else { None };
+        self.problem(at, message::unknown_field(target, near, elsewhere.as_deref()));
+        let fits = |schema| {
+            let kinds = self.kinds(schema);
+            kinds.is_empty() || kinds.iter().any(|kind| kind.accepts(value))
+        };
+        match free.and_then(|near| Some((near, target.field(near)?))) {
+            Some((near, schema)) if fits(schema) => {
+                self.found.repairs.push(Repair::Rename(self.path.clone(), near.to_owned()));
+                self.node(value, schema, at, false);
+                Some(near)
+            }
+            _ => {
+                self.found.repairs.push(Repair::Drop(self.path.clone()));
+                None
+            }
+        }
+    }
+
+    /// Where a profile has the field `key`, which is not known where it is written.
+    fn elsewhere(&self, key: &str) -> Option<String> {
+        const CONTAINERS: [(&str, &str); 2] =
+            [("runner", "containers"), ("dind", "initContainers")];
+        let (first, form) = match self.path.as_slice() {
+            [Segment::Key(first), _] => (first.as_str(), None),
+            [Segment::Key(first), Segment::Key(form), _] => (first.as_str(), Some(form.as_str())),
+            _ => return None,
+        };
+        if first != "spec" {
+            return None;
+        }
+        let root = Target::resolve(self.document, self.document)?;
+        let of = |path: &[&str]| path.iter().try_fold(root, |at, key| at.child(self.document, key));
+        if let Some((form, list)) = CONTAINERS.iter().find(|(name, _)| form == Some(*name))
+            && of(&["template", "spec", list])?.item(self.document)?.field(key).is_some()
+        {
+            return Some(format!("write it in template.spec.{list}, in the item {form:?}"));
+        }
+        // The nearest to the root; of the same depth all.
+        let mut level: Vec<(String, Target<'s>)> = vec![(String::new(), root)];
+        while !level.is_empty() {
+            let has = |(path, target): &(String, Target<'s>)| {
+                let known = target.properties().is_some_and(|fields| fields.contains_key(key));
+                (known && !path.is_empty()).then(|| format!("{path}.{key}"))
+            };
+            let places: Vec<String> = level.iter().filter_map(has).collect();
+            if !places.is_empty() {
+                return Some(format!("write {}", places.join(" or ")));
+            }
+            level = level.iter().flat_map(|(path, target)| self.below(path, *target)).collect();
+        }
+        None
+    }
+
+    /// The maps in the fields of `target`, lists aside: an item is not in one place.
+    fn below(&self, path: &str, target: Target<'s>) -> Vec<(String, Target<'s>)> {
+        let fields = target.properties().into_iter().flatten();
+        fields
+            .filter_map(|(name, schema)| {
+                let child = Target::resolve(self.document, schema)?;
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                // Deeper than `template.spec.securityContext` nothing has a name of its own.
+                (path.matches('.').count() < 3).then_some((path, child))
+            })
+            .collect()
     }
 
     fn constant(&mut self, node: &Node, allowed: &[&Value]) {
@@ -158,10 +275,10 @@ impl<'s> Checker<'s> {
         match &node.value {
             // The word is right, and would still be sent as a boolean.
             NodeValue::Ambiguous(word) if is_allowed => {
-                self.problem(node.at, super::source::ambiguous(word));
+                self.wrong(node.at, super::source::ambiguous(word));
             }
             _ if is_allowed => {}
-            _ => self.problem(node.at, message::wrong_constant(node, allowed)),
+            _ => self.wrong(node.at, message::wrong_constant(node, allowed)),
         }
     }
 
@@ -172,7 +289,7 @@ impl<'s> Checker<'s> {
             &[Kind::Number, Kind::String]
         };
         if !kinds.iter().any(|kind| kind.accepts(node)) {
-            self.problem(node.at, message::wrong_type(node, kinds, &[]));
+            self.wrong(node.at, message::wrong_type(node, kinds, &[]));
         }
     }
 
@@ -180,9 +297,10 @@ impl<'s> Checker<'s> {
     fn alternatives(&mut self, node: &Node, branches: &[&'s Value], at: Position, open: bool) {
         let mut best: Option<(Fit, Vec<Problem>)> = None;
         for branch in branches {
-            let before = self.problems.len();
+            let before = (self.found.problems.len(), self.found.repairs.len());
             self.node(node, branch, at, open);
-            let problems = self.problems.split_off(before);
+            let problems = self.found.problems.split_off(before.0);
+            self.found.repairs.truncate(before.1);
             if problems.is_empty() {
                 return;
             }
@@ -201,9 +319,12 @@ impl<'s> Checker<'s> {
                         }
                     }
                 }
-                self.problem(node.at, message::wrong_type(node, &kinds, &[]));
+                self.wrong(node.at, message::wrong_type(node, &kinds, &[]));
             }
-            Some((_, problems)) => self.problems.extend(problems),
+            Some((_, problems)) => {
+                self.found.problems.extend(problems);
+                self.found.repairs.push(Repair::Drop(self.path.clone()));
+            }
             None => {}
         }
     }
@@ -247,7 +368,7 @@ impl<'s> Checker<'s> {
     fn range(&mut self, at: Position, number: i64, target: &Target<'s>) {
         let (low, high) = target.range();
         if !(low..=high).contains(&i128::from(number)) {
-            self.problem(at, message::out_of_range(number, low, high));
+            self.wrong(at, message::out_of_range(number, low, high));
         }
     }
 
@@ -263,6 +384,12 @@ impl<'s> Checker<'s> {
 
     fn problem(&mut self, at: Position, message: String) {
         let (file, path) = (self.file.to_owned(), path_text(&self.path));
-        self.problems.push(Problem { file, at, path, message });
+        self.found.problems.push(Problem { file, at, path, message });
+    }
+
+    /// A problem for which the value counts as absent.
+    fn wrong(&mut self, at: Position, message: String) {
+        self.problem(at, message);
+        self.found.repairs.push(Repair::Drop(self.path.clone()));
     }
 }

@@ -3,7 +3,7 @@
 use super::{Origin, Profile, matcher::Mismatch};
 use crate::podspec::RunnerPod;
 
-/// The built-in profile's name.
+/// The name of the built-in profile that matches pods.
 pub const BUILTIN: &str = "rocm";
 
 /// Compiled profiles: highest priority first, then by name, so that the first match wins.
@@ -32,8 +32,7 @@ impl ProfileSet {
         Self { profiles }
     }
 
-    /// The same with the built-in profile only for pods that name it: what there is to say of the
-    /// others is not known yet.
+    /// The same with the built-in profiles only for pods that name them.
     #[must_use]
     pub fn builtin_by_name(mut self) -> Self {
         for profile in self.profiles.iter_mut().filter(|one| one.origin == Origin::BuiltIn) {
@@ -66,12 +65,17 @@ impl ProfileSet {
 impl Profile {
     /// How the profile's `match` stands to `pod`.
     pub fn matches(&self, pod: &RunnerPod<'_>) -> Match {
-        match &self.matcher {
+        match self.matcher.as_ref().map(|matcher| matcher.mismatch(pod)) {
             None => Match::OnlyByName,
-            Some(matcher) => match matcher.matches(pod) {
-                Ok(gpus) => Match::Yes { gpus },
-                Err(mismatch) => Match::No(mismatch),
-            },
+            Some(None) => Match::Yes { gpus: self.gpus_in_name(pod) },
+            Some(Some(mismatch)) => Match::No(mismatch),
         }
+    }
+
+    /// The number of GPUs that the scale set's name gives, however the profile was chosen.
+    pub fn gpus_in_name(&self, pod: &RunnerPod<'_>) -> Option<u32> {
+        self.number_patterns
+            .iter()
+            .find_map(|pattern| pod.scale_sets().find_map(|name| pattern.matches(name)?.gpus))
     }
 }

@@ -241,6 +241,27 @@ impl Node {
         at
     }
 
+    /// What is at `path`.
+    pub(super) fn at_mut(&mut self, path: &[Segment]) -> Option<&mut Self> {
+        path.iter().try_fold(self, |node, segment| match (segment, &mut node.value) {
+            (Segment::Key(key), NodeValue::Map(entries)) => {
+                entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.value)
+            }
+            (Segment::Index(index), NodeValue::List(items)) => items.get_mut(*index),
+            _ => None,
+        })
+    }
+
+    /// Gives the key at the end of `path` another name.
+    pub(super) fn rename(&mut self, path: &[Segment], name: &str) {
+        let Some((Segment::Key(key), parent)) = path.split_last() else { return };
+        if let Some(NodeValue::Map(entries)) = self.at_mut(parent).map(|node| &mut node.value)
+            && let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key)
+        {
+            name.clone_into(&mut entry.key);
+        }
+    }
+
     fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.value {
             NodeValue::Map(entries) => entries.iter().find(|entry| entry.key == key),

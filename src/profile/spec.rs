@@ -18,6 +18,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{
+    expand::GPU_RESOURCE,
+    normal::text_of,
+    template::{RUNNER, name_of},
+};
+
 /// The API group of the kind.
 pub const GROUP: &str = "arc-rocm.dev";
 /// Its `apiVersion`.
@@ -38,8 +44,11 @@ pub const OBJECT_PREFIX: &str = "runnerprofiles.arc-rocm.dev/";
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RunnerProfileSpec {
-    /// The profile that this one builds on. `rocm` is the built-in one.
+    /// The profile that this one builds on. `base` and `rocm` are built in.
     pub extends: Option<String>,
+    /// What this profile does not inherit: JSON pointers into the inherited spec, such as `/dind` or
+    /// `/template/spec/nodeSelector/pytorch`. An item of a list goes by its key. Not inherited.
+    pub remove: Option<Vec<String>>,
     /// Which pods get this profile. Without it, only those that name it in the annotation
     /// `arc-rocm.dev/profile`. Not inherited.
     #[serde(rename = "match")]
@@ -70,6 +79,28 @@ pub struct RunnerProfileSpec {
     pub template: Option<Value>,
 }
 
+impl RunnerProfileSpec {
+    /// The extended resource that GPUs are.
+    pub fn gpu_resource(&self) -> &str {
+        self.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+    }
+
+    /// The number of GPUs that the runner's own resources give, in `template` or in `runner`: it
+    /// is the number wherever else another one may stand.
+    pub fn fixed_gpus(&self) -> Option<u32> {
+        let containers = self.template.as_ref().and_then(|it| it.pointer("/spec/containers"));
+        let mut containers = containers.and_then(Value::as_array).into_iter().flatten();
+        let in_template = containers
+            .find(|container| name_of(container) == RUNNER)
+            .and_then(|container| container.get("resources"));
+        let in_runner = self.runner.as_ref().and_then(|runner| runner.resources.as_ref());
+        [in_template, in_runner].into_iter().flatten().find_map(|resources| {
+            let amount = |map: &str| resources.get(map)?.get(self.gpu_resource());
+            text_of(amount("limits").or_else(|| amount("requests"))?)?.parse().ok()
+        })
+    }
+}
+
 /// Which pods a profile is for. All that is given must match; an empty `match` matches every
 /// runner pod.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
@@ -78,6 +109,9 @@ pub struct Match {
     /// Patterns for the scale set's name, of which one must match. `*` is any text; `{gpus}` is a
     /// run of digits that no other digit touches, and gives the number of GPUs.
     pub scale_sets: Option<Vec<String>>,
+    /// With `true`, a runner that asks for the profile's `gpu.resource` by itself matches as one
+    /// whose scale set's name does.
+    pub requests_gpu: Option<bool>,
     /// Patterns for the namespace, of which one must match. `*` is any text.
     pub namespaces: Option<Vec<String>>,
     /// Patterns for the GitHub organization, of which one must match. `*` is any text.
@@ -158,7 +192,7 @@ pub struct Runner {
 pub struct Dind {
     /// `false` takes an inherited dind away.
     pub enabled: Option<bool>,
-    /// The image.
+    /// The image. Default `docker:29-dind`.
     pub image: Option<String>,
     /// Its pull policy.
     pub image_pull_policy: Option<String>,
@@ -193,7 +227,7 @@ impl Dind {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DataRoot {
-    /// The directory, the same in dind and runner. Default `/home/runner/docker-data`.
+    /// The directory, the same in dind and runner. Default `/var/lib/docker`.
     pub path: Option<String>,
     /// A directory that goes with the pod.
     #[schemars(with = "Option<EmptyDirVolumeSource>")]

@@ -1,6 +1,6 @@
 # Runs dockerd with the flags in "$@" and ends it in order: containers, dockerd, its data.
 # Always 0 after SIGTERM, in less than the 30 s that Kubernetes gives a pod: ARC counts any other
-# end of an init container, and that is what a sidecar is, as a failed runner.
+# end of an init container, such as a sidecar, as a failed runner.
 START_SECONDS=120    # for dockerd to answer, as long as ARC's chart waits; then it ends with 1
 CONTAINER_SECONDS=10 # from SIGTERM to SIGKILL for a container: a process killed inside a HIP call leaks VRAM
 STOP_SECONDS=12      # for all containers together
@@ -49,7 +49,7 @@ own_cgroup() { # [CONTROLLER], none for cgroup v2
 }
 
 # A cgroup whose members are processes cannot give controllers to those below: they move to a leaf.
-# Others (probes) may start here meanwhile. runc puts later ones where process 1 is.
+# Probes may start here meanwhile. runc puts later processes where process 1 is.
 make_room() {
   room=''
   mkdir -p "$1/init" || return
@@ -60,13 +60,13 @@ make_room() {
     for controller in $all; do flags="$flags +$controller"; done
     if echo "$flags" >"$1/cgroup.subtree_control"; then room=1; break; fi
   done
-  # The kubelet's 1 lets one process of a job that takes too much memory take dockerd along.
+  # With the kubelet's 1 an OOM kill of a job's process also kills dockerd.
   echo 0 >"$1/memory.oom.group"
   [ -n "$room" ]
 } 2>/dev/null
 
-# Where containers have to go so that the limits of this one and of the pod hold for them, if that
-# is not where Docker puts them anyway: below the root of what it sees, which is often this cgroup.
+# The cgroup in which the limits of this container and of the pod bind containers, unless Docker uses
+# it anyway: it puts them below the root of what it sees, which is often this cgroup.
 cgroup_parent() {
   dir=/sys/fs/cgroup controller=''
   [ -f "$dir/cgroup.controllers" ] || { dir=$dir/memory controller=memory; }
@@ -80,7 +80,7 @@ cgroup_parent() {
   fi
 }
 
-# What is mounted inside (a volume bound to a model cache, say) would be deleted through the mount.
+# Data mounted inside, such as a model cache, would be deleted through the mount.
 clean() {
   root=$(cd "$1" 2>/dev/null && pwd -P) || return 0
   case $root in / | //* | *[!A-Za-z0-9._/-]*) say "not cleaning data root $1"; return ;; esac
@@ -100,10 +100,10 @@ if [ -n "$nested" ] && ! grep -q -e cgroup-parent -e cgroupdriver "$config" 2>/d
   parent=$(cgroup_parent "")
   [ -z "$parent" ] || set -- "$@" "--cgroup-parent=$parent"
 fi
-# Of those in this cgroup a job's process is to be the first that the kernel kills.
+# In this cgroup the kernel kills a job's process before dockerd.
 { echo -500 >/proc/self/oom_score_adj; } 2>/dev/null || :
 
-# /var/run is a volume that outlives this container, and the process ids in it mean other processes now.
+# /var/run is a volume that outlives this container: the process IDs in it are stale.
 rm -f "$pidfile" "$exec_root/containerd/containerd.pid"
 # The image's entrypoint picks iptables, moves cgroups and runs docker-init, which here is not process 1.
 if command -v dockerd-entrypoint.sh >/dev/null; then
@@ -121,7 +121,7 @@ sleep "$START_SECONDS" &
 deadline=$!
 # Not one long `wait`: a signal between the look at the flag and the `wait` would be lost.
 while [ -z "$hurry" ] && kill -0 "$dockerd" 2>/dev/null; do
-  # Once it has answered nobody asks again: a daemon that a job keeps busy is no reason to end the job.
+  # After one answer it is not asked again: a daemon that a job keeps busy must not end the job.
   if [ -z "$up" ] && ! kill -0 "$asked" 2>/dev/null; then
     up=1
     kill "$deadline"

@@ -1,5 +1,5 @@
 # Stops what a job has left running, with time to free the memory of its GPUs: a process that is killed
-# inside a HIP call leaks it. Always 0: a job that is done does not fail by its clean-up.
+# inside a HIP call leaks it. Always 0: a clean-up must not fail a job that is done.
 grace=10 # seconds from SIGTERM to SIGKILL
 limit=20 # seconds for all of it
 

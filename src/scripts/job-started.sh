@@ -1,7 +1,7 @@
-# Fails a job at its start, where its log says why, when others hold memory of its GPUs: it would run
-# out of it later and for no visible reason. ARC_ROCM_MAX_USED_VRAM_MIB is what an idle GPU may use.
+# Fails a job at its start, with a reason in its log, if others hold memory of its GPUs: it would run
+# out of it later for no visible reason. ARC_ROCM_MAX_USED_VRAM_MIB is what an idle GPU may use.
 limit=$((${ARC_ROCM_MAX_USED_VRAM_MIB:-1024} * 1048576))
-tries=30 # seconds: what the job before has left is still being freed
+tries=30 # seconds: memory of the job before is still being freed
 
 # rocm-smi reads the same files, but for all GPUs of the node. Partitions have none.
 full() { # prints the GPUs above the limit

@@ -65,7 +65,7 @@ $arc_line"
 # The effective cpuset, whichever version the cgroups have.
 [ -z "$arc_cpuset" ] || arc_cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$arc_root/proc/self/status")
 
-# Jobs splice gha-render-devices into `docker run`: rather no file than an empty or an old one.
+# Jobs splice gha-render-devices into `docker run`: no file is better than an empty or old one.
 rm -f "$arc_podinfo/gha-render-devices" "$arc_podinfo/gha-docker-cpu-flags"
 if [ "$arc_gpus" -gt 0 ]; then
   arc_minors=$( numbers "$arc_root/dev/dri/renderD" ) # a blank, or Kubernetes may take it for a variable
@@ -121,7 +121,7 @@ if [ "$arc_gpus" -gt 0 ]; then
     say "no KFD topology of these GPUs in /sys: gha-gpu-isolation-settings is empty, jobs that rely on it see every GPU of the node"
   fi
 fi
-# A docker env-file that has to exist. Rather no variable than an empty one, which would hide every GPU.
+# A docker env-file must exist. No variable is better than an empty one, which hides every GPU.
 publish gha-gpu-isolation-settings "${arc_isolation:+ROCR_VISIBLE_DEVICES=${arc_isolation#,}
 }"
 
@@ -135,7 +135,7 @@ arc_limit=$arc_limit${arc_cpus:+ --cpuset-cpus=$arc_cpus}
 [ -z "$arc_limit" ] || publish gha-docker-cpu-flags "${arc_limit# }
 "
 
-# A copy, because jobs log in to more registries; one that the image brings stays.
+# A copy, because jobs log in to more registries. The image's own file stays.
 arc_config=${DOCKER_CONFIG:-${HOME:-/home/runner}/.docker}/config.json
 if [ -n "$arc_login" ] && [ ! -e "$arc_config" ]; then
   (umask 077 && mkdir -p "${arc_config%/*}" && cat "$arc_login" >"$arc_config") ||

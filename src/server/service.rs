@@ -65,7 +65,6 @@ pub enum Unvalidated {
     /// A bug.
     Panicked,
 }
-
 /// Sees the record of each answer before the answer is sent; must not block.
 type Observer = Box<dyn Fn(&Record) + Send + Sync>;
 

@@ -290,8 +290,8 @@ impl Metrics {
         metrics
     }
 
-    /// Creates 28 series at 0 for alerts on an increase: a series that appears with its first count has
-    /// not increased. Eleven are reasons to skip a pod, eight are statuses.
+    /// Creates 29 series at 0 for alerts on an increase: a series that appears with its first count has
+    /// not increased. Twelve are reasons to skip a pod, eight are statuses.
     fn create(&self) {
         for skip in Skip::ALL {
             let outcome = Outcome::Skipped.as_str();

@@ -107,7 +107,7 @@ impl ClientCa {
                 Ok(verified) => return Ok(verified),
                 // An error other than "unknown issuer" comes from the CA that signed it.
                 Err(error) if refused.as_ref().is_none_or(is_unknown_issuer) => {
-                    refused = Some(error)
+                    refused = Some(error);
                 }
                 Err(_) => {}
             }

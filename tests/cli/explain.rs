@@ -55,7 +55,9 @@ fn json_has_changes_conflicts_and_unused_profiles() {
         (ran.code, &out["outcome"], &out["reason"]),
         (Some(0), &"skipped".into(), &"no-profile".into())
     );
-    assert_eq!(out["others"][0]["why"], "match.scaleSets does not match");
+    let others = out["others"].as_array().unwrap();
+    let fleet = others.iter().find(|other| other["profile"] == "fleet").unwrap();
+    assert_eq!(fleet["why"], "match.scaleSets does not match");
 
     let ran = run(&["explain", "-f", &review, "-o", "json"], "");
     let out: Value = serde_json::from_str(&ran.out).unwrap();
@@ -122,6 +124,18 @@ fn profile_named_by_annotation_says_so() {
     let ran = run(&["explain", "-f", "-", "--profiles", path], &pod.to_string());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("named by annotation arc-rocm.dev/profile\n"), "{}", ran.out);
+}
+
+#[test]
+fn runner_that_asks_for_gpus_is_the_reason_of_a_match() {
+    let mut pod: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("plain.pod.json")).unwrap()).unwrap();
+    pod["metadata"]["annotations"]["actions.github.com/runner-scale-set-name"] = "linux-4".into();
+    pod["metadata"]["labels"]["actions.github.com/scale-set-name"] = "linux-4".into();
+    pod["spec"]["containers"][0]["resources"] = serde_json::json!({"limits": {"amd.com/gpu": "4"}});
+    let ran = run(&["explain", "-f", "-"], &pod.to_string());
+    assert!(ran.out.contains("rocm (built-in): the runner asks for amd.com/gpu"), "{}", ran.out);
+    assert!(ran.out.contains("4 of amd.com/gpu, from the runner's own resources"), "{}", ran.out);
 }
 
 #[test]

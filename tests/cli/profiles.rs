@@ -53,7 +53,9 @@ spec:
              {path}:12:39: spec.template.spec.containers[0].env[0].valueFrom.secretRef: unknown \
              field of EnvVarSource (the API server would drop it silently), did you mean \
              \"secretKeyRef\"?\n\
-             error: 2 problems in profiles\n"
+             {path}:12:39: spec.template.spec.containers[0].env[0].valueFrom.secretRef.key: this \
+             field is required\n\
+             error: 3 problems in profiles\n"
         )
     );
 }
@@ -62,7 +64,7 @@ spec:
 fn show_unknown_profile_names_the_known_ones() {
     let ran = run(&["profiles", "show", "rcom"], "");
     assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("there are: rocm"), "{}", ran.err);
+    assert!(ran.err.contains("there are: base, rocm"), "{}", ran.err);
 }
 
 #[test]
@@ -72,7 +74,8 @@ fn list_prints_order_and_patterns() {
     assert!(ran.out.starts_with("NAME"), "{}", ran.out);
     let json: Value =
         serde_json::from_str(&run(&["profiles", "list", "-o", "json"], "").out).unwrap();
-    assert_eq!(json["profiles"][0]["name"], "rocm");
+    let names = json["profiles"].as_array().unwrap().iter().map(|one| &one["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["base", "rocm"]);
 }
 
 #[test]
@@ -153,4 +156,16 @@ fn gpus_of_the_template_are_the_number_everywhere() {
     let show = run(&["profiles", "show", "a", "--gpus", "4", "--profiles", path], "");
     assert_eq!(show.code, Some(2));
     assert_eq!(show.err, "error: --gpus 4: the template of a has 1 GPU\n");
+}
+
+#[test]
+fn list_cuts_many_patterns_in_the_table_alone() {
+    let table = run(&["profiles", "list"], "").out;
+    let rocm = table.lines().find(|line| line.starts_with("rocm ")).unwrap();
+    assert!(rocm.contains(" more "), "{rocm}");
+    let json: Value =
+        serde_json::from_str(&run(&["profiles", "list", "-o", "json"], "").out).unwrap();
+    let rocm = &json["profiles"][1];
+    assert_eq!(rocm["name"], "rocm");
+    assert!(rocm["scaleSets"].as_array().unwrap().len() > 10, "{rocm}");
 }

@@ -10,7 +10,7 @@ fn good(index: usize, base: Option<usize>) -> Value {
     json!({
         "extends": extends,
         "groups": [1000 + index],
-        "match": {"scaleSets": [format!("set-{index}-*")]},
+        "match": {"scaleSets": [format!("set-x{index}-*")]},
     })
 }
 

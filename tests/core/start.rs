@@ -43,8 +43,8 @@ fn the_groups_are_passed_on_and_found_on_the_nodes_where_none_are_written() {
         ("groups: [109, 44]", &["--group-add=109", "--group-add=44"]),
         ("start: {groupAdd: [993]}", &["--group-add=993"]),
         ("start: {groupAdd: []}", &[]),
-        ("groups: null", &["--group-add=nodes"]),
-        ("groups: null, start: {groupAdd: [993]}", &["--group-add=993"]),
+        ("remove: [/groups]", &["--group-add=nodes"]),
+        ("remove: [/groups], start: {groupAdd: [993]}", &["--group-add=993"]),
     ] {
         let words = options(spec);
         let found: Vec<_> = words.iter().filter(|word| word.starts_with("--group-add")).collect();

@@ -8,7 +8,7 @@ use std::{
 use crate::{ARC_ROCM, read, root, said, write_program};
 
 #[test]
-fn the_image_is_one_static_program_of_the_manifests_user() {
+fn image_is_one_static_program_of_the_manifests_user() {
     let text = read("deploy/docker/Dockerfile");
     let toolchain = read("rust-toolchain.toml");
     let rust = text.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
@@ -49,7 +49,7 @@ fn build(arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn the_script_packs_the_program_alone_and_saves_it_when_asked() {
+fn image_script_packs_only_the_program() {
     let (output, calls) = build(&["registry.example/arc-rocm:1", ARC_ROCM, "/tmp/image.tar"]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("registry.example/arc-rocm:1: 12345 bytes"), "{output:?}");
@@ -65,7 +65,7 @@ fn the_script_packs_the_program_alone_and_saves_it_when_asked() {
 }
 
 #[test]
-fn the_script_says_what_it_wants() {
+fn image_script_prints_its_usage() {
     let (output, calls) = build(&["registry.example/arc-rocm:1"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("deploy/docker/build REF PROGRAM [ARCHIVE]"), "{output:?}");

@@ -21,7 +21,7 @@ const SCALE_SETS: [(&str, &str, &str); 4] = [
 ];
 
 #[test]
-fn the_cluster_has_the_fields_that_kind_knows() {
+fn kind_cluster_has_known_fields() {
     let cluster = yaml("deploy/kind/cluster.yaml");
     assert_eq!(cluster["kind"], "Cluster");
     assert_eq!(cluster["apiVersion"], "kind.x-k8s.io/v1alpha4");
@@ -77,7 +77,7 @@ fn judge(pods: &Value, gpus: &str) -> Vec<String> {
 }
 
 #[test]
-fn pods_of_both_charts_and_modes_are_judged() {
+fn kind_filter_checks_pods_of_both_charts_and_modes() {
     for (scale_set, fixture, gpus) in SCALE_SETS {
         assert_eq!(judge(&pods(scale_set, fixture, true), gpus), [""; 0], "{scale_set}");
         let problems = judge(&pods(scale_set, fixture, false), gpus).join("\n");
@@ -168,7 +168,7 @@ fn place(calls: &[String], begins: &str) -> usize {
 }
 
 #[test]
-fn the_script_runs_from_first_to_last() {
+fn kind_script_runs_all_steps() {
     let tools = Tools::new("", true);
     let output = tools.run(&[]);
     assert!(output.status.success(), "{}", said(&output));
@@ -204,7 +204,7 @@ fn the_script_runs_from_first_to_last() {
 }
 
 #[test]
-fn an_unpatched_pod_ends_the_script_and_the_cluster() {
+fn kind_script_stops_at_an_unpatched_pod() {
     let tools = Tools::new("", false);
     let output = tools.run(&[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
@@ -217,7 +217,7 @@ fn an_unpatched_pod_ends_the_script_and_the_cluster() {
 }
 
 #[test]
-fn a_missing_program_and_a_cluster_that_exists_are_said_first() {
+fn kind_script_checks_programs_and_cluster_first() {
     let tools = Tools::new("", true);
     fs::remove_file(tools.path("bin/kind")).unwrap();
     let output = tools.run(&[]);
@@ -234,7 +234,7 @@ fn a_missing_program_and_a_cluster_that_exists_are_said_first() {
 }
 
 #[test]
-fn the_suite_and_the_end_can_be_left_out() {
+fn kind_script_can_skip_suite_and_deletion() {
     let tools = Tools::new("", true);
     let output = tools.run(&[("SUITE", "0"), ("KEEP", "1")]);
     assert!(output.status.success(), "{}", said(&output));
@@ -250,7 +250,7 @@ fn the_suite_and_the_end_can_be_left_out() {
 }
 
 #[test]
-fn what_the_script_names_is_there() {
+fn kind_script_files_exist() {
     let script = read("deploy/kind/run.sh");
     for word in script.split(|c: char| c.is_whitespace() || "\"'();".contains(c)) {
         if word.starts_with("deploy/") && Path::new(word).extension().is_some() {

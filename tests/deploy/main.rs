@@ -78,7 +78,7 @@ fn blocks(page: &str, mark: &str) -> Vec<String> {
 }
 
 #[test]
-fn shell_scripts_are_sound() {
+fn deploy_scripts_pass_shellcheck() {
     let scripts =
         ["deploy/docker/build", "deploy/kind/run.sh", "deploy/workflows/test-profiles.sh"];
     for script in scripts {

@@ -46,7 +46,7 @@ fn replace(repository: &TempDir, file: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn the_pages_example_passes_and_says_what_the_page_says() {
+fn profiles_page_example_passes() {
     let repository = mk_repository();
     let missing = run(&repository, false);
     assert!(!missing.status.success(), "no golden file, and no fault: {}", said(&missing));
@@ -63,7 +63,7 @@ fn the_pages_example_passes_and_says_what_the_page_says() {
 }
 
 #[test]
-fn a_change_of_a_profile_is_a_fault_until_the_golden_file_has_it() {
+fn profiles_change_fails_until_the_golden_has_it() {
     let repository = mk_repository();
     run(&repository, true);
     replace(&repository, "profiles/fleet.yaml", "cpu: \"10\"", "cpu: \"11\"");
@@ -75,22 +75,17 @@ fn a_change_of_a_profile_is_a_fault_until_the_golden_file_has_it() {
 }
 
 #[test]
-fn wrong_profiles_scale_sets_and_pods_are_faults() {
+fn profiles_wrong_files_and_pods_fail() {
     for (file, from, to, says) in [
         ("profiles/fleet.yaml", "perGpu: {cpu:", "perGpu: {cpus:", "unknown field"),
         ("profiles/fleet.yaml", "build-only-*", "builders-*", "expected cpu-builders 0"),
         ("tests/scale-sets.txt", "docs ", "linux.rocm.gpu.x.1 ", "expected no-profile 0"),
-        (
-            "profiles/fleet.yaml",
-            "build-only-*",
-            "build-only-*\", \"linux.rocm.*",
-            "also matched by",
-        ),
+        ("profiles/fleet.yaml", "build-only-*", "build-only-*\", \"linux.rocm.*", "same priority"),
         (
             "tests/pods/plain.yaml",
             "  ownerReferences:",
             "  finalizers: [x]\n  others:",
-            "is left alone",
+            "is skipped",
         ),
     ] {
         let repository = mk_repository();
@@ -104,7 +99,7 @@ fn wrong_profiles_scale_sets_and_pods_are_faults() {
 
 /// Each `$ arc-rocm` command of the page, with those lines below it that are what it prints.
 #[test]
-fn the_pages_commands_print_what_is_below_them() {
+fn profiles_page_commands_print_the_shown_output() {
     let repository = mk_repository();
     run(&repository, true);
     let mut count = 0;
@@ -127,7 +122,7 @@ fn the_pages_commands_print_what_is_below_them() {
 }
 
 #[test]
-fn the_files_to_copy_are_where_the_page_has_them() {
+fn profiles_page_links_the_files_to_copy() {
     for file in ["deploy/workflows/test-profiles.sh", "deploy/workflows/test-profiles.yml"] {
         assert!(read(PAGE).contains(file));
         assert!(root().join(file).is_file());

@@ -25,7 +25,7 @@ fn steps(workflow: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn workflows_have_few_rights_an_end_and_no_twin() {
+fn workflows_have_permissions_timeout_and_concurrency() {
     for (path, workflow) in workflows() {
         assert_eq!(workflow["permissions"].to_string(), r#"{"contents":"read"}"#, "{path}");
         assert!(workflow["concurrency"]["group"].is_string(), "{path}");
@@ -38,7 +38,7 @@ fn workflows_have_few_rights_an_end_and_no_twin() {
 }
 
 #[test]
-fn actions_are_of_a_version() {
+fn workflow_actions_are_pinned() {
     for (path, workflow) in workflows() {
         for action in steps(&workflow).filter_map(|step| step["uses"].as_str()) {
             let version = action.split_once("@v").map(|(_, version)| version);
@@ -52,7 +52,7 @@ fn actions_are_of_a_version() {
 }
 
 #[test]
-fn what_our_workflows_run_is_there() {
+fn workflow_commands_exist() {
     let mut count = 0;
     for (path, workflow) in workflows() {
         if !path.starts_with(".github/") {
@@ -71,7 +71,7 @@ fn what_our_workflows_run_is_there() {
 }
 
 #[test]
-fn commands_of_workflows_are_sound_shell() {
+fn workflow_commands_pass_shellcheck() {
     let folder = tempfile::tempdir().unwrap();
     let mut count = 0;
     for (path, workflow) in workflows() {
@@ -92,7 +92,7 @@ fn commands_of_workflows_are_sound_shell() {
 }
 
 #[test]
-fn the_workflow_and_the_script_mean_the_same_kind() {
+fn workflow_and_script_use_the_same_kind() {
     let script = read("deploy/kind/run.sh");
     for (path, workflow) in workflows() {
         let actions = steps(&workflow)
@@ -110,7 +110,7 @@ fn the_workflow_and_the_script_mean_the_same_kind() {
 }
 
 #[test]
-fn the_image_to_copy_is_the_one_of_the_manifests() {
+fn workflow_image_is_the_manifests_image() {
     let workflow = yaml("deploy/workflows/test-profiles.yml");
     assert_eq!(workflow["env"]["IMAGE"], arc_rocm::manifests::IMAGE);
 }

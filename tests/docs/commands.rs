@@ -39,7 +39,7 @@ fn shown<'p>(page: &'p str, command: &str) -> &'p str {
 fn the_commands_of_the_reference_print_what_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = fleet();
-    let (first, last) = fleet.rsplit_once("extends: rocm").unwrap();
+    let (first, last) = fleet.rsplit_once("extends: base").unwrap();
     let bad = format!("{first}extends: rcom{last}").replace("{cpu:", "{cpus:");
     fs::create_dir(folder.path().join("profiles")).unwrap();
     fs::write(folder.path().join("profiles/fleet.yaml"), fleet).unwrap();

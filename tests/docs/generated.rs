@@ -16,9 +16,9 @@ const HEAD: &str = "# Reference of RunnerProfile
 Every field, from the types that profiles are read with. This page is generated; [Profiles](profiles.md)
 explains how the fields work together.
 
-`apiVersion` is `arc-rocm.dev/v1alpha1`, `kind` is `RunnerProfile`. Any field that is not required may be
-`null`, which takes an inherited value away. A type with a capital is Kubernetes' own, of which any field
-may be written.
+`apiVersion` is `arc-rocm.dev/v1alpha1`, `kind` is `RunnerProfile`. `null` is an absent value; `remove` takes
+an inherited one away. A type with a capital is Kubernetes' own, with [the fields that profiles
+have](profiles.md#the-template).
 
 | field | type | default | meaning |
 |---|---|---|---|

@@ -113,6 +113,22 @@ fn every_profile_in_the_documentation_compiles() {
     assert!(count >= 10, "only {count} profiles were found");
 }
 
+/// README's first example once asked for 450000Mi and the seed's nodes.
+#[test]
+fn examples_of_cpu_builders_ask_for_what_they_say() {
+    let mut count = 0;
+    for page in pages() {
+        let profiles = ProfileSet::compile(&page.profiles()).unwrap();
+        let Some(profile) = profiles.get("cpu-builders") else { continue };
+        let template = profile.pod_template(profile.default_gpus()).to_string();
+        for seeds in ["450000Mi", "225000Mi", "pytorch", "amd.com/gpu", "supplementalGroups"] {
+            assert!(!template.contains(seeds), "{} has {seeds}: {template}", page.name);
+        }
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} pages have it");
+}
+
 #[test]
 fn a_problem_in_an_example_is_reported_at_its_line_of_the_page() {
     let text = "# Page\n\n```yaml\napiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
@@ -124,7 +140,7 @@ fn a_problem_in_an_example_is_reported_at_its_line_of_the_page() {
 
 #[test]
 fn every_conflict_is_explained_in_its_own_words() {
-    let text = page("docs/rules.md");
+    let text = page("docs/precedence.md");
     for code in ConflictCode::ALL {
         let row = row(&text, code.as_str()).unwrap_or_else(|| panic!("no row for {code:?}"));
         assert!(row.contains(code.meaning()), "{code:?} means: {}\n{row}", code.meaning());
@@ -133,7 +149,7 @@ fn every_conflict_is_explained_in_its_own_words() {
 
 #[test]
 fn every_reason_of_a_change_is_explained_in_its_own_words() {
-    let text = page("docs/rules.md");
+    let text = page("docs/precedence.md");
     for reason in ChangeReason::ALL {
         let row = row(&text, reason.as_str()).unwrap_or_else(|| panic!("no row for {reason:?}"));
         assert!(row.contains(reason.meaning()), "{reason:?} means: {}\n{row}", reason.meaning());

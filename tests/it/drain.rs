@@ -9,7 +9,7 @@ use crate::{
     server::{Server, eventually, fixture},
 };
 
-/// A grace that a test waits for, and does nothing in: a busy machine may lose all of it.
+/// A grace period that a test only waits for: a busy machine may lose all of it.
 const GRACE: Duration = Duration::from_secs(1);
 const HARD_STOP: Duration = Duration::from_millis(400);
 /// Longer than any test.
@@ -20,7 +20,7 @@ fn stops_after(shutdown_grace: Duration) -> Limits {
     Limits { shutdown_grace, hard_stop: HARD_STOP, ..Limits::default() }
 }
 
-/// Sends a request's head, and waits until the server asks for the body: it is in flight then.
+/// Sends a request's head and waits until the server asks for the body: the request is in flight.
 fn begin_request(client: &mut Client<Tls>, length: usize) {
     let head = String::from_utf8(head("/mutate", "application/json", length)).unwrap();
     client.send(head.replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1).as_bytes());
@@ -28,28 +28,28 @@ fn begin_request(client: &mut Client<Tls>, length: usize) {
 }
 
 #[test]
-fn a_draining_server_is_unready_at_once_and_serves_on() {
+fn drain_is_unready_at_once_and_keeps_serving() {
     let mut server = Server::start(Limits { hard_stop: MINUTE, ..stops_after(MINUTE) });
     let body = fixture("plain");
     let mut old = server.connect();
     assert!(!old.review(&body).closes());
 
     server.shutdown.ask();
-    // Not patient enough for the end of the grace.
+    // This waits less than the grace period.
     eventually("unready", || server.get("/readyz").status == 503);
     assert_eq!(server.get("/livez").status, 200);
 
     let response = old.review(&body);
     assert_eq!((response.status, response.closes()), (200, true));
     let response = server.connect().review(&body);
-    assert_eq!((response.status, response.closes()), (200, true), "new ones are accepted");
+    assert_eq!((response.status, response.closes()), (200, true), "new connections are accepted");
 
     server.shutdown.ask();
     assert_eq!(server.join().abandoned, 0);
 }
 
 #[test]
-fn idle_connections_live_through_the_grace_and_no_longer() {
+fn drain_closes_idle_connections_after_the_grace() {
     let mut server = Server::start(Limits { hard_stop: MINUTE, ..stops_after(GRACE) });
     let mut idle = server.connect();
     assert!(!idle.review(&fixture("plain")).closes());
@@ -63,7 +63,7 @@ fn idle_connections_live_through_the_grace_and_no_longer() {
 }
 
 #[test]
-fn a_request_in_flight_at_the_end_is_finished() {
+fn drain_finishes_requests_in_flight() {
     let mut server = Server::start(Limits { hard_stop: MINUTE, ..stops_after(GRACE) });
     let body = fixture("plain");
     let mut client = server.connect();
@@ -80,7 +80,7 @@ fn a_request_in_flight_at_the_end_is_finished() {
 }
 
 #[test]
-fn the_hard_stop_ends_what_does_not_end() {
+fn hard_stop_abandons_stuck_requests() {
     let mut server = Server::start(Limits { body_deadline: MINUTE, ..stops_after(GRACE) });
     let mut client = server.connect();
     begin_request(&mut client, 100);
@@ -93,7 +93,7 @@ fn the_hard_stop_ends_what_does_not_end() {
 }
 
 #[test]
-fn asking_again_skips_the_grace_and_then_the_wait() {
+fn repeated_shutdown_skips_grace_and_wait() {
     let limits = Limits { body_deadline: MINUTE, hard_stop: MINUTE, ..stops_after(MINUTE) };
     let mut server = Server::start(limits);
     let mut client = server.connect();

@@ -1,4 +1,4 @@
-//! Events, with an API server of the test's own.
+//! Events, with an API server of the test.
 
 use std::{
     fs,
@@ -19,27 +19,27 @@ use crate::{
     server::{eventually, fixture},
 };
 
-/// Longer than anything here takes, so that only a hang reaches it.
+/// Longer than any test takes: only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the sink waits for one answer of the API server.
+/// How long the event task waits for one response of the API server.
 const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// More than a review takes by itself, less than one that waits for the sink.
+/// Longer than a review, shorter than a review that waits for the event task.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Slow reviews that are the machine's own. Did reviews wait for the sink, each of those that find
-/// the queue full would, and they are many more.
+/// Slow reviews on a busy machine. If reviews waited for the event task, each review with a full
+/// queue would be slow, and those are many more.
 const HICCUPS: usize = 5;
 
-/// An API server that takes a request of any path. What comes back is by the answer.
+/// An API server that accepts a request of any path and responds with the given answer.
 struct ApiServer {
     address: SocketAddr,
     /// Path and body of each request.
     requests: Receiver<(String, Value)>,
 }
 
-/// What an API server answers to the event in a request, if it ever answers.
+/// The response to the event in a request, if there is one.
 type Answer = Option<fn(&Value) -> (u16, Value)>;
 
 impl ApiServer {
@@ -91,7 +91,7 @@ fn attend(stream: TcpStream, requests: &Sender<(String, Value)>, answer: Answer)
             return;
         }
         let Some((status, object)) = answer else {
-            // Held open, and silent, until the other side has had enough.
+            // Held open and silent until the client gives up.
             let _ = reader.read_to_end(&mut Vec::new());
             return;
         };
@@ -168,7 +168,7 @@ fn with(review: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_runner_of_a_set_has_its_own_event_with_all_that_the_api_server_wants() {
+fn event_of_each_runner_is_complete() {
     let mut scene = scene(Some(takes));
     let first = fixture("plain");
     // The second answer is one from memory.
@@ -204,7 +204,7 @@ fn each_runner_of_a_set_has_its_own_event_with_all_that_the_api_server_wants() {
 }
 
 #[test]
-fn a_dry_run_and_the_second_call_of_a_creation_have_no_event() {
+fn event_is_not_sent_for_dry_run_or_reinvocation() {
     let mut scene = scene(Some(takes));
     let review = fixture("plain");
     let dry = with(&review, r#""dryRun":false"#, r#""dryRun":true"#);
@@ -217,7 +217,7 @@ fn a_dry_run_and_the_second_call_of_a_creation_have_no_event() {
         r#""actions-ephemeral-runner":"True","arc-rocm.dev/inject":"false""#,
     );
     assert_eq!(scene.client.review(&opted_out).status, 200);
-    // Each in its turn: had there been others, they would be between these.
+    // Events come in order: another one would be between these.
     let (_, event) = scene.api.event();
     assert_eq!(event["reason"], "Injected");
     let (_, event) = scene.api.event();
@@ -236,15 +236,15 @@ fn reinvoked(review: &[u8], answer: &str) -> Vec<u8> {
     review.to_string().into_bytes()
 }
 
-/// linkerd2#3358: side work on the way of an answer made the injector time out.
+/// linkerd2#3358: work beside the response made the injector time out.
 #[test]
-fn an_api_server_that_never_answers_delays_no_review() {
+fn events_with_silent_api_server_delay_no_review() {
     let mut scene = scene(None);
     let review = fixture("plain");
     let begin = Instant::now();
     scene.client.review(&review);
     scene.api.event();
-    // One is under way and stays so; these fill the queue and more.
+    // One event is being sent and stays so; these overfill the queue.
     let more = 50;
     let mut slow = 0;
     for _ in 0..QUEUE + more {
@@ -255,7 +255,7 @@ fn an_api_server_that_never_answers_delays_no_review() {
             assert!(slow <= HICCUPS, "reviews wait for the sink");
         }
     }
-    // A place becomes free whenever one under way is given up.
+    // The queue gets room whenever the task gives up an event.
     let dropped = scene.metric("arc_rocm_events_dropped_total");
     let free = begin.elapsed().as_secs() / SINK_DEADLINE.as_secs() + 1;
     let more = more as u64;
@@ -268,7 +268,7 @@ fn an_api_server_that_never_answers_delays_no_review() {
 }
 
 #[test]
-fn a_missing_permission_is_said_once_and_counted_each_time() {
+fn events_missing_permission_is_logged_once() {
     let mut scene = scene(Some(refuses));
     let review = fixture("plain");
     for _ in 0..3 {
@@ -284,13 +284,13 @@ fn a_missing_permission_is_said_once_and_counted_each_time() {
 }
 
 #[test]
-fn what_is_queued_at_the_end_is_sent() {
+fn events_in_the_queue_are_sent_at_shutdown() {
     let mut scene = scene(Some(takes));
     let review = fixture("plain");
     for _ in 0..60 {
         assert_eq!(scene.client.review(&review).status, 200);
     }
-    // At its usual pace it would take three seconds.
+    // With the usual pauses it would take three seconds.
     signal(&scene.serving.child, "TERM");
     assert_eq!(exit(scene.serving.child).code(), Some(0));
     assert_eq!(scene.api.requests.try_iter().count(), 60);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn every_captured_review_is_answered_with_its_uid() {
+fn captured_reviews_are_answered_with_their_uid() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     for path in fixtures() {
@@ -41,7 +41,7 @@ fn one_connection_serves_many_requests() {
 }
 
 #[test]
-fn a_chunked_review_is_answered() {
+fn chunked_review_is_answered() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     client.send(&chunked_head());
@@ -55,7 +55,7 @@ fn a_chunked_review_is_answered() {
 }
 
 #[test]
-fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
+fn expect_100_continue_is_answered() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
@@ -73,7 +73,7 @@ fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
 }
 
 #[test]
-fn other_paths_methods_and_types_are_refused_and_the_connection_lives() {
+fn other_paths_methods_and_types_are_refused() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     let body = fixture("plain");
@@ -137,7 +137,7 @@ fn answered(client: &mut Client<Tls>, review: &[u8]) -> Value {
 }
 
 #[test]
-fn what_does_not_create_a_pod_is_allowed_without_a_patch_or_a_warning() {
+fn request_that_creates_no_pod_is_allowed_unchanged() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     // The plain review comes first, so that memory has something to get wrong.
@@ -219,7 +219,7 @@ fn nameless(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_pod_that_is_yet_to_be_named_is_answered_like_another() {
+fn pod_with_generate_name_is_patched() {
     let server = Server::with_answerer(Limits::default(), |body, rules| {
         let answer = arc_rocm::admission::answer(body, rules)?;
         assert_eq!(answer.record.name, "prefix-*", "or else a 500");
@@ -239,7 +239,7 @@ fn a_pod_that_is_yet_to_be_named_is_answered_like_another() {
 }
 
 #[test]
-fn a_dry_run_gets_the_patch_that_the_pod_would_get() {
+fn dry_run_gets_the_same_patch() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     let dry = changed("plain", |review| review["request"]["dryRun"] = true.into());
@@ -278,7 +278,7 @@ fn broken_http_is_refused_and_closed() {
 }
 
 #[test]
-fn a_panic_costs_one_answer_and_nothing_else() {
+fn panic_fails_one_request_only() {
     let server = Server::with_answerer(Limits::default(), |body, rules| {
         assert!(body.len() > 10, "short bodies are made to panic");
         arc_rocm::admission::answer(body, rules)
@@ -291,7 +291,7 @@ fn a_panic_costs_one_answer_and_nothing_else() {
 }
 
 #[test]
-fn the_admin_port_tells_life_readiness_and_metrics() {
+fn admin_port_serves_livez_readyz_and_metrics() {
     let server = Server::start(Limits::default());
     assert_eq!(server.get("/livez").status, 200);
     eventually("ready", || server.get("/readyz").status == 200);

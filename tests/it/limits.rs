@@ -1,4 +1,4 @@
-//! What a client cannot do to the server.
+//! The server's limits against misbehaving clients.
 
 use std::{
     sync::{
@@ -20,12 +20,12 @@ use crate::{
     server::{Server, eventually, fixture},
 };
 
-/// The deadline that a test is about. All others are those of production, far longer, so that a
-/// busy machine cannot make one of them strike first.
+/// The deadline under test. All others are the far longer defaults, so that none of them passes first
+/// on a busy machine.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A deadline struck, and no other one: the next shortest has ten seconds. The clock has to start
-/// before the server's can.
+/// This deadline passed and no other one: the next shortest has ten seconds. `start` is before the
+/// server's clock starts.
 fn assert_about(start: Instant, deadline: Duration) {
     let took = start.elapsed();
     assert!(took >= deadline, "{took:?} is before {deadline:?}");
@@ -59,7 +59,7 @@ fn a_body_over_the_limit_in_chunks_gets_413_and_the_connection_lives() {
 }
 
 #[test]
-fn a_body_of_exactly_the_limit_is_read() {
+fn body_of_exactly_the_limit_is_read() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     let mut body = fixture("plain");
@@ -68,7 +68,7 @@ fn a_body_of_exactly_the_limit_is_read() {
 }
 
 #[test]
-fn a_silent_tcp_client_is_closed_at_the_handshake_deadline() {
+fn silent_client_is_closed_at_the_handshake_deadline() {
     let server = Server::start(Limits { handshake_deadline: SHORT, ..Limits::default() });
     let start = Instant::now();
     until_closed(&mut tcp(server.address));
@@ -76,7 +76,7 @@ fn a_silent_tcp_client_is_closed_at_the_handshake_deadline() {
 }
 
 #[test]
-fn a_client_that_is_silent_after_the_handshake_is_closed() {
+fn client_without_first_request_is_closed() {
     let server = Server::start(Limits { first_request_deadline: SHORT, ..Limits::default() });
     let start = Instant::now();
     server.connect().until_closed();
@@ -84,7 +84,7 @@ fn a_client_that_is_silent_after_the_handshake_is_closed() {
 }
 
 #[test]
-fn a_slow_first_head_is_closed() {
+fn slow_first_head_is_closed() {
     let server = Server::start(Limits { first_request_deadline: SHORT, ..Limits::default() });
     let start = Instant::now();
     let mut client = server.connect();
@@ -97,7 +97,7 @@ fn a_slow_first_head_is_closed() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_at_the_idle_timeout_and_not_before() {
+fn idle_connection_is_closed_at_the_idle_timeout() {
     // Far longer than what has to happen within each, the sleep below included.
     let (first_request_deadline, idle_timeout) = (10 * SHORT, 20 * SHORT);
     let server =
@@ -114,7 +114,7 @@ fn an_idle_connection_is_closed_at_the_idle_timeout_and_not_before() {
 }
 
 #[test]
-fn a_client_that_reads_no_answers_is_closed() {
+fn client_that_reads_no_responses_is_closed() {
     let server = Server::start(Limits {
         first_request_deadline: SHORT,
         idle_timeout: SHORT,
@@ -140,7 +140,7 @@ fn a_slow_body_gets_408() {
 }
 
 #[test]
-fn connections_above_the_cap_get_one_answer_each() {
+fn connections_above_the_cap_get_one_response() {
     let server =
         Server::start(Limits { max_connections: 2, spare_connections: 1, ..Limits::default() });
     let body = fixture("plain");
@@ -163,7 +163,7 @@ fn connections_above_the_cap_get_one_answer_each() {
 }
 
 #[test]
-fn with_no_place_left_a_client_waits_for_one() {
+fn client_without_a_slot_waits_for_one() {
     let server = Server::start(Limits {
         max_connections: 1,
         spare_connections: 0,
@@ -182,7 +182,7 @@ fn with_no_place_left_a_client_waits_for_one() {
 }
 
 #[test]
-fn without_memory_a_request_is_shed_with_retry_after_and_the_connection_lives() {
+fn request_beyond_memory_budget_is_shed_with_retry_after() {
     let server = Server::start(Limits { buffered_bodies: 20_000, ..Limits::default() });
     let body = vec![b' '; 19_000];
     // One request holds nearly all there is.

@@ -10,8 +10,8 @@
 #![expect(unreachable_pub, reason = "nothing is public in a test binary")]
 
 mod bounded;
-mod callers;
 mod client;
+mod client_auth;
 mod drain;
 mod events;
 mod http;

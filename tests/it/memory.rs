@@ -168,9 +168,9 @@ pub fn chart_limit() -> u64 {
 }
 
 #[test]
-fn memory_stays_what_it_is_after_the_warm_up_and_below_the_charts_limit() {
+fn memory_stays_constant_and_below_the_charts_limit() {
     let mut fleet = Swapped::serve();
-    // Somebody has to read the log, or its queue is what is tested.
+    // Read the log, or its queue would fill up.
     let log = std::mem::replace(&mut fleet.serving.log, Box::new(std::iter::empty()));
     let reader = thread::spawn(|| log.for_each(drop));
     let captured: Vec<_> =

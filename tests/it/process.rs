@@ -136,12 +136,12 @@ fn certs_are_written_once_and_served() {
 }
 
 #[test]
-fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
+fn bad_configuration_exits_with_2_and_a_reason() {
     let fails = |arguments: &[&str], wanted: &str| {
         let output = arc_rocm().args(arguments).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(wanted), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(wanted), "{stderr}");
     };
     fails(&["serve", "--tls-cert", "/nowhere/tls.crt"], "--tls-key");
     fails(
@@ -156,7 +156,7 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     fails(&["serve", "--shutdown-grace", "soon"], "--shutdown-grace");
     fails(&["serve", "--tls-poll", "0s"], "--tls-poll");
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
-    fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a host name nor an IP address");
+    fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a DNS name nor an IP address");
     fails(&["serve", "--client-name", "kube-apiserver"], "--client-ca");
     fails(&["serve", "--client-ca", "Cargo.toml", "--client-name", ""], "a name is not empty");
     fails(
@@ -165,7 +165,7 @@ fn a_bad_configuration_exits_with_2_and_says_what_is_wrong() {
     );
     fails(
         &["serve", "--client-ca", "Cargo.toml"],
-        "Cargo.toml is no certificate authority for clients: there is no CERTIFICATE in it",
+        "Cargo.toml is not usable as client CA: it has no CERTIFICATE",
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -213,7 +213,7 @@ impl Fleet {
         swap(self.directory.path(), FLEET, text);
     }
 
-    /// The patch for a runner; null where it is left alone.
+    /// The patch for a runner; null if it is skipped.
     fn patch(&self) -> Value {
         let mut client = Client::connect(self.serving.address, &self.ca);
         let answer: Value = serde_json::from_str(&client.review(&fixture("plain")).body).unwrap();
@@ -231,9 +231,9 @@ impl Fleet {
 
     /// The next warning: why the profiles were not replaced.
     fn rejected_for(&mut self) -> String {
-        let told = self.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
-        assert_eq!(told["message"], "profiles not replaced, the old ones stay");
-        let why = if told["error"].is_null() { &told["problem"] } else { &told["error"] };
+        let line = self.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
+        assert_eq!(line["message"], "profiles not replaced, the old ones stay");
+        let why = if line["error"].is_null() { &line["problem"] } else { &line["error"] };
         why.as_str().unwrap().to_owned()
     }
 
@@ -252,7 +252,7 @@ pub fn fleet_of(gpus: &str) -> String {
 }
 
 #[test]
-fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
+fn profiles_reload_and_bad_ones_keep_the_last_good() {
     let mut fleet = Fleet::serve(&fleet_of("1"));
     assert!(fleet.gives(1));
     fleet.write(&fleet_of("4"));
@@ -267,13 +267,14 @@ fn changed_profiles_are_picked_up_and_bad_ones_keep_the_last_good() {
 }
 
 #[test]
-fn the_first_profile_takes_the_builtin_one_from_all_others_and_the_log_says_so() {
+fn first_profile_ends_the_builtin_for_others_with_a_log_line() {
     let mut fleet = Fleet::serve_in(Fleet::empty());
     assert!(fleet.gives(2), "the built-in profile");
     fleet.write(&fleet_of("4").replace("match: {}", "match: {scaleSets: [other]}"));
-    let told = fleet.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
-    let message = told["message"].as_str().unwrap();
-    assert!(message.starts_with("the built-in profile is no longer for every runner pod"));
+    let line = fleet.serving.log.find(|line: &Value| line["level"] == "WARN").unwrap();
+    let message = line["message"].as_str().unwrap();
+    let wanted = "there are profiles now: the built-in profile no longer applies to runners";
+    assert!(message.starts_with(wanted), "{message}");
     assert_eq!(fleet.patch(), Value::Null);
     let metrics = Client::get(fleet.serving.admin, "/metrics").body;
     let skipped = r#"outcome="skipped",profile="",reason="no-profile"} 1"#;
@@ -282,7 +283,7 @@ fn the_first_profile_takes_the_builtin_one_from_all_others_and_the_log_says_so()
 }
 
 #[test]
-fn a_profiles_directory_that_becomes_empty_keeps_the_last_good() {
+fn empty_profiles_directory_keeps_the_last_good() {
     let mut fleet = Fleet::serve(&fleet_of("1"));
     assert!(fleet.gives(1));
     let path = fleet.profiles().display().to_string();

@@ -1,4 +1,4 @@
-//! Server, library and command line give one answer.
+//! Server, library and CLI give the same response.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ fn patch(answer: &Value) -> Value {
 }
 
 #[test]
-fn the_command_line_answers_a_review_as_the_server_does() {
+fn cli_answers_a_review_as_the_server() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     for path in fixtures() {
@@ -45,7 +45,7 @@ fn the_command_line_answers_a_review_as_the_server_does() {
 }
 
 #[test]
-fn the_command_line_patches_a_bare_pod_as_the_server_does() {
+fn cli_patches_a_pod_as_the_server() {
     let server = Server::start(Limits::default());
     let mut client = server.connect();
     for path in fixtures() {

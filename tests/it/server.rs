@@ -98,13 +98,13 @@ impl Server {
     }
 }
 
-/// Longer than anything that is waited for takes on a busy machine, so that only a hang reaches it.
+/// Longer than any wait on a busy machine: only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until something is so.
-pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits for a condition.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !so() {
+    while !is_so() {
         assert!(start.elapsed() < PATIENCE, "never {what}");
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,4 +1,4 @@
-//! Certificates: issued, shown, replaced.
+//! Certificates: issued, served, replaced.
 
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
@@ -44,7 +44,7 @@ pub fn issue() -> Issued {
 }
 
 #[test]
-fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
+fn tls_reload_applies_to_new_handshakes() {
     let server = Server::start(Limits::default());
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (issue(), certs::issue(&[], 2).unwrap());
@@ -74,7 +74,7 @@ fn a_swapped_secret_reaches_new_handshakes_and_old_connections_live() {
 }
 
 #[test]
-fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
+fn tls_bad_pair_keeps_the_old_and_is_counted_once() {
     let server = Server::start(Limits::default());
     let directory = tempfile::tempdir().unwrap();
     let (old, other) = (issue(), issue());
@@ -102,7 +102,7 @@ fn a_bad_pair_keeps_the_old_one_and_is_counted_once() {
 }
 
 #[test]
-fn tls_1_2_and_1_3_are_spoken() {
+fn tls_1_2_and_1_3_are_supported() {
     let server = Server::start(Limits::default());
     for version in [&TLS12, &TLS13] {
         let mut client =
@@ -112,23 +112,23 @@ fn tls_1_2_and_1_3_are_spoken() {
 }
 
 #[test]
-fn what_is_no_pair_says_why() {
+fn tls_unusable_pair_has_a_reason() {
     let (one, other) = (issue(), issue());
     let why = |certificate: &str, key: &str| {
         Pair::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap_err().to_string()
     };
-    assert_eq!(why("", &one.key), "there is no CERTIFICATE in the certificate file");
+    assert_eq!(why("", &one.key), "the certificate file has no CERTIFICATE");
     assert_eq!(why(&one.certificate, ""), "cannot read the private key");
     assert_eq!(
         why(&one.certificate, &other.key),
-        "the certificate and the key are not usable together"
+        "the certificate and the key do not match, or the kind of key is not supported"
     );
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_eq!(why(garbage, &one.key), "the certificate is not X.509");
 }
 
 #[test]
-fn an_issued_certificate_is_a_server_certificate_and_nothing_more() {
+fn issued_certificate_is_for_servers_only() {
     let issued = certs::issue(&["ci.example".to_owned(), "192.0.2.7".to_owned()], 30).unwrap();
     let ca = CertificateDer::from_pem_slice(issued.ca.as_bytes()).unwrap();
     let leaf = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();

@@ -58,18 +58,18 @@ fn stable(text: &str) -> String {
 }
 
 #[test]
-fn everything_that_is_needed_in_a_cluster() {
+fn manifests_for_a_cluster() {
     insta::assert_snapshot!(stable(&manifests(&[])));
 }
 
 #[test]
-fn with_certificates_from_files_the_api_server_is_never_called() {
+fn manifests_with_certificates_from_files() {
     insta::assert_snapshot!(stable(&manifests(&["--ca", CA])));
 }
 
 /// The image that both name is of the program's version, so that neither installs another's.
 #[test]
-fn the_kustomization_is_the_default_render() {
+fn kustomization_is_the_default_render() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kustomize/arc-rocm.yaml");
     let committed = fs::read_to_string(path).unwrap();
     let (_, committed) = committed.split_once('\n').unwrap();
@@ -77,7 +77,7 @@ fn the_kustomization_is_the_default_render() {
 }
 
 #[test]
-fn with_a_url_the_registration_alone() {
+fn manifests_with_a_url() {
     let url = "https://ci.example:8443/mutate";
     let arguments = ["--ca", CA, "--url", url, "--failure-policy", "Ignore"];
     insta::assert_snapshot!(manifests(&arguments));
@@ -85,7 +85,7 @@ fn with_a_url_the_registration_alone() {
 
 /// What needs no API server gets no token, and what has one has it for a reason.
 #[test]
-fn a_token_is_mounted_only_where_the_api_server_is_called() {
+fn service_account_token_is_mounted_only_if_needed() {
     for (arguments, mounted) in [(&[][..], true), (&["--ca", CA], false)] {
         let documents = documents(&manifests(arguments));
         let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
@@ -99,7 +99,7 @@ fn a_token_is_mounted_only_where_the_api_server_is_called() {
 
 /// `vault-helm#580`, `gatekeeper#1045`: a caBundle that is applied anew undoes a rotation.
 #[test]
-fn with_our_own_certificates_no_ca_bundle_is_applied() {
+fn ca_bundle_is_not_applied_with_own_certificates() {
     let documents = documents(&manifests(&[]));
     let webhook = &of(&documents, "MutatingWebhookConfiguration")["webhooks"][0];
     let client = webhook["clientConfig"].as_object().unwrap();
@@ -107,7 +107,7 @@ fn with_our_own_certificates_no_ca_bundle_is_applied() {
 }
 
 #[test]
-fn the_account_may_write_our_own_objects_and_nothing_else_that_has_a_name() {
+fn service_account_may_write_only_its_own_objects() {
     let documents = documents(&manifests(&["--name", "rocm-two", "--tls-secret", "pair"]));
     let rules = |kind: &str| of(&documents, kind)["rules"].as_array().unwrap().clone();
     for rule in rules("Role").into_iter().chain(rules("ClusterRole")) {
@@ -137,13 +137,13 @@ fn the_account_may_write_our_own_objects_and_nothing_else_that_has_a_name() {
 }
 
 #[test]
-fn the_same_arguments_give_the_same_bytes() {
+fn manifests_are_reproducible() {
     assert_eq!(manifests(&[]), manifests(&[]));
     assert_eq!(manifests(&["-o", "json"]), manifests(&["-o", "json"]));
 }
 
 #[test]
-fn the_list_has_the_documents() {
+fn list_has_all_documents() {
     let list: Value = serde_json::from_str(&manifests(&["-o", "json"])).unwrap();
     assert_eq!(list["kind"], "List");
     assert_eq!(list["items"], json!(documents(&manifests(&[]))));
@@ -156,7 +156,7 @@ fn same<T: DeserializeOwned + Serialize>(document: &Value) {
 }
 
 #[test]
-fn no_field_is_lost_on_the_way_through_kubernetes_types() {
+fn manifests_have_only_known_fields() {
     let arguments = ["--arc-controller-user", "system:serviceaccount:arc:yes"];
     for (arguments, count) in [(&arguments[..], 12), (&["--ca", CA], 7)] {
         let mut documents = documents(&manifests(arguments));
@@ -186,7 +186,7 @@ fn no_field_is_lost_on_the_way_through_kubernetes_types() {
 }
 
 #[test]
-fn names_and_selectors_fit_together() {
+fn names_and_selectors_match() {
     let arguments =
         ["--ca", CA, "--name", "rocm-two", "--namespace", "infra", "--tls-secret", "pair"];
     let documents = documents(&manifests(&arguments));
@@ -253,7 +253,7 @@ fn names_and_selectors_fit_together() {
 
 /// The labels decide who is called for, and the captured pods are what there is to be called for.
 #[test]
-fn the_selector_takes_the_runners_that_arc_makes() {
+fn selector_matches_captured_runners() {
     let documents = documents(&manifests(&[]));
     let selector = &of(&documents, "MutatingWebhookConfiguration")["webhooks"][0]["objectSelector"];
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/arc");
@@ -279,7 +279,7 @@ fn the_selector_takes_the_runners_that_arc_makes() {
 }
 
 #[test]
-fn the_process_understands_its_arguments_and_has_time_to_drain() {
+fn workload_arguments_parse_and_leave_time_to_drain() {
     let arguments = ["--ca", CA, "--arc-controller-user", "a,b", "--arc-controller-user", "c"];
     let documents = documents(&manifests(&arguments));
     let spec = &of(&documents, "Deployment")["spec"]["template"]["spec"];
@@ -312,7 +312,7 @@ fn the_process_understands_its_arguments_and_has_time_to_drain() {
 
 /// What the kubelet mounts: nothing without the ConfigMap, and with it links into a hidden folder.
 #[test]
-fn the_profiles_volume_is_read_as_the_kubelet_mounts_it() {
+fn profiles_volume_is_read_as_mounted() {
     let directory = tempfile::tempdir().unwrap();
     let explained = || {
         let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
@@ -323,7 +323,7 @@ fn the_profiles_volume_is_read_as_the_kubelet_mounts_it() {
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert!(explained().contains("profile rocm (built-in), chosen by match"));
+    assert!(explained().contains("  profile    rocm (built-in): "));
 
     let data = directory.path().join("..2026_01_01");
     fs::create_dir(&data).unwrap();
@@ -332,11 +332,11 @@ fn the_profiles_volume_is_read_as_the_kubelet_mounts_it() {
     fs::write(data.join("ours.yaml"), text).unwrap();
     symlink("..2026_01_01", directory.path().join("..data")).unwrap();
     symlink("..data/ours.yaml", directory.path().join("ours.yaml")).unwrap();
-    assert!(explained().contains("profile ours ("));
+    assert!(explained().contains("  profile    ours ("));
 }
 
 #[test]
-fn a_key_beside_the_certificate_is_not_published() {
+fn private_key_beside_the_certificate_is_not_published() {
     let directory = tempfile::tempdir().unwrap();
     let issued = arc_rocm::certs::issue(&[], 1).unwrap();
     let path = directory.path().join("both.pem");
@@ -356,7 +356,7 @@ fn base64_of(text: &str) -> String {
 }
 
 #[test]
-fn what_cannot_work_exits_with_2_and_says_why() {
+fn invalid_arguments_exit_with_2_and_a_reason() {
     let fails = |arguments: &[&str], wanted: &str| {
         let output = run(arguments);
         let told = String::from_utf8(output.stderr).unwrap();
@@ -369,7 +369,7 @@ fn what_cannot_work_exits_with_2_and_says_why() {
     fails(&["--tls-secret", "a_b"], "lower-case");
     fails(&["--profiles-configmap", ""], "lower-case");
     fails(&["--ca", "/nowhere/ca.crt"], "/nowhere/ca.crt");
-    fails(&["--ca", manifest], "there is no CERTIFICATE in it");
+    fails(&["--ca", manifest], "it has no CERTIFICATE");
     fails(&["--ca", CA, "--url", "http://ci.example/mutate"], "https://");
     fails(&["--ca", CA, "--url", "https://ci.example/mutate?x=1"], "no query");
     fails(&["--ca", CA, "--url", "https://ci.example"], "/mutate");

@@ -8,20 +8,20 @@ use crate::{
 };
 
 in_every_shell!(
-    one_of_eight_gpus_has_its_index_among_all,
-    a_job_that_has_all_of_dev_dri_sees_the_runners_gpus_alone,
-    indices_follow_kfds_nodes_and_not_the_numbers_of_the_devices,
-    all_gpus_of_a_node_count_from_0,
-    partitions_of_one_gpu_have_each_their_own_index,
-    partitions_that_kfd_does_not_know_are_not_used,
-    a_gap_between_render_nodes_changes_neither_order_nor_index,
-    a_gpu_that_cannot_be_opened_has_no_index,
-    without_a_topology_the_settings_are_empty_and_that_is_said,
-    a_topology_of_other_gpus_alone_is_no_topology,
-    the_settings_stay_empty_where_indices_are_not_wanted,
-    the_runners_own_variable_is_the_only_one,
-    a_cpu_runner_has_no_index,
-    without_configured_groups_those_of_the_nodes_are_passed_on,
+    gpu_index_counts_all_gpus_of_the_node,
+    gpu_index_limits_a_job_with_all_of_dev_dri,
+    gpu_index_follows_kfd_nodes,
+    gpu_index_of_all_gpus_starts_at_0,
+    gpu_index_differs_for_each_partition,
+    partitions_unknown_to_kfd_are_not_used,
+    gpu_index_ignores_gaps_between_render_nodes,
+    gpu_index_skips_unopenable_gpus,
+    gpu_index_without_topology_is_empty_and_reported,
+    gpu_index_with_foreign_topology_is_empty,
+    gpu_index_is_empty_without_the_option,
+    gpu_index_is_empty_if_the_runner_sets_the_variable,
+    gpu_index_of_cpu_runner_is_empty,
+    group_add_nodes_uses_the_nodes_groups,
 );
 
 const fn gpu(minor: u32) -> Kfd {
@@ -60,7 +60,7 @@ fn told(world: &World, minors: &[u32]) -> String {
     world.read(ISOLATION)
 }
 
-fn one_of_eight_gpus_has_its_index_among_all(shell: Shell) {
+fn gpu_index_counts_all_gpus_of_the_node(shell: Shell) {
     for (minor, index) in [(128, 0), (131, 3), (135, 7)] {
         let world = world(shell);
         eight(&world, &[minor]);
@@ -68,7 +68,7 @@ fn one_of_eight_gpus_has_its_index_among_all(shell: Shell) {
     }
 }
 
-fn a_job_that_has_all_of_dev_dri_sees_the_runners_gpus_alone(shell: Shell) {
+fn gpu_index_limits_a_job_with_all_of_dev_dri(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132, 133]);
     assert_eq!(told(&world, &[132, 133]), "ROCR_VISIBLE_DEVICES=4,5\n");
@@ -78,7 +78,7 @@ fn a_job_that_has_all_of_dev_dri_sees_the_runners_gpus_alone(shell: Shell) {
     assert_eq!(rocr_visible(&variables, 2), [0_usize; 0]);
 }
 
-fn indices_follow_kfds_nodes_and_not_the_numbers_of_the_devices(shell: Shell) {
+fn gpu_index_follows_kfd_nodes(shell: Shell) {
     let world = world(shell);
     let minors = [135, 129, 128, 134, 130, 131, 132, 133];
     world.kfd(&[&[Kfd::Cpu][..], &minors.map(gpu)].concat());
@@ -91,14 +91,14 @@ fn indices_follow_kfds_nodes_and_not_the_numbers_of_the_devices(shell: Shell) {
     assert_eq!(told(&other, &[130, 200]), "ROCR_VISIBLE_DEVICES=4,9\n");
 }
 
-fn all_gpus_of_a_node_count_from_0(shell: Shell) {
+fn gpu_index_of_all_gpus_starts_at_0(shell: Shell) {
     let world = world(shell);
     let all: Vec<u32> = (128..136).collect();
     eight(&world, &all);
     assert_eq!(told(&world, &all), "ROCR_VISIBLE_DEVICES=0,1,2,3,4,5,6,7\n");
 }
 
-fn partitions_of_one_gpu_have_each_their_own_index(shell: Shell) {
+fn gpu_index_differs_for_each_partition(shell: Shell) {
     // DPX: two partitions of each GPU.
     let dpx = world(shell);
     dpx.kfd(&[Kfd::Cpu, Kfd::Refused, Kfd::Refused, partition(130), partition(131)]);
@@ -116,7 +116,7 @@ fn partitions_of_one_gpu_have_each_their_own_index(shell: Shell) {
     assert_eq!(rocr_visible(&variables, 64).len(), 8, "no duplicate ends the list");
 }
 
-fn partitions_that_kfd_does_not_know_are_not_used(shell: Shell) {
+fn partitions_unknown_to_kfd_are_not_used(shell: Shell) {
     let world = world(shell);
     world.kfd(&[Kfd::Cpu, gpu(128), gpu(136)]);
     devices(&world, &[128, 129, 130, 136]);
@@ -127,14 +127,14 @@ fn partitions_that_kfd_does_not_know_are_not_used(shell: Shell) {
     assert_eq!(world.read(ISOLATION), "ROCR_VISIBLE_DEVICES=0,1\n");
 }
 
-fn a_gap_between_render_nodes_changes_neither_order_nor_index(shell: Shell) {
+fn gpu_index_ignores_gaps_between_render_nodes(shell: Shell) {
     let world = world(shell);
     world.kfd(&[Kfd::Cpu, gpu(128), Kfd::Refused, gpu(1280), gpu(129)]);
     devices(&world, &[128, 1280]);
     assert_eq!(told(&world, &[128, 1280]), "ROCR_VISIBLE_DEVICES=0,2\n");
 }
 
-fn a_gpu_that_cannot_be_opened_has_no_index(shell: Shell) {
+fn gpu_index_skips_unopenable_gpus(shell: Shell) {
     let world = world(shell);
     world.kfd(&[Kfd::Cpu, gpu(128), gpu(129)]);
     world.closed_node("renderD128");
@@ -142,7 +142,7 @@ fn a_gpu_that_cannot_be_opened_has_no_index(shell: Shell) {
     assert_eq!(told(&world, &[129]), "ROCR_VISIBLE_DEVICES=1\n");
 }
 
-fn without_a_topology_the_settings_are_empty_and_that_is_said(shell: Shell) {
+fn gpu_index_without_topology_is_empty_and_reported(shell: Shell) {
     let world = world(shell);
     devices(&world, &[128]);
     let end = start(&world, &["--gpus=1", "--rocr-indices"], &RAN).run();
@@ -155,14 +155,14 @@ fn without_a_topology_the_settings_are_empty_and_that_is_said(shell: Shell) {
     assert_eq!(world.read(ISOLATION), "");
 }
 
-fn a_topology_of_other_gpus_alone_is_no_topology(shell: Shell) {
+fn gpu_index_with_foreign_topology_is_empty(shell: Shell) {
     let world = world(shell);
     world.kfd(&[Kfd::Cpu, Kfd::Refused, gpu(200)]);
     devices(&world, &[128, 129]);
     assert_eq!(told(&world, &[128, 129]), "");
 }
 
-fn the_settings_stay_empty_where_indices_are_not_wanted(shell: Shell) {
+fn gpu_index_is_empty_without_the_option(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132]);
     let end = start(&world, &["--gpus=1"], &RAN).run();
@@ -172,7 +172,7 @@ fn the_settings_stay_empty_where_indices_are_not_wanted(shell: Shell) {
 }
 
 /// Jobs pass both on to one container, and the name would be there twice.
-fn the_runners_own_variable_is_the_only_one(shell: Shell) {
+fn gpu_index_is_empty_if_the_runner_sets_the_variable(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132]);
     let end = start(&world, &["--gpus=1", "--rocr-indices"], &["env"])
@@ -186,7 +186,7 @@ fn the_runners_own_variable_is_the_only_one(shell: Shell) {
     assert_eq!(world.read(ISOLATION), "ROCR_VISIBLE_DEVICES=4\n");
 }
 
-fn a_cpu_runner_has_no_index(shell: Shell) {
+fn gpu_index_of_cpu_runner_is_empty(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132]);
     let end = start(&world, &["--gpus=0", "--rocr-indices"], &RAN).run();
@@ -195,7 +195,7 @@ fn a_cpu_runner_has_no_index(shell: Shell) {
     assert_eq!(world.read(ISOLATION), "");
 }
 
-fn without_configured_groups_those_of_the_nodes_are_passed_on(shell: Shell) {
+fn group_add_nodes_uses_the_nodes_groups(shell: Shell) {
     let world = world(shell);
     let gids = [world.node_of_group("renderD128", 993), world.node_of_group("renderD129", 993)];
     let more = world.node_of_group("renderD130", 992);

@@ -23,36 +23,36 @@ const DOCKER: &str = r#"
     [ "$1" != ps ] || printf 'c1\nc2\n'"#;
 
 in_every_shell!(
-    sigterm_stops_containers_then_dockerd_then_deletes_its_data,
-    flags_reach_dockerd_unchanged_through_the_images_entrypoint,
-    without_the_entrypoint_dockerd_is_started_directly,
-    without_containers_none_is_stopped,
-    the_socket_of_the_flags_is_the_one_that_docker_is_asked_on,
-    pid_files_of_an_earlier_container_are_removed,
-    a_dockerd_that_ends_by_itself_ends_the_container_with_its_status,
-    a_dockerd_that_ends_by_itself_with_0_still_is_a_failure,
-    sigterm_before_dockerd_is_up_ends_with_0_at_once,
-    a_docker_that_hangs_does_not_keep_dockerd_from_its_sigterm,
-    a_dockerd_that_does_not_end_keeps_its_data,
-    a_second_sigterm_shortens_the_stop_of_containers,
-    a_second_sigterm_shortens_the_wait_for_dockerd,
-    a_failing_docker_changes_nothing,
-    no_data_root_deletes_nothing,
-    a_data_root_that_is_the_root_deletes_nothing,
-    a_data_root_with_an_odd_name_is_kept,
-    links_in_the_data_root_are_deleted_not_followed,
-    a_mount_left_in_the_data_root_keeps_it,
-    process_1_ends_with_0_and_leaves_nothing,
-    containers_go_below_the_pods_cgroup_where_the_hosts_are_seen,
-    containers_go_below_the_pods_cgroup_of_version_1_too,
-    containers_go_where_docker_puts_them_where_only_the_own_cgroup_is_seen,
-    a_cgroup_that_cannot_be_divided_is_left_and_said_so,
-    a_cgroup_parent_or_driver_of_the_author_stays,
-    dockerd_is_killed_after_the_processes_of_jobs,
-    a_docker_that_never_answers_ends_with_1,
-    a_docker_that_hangs_at_start_ends_with_1,
-    a_docker_that_has_answered_is_never_asked_again,
-    sigterm_while_docker_is_asked_ends_at_once,
+    dind_sigterm_stops_containers_dockerd_and_deletes_data,
+    dind_flags_reach_dockerd_through_the_entrypoint,
+    dind_without_entrypoint_starts_dockerd,
+    dind_without_containers_stops_none,
+    dind_asks_docker_on_the_flags_socket,
+    dind_removes_old_pid_files,
+    dind_exits_with_the_status_of_dockerd,
+    dind_fails_if_dockerd_exits_with_0,
+    dind_sigterm_before_dockerd_is_up_exits_with_0,
+    dind_hanging_docker_does_not_delay_sigterm,
+    dind_keeps_data_if_dockerd_does_not_end,
+    dind_second_sigterm_shortens_container_stop,
+    dind_second_sigterm_shortens_dockerd_wait,
+    dind_failing_docker_changes_nothing,
+    dind_without_data_root_deletes_nothing,
+    dind_data_root_slash_deletes_nothing,
+    dind_data_root_with_odd_name_is_kept,
+    dind_deletes_links_and_does_not_follow_them,
+    dind_mount_in_the_data_root_keeps_it,
+    dind_process_1_exits_with_0_and_leaves_nothing,
+    dind_containers_go_below_the_pods_cgroup,
+    dind_containers_go_below_the_pods_cgroup_v1,
+    dind_sets_no_cgroup_parent_in_a_cgroup_namespace,
+    dind_indivisible_cgroup_is_kept_and_reported,
+    dind_cgroup_flags_of_the_template_are_kept,
+    dind_dockerd_has_a_lower_oom_score_than_jobs,
+    dind_docker_without_answer_exits_with_1,
+    dind_docker_hanging_at_start_exits_with_1,
+    dind_docker_is_not_asked_again_after_an_answer,
+    dind_sigterm_while_asking_docker_ends_at_once,
 );
 
 fn world(shell: Shell) -> World {
@@ -150,7 +150,7 @@ fn assert_kept(world: &World) {
     assert!(names.iter().all(|name| world.exists(name)), "{:?}", world.calls());
 }
 
-fn sigterm_stops_containers_then_dockerd_then_deletes_its_data(shell: Shell) {
+fn dind_sigterm_stops_containers_dockerd_and_deletes_data(shell: Shell) {
     let world = world(shell);
     let host = "unix:///run/somewhere.sock";
     let host_flag = format!("--host={host}");
@@ -187,7 +187,7 @@ fn flags_arrive(world: &World) -> String {
     world.calls().into_iter().find(|call| call != "docker info").unwrap()
 }
 
-fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
+fn dind_flags_reach_dockerd_through_the_entrypoint(shell: Shell) {
     let world = world(shell);
     let body = "note \"TINI_SUBREAPER=${TINI_SUBREAPER-}\"; exec \"$@\"";
     world.program("dockerd-entrypoint.sh", body);
@@ -196,13 +196,13 @@ fn flags_reach_dockerd_unchanged_through_the_images_entrypoint(shell: Shell) {
     assert!(world.calls().contains(&"TINI_SUBREAPER=1".to_owned()), "{:?}", world.calls());
 }
 
-fn without_the_entrypoint_dockerd_is_started_directly(shell: Shell) {
+fn dind_without_entrypoint_starts_dockerd(shell: Shell) {
     let world = world(shell);
     let call = flags_arrive(&world);
     assert!(call.starts_with("dockerd --exec-root="), "{call}");
 }
 
-fn without_containers_none_is_stopped(shell: Shell) {
+fn dind_without_containers_stops_none(shell: Shell) {
     let world = world(shell);
     world.program("docker", "");
     let end = terminate(&world, dind(&world, &[]).start());
@@ -212,7 +212,7 @@ fn without_containers_none_is_stopped(shell: Shell) {
     assert!(calls_of_the_end(&world)[1].starts_with("TERM with "));
 }
 
-fn the_socket_of_the_flags_is_the_one_that_docker_is_asked_on(shell: Shell) {
+fn dind_asks_docker_on_the_flags_socket(shell: Shell) {
     for (flags, env, asked) in [
         (&[][..], "unix:///from-env", "unix:///from-env"),
         (&["--host=tcp://0.0.0.0:2375", "--host=unix:///a", "--host=unix:///b"], "", "unix:///a"),
@@ -225,7 +225,7 @@ fn the_socket_of_the_flags_is_the_one_that_docker_is_asked_on(shell: Shell) {
     }
 }
 
-fn pid_files_of_an_earlier_container_are_removed(shell: Shell) {
+fn dind_removes_old_pid_files(shell: Shell) {
     let world = world(shell);
     fs::create_dir_all(world.path("exec/containerd")).unwrap();
     world.write("docker.pid", "1");
@@ -239,7 +239,7 @@ fn pid_files_of_an_earlier_container_are_removed(shell: Shell) {
     assert!(!world.calls().iter().any(|call| call.starts_with("stale")), "{:?}", world.calls());
 }
 
-fn a_dockerd_that_ends_by_itself_ends_the_container_with_its_status(shell: Shell) {
+fn dind_exits_with_the_status_of_dockerd(shell: Shell) {
     let world = world(shell);
     world.program("dockerd", "echo 'failed to start daemon' >&2; exit 3");
     let end = dind(&world, &[&data_root(&world)]).run();
@@ -249,7 +249,7 @@ fn a_dockerd_that_ends_by_itself_ends_the_container_with_its_status(shell: Shell
     assert_kept(&world);
 }
 
-fn a_dockerd_that_ends_by_itself_with_0_still_is_a_failure(shell: Shell) {
+fn dind_fails_if_dockerd_exits_with_0(shell: Shell) {
     let world = world(shell);
     world.program("dockerd", "");
     let end = dind(&world, &[&data_root(&world)]).run();
@@ -258,7 +258,7 @@ fn a_dockerd_that_ends_by_itself_with_0_still_is_a_failure(shell: Shell) {
     assert_kept(&world);
 }
 
-fn sigterm_before_dockerd_is_up_ends_with_0_at_once(shell: Shell) {
+fn dind_sigterm_before_dockerd_is_up_exits_with_0(shell: Shell) {
     let world = world(shell);
     // The entrypoint still probes iptables, and has no trap; no socket answers.
     world
@@ -271,7 +271,7 @@ fn sigterm_before_dockerd_is_up_ends_with_0_at_once(shell: Shell) {
     assert!(!world.calls().iter().any(|call| call.starts_with("dockerd ")));
 }
 
-fn a_docker_that_hangs_does_not_keep_dockerd_from_its_sigterm(shell: Shell) {
+fn dind_hanging_docker_does_not_delay_sigterm(shell: Shell) {
     let world = world(shell);
     world.program("docker", "exec sleep 60");
     let (script, usual) = hasty("STOP_SECONDS");
@@ -282,7 +282,7 @@ fn a_docker_that_hangs_does_not_keep_dockerd_from_its_sigterm(shell: Shell) {
     assert!(end.took < usual, "{end:#?}");
 }
 
-fn a_dockerd_that_does_not_end_keeps_its_data(shell: Shell) {
+fn dind_keeps_data_if_dockerd_does_not_end(shell: Shell) {
     let world = world(shell);
     world.program("dockerd", "trap '' TERM; echo $$ >\"$WORLD/dockerd.pid\"; exec sleep 60");
     let (script, usual) = hasty("DAEMON_SECONDS");
@@ -293,7 +293,7 @@ fn a_dockerd_that_does_not_end_keeps_its_data(shell: Shell) {
     assert!(end.took < usual, "{end:#?}");
 }
 
-fn a_second_sigterm_shortens_the_stop_of_containers(shell: Shell) {
+fn dind_second_sigterm_shortens_container_stop(shell: Shell) {
     let world = world(shell);
     let body = "case $1 in info) exit ;; ps) echo c1; exit ;; esac; exec sleep 60";
     world.program("docker", body);
@@ -308,7 +308,7 @@ fn a_second_sigterm_shortens_the_stop_of_containers(shell: Shell) {
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
 }
 
-fn a_second_sigterm_shortens_the_wait_for_dockerd(shell: Shell) {
+fn dind_second_sigterm_shortens_dockerd_wait(shell: Shell) {
     let world = world(shell);
     let body = "trap 'note got TERM' TERM; echo $$ >\"$WORLD/dockerd.pid\"
         while :; do sleep 60 & wait $!; done";
@@ -324,7 +324,7 @@ fn a_second_sigterm_shortens_the_wait_for_dockerd(shell: Shell) {
     assert_kept(&world);
 }
 
-fn a_failing_docker_changes_nothing(shell: Shell) {
+fn dind_failing_docker_changes_nothing(shell: Shell) {
     let world = world(shell);
     fs::remove_file(world.path("programs/docker")).unwrap();
     let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
@@ -332,7 +332,7 @@ fn a_failing_docker_changes_nothing(shell: Shell) {
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
 }
 
-fn no_data_root_deletes_nothing(shell: Shell) {
+fn dind_without_data_root_deletes_nothing(shell: Shell) {
     let world = world(shell);
     world.program("rm", "");
     for flags in
@@ -346,7 +346,7 @@ fn no_data_root_deletes_nothing(shell: Shell) {
     assert_kept(&world);
 }
 
-fn a_data_root_that_is_the_root_deletes_nothing(shell: Shell) {
+fn dind_data_root_slash_deletes_nothing(shell: Shell) {
     let world = world(shell);
     // In place of the real one, should the script ever come that far: in bash `cd //; pwd -P`
     // says `//`.
@@ -361,7 +361,7 @@ fn a_data_root_that_is_the_root_deletes_nothing(shell: Shell) {
 }
 
 /// Its mounts could not be told from the lines of mountinfo, which escapes such names.
-fn a_data_root_with_an_odd_name_is_kept(shell: Shell) {
+fn dind_data_root_with_odd_name_is_kept(shell: Shell) {
     let world = world(shell);
     fs::rename(world.path("data"), world.path("my data")).unwrap();
     let flag = format!("--data-root={}", world.text("my data"));
@@ -371,7 +371,7 @@ fn a_data_root_with_an_odd_name_is_kept(shell: Shell) {
     assert!(world.exists("my data/overlay2/l/x"));
 }
 
-fn links_in_the_data_root_are_deleted_not_followed(shell: Shell) {
+fn dind_deletes_links_and_does_not_follow_them(shell: Shell) {
     let world = world(shell);
     fs::create_dir(world.path("models")).unwrap();
     world.write("models/weights", "x");
@@ -382,7 +382,7 @@ fn links_in_the_data_root_are_deleted_not_followed(shell: Shell) {
     assert!(world.exists("models/weights"));
 }
 
-fn a_mount_left_in_the_data_root_keeps_it(shell: Shell) {
+fn dind_mount_in_the_data_root_keeps_it(shell: Shell) {
     let flags = ["--user", "--map-root-user", "--mount"];
     if !can_unshare(&flags) {
         return;
@@ -401,7 +401,7 @@ fn a_mount_left_in_the_data_root_keeps_it(shell: Shell) {
     assert_kept(&world);
 }
 
-fn process_1_ends_with_0_and_leaves_nothing(shell: Shell) {
+fn dind_process_1_exits_with_0_and_leaves_nothing(shell: Shell) {
     let flags = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child=KILL"];
     if !can_unshare(&flags) {
         return;
@@ -444,7 +444,7 @@ fn version_2(shell: Shell) -> World {
 }
 
 /// Issue 7: containers that land outside of the pod are not bound by its limits.
-fn containers_go_below_the_pods_cgroup_where_the_hosts_are_seen(shell: Shell) {
+fn dind_containers_go_below_the_pods_cgroup(shell: Shell) {
     let world = version_2(shell);
     let (parent, end) = cgroup_parent(&world, &[]);
     assert_eq!(parent.unwrap(), format!("--cgroup-parent=/{OWN}/docker"));
@@ -456,7 +456,7 @@ fn containers_go_below_the_pods_cgroup_where_the_hosts_are_seen(shell: Shell) {
     assert!(!world.exists("sys/fs/cgroup/init"), "the node's own are not ours");
 }
 
-fn containers_go_below_the_pods_cgroup_of_version_1_too(shell: Shell) {
+fn dind_containers_go_below_the_pods_cgroup_v1(shell: Shell) {
     let world = world(shell);
     let lines = "9:name=systemd:/x\n5:cpu,cpuacct:/y\n4:memory:/kubepods/pod1/2\n0::/z\n";
     world.write("proc/self/cgroup", lines);
@@ -466,7 +466,7 @@ fn containers_go_below_the_pods_cgroup_of_version_1_too(shell: Shell) {
     end.is_silent();
 }
 
-fn containers_go_where_docker_puts_them_where_only_the_own_cgroup_is_seen(shell: Shell) {
+fn dind_sets_no_cgroup_parent_in_a_cgroup_namespace(shell: Shell) {
     for (cgroup, made) in [
         ("4:memory:/kubepods/pod1/2\n0::/z\n", "memory/docker"),
         ("0::/\n", "init"),
@@ -485,7 +485,7 @@ fn containers_go_where_docker_puts_them_where_only_the_own_cgroup_is_seen(shell:
     }
 }
 
-fn a_cgroup_that_cannot_be_divided_is_left_and_said_so(shell: Shell) {
+fn dind_indivisible_cgroup_is_kept_and_reported(shell: Shell) {
     let world = version_2(shell);
     let control = world.path(&format!("sys/fs/cgroup/{OWN}/cgroup.subtree_control"));
     std::os::unix::fs::symlink("/dev/full", control).unwrap();
@@ -495,7 +495,7 @@ fn a_cgroup_that_cannot_be_divided_is_left_and_said_so(shell: Shell) {
 }
 
 /// dockerd would refuse to start with two.
-fn a_cgroup_parent_or_driver_of_the_author_stays(shell: Shell) {
+fn dind_cgroup_flags_of_the_template_are_kept(shell: Shell) {
     for flag in ["--cgroup-parent=/own", "--exec-opt=native.cgroupdriver=systemd"] {
         let world = version_2(shell);
         let (parent, _) = cgroup_parent(&world, &[flag]);
@@ -513,7 +513,7 @@ fn a_cgroup_parent_or_driver_of_the_author_stays(shell: Shell) {
     }
 }
 
-fn dockerd_is_killed_after_the_processes_of_jobs(shell: Shell) {
+fn dind_dockerd_has_a_lower_oom_score_than_jobs(shell: Shell) {
     let world = world(shell);
     world.write("proc/self/oom_score_adj", "999\n");
     assert_eq!(cgroup_parent(&world, &[]).0, None);
@@ -522,7 +522,7 @@ fn dockerd_is_killed_after_the_processes_of_jobs(shell: Shell) {
 
 /// The pod would stay pending for ever, and ARC has no limit for that. A failed init container it
 /// notices.
-fn a_docker_that_never_answers_ends_with_1(shell: Shell) {
+fn dind_docker_without_answer_exits_with_1(shell: Shell) {
     let world = world(shell);
     world.program("docker", "[ \"$1\" != info ] || exit 1");
     start_seconds(&world, UP_AND_OVER);
@@ -533,7 +533,7 @@ fn a_docker_that_never_answers_ends_with_1(shell: Shell) {
     assert_kept(&world);
 }
 
-fn a_docker_that_hangs_at_start_ends_with_1(shell: Shell) {
+fn dind_docker_hanging_at_start_exits_with_1(shell: Shell) {
     let world = world(shell);
     world.program("docker", "[ \"$1\" != info ] || exec sleep 60");
     start_seconds(&world, UP_AND_OVER);
@@ -542,7 +542,7 @@ fn a_docker_that_hangs_at_start_ends_with_1(shell: Shell) {
 }
 
 /// A daemon that a job keeps busy may take its time.
-fn a_docker_that_has_answered_is_never_asked_again(shell: Shell) {
+fn dind_docker_is_not_asked_again_after_an_answer(shell: Shell) {
     let world = world(shell);
     // It answers once, and not before its time to answer has begun.
     let body = r#"[ ! -e "$WORLD/up" ] || exit 1
@@ -554,7 +554,7 @@ fn a_docker_that_has_answered_is_never_asked_again(shell: Shell) {
     world.await_text("dockerd.pid", "\n");
     world.await_text("clock.pid", "\n");
     world.await_end("clock.pid");
-    // Whoever asks does so every half second. Two more looks at dockerd are a second apart.
+    // A second question would come within half a second. Two more checks of dockerd are a second apart.
     let looks = || world.calls().iter().filter(|call| *call == "sleep 1").count();
     let end = looks() + 2;
     world.await_so("two more looks at dockerd", || looks() >= end);
@@ -564,7 +564,7 @@ fn a_docker_that_has_answered_is_never_asked_again(shell: Shell) {
     assert_eq!(world.calls().iter().filter(|call| *call == "docker info").count(), 1);
 }
 
-fn sigterm_while_docker_is_asked_ends_at_once(shell: Shell) {
+fn dind_sigterm_while_asking_docker_ends_at_once(shell: Shell) {
     let world = world(shell);
     world.program("docker", "[ \"$1\" != info ] || exec sleep 60");
     let job = dind(&world, &[]).start();

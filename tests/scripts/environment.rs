@@ -7,19 +7,19 @@ use crate::{
 };
 
 in_every_shell!(
-    the_cpu_request_becomes_a_flag_for_docker,
-    without_a_cpu_request_there_is_neither_file_nor_variable,
-    an_odd_cpu_request_is_reported_and_stays,
-    the_cpuset_is_named_for_those_who_ask,
-    render_and_video_become_known_with_the_nodes_gids,
-    a_writable_group_file_needs_no_sudo,
-    a_second_start_adds_no_second_line,
-    a_group_of_that_name_stays_as_it_is_and_another_gid_is_reported,
-    a_last_line_without_its_end_is_not_spoilt,
-    without_sudo_the_groups_stay_unknown_and_the_runner_starts,
-    a_sudo_that_hangs_is_not_waited_for,
-    without_a_group_file_nothing_is_said,
-    a_cpu_runner_leaves_the_groups_alone,
+    cpu_request_becomes_a_docker_flag,
+    cpu_request_missing_writes_no_file_or_variable,
+    cpu_request_invalid_is_reported_and_kept,
+    cpuset_flag_is_written_with_the_option,
+    groups_are_added_with_the_nodes_gids,
+    groups_writable_file_needs_no_sudo,
+    groups_second_start_adds_no_line,
+    groups_existing_with_other_gid_is_kept_and_reported,
+    groups_last_line_without_newline_is_kept,
+    groups_without_sudo_are_missing_and_runner_starts,
+    groups_hanging_sudo_is_not_waited_for,
+    groups_missing_file_is_silent,
+    groups_of_cpu_runner_are_unchanged,
 );
 
 const CPU_FLAGS: &str = "podinfo/gha-docker-cpu-flags";
@@ -27,7 +27,7 @@ const GROUP: &str = "root:x:0:\ndocker:x:123:runner\n";
 const RENDER_GID: u32 = 110;
 const VIDEO_GID: u32 = 44;
 
-fn the_cpu_request_becomes_a_flag_for_docker(shell: Shell) {
+fn cpu_request_becomes_a_docker_flag(shell: Shell) {
     let world = world(shell);
     for (request, flag, count) in [("40", 40.0, "40"), ("11.5", 11.5, "11"), ("1", 1.0, "1")] {
         let end = start(&world, &["--gpus=0"], &["env"]).env("KUBE_CPU_REQUEST", request).run();
@@ -41,7 +41,7 @@ fn the_cpu_request_becomes_a_flag_for_docker(shell: Shell) {
     }
 }
 
-fn without_a_cpu_request_there_is_neither_file_nor_variable(shell: Shell) {
+fn cpu_request_missing_writes_no_file_or_variable(shell: Shell) {
     let world = world(shell);
     world.write(CPU_FLAGS, "--cpus=7\n");
     let end = start(&world, &["--gpus=0"], &["env"]).env("KUBE_CPU_REQUEST", "0").run();
@@ -53,7 +53,7 @@ fn without_a_cpu_request_there_is_neither_file_nor_variable(shell: Shell) {
     assert!(!world.exists(CPU_FLAGS));
 }
 
-fn an_odd_cpu_request_is_reported_and_stays(shell: Shell) {
+fn cpu_request_invalid_is_reported_and_kept(shell: Shell) {
     let world = world(shell);
     for odd in ["", "25000m", "1.2.3", ".", "-1", "four", "1 --privileged"] {
         let end = start(&world, &["--gpus=0"], &["env"]).env("KUBE_CPU_REQUEST", odd).run();
@@ -64,7 +64,7 @@ fn an_odd_cpu_request_is_reported_and_stays(shell: Shell) {
     }
 }
 
-fn the_cpuset_is_named_for_those_who_ask(shell: Shell) {
+fn cpuset_flag_is_written_with_the_option(shell: Shell) {
     let world = world(shell);
     world.folder("proc/self");
     world.write(
@@ -114,14 +114,14 @@ fn starts(world: &World) -> crate::world::End {
     end
 }
 
-fn render_and_video_become_known_with_the_nodes_gids(shell: Shell) {
+fn groups_are_added_with_the_nodes_gids(shell: Shell) {
     let (world, render, video) = grouped(shell, GROUP);
     sudo(&world);
     starts(&world).is_silent();
     assert_eq!(world.read("etc/group"), format!("{GROUP}render:x:{render}:\nvideo:x:{video}:\n"));
 }
 
-fn a_writable_group_file_needs_no_sudo(shell: Shell) {
+fn groups_writable_file_needs_no_sudo(shell: Shell) {
     let (world, render, video) = grouped(shell, GROUP);
     world.chmod("etc/group", 0o644);
     world.program("sudo", "exit 1");
@@ -130,7 +130,7 @@ fn a_writable_group_file_needs_no_sudo(shell: Shell) {
     assert_eq!(world.calls(), [""; 0]);
 }
 
-fn a_second_start_adds_no_second_line(shell: Shell) {
+fn groups_second_start_adds_no_line(shell: Shell) {
     let (world, ..) = grouped(shell, GROUP);
     sudo(&world);
     starts(&world);
@@ -139,7 +139,7 @@ fn a_second_start_adds_no_second_line(shell: Shell) {
     assert_eq!(world.read("etc/group"), once);
 }
 
-fn a_group_of_that_name_stays_as_it_is_and_another_gid_is_reported(shell: Shell) {
+fn groups_existing_with_other_gid_is_kept_and_reported(shell: Shell) {
     // "rendering" is another word, and a group may have members.
     let group = "rendering:x:7:\nrender:x:109:runner\nvideo:x:4444:a,b\n";
     let (world, render, video) = grouped(shell, group);
@@ -152,7 +152,7 @@ fn a_group_of_that_name_stays_as_it_is_and_another_gid_is_reported(shell: Shell)
     assert_eq!((world.read("etc/group").as_str(), world.calls().len()), (group, 0));
 }
 
-fn a_last_line_without_its_end_is_not_spoilt(shell: Shell) {
+fn groups_last_line_without_newline_is_kept(shell: Shell) {
     let (world, render, video) = grouped(shell, "root:x:0:");
     sudo(&world);
     starts(&world).is_silent();
@@ -162,7 +162,7 @@ fn a_last_line_without_its_end_is_not_spoilt(shell: Shell) {
     );
 }
 
-fn without_sudo_the_groups_stay_unknown_and_the_runner_starts(shell: Shell) {
+fn groups_without_sudo_are_missing_and_runner_starts(shell: Shell) {
     let (world, render, _) = grouped(shell, GROUP);
     let says = format!("cannot add render (GID {render}) to /etc/group without sudo");
     starts(&world).says(&says);
@@ -173,20 +173,20 @@ fn without_sudo_the_groups_stay_unknown_and_the_runner_starts(shell: Shell) {
     assert_eq!(world.read("etc/group"), GROUP);
 }
 
-fn a_sudo_that_hangs_is_not_waited_for(shell: Shell) {
+fn groups_hanging_sudo_is_not_waited_for(shell: Shell) {
     let (world, ..) = grouped(shell, "video:x:44:\n");
     world.program("timeout", "shift; exit 124");
     starts(&world).says("cannot add render");
     assert!(world.calls()[0].starts_with("timeout 5 sudo -n tee -a "), "{:?}", world.calls());
 }
 
-fn without_a_group_file_nothing_is_said(shell: Shell) {
+fn groups_missing_file_is_silent(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "card0"]);
     starts(&world).is_silent();
 }
 
-fn a_cpu_runner_leaves_the_groups_alone(shell: Shell) {
+fn groups_of_cpu_runner_are_unchanged(shell: Shell) {
     let (world, ..) = grouped(shell, GROUP);
     sudo(&world);
     start(&world, &["--gpus=0"], &RAN).run().is_silent();

@@ -7,12 +7,12 @@ use arc_rocm::scripts::{JOB_COMPLETED, JOB_STARTED, WRITE_HOOKS, WRITE_HOOKS_NAM
 use crate::world::{End, Shell, World};
 
 in_every_shell!(
-    a_job_starts_when_its_gpus_are_free,
-    memory_that_others_hold_fails_the_job_and_says_where,
-    memory_that_is_freed_meanwhile_is_waited_for,
-    containers_of_a_job_are_stopped_with_grace,
-    a_clean_up_that_fails_or_hangs_does_not_fail_the_job,
-    the_hooks_are_written_as_they_are,
+    job_started_hook_passes_with_free_gpus,
+    job_started_hook_fails_with_used_gpu_memory,
+    job_started_hook_waits_for_freed_memory,
+    job_completed_hook_stops_containers_with_grace,
+    job_completed_hook_never_fails_the_job,
+    hooks_are_written_unchanged,
 );
 
 const TOOLS: [&str; 4] = ["mkdir", "sleep", "timeout", "xargs"];
@@ -46,7 +46,7 @@ fn started(world: &World, limit: &str, hasty: bool) -> End {
     script.env("ARC_ROCM_MAX_USED_VRAM_MIB", limit).run()
 }
 
-fn a_job_starts_when_its_gpus_are_free(shell: Shell) {
+fn job_started_hook_passes_with_free_gpus(shell: Shell) {
     for used in [
         &[("renderD128", Some(283 * MIB)), ("renderD129", Some(1024 * MIB))][..],
         &[("renderD128", None)],
@@ -62,7 +62,7 @@ fn a_job_starts_when_its_gpus_are_free(shell: Shell) {
     }
 }
 
-fn memory_that_others_hold_fails_the_job_and_says_where(shell: Shell) {
+fn job_started_hook_fails_with_used_gpu_memory(shell: Shell) {
     // 180 GiB, past 32 bits.
     let world =
         gpus(shell, &[("renderD128", Some(283 * MIB)), ("renderD136", Some(184_320 * MIB))]);
@@ -76,7 +76,7 @@ fn memory_that_others_hold_fails_the_job_and_says_where(shell: Shell) {
     assert_eq!(started(&world, "200000", true).code, Some(0));
 }
 
-fn memory_that_is_freed_meanwhile_is_waited_for(shell: Shell) {
+fn job_started_hook_waits_for_freed_memory(shell: Shell) {
     let world = gpus(shell, &[("renderD128", Some(90_000 * MIB))]);
     let file = world.text("sys/class/drm/renderD128/device/mem_info_vram_used");
     fs::remove_file(world.path("tools/sleep")).unwrap();
@@ -90,7 +90,7 @@ fn completed(world: &World) -> End {
     world.script(&format!("set -e\n{JOB_COMPLETED}"), "hook", &[]).run()
 }
 
-fn containers_of_a_job_are_stopped_with_grace(shell: Shell) {
+fn job_completed_hook_stops_containers_with_grace(shell: Shell) {
     let world = World::new(shell, &TOOLS);
     let body = r#"case $* in
         "ps -q") printf 'c1\nc2\n' ;;
@@ -103,7 +103,7 @@ fn containers_of_a_job_are_stopped_with_grace(shell: Shell) {
     assert!(world.calls().contains(&"docker stop -t 10 c1 c2".to_owned()), "{:?}", world.calls());
 }
 
-fn a_clean_up_that_fails_or_hangs_does_not_fail_the_job(shell: Shell) {
+fn job_completed_hook_never_fails_the_job(shell: Shell) {
     for body in ["exit 1", "case $1 in ps) echo c1 ;; *) exit 1 ;; esac", ""] {
         let world = World::new(shell, &TOOLS);
         world.program("docker", body);
@@ -113,7 +113,7 @@ fn a_clean_up_that_fails_or_hangs_does_not_fail_the_job(shell: Shell) {
     assert_eq!(completed(&world).code, Some(0), "no docker");
 }
 
-fn the_hooks_are_written_as_they_are(shell: Shell) {
+fn hooks_are_written_unchanged(shell: Shell) {
     let world = World::new(shell, &TOOLS);
     let args = [world.text("podinfo"), JOB_STARTED.to_owned(), JOB_COMPLETED.to_owned()];
     let end = world.script(WRITE_HOOKS, WRITE_HOOKS_NAME, &args).run();

@@ -27,39 +27,39 @@ const STANDS_STILL: &str = "echo 0";
 pub(crate) const RAN: [&str; 3] = ["sh", "-c", "echo ran"];
 
 in_every_shell!(
-    render_nodes_are_listed_by_number,
-    group_add_words_come_first_and_may_be_absent,
-    consumers_can_read_what_is_written,
-    no_render_node_keeps_the_runner_from_starting,
-    fewer_nodes_than_gpus_keep_the_runner_from_starting,
-    more_nodes_than_gpus_are_all_used_with_a_warning,
-    a_node_that_cannot_be_opened_is_named_with_its_group_and_ours,
-    a_node_that_cannot_be_opened_does_not_count,
-    a_cpu_runner_gets_no_device_file_and_needs_no_device,
-    isolation_settings_are_always_there_and_empty_unless_asked_for,
-    files_are_readable_for_all_under_any_umask,
-    an_unwritable_podinfo_is_reported_and_the_runner_starts,
-    the_exit_code_is_the_commands_own,
-    arguments_survive_unchanged,
-    stdin_is_the_commands_own,
-    the_environment_is_neither_read_nor_changed,
-    sigterm_reaches_the_command_under_the_scripts_pid,
-    a_ready_docker_costs_no_time,
-    docker_is_asked_again_every_fifth_of_a_second_until_it_answers,
-    the_wait_for_docker_ends_with_dockers_last_words,
-    the_last_attempt_may_still_succeed,
-    a_docker_that_hangs_is_not_waited_for_longer_than_one_that_fails,
-    a_long_wait_says_so_every_few_seconds,
-    without_a_docker_program_nothing_is_waited_for,
-    no_wait_asks_nothing_of_docker,
-    sigterm_between_two_attempts_ends_the_wait_at_once,
-    sigterm_during_a_hanging_attempt_ends_the_wait_at_once,
-    process_1_obeys_sigterm_while_it_waits,
-    an_unknown_option_is_reported_and_ignored,
-    nonsense_numbers_and_a_missing_command_end_with_1,
-    strict_shells_do_not_mind,
-    registry_credentials_are_copied_for_the_docker_cli_and_stay_writable,
-    credentials_that_the_image_brings_stay,
+    render_nodes_are_sorted_by_number,
+    group_add_flags_come_first,
+    written_files_are_readable_by_consumers,
+    no_render_node_stops_the_start,
+    too_few_render_nodes_stop_the_start,
+    extra_render_nodes_are_used_with_a_warning,
+    unopenable_node_is_reported_with_groups,
+    unopenable_node_does_not_count,
+    cpu_runner_gets_no_device_file,
+    isolation_settings_are_empty_by_default,
+    files_are_world_readable_under_any_umask,
+    unwritable_podinfo_is_reported_and_runner_starts,
+    exit_code_is_the_commands,
+    arguments_are_unchanged,
+    stdin_is_the_commands,
+    environment_is_neither_read_nor_changed,
+    sigterm_reaches_the_command,
+    wait_for_ready_docker_takes_no_time,
+    wait_for_docker_retries_five_times_a_second,
+    wait_for_docker_ends_with_dockers_error,
+    wait_for_docker_last_attempt_may_succeed,
+    wait_for_hanging_docker_has_the_same_limit,
+    wait_for_docker_is_reported_every_few_seconds,
+    wait_without_docker_program_is_skipped,
+    wait_of_zero_runs_no_docker,
+    sigterm_between_attempts_ends_the_wait,
+    sigterm_during_an_attempt_ends_the_wait,
+    sigterm_ends_the_wait_of_process_1,
+    unknown_option_is_reported_and_ignored,
+    bad_numbers_or_missing_command_exit_with_1,
+    script_runs_in_strict_shells,
+    registry_credentials_are_copied_and_writable,
+    registry_credentials_of_the_image_are_kept,
 );
 
 pub(crate) fn world(shell: Shell) -> World {
@@ -77,7 +77,7 @@ pub(crate) fn start<'a>(world: &'a World, options: &[&str], command: &[&str]) ->
     world.script(START, START_NAME, &args).by_runner()
 }
 
-fn render_nodes_are_listed_by_number(shell: Shell) {
+fn render_nodes_are_sorted_by_number(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD1280", "renderD129", "renderD128", "renderD99"]);
     world.nodes(&["card1", "renderD", "renderD130x", "renderDx130", "renderD 130", "renderD*"]);
@@ -95,7 +95,7 @@ fn render_nodes_are_listed_by_number(shell: Shell) {
     assert_eq!(left.len(), 2, "no temporary file stays: {left:?}");
 }
 
-fn group_add_words_come_first_and_may_be_absent(shell: Shell) {
+fn group_add_flags_come_first(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     for (options, words) in [
@@ -108,7 +108,7 @@ fn group_add_words_come_first_and_may_be_absent(shell: Shell) {
     }
 }
 
-fn consumers_can_read_what_is_written(shell: Shell) {
+fn written_files_are_readable_by_consumers(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD136"]);
     let end = start(&world, &["--gpus=2", "--group-add=110"], &RAN).run();
@@ -134,7 +134,7 @@ fn consumers_can_read_what_is_written(shell: Shell) {
     assert_eq!(docker_env_file(&world.path(ISOLATION)), []);
 }
 
-fn no_render_node_keeps_the_runner_from_starting(shell: Shell) {
+fn no_render_node_stops_the_start(shell: Shell) {
     let world = world(shell);
     world.nodes(&["card1"]);
     world.write(DEVICES, "--device /dev/dri/renderD7\n");
@@ -144,7 +144,7 @@ fn no_render_node_keeps_the_runner_from_starting(shell: Shell) {
     assert!(!world.exists(DEVICES), "an old file is worse than none");
 }
 
-fn fewer_nodes_than_gpus_keep_the_runner_from_starting(shell: Shell) {
+fn too_few_render_nodes_stop_the_start(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     let end = start(&world, &["--gpus=2"], &RAN).run();
@@ -153,7 +153,7 @@ fn fewer_nodes_than_gpus_keep_the_runner_from_starting(shell: Shell) {
     assert!(!world.exists(DEVICES));
 }
 
-fn more_nodes_than_gpus_are_all_used_with_a_warning(shell: Shell) {
+fn extra_render_nodes_are_used_with_a_warning(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129", "renderD130"]);
     let end = start(&world, &["--gpus=2"], &RAN).run();
@@ -162,7 +162,7 @@ fn more_nodes_than_gpus_are_all_used_with_a_warning(shell: Shell) {
     assert_eq!(grep_count(&world.path(DEVICES)), 3);
 }
 
-fn a_node_that_cannot_be_opened_is_named_with_its_group_and_ours(shell: Shell) {
+fn unopenable_node_is_reported_with_groups(shell: Shell) {
     let world = world(shell);
     let gid = world.closed_node("renderD128");
     let end = start(&world, &["--gpus=1", "--group-add=110"], &RAN).run();
@@ -175,7 +175,7 @@ fn a_node_that_cannot_be_opened_is_named_with_its_group_and_ours(shell: Shell) {
     assert!(!world.exists(DEVICES));
 }
 
-fn a_node_that_cannot_be_opened_does_not_count(shell: Shell) {
+fn unopenable_node_does_not_count(shell: Shell) {
     let world = world(shell);
     world.closed_node("renderD128");
     world.nodes(&["renderD129"]);
@@ -185,7 +185,7 @@ fn a_node_that_cannot_be_opened_does_not_count(shell: Shell) {
     assert_eq!(world.read(DEVICES), "--device /dev/dri/renderD129\n");
 }
 
-fn a_cpu_runner_gets_no_device_file_and_needs_no_device(shell: Shell) {
+fn cpu_runner_gets_no_device_file(shell: Shell) {
     let world = world(shell);
     for devices in [&[][..], &["renderD128"]] {
         world.nodes(devices);
@@ -198,7 +198,7 @@ fn a_cpu_runner_gets_no_device_file_and_needs_no_device(shell: Shell) {
     }
 }
 
-fn isolation_settings_are_always_there_and_empty_unless_asked_for(shell: Shell) {
+fn isolation_settings_are_empty_by_default(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     for gpus in ["--gpus=0", "--gpus=1"] {
@@ -209,7 +209,7 @@ fn isolation_settings_are_always_there_and_empty_unless_asked_for(shell: Shell) 
     }
 }
 
-fn files_are_readable_for_all_under_any_umask(shell: Shell) {
+fn files_are_world_readable_under_any_umask(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     let end = start(&world, &["--gpus=1"], &RAN)
@@ -219,7 +219,7 @@ fn files_are_readable_for_all_under_any_umask(shell: Shell) {
     assert_eq!((world.mode(DEVICES), world.mode(ISOLATION)), (0o644, 0o644));
 }
 
-fn an_unwritable_podinfo_is_reported_and_the_runner_starts(shell: Shell) {
+fn unwritable_podinfo_is_reported_and_runner_starts(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     world.chmod("podinfo", 0o555);
@@ -233,7 +233,7 @@ fn an_unwritable_podinfo_is_reported_and_the_runner_starts(shell: Shell) {
     world.chmod("podinfo", 0o755);
 }
 
-fn registry_credentials_are_copied_for_the_docker_cli_and_stay_writable(shell: Shell) {
+fn registry_credentials_are_copied_and_writable(shell: Shell) {
     let world = world(shell);
     world.write("secret.json", "{\"auths\":{}}\n");
     let login = format!("--docker-config={}", world.text("secret.json"));
@@ -246,7 +246,7 @@ fn registry_credentials_are_copied_for_the_docker_cli_and_stay_writable(shell: S
     assert_eq!(world.read("elsewhere/config.json"), "{\"auths\":{}}\n");
 }
 
-fn credentials_that_the_image_brings_stay(shell: Shell) {
+fn registry_credentials_of_the_image_are_kept(shell: Shell) {
     let world = world(shell);
     world.write("secret.json", "new");
     world.write("config.json", "old");
@@ -262,7 +262,7 @@ fn credentials_that_the_image_brings_stay(shell: Shell) {
     assert!(!world.exists("home/.docker/config.json"), "an empty file would break the docker CLI");
 }
 
-fn the_exit_code_is_the_commands_own(shell: Shell) {
+fn exit_code_is_the_commands(shell: Shell) {
     let world = world(shell);
     for code in [0, 1, 7, 42] {
         let end = start(&world, &[], &["sh", "-c", &format!("exit {code}")]).run();
@@ -274,7 +274,7 @@ fn the_exit_code_is_the_commands_own(shell: Shell) {
     assert_eq!(end.code, Some(127), "{end:#?}");
 }
 
-fn arguments_survive_unchanged(shell: Shell) {
+fn arguments_are_unchanged(shell: Shell) {
     let world = world(shell);
     let odd =
         ["", "two words", "a\nline\n", "'\"$(id)`id`\\", "*", "--", "--gpus=9", "-n", "\u{e9}\t"];
@@ -285,7 +285,7 @@ fn arguments_survive_unchanged(shell: Shell) {
     assert_eq!(end.stdout, format!("<{}>", odd.join("><")));
 }
 
-fn stdin_is_the_commands_own(shell: Shell) {
+fn stdin_is_the_commands(shell: Shell) {
     let world = world(shell);
     world.program(
         "docker",
@@ -295,7 +295,7 @@ fn stdin_is_the_commands_own(shell: Shell) {
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "one\ntwo"), "{end:#?}");
 }
 
-fn the_environment_is_neither_read_nor_changed(shell: Shell) {
+fn environment_is_neither_read_nor_changed(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129"]);
     world.program("docker", READY_AT_SECOND_CALL);
@@ -337,7 +337,7 @@ fn the_environment_is_neither_read_nor_changed(shell: Shell) {
     assert!(!end.stdout.contains("arc_"), "{}", end.stdout);
 }
 
-fn sigterm_reaches_the_command_under_the_scripts_pid(shell: Shell) {
+fn sigterm_reaches_the_command(shell: Shell) {
     let world = world(shell);
     world.program("docker", "");
     let command = "trap 'kill $!; echo got TERM; exit 5' TERM; sleep 5 & echo \"pid $$.\"; wait";
@@ -349,7 +349,7 @@ fn sigterm_reaches_the_command_under_the_scripts_pid(shell: Shell) {
     assert!(end.stdout.ends_with("got TERM\n"), "{end:#?}");
 }
 
-fn a_ready_docker_costs_no_time(shell: Shell) {
+fn wait_for_ready_docker_takes_no_time(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     world.program("docker", "echo 'Server Version: 29'; echo 'WARNING: no swap limit' >&2");
@@ -367,7 +367,7 @@ fn a_ready_docker_costs_no_time(shell: Shell) {
     assert_eq!(world.calls(), ["docker info"; 3]);
 }
 
-fn docker_is_asked_again_every_fifth_of_a_second_until_it_answers(shell: Shell) {
+fn wait_for_docker_retries_five_times_a_second(shell: Shell) {
     let world = world(shell);
     world.program(
         "docker",
@@ -386,7 +386,7 @@ fn docker_is_asked_again_every_fifth_of_a_second_until_it_answers(shell: Shell) 
     assert_eq!(end.stderr, "arc-rocm: waiting for docker (0 of 120 s)\n");
 }
 
-fn the_wait_for_docker_ends_with_dockers_last_words(shell: Shell) {
+fn wait_for_docker_ends_with_dockers_error(shell: Shell) {
     let world = world(shell);
     world.program(
         "docker",
@@ -399,7 +399,7 @@ fn the_wait_for_docker_ends_with_dockers_last_words(shell: Shell) {
     end.says("docker is not ready after 60 s (Cannot connect to it), the runner is not started");
 }
 
-fn the_last_attempt_may_still_succeed(shell: Shell) {
+fn wait_for_docker_last_attempt_may_succeed(shell: Shell) {
     let world = world(shell);
     world.program("date", LEAPS);
     world.program("docker", &format!("cat >/dev/null; {READY_AT_SECOND_CALL}"));
@@ -408,7 +408,7 @@ fn the_last_attempt_may_still_succeed(shell: Shell) {
     assert_eq!(world.calls().iter().filter(|call| *call == "docker info").count(), 2);
 }
 
-fn a_docker_that_hangs_is_not_waited_for_longer_than_one_that_fails(shell: Shell) {
+fn wait_for_hanging_docker_has_the_same_limit(shell: Shell) {
     let world = world(shell);
     world.program("docker", "exec sleep 60");
     world.program("timeout", "exec \"$WORLD/tools/timeout\" \"$@\"");
@@ -421,7 +421,7 @@ fn a_docker_that_hangs_is_not_waited_for_longer_than_one_that_fails(shell: Shell
     assert_eq!(calls, ["timeout 1 docker info"; 2]);
 }
 
-fn a_long_wait_says_so_every_few_seconds(shell: Shell) {
+fn wait_for_docker_is_reported_every_few_seconds(shell: Shell) {
     let world = world(shell);
     // A clock that goes 3 s with every look at it.
     world.program("date", "t=$(cat \"$WORLD/podinfo/t\" 2>/dev/null); echo $((t)); echo $((t + 3)) >\"$WORLD/podinfo/t\"");
@@ -440,14 +440,14 @@ fn a_long_wait_says_so_every_few_seconds(shell: Shell) {
     assert_eq!(world.calls().iter().filter(|call| *call == "sleep 0.2").count(), 9);
 }
 
-fn without_a_docker_program_nothing_is_waited_for(shell: Shell) {
+fn wait_without_docker_program_is_skipped(shell: Shell) {
     let world = world(shell);
     let end = start(&world, &["--wait-for-docker=120"], &RAN).run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
     assert_eq!(end.stderr, "arc-rocm: no docker in PATH, not waiting for it\n");
 }
 
-fn no_wait_asks_nothing_of_docker(shell: Shell) {
+fn wait_of_zero_runs_no_docker(shell: Shell) {
     let world = world(shell);
     world.program("docker", "exit 1");
     for options in [&["--wait-for-docker=0"][..], &[]] {
@@ -458,7 +458,7 @@ fn no_wait_asks_nothing_of_docker(shell: Shell) {
     assert_eq!(world.calls(), [""; 0]);
 }
 
-fn sigterm_between_two_attempts_ends_the_wait_at_once(shell: Shell) {
+fn sigterm_between_attempts_ends_the_wait(shell: Shell) {
     let world = world(shell);
     world.program("docker", "exit 1");
     let body = "echo $$ >\"$WORLD/podinfo/pid\"; exec \"$WORLD/tools/sleep\" 60";
@@ -466,7 +466,7 @@ fn sigterm_between_two_attempts_ends_the_wait_at_once(shell: Shell) {
     sigterm_ends_the_wait(&world, "sleep 0.2");
 }
 
-fn sigterm_during_a_hanging_attempt_ends_the_wait_at_once(shell: Shell) {
+fn sigterm_during_an_attempt_ends_the_wait(shell: Shell) {
     let world = world(shell);
     world.program("docker", "echo $$ >\"$WORLD/podinfo/pid\"; exec sleep 60");
     // Not the script's 5 s: an attempt that outlives the signal has to outlive the test's patience.
@@ -487,7 +487,7 @@ fn sigterm_ends_the_wait(world: &World, during: &str) {
     world.await_end("podinfo/pid");
 }
 
-fn process_1_obeys_sigterm_while_it_waits(shell: Shell) {
+fn sigterm_ends_the_wait_of_process_1(shell: Shell) {
     let flags = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child=KILL"];
     if !can_unshare(&flags) {
         return;
@@ -505,7 +505,7 @@ fn process_1_obeys_sigterm_while_it_waits(shell: Shell) {
     assert_eq!((end.code, end.stdout.as_str()), (Some(143), ""), "{end:#?}");
 }
 
-fn an_unknown_option_is_reported_and_ignored(shell: Shell) {
+fn unknown_option_is_reported_and_ignored(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
     let end = start(&world, &["--numa=auto", "--gpus=1", "--fence"], &RAN).run();
@@ -515,7 +515,7 @@ fn an_unknown_option_is_reported_and_ignored(shell: Shell) {
     assert_eq!(world.read(DEVICES), "--device /dev/dri/renderD128\n");
 }
 
-fn nonsense_numbers_and_a_missing_command_end_with_1(shell: Shell) {
+fn bad_numbers_or_missing_command_exit_with_1(shell: Shell) {
     let world = world(shell);
     for option in
         ["--gpus=", "--gpus=two", "--gpus=-1", "--wait-for-docker=", "--wait-for-docker=2m"]
@@ -529,7 +529,7 @@ fn nonsense_numbers_and_a_missing_command_end_with_1(shell: Shell) {
     end.says("no command after --");
 }
 
-fn strict_shells_do_not_mind(shell: Shell) {
+fn script_runs_in_strict_shells(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129"]);
     world.program("docker", READY_AT_SECOND_CALL);

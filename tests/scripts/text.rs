@@ -17,7 +17,7 @@ const SCRIPTS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn shellcheck_has_nothing_to_say() {
+fn scripts_pass_shellcheck() {
     for (name, script) in SCRIPTS {
         let mut child = Command::new(program("shellcheck"))
             // SC2317: shellcheck 0.9 does not see that a trap calls `stop`.
@@ -34,7 +34,7 @@ fn shellcheck_has_nothing_to_say() {
 }
 
 #[test]
-fn every_shell_can_parse_them() {
+fn scripts_parse_in_every_shell() {
     for (name, script) in SCRIPTS {
         for shell in Shell::ALL {
             let output = shell.command().args(["-n", "-c", script]).output().unwrap();
@@ -47,7 +47,7 @@ fn every_shell_can_parse_them() {
 }
 
 #[test]
-fn none_says_exit_7() {
+fn scripts_never_exit_with_7() {
     for (name, script) in SCRIPTS {
         assert!(!script.contains("exit 7") && !script.contains("return 7"), "{name}");
     }
@@ -59,7 +59,7 @@ fn none_says_exit_7() {
 const LONGEST: usize = 8192;
 
 #[test]
-fn all_are_small_ascii_and_end_with_a_newline() {
+fn scripts_are_small_ascii_with_final_newline() {
     for (name, script) in SCRIPTS {
         assert!(script.len() <= LONGEST, "{name} has {} bytes", script.len());
         assert!(script.is_ascii() && script.ends_with('\n') && !script.contains('\t'), "{name}");
@@ -68,7 +68,7 @@ fn all_are_small_ascii_and_end_with_a_newline() {
 
 /// 30 s is Kubernetes' default; the margin is for what lies between the steps.
 #[test]
-fn the_steps_of_dind_together_stay_below_the_termination_grace() {
+fn dind_steps_fit_into_the_termination_grace() {
     let seconds = |name: &str| -> u32 {
         let (_, rest) = DIND.split_once(&format!("\n{name}=")).unwrap();
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();

@@ -426,8 +426,8 @@ impl Job<'_> {
 }
 
 impl Drop for Job<'_> {
-    /// Ends what the script left behind, in this group alone. The script is reaped at most a
-    /// moment before, and numbers are given out in a circle: this one is nobody else's yet.
+    /// Ends left-over processes of this group only. The script was reaped a moment ago at most, so its
+    /// process ID is not reused yet.
     fn drop(&mut self) {
         kill("KILL", &format!("-{}", self.pid()));
         let _ = self.child.wait();

@@ -50,8 +50,9 @@ fn fields(decision: &ProfileDecision) -> Vec<&str> {
 
 /// A base that a child's credentials need: they are read by the start wrapper.
 fn base_and_child() -> [Object; 2] {
-    let child = json!({"extends": "base", "dind": {"registryCredentials": {"secretName": "hub"}}});
-    [object("base", json!({"extends": "rocm"})), object("child", child)]
+    let child =
+        json!({"extends": "common", "dind": {"registryCredentials": {"secretName": "hub"}}});
+    [object("common", json!({"extends": "rocm"})), object("child", child)]
 }
 
 #[test]
@@ -85,18 +86,22 @@ fn bad_profile_is_refused_with_every_problem_and_its_field() {
 
 #[test]
 fn update_that_breaks_an_extender_is_refused() {
-    let decision = update("base", &json!({"extends": "rocm", "start": null}), &base_and_child());
+    let decision = update(
+        "common",
+        &json!({"extends": "rocm", "start": {"enabled": false}}),
+        &base_and_child(),
+    );
     assert_eq!(fields(&decision), ["spec"]);
     let message = &decision.problems[0].1;
     let wanted = "RunnerProfile child, which extends this one, would be left out: ";
     assert!(message.starts_with(wanted), "{message}");
     let harmless = json!({"extends": "rocm", "groups": [7]});
-    assert_eq!(update("base", &harmless, &base_and_child()), ProfileDecision::default());
+    assert_eq!(update("common", &harmless, &base_and_child()), ProfileDecision::default());
 }
 
 #[test]
 fn update_with_own_problems_does_not_list_extenders() {
-    let decision = update("base", &json!({"extends": "rocm", "gpus": 1}), &base_and_child());
+    let decision = update("common", &json!({"extends": "rocm", "gpus": 1}), &base_and_child());
     assert_eq!(fields(&decision), ["spec.gpus"]);
 }
 
@@ -119,7 +124,7 @@ fn new_profile_may_come_before_its_base() {
 fn update_to_a_missing_base_is_refused() {
     let objects = base_and_child();
     assert_eq!(fields(&update("child", &json!({"extends": "bse"}), &objects)), ["spec.extends"]);
-    assert_eq!(fields(&update("base", &json!({"extends": "rcom"}), &objects)), ["spec.extends"]);
+    assert_eq!(fields(&update("common", &json!({"extends": "rcom"}), &objects)), ["spec.extends"]);
 }
 
 #[test]

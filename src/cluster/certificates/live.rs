@@ -79,7 +79,7 @@ impl Live {
         }
     }
 
-    /// For how many seconds nobody has put anything into it.
+    /// For how many seconds no field was set.
     pub(super) fn unchanged(&self, now: i64) -> i64 {
         self.changed.map_or(0, |changed| now.saturating_sub(changed))
     }
@@ -91,7 +91,7 @@ impl Live {
         first.bundle.iter().filter(all).cloned().collect()
     }
 
-    /// Whether a `caBundle` has other certificates than these, in whatever order.
+    /// Whether a `caBundle` differs from these certificates, in any order.
     pub(super) fn lacks(&self, bundle: &[CertificateDer<'static>]) -> bool {
         self.webhooks.iter().any(|webhook| {
             !bundle.iter().all(|one| webhook.bundle.contains(one))
@@ -99,13 +99,13 @@ impl Live {
         })
     }
 
-    /// Whether a chain is trusted by every webhook, whatever its names are.
+    /// Whether every webhook trusts a chain, regardless of its names.
     pub(super) fn trusts(&self, chain: &[CertificateDer<'static>], now: i64) -> bool {
         !self.webhooks.is_empty()
             && self.webhooks.iter().all(|one| tls::verify(chain, &one.bundle, now).is_ok())
     }
 
-    /// Whether the API server will take a chain, for the first webhook for which it will not.
+    /// Whether the API server accepts a chain; the error is of the first webhook that does not.
     pub(super) fn accepts(
         &self,
         chain: &[CertificateDer<'static>],
@@ -128,20 +128,19 @@ impl Live {
         Ok(())
     }
 
-    /// The validity of the authority for which a chain is trusted, or of one between it and the leaf
-    /// that ends before: the last to end of those that each webhook has, as one is enough, and the
-    /// first to end of all webhooks', as each is asked for. `None` if a webhook trusts the chain for
-    /// nobody's sake but its own.
-    pub(super) fn authority(
+    /// The validity of the CA that makes a chain trusted, or of an intermediate that ends before it. Of
+    /// one webhook's CAs the last to end counts, because one is enough; of all webhooks the first to end,
+    /// because each is called. `None` if a webhook has the leaf itself and no CA of it.
+    pub(super) fn ca_validity(
         &self,
         chain: &[CertificateDer<'static>],
         now: i64,
     ) -> Option<Validity> {
-        let vouches = |one: &&CertificateDer<'static>| {
+        let signs = |one: &&CertificateDer<'static>| {
             chain.first() != Some(one) && tls::verify(chain, from_ref(*one), now).is_ok()
         };
         let of = |webhook: &Webhook| {
-            let all = webhook.bundle.iter().filter(vouches);
+            let all = webhook.bundle.iter().filter(signs);
             all.filter_map(|one| first_to_end(chain, one, now))
                 .max_by_key(|validity| validity.not_after)
         };
@@ -149,8 +148,8 @@ impl Live {
         of_all?.into_iter().min_by_key(|validity| validity.not_after)
     }
 
-    /// What to apply so that every webhook trusts `bundle`, PEM: nothing but that. Applied to a
-    /// configuration that is not at the version that was read, it is a conflict.
+    /// The object to apply so that every webhook trusts `bundle`, PEM. It conflicts if the configuration
+    /// has changed since it was read.
     pub(super) fn publication(&self, bundle: &str) -> Value {
         let bundle = ByteString(bundle.as_bytes().to_vec());
         let webhooks: Vec<Value> = self
@@ -167,8 +166,7 @@ impl Live {
     }
 }
 
-/// The validity of what ends first of a root and of what the chain has between it and its leaf and
-/// cannot do without.
+/// The first validity to end of a root and of the intermediates that the chain needs.
 fn first_to_end(
     chain: &[CertificateDer<'static>],
     root: &CertificateDer<'static>,
@@ -183,9 +181,9 @@ fn first_to_end(
     all.min_by_key(|validity| validity.not_after)
 }
 
-/// When a field got the value that it has: whoever sets one is in the managed fields with the time,
-/// whoever takes one away need not be (apimachinery, `managedfields`). Each manager has a time, or
-/// it is not known.
+/// When a field was last set, from the managed fields. A manager that sets a field is there with the
+/// time; one that removes a field may not be (apimachinery, `managedfields`). `None` if a manager has no
+/// time.
 fn changed(metadata: &ObjectMeta) -> Option<i64> {
     let managers = metadata.managed_fields.as_deref().unwrap_or_default();
     let times: Option<Vec<i64>> =
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_accepted_if_every_webhook_trusts_it_and_asks_for_its_name() {
+    fn certificate_is_accepted_if_every_webhook_trusts_it() {
         let (own, other) = (issue(&[], 1).unwrap(), issue(&[], 1).unwrap());
         let both = format!("{}{}", other.ca, own.ca);
         let chain = chain(&own);
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_or_a_certificate_that_has_ended_is_not_trusted() {
+    fn expired_ca_or_certificate_is_not_trusted() {
         let own = issue(&[], 1).unwrap();
         let chain = chain(&own);
         for now in [now() - 600, now() + 2 * 24 * 3600] {
@@ -285,7 +283,7 @@ mod tests {
 
     /// `openssl req -x509`, and cert-manager's self-signed issuer.
     #[test]
-    fn a_certificate_that_is_in_the_bundle_itself_is_accepted_as_the_api_server_does() {
+    fn certificate_in_the_bundle_is_accepted() {
         let own = issue(&[], 1).unwrap();
         assert_eq!(live(&[&own.certificate]).accepts(&chain(&own), now()), Ok(()));
         let ended = now() + 2 * 24 * 3600;
@@ -294,41 +292,40 @@ mod tests {
 
     /// What `arc-rocm certs` writes, and cert-manager's issuer of kind `ca` under a root of its own.
     #[test]
-    fn the_authority_of_a_chain_of_one_is_found_in_the_bundle() {
+    fn ca_of_a_single_certificate_is_found_in_the_bundle() {
         let (own, other) = (issue(&[], 1).unwrap(), issue(&[], 2).unwrap());
         let chain = chain(&own);
         assert_eq!(chain.len(), 1);
         let validity = |text: &str| tls::validity(&certs::certificates(text)[0]).unwrap();
         let both = format!("{}{}", other.ca, own.ca);
-        let authority = validity(&own.ca);
-        assert_eq!(live(&[&both]).authority(&chain, now()), Some(authority));
-        assert_eq!(live(&[&both, &own.ca]).authority(&chain, now()), Some(authority));
+        let ca = validity(&own.ca);
+        assert_eq!(live(&[&both]).ca_validity(&chain, now()), Some(ca));
+        assert_eq!(live(&[&both, &own.ca]).ca_validity(&chain, now()), Some(ca));
         for bundles in [&[] as &[&str], &[&other.ca], &[&both, &other.ca], &[&own.certificate]] {
-            assert_eq!(live(bundles).authority(&chain, now()), None, "{bundles:?}");
+            assert_eq!(live(bundles).ca_validity(&chain, now()), None, "{bundles:?}");
         }
         let ended = now() + 2 * 24 * 3600;
-        assert_eq!(live(&[&both]).authority(&chain, ended), None);
+        assert_eq!(live(&[&both]).ca_validity(&chain, ended), None);
     }
 
     /// As cert-manager's are whose `rotationPolicy` is `Never`.
     #[test]
-    fn of_two_authorities_of_one_key_the_later_counts_and_of_two_webhooks_the_one_that_ends_first()
-    {
+    fn later_ca_of_one_key_and_earlier_webhook_count() {
         let key = KeyPair::generate().unwrap();
-        let authority = |end: i32| {
+        let ca = |end: i32| {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.not_before = date_time_ymd(2000, 1, 1);
             params.not_after = date_time_ymd(end, 1, 1);
             params.self_signed(&key).unwrap()
         };
-        let (early, late) = (authority(2090), authority(2095));
+        let (early, late) = (ca(2090), ca(2095));
         let issuer = Issuer::from_ca_cert_der(early.der(), &key).unwrap();
         let leaf = CertificateParams::new(vec!["arc-rocm.arc-rocm.svc".to_owned()]).unwrap();
         let chain = [leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().into()];
         let end = |bundles: &[&str]| {
-            let authority = live(bundles).authority(&chain, now()).unwrap();
-            authority.not_after
+            let ca = live(bundles).ca_validity(&chain, now()).unwrap();
+            ca.not_after
         };
         let both = format!("{}{}", early.pem(), late.pem());
         let first = early.pem();
@@ -339,8 +336,8 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_the_authority_and_is_needed_is_what_counts() {
-        let authority = |end: i32, name: &str| {
+    fn needed_intermediate_that_ends_first_counts() {
+        let ca = |end: i32, name: &str| {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.distinguished_name.push(DnType::CommonName, name);
@@ -349,19 +346,19 @@ mod tests {
             params
         };
         let keys = [(); 3].map(|()| KeyPair::generate().unwrap());
-        let root = authority(2095, "root").self_signed(&keys[0]).unwrap();
+        let root = ca(2095, "root").self_signed(&keys[0]).unwrap();
         let of_root = Issuer::from_ca_cert_der(root.der(), &keys[0]).unwrap();
-        let between = authority(2085, "between").signed_by(&keys[1], &of_root).unwrap();
+        let between = ca(2085, "between").signed_by(&keys[1], &of_root).unwrap();
         let of_between = Issuer::from_ca_cert_der(between.der(), &keys[1]).unwrap();
-        let other = authority(2080, "other").self_signed(&keys[2]).unwrap();
+        let other = ca(2080, "other").self_signed(&keys[2]).unwrap();
         let leaf = CertificateParams::new(vec!["arc-rocm.arc-rocm.svc".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &of_between).unwrap();
         let whole = [&leaf, &between, &root, &other].map(|one| one.der().clone());
         let end = |bundle: String, chain: &[CertificateDer<'static>]| {
-            live(&[&bundle]).authority(chain, now()).map(|authority| authority.not_after)
+            live(&[&bundle]).ca_validity(chain, now()).map(|ca| ca.not_after)
         };
         let is = |one: &rcgen::Certificate| Some(tls::validity(one.der()).unwrap().not_after);
-        // Whoever shows what nobody needs loses nothing.
+        // Extra certificates in a chain do no harm.
         assert_eq!(end(root.pem(), &whole), is(&between));
         assert_eq!(end(between.pem(), &whole), is(&between));
         assert_eq!(end(format!("{}{}", root.pem(), between.pem()), &whole), is(&between));
@@ -369,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_right_in_any_order_and_wrong_with_one_more_or_less() {
+    fn bundle_compares_without_order() {
         let (one, two) = (issue(&[], 1).unwrap().ca, issue(&[], 1).unwrap().ca);
         let both = certs::certificates(&format!("{one}{two}"));
         let reversed = format!("{two}\n{one}");

@@ -24,7 +24,7 @@ impl TrustStatus {
         chain: &[CertificateDer<'static>],
         now: i64,
     ) {
-        if let Some(ca) = live.and_then(|live| live.authority(chain, now)) {
+        if let Some(ca) = live.and_then(|live| live.ca_validity(chain, now)) {
             service.metrics().validity(CertificateKind::Ca, Some(ca));
         }
         self.update(service, of(refs, live, chain, now));

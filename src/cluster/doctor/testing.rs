@@ -28,7 +28,7 @@ pub(crate) fn profile(name: &str, pattern: &str) -> String {
     )
 }
 
-/// The AutoscalingRunnerSet of a plain values file.
+/// The `AutoscalingRunnerSet` of a plain values file.
 pub(crate) fn scale_set(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "arc-runners", "labels": {}},

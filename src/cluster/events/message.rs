@@ -71,7 +71,8 @@ mod tests {
         assert_eq!(
             injected(9, &[ConflictCode::EnvKept, ConflictCode::ImageKept, ConflictCode::EnvKept]),
             "Injected profile fleet (9 changes, 3 conflicts). 2 times env-kept: An environment \
-             variable that the author wrote is kept. image-kept: The author's own image is kept."
+             variable of the scale set's template is kept. image-kept: The scale set's own image \
+             is kept."
         );
         assert!(injected(9, &[ConflictCode::DindKept]).starts_with(
             "Injected profile fleet (9 changes, 1 conflict). dind-kept: The pod has its own"

@@ -137,9 +137,11 @@ pub(super) mod tests {
             let kind = RunnerEvent::of(&skipped(skip)).map(|event| event.kind);
             assert_eq!(kind, skip.is_told().then_some(EventKind::Skipped(skip)));
         }
-        // No event for a pod that is no runner or has no owner.
+        // No event for a pod that is no runner, has no owner, or is for other GPUs.
         let silent = Skip::ALL.into_iter().filter(|skip| !skip.is_told());
         let silent: Vec<_> = silent.collect();
-        assert_eq!(silent, [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner]);
+        let expected =
+            [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner, Skip::OtherGpu];
+        assert_eq!(silent, expected);
     }
 }

@@ -88,7 +88,7 @@ pub trait Content<'p> {
 }
 
 impl<'p> Content<'p> for Json<'p> {
-    fn content(self) -> Cow<'p, Json<'p>> {
+    fn content(self) -> Cow<'p, Self> {
         Cow::Owned(self)
     }
 }
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     fn steps<'s>(path: &[&'s str]) -> Vec<Step<'s>> {
-        path.iter().map(|part| part.parse().map_or(Step::key(part), Step::Index)).collect()
+        path.iter().map(|part| part.parse().map_or_else(|_| Step::key(part), Step::Index)).collect()
     }
 
     fn operations(edits: Edits<'_, &str>, pod: &str) -> Value {

@@ -217,7 +217,7 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
     for mount in runner.container.list("volumeMounts") {
         let path = mount.text("mountPath");
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
-        let why = if parent == Some(socket_dir) && path.ends_with(".sock") {
+        let why = if parent == Some(socket_dir) && path.strip_suffix(".sock").is_some() {
             "the pod mounts a Docker socket of its own"
         } else if canonical(path) == socket_dir && !facts.is_writable_mount(mount) {
             "what the pod mounts here cannot hold Docker's socket"

@@ -78,6 +78,11 @@ fn excluded_by(facts: &Facts<'_>, field: &str, wanted: &Json<'_>) -> Option<&'st
         ("hostPID", Some(true)) if is("shareProcessNamespace", true) => {
             Some("shareProcessNamespace: true")
         }
+        // A resize that restarts a container is refused in a pod whose containers end for good
+        // (`validateContainerResizePolicy`).
+        ("restartPolicy", _) if wanted.as_str() == Some("Never") && resizes_by_restart(spec) => {
+            Some("resizePolicy RestartContainer")
+        }
         ("hostIPC", Some(true)) if has_sysctl(spec, &IPC_SYSCTLS) => Some("sysctls of IPC"),
         (grace::FIELD, _) => {
             let seconds = wanted.as_i64().unwrap_or_default();
@@ -119,6 +124,13 @@ fn has_sysctl(spec: &Json<'_>, prefixes: &[&str]) -> bool {
         let name = sysctl.text("name").replace('/', ".");
         prefixes.iter().any(|prefix| name.starts_with(prefix))
     })
+}
+
+/// Whether the pod has a container that is restarted to be resized.
+fn resizes_by_restart(spec: &Json<'_>) -> bool {
+    all_containers(spec)
+        .flat_map(|place| place.container.list("resizePolicy"))
+        .any(|policy| policy.text("restartPolicy") == "RestartContainer")
 }
 
 /// The longest `lifecycle.preStop.sleep` of the pod's containers, in seconds. The API server wants

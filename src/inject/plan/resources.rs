@@ -127,7 +127,7 @@ impl<'f, 'p> Planner<'f, 'p> {
         let resource = &facts.template.gpu_resource;
         let own = own_gpus(facts);
         let is_elsewhere = |(place, name, amount): &&(ContainerRef<'p>, &'p str, Quantity)| {
-            !amount.is_zero() && !(facts.is_runner(*place) && *name == resource)
+            !(amount.is_zero() || facts.is_runner(*place) && *name == resource)
         };
         let elsewhere = own.iter().find(is_elsewhere).map(|(place, name, _)| (*place, *name));
         let of_runner = own.iter().filter(|(place, ..)| facts.is_runner(*place));
@@ -376,9 +376,9 @@ impl<'f, 'p> Planner<'f, 'p> {
     ) -> bool {
         let Some(cap) = request_cap(self.facts.spec, resource) else { return true };
         let own = container.and_then(|container| request_or_limit(container, resource));
-        let room = own.map_or(Some(cap.clone()), |own| cap.checked_add(&own));
-        let sums = [self.asked.get(resource), self.added.get(resource)].into_iter().flatten();
-        let sum = sums.fold(Some(amount.clone()), |sum, next| sum?.checked_add(next));
+        let room = own.map_or_else(|| Some(cap.clone()), |own| cap.checked_add(&own));
+        let mut sums = [self.asked.get(resource), self.added.get(resource)].into_iter().flatten();
+        let sum = sums.try_fold(amount.clone(), |sum, next| sum.checked_add(next));
         sum.zip(room).is_some_and(|(sum, room)| sum <= room)
     }
 

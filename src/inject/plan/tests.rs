@@ -16,7 +16,7 @@ fn sorted(facts: &Facts<'_>, rules: impl Iterator<Item = Rule>) -> (Vec<String>,
         rule(facts, &mut changes);
     }
     let mut edits = Vec::new();
-    changes.edits.each(|path, leaf| edits.push(format!("{path} {:?}", leaf)));
+    changes.edits.each(|path, leaf| edits.push(format!("{path} {leaf:?}")));
     let conflicts = changes.conflicts.iter().map(|conflict| format!("{conflict:?}"));
     let mut conflicts: Vec<_> = conflicts.collect();
     edits.sort();

@@ -64,20 +64,6 @@ impl Checker<'_> {
                 self.add(term.path_to("namespaces"), not_a_name(namespace, names::LABEL));
             }
         }
-        self.label_keys(term, &["matchLabelKeys", "mismatchLabelKeys"]);
-    }
-
-    /// Label keys whose values are taken from the pod itself; they need a selector to go with.
-    pub(super) fn label_keys(&mut self, term: &Field<'_>, lists: &[&str]) {
-        for list in lists {
-            let keys = term.texts(list);
-            if !keys.is_empty() && term.get("labelSelector").is_none() {
-                self.add(term.path_to(list), "needs a labelSelector");
-            }
-            for key in keys.into_iter().filter(|key| !names::is_qualified(key)) {
-                self.add(term.path_to(list), not_a_name(key, names::QUALIFIED));
-            }
-        }
     }
 
     /// A selector over labels.

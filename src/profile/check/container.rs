@@ -14,7 +14,6 @@ impl Checker<'_> {
         self.label(container, "name");
         self.image(container, is_runner || HAS_RUNNERS_IMAGE.contains(&name));
         self.one_of(container, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
-        self.one_of(container, "terminationMessagePolicy", &["File", "FallbackToLogsOnError"]);
         self.restart(container, init);
         let is_sidecar = init && container.text("restartPolicy") == Some("Always");
         if init && !is_sidecar {
@@ -25,10 +24,9 @@ impl Checker<'_> {
                 }
             }
         }
-        self.handlers(container, pod);
-        self.resize(container, pod, init && !is_sidecar);
+        self.handlers(container);
         self.env(container, pod, is_runner);
-        self.ports(container, pod);
+        self.ports(container);
         self.mounts(container, pod);
         self.container_security(container, pod);
         self.resources(container, pod, is_runner);
@@ -36,7 +34,7 @@ impl Checker<'_> {
 
     fn image(&mut self, container: &Field<'_>, is_optional: bool) {
         let Some(image) = container.text("image") else {
-            if !is_optional {
+            if !is_optional && !self.report.may_have("image") {
                 let message = "needs an image: no other layer of the profile gives it one";
                 self.add(container.path.clone(), message);
             }
@@ -68,29 +66,6 @@ impl Checker<'_> {
                      nothing"
                 );
                 self.add(container.path_to("restartPolicy"), message);
-            }
-        }
-        if container.get("restartPolicyRules").is_some() {
-            let message = "only goes with a restartPolicy that a runner pod's containers cannot \
-                           have; take it out";
-            self.add(container.path_to("restartPolicyRules"), message);
-        }
-    }
-
-    fn resize(&mut self, container: &Field<'_>, pod: &Field<'_>, is_init: bool) {
-        if is_init && container.get("resizePolicy").is_some() {
-            let message = "an init container cannot be resized; take it out";
-            self.add(container.path_to("resizePolicy"), message);
-            return;
-        }
-        for policy in container.keyed("resizePolicy", "resourceName") {
-            self.one_of(&policy, "resourceName", &["cpu", "memory"]);
-            self.one_of(&policy, "restartPolicy", &["NotRequired", "RestartContainer"]);
-            // ARC's charts write Never.
-            let never = pod.text("restartPolicy").is_none_or(|policy| policy == "Never");
-            if never && policy.text("restartPolicy") == Some("RestartContainer") {
-                let message = "a pod with restartPolicy Never needs NotRequired here";
-                self.add(policy.path_to("restartPolicy"), message);
             }
         }
     }

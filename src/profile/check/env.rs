@@ -28,7 +28,7 @@ impl Checker<'_> {
             }
             self.exactly_one(
                 &from,
-                &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"],
+                &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"],
             );
             self.value_from(&from, pod);
         }
@@ -50,20 +50,12 @@ impl Checker<'_> {
             self.field_ref(&field, false);
         }
         if let Some(resource) = from.get("resourceFieldRef") {
-            self.resource_ref(&resource, pod, false);
+            self.resource_ref(&resource, pod);
         }
         for key in ["configMapKeyRef", "secretKeyRef"] {
             if let Some(reference) = from.get(key) {
                 self.required_subdomain(&reference, "name");
                 self.data_key(&reference);
-            }
-        }
-        if let Some(file) = from.get("fileKeyRef") {
-            self.relative_path(&file, "path");
-            let volume = file.text("volumeName").unwrap_or_default();
-            if pod.keyed("volumes", "name").iter().all(|other| other.name() != volume) {
-                let message = format!("no volume {volume:?}; add it to template.spec.volumes");
-                self.add(file.path_to("volumeName"), message);
             }
         }
     }

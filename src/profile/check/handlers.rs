@@ -2,12 +2,10 @@
 
 use super::{Checker, Field, names};
 
-/// What a pod without `terminationGracePeriodSeconds` has.
-const GRACE_PERIOD_SECONDS: i64 = 30;
 const INT_MAX: i64 = i32::MAX as i64;
 
 impl Checker<'_> {
-    pub(super) fn handlers(&mut self, container: &Field<'_>, pod: &Field<'_>) {
+    pub(super) fn handlers(&mut self, container: &Field<'_>) {
         for key in ["startupProbe", "livenessProbe", "readinessProbe"] {
             if let Some(probe) = container.get(key) {
                 self.probe(&probe, key);
@@ -16,22 +14,13 @@ impl Checker<'_> {
         let Some(lifecycle) = container.get("lifecycle") else { return };
         for key in ["postStart", "preStop"] {
             let Some(hook) = lifecycle.get(key) else { continue };
-            self.exactly_one(&hook, &["exec", "httpGet", "sleep", "tcpSocket"]);
+            self.exactly_one(&hook, &["exec", "httpGet"]);
             self.handler(&hook);
-            if let Some(sleep) = hook.get("sleep") {
-                let grace = pod.number("terminationGracePeriodSeconds");
-                self.range(&sleep, "seconds", 0, grace.unwrap_or(GRACE_PERIOD_SECONDS));
-            }
-        }
-        if lifecycle.get("stopSignal").is_some() {
-            let message = "needs the pod's os, which a profile cannot set; write STOPSIGNAL in \
-                           the image";
-            self.add(lifecycle.path_to("stopSignal"), message);
         }
     }
 
     fn probe(&mut self, probe: &Field<'_>, key: &str) {
-        self.exactly_one(probe, &["exec", "httpGet", "tcpSocket", "grpc"]);
+        self.exactly_one(probe, &["exec", "httpGet", "tcpSocket"]);
         self.handler(probe);
         self.range(probe, "initialDelaySeconds", 0, INT_MAX);
         for number in ["periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold"] {
@@ -40,11 +29,6 @@ impl Checker<'_> {
         if key != "readinessProbe" && probe.number("successThreshold").is_some_and(|n| n > 1) {
             self.add(probe.path_to("successThreshold"), format!("must be 1 in a {key}"));
         }
-        if key == "readinessProbe" && probe.get("terminationGracePeriodSeconds").is_some() {
-            let message = "a readinessProbe ends nothing; take it out";
-            self.add(probe.path_to("terminationGracePeriodSeconds"), message);
-        }
-        self.range(probe, "terminationGracePeriodSeconds", 1, i64::MAX);
     }
 
     fn handler(&mut self, handler: &Field<'_>) {
@@ -56,19 +40,9 @@ impl Checker<'_> {
         if let Some(get) = handler.get("httpGet") {
             self.port(&get);
             self.one_of(&get, "scheme", &["HTTP", "HTTPS"]);
-            for header in get.list("httpHeaders") {
-                let name = header.name();
-                let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-                if name.is_empty() || !name.bytes().all(is_token) {
-                    self.add(header.path_to("name"), format!("{name:?} is no name of a header"));
-                }
-            }
         }
         if let Some(socket) = handler.get("tcpSocket") {
             self.port(&socket);
-        }
-        if let Some(grpc) = handler.get("grpc") {
-            self.range(&grpc, "port", 1, 65535);
         }
     }
 

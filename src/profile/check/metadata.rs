@@ -6,6 +6,22 @@ use crate::podspec::RUNNER_LABEL;
 /// The most bytes in all annotations of an object (apimachinery, `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
+/// Annotations below Kubernetes' own domains that nothing of Kubernetes' own validates.
+const FREE: [&str; 3] = [
+    "cluster-autoscaler.kubernetes.io/",
+    "kubectl.kubernetes.io/default-",
+    "descheduler.alpha.kubernetes.io/",
+];
+
+/// Whether an annotation is of those that Kubernetes gives a meaning: the API server refuses pods
+/// for a bad value of many (`pkg/apis/core/validation`, `ValidatePodSpecificAnnotations`).
+fn is_kubernetes_own(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return false };
+    ["kubernetes.io", "k8s.io"].iter().any(|own| {
+        domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }) && !FREE.iter().any(|free| key.starts_with(free))
+}
+
 impl Checker<'_> {
     pub(super) fn metadata(&mut self, metadata: &Field<'_>) {
         for (key, field) in metadata.members() {
@@ -23,7 +39,16 @@ impl Checker<'_> {
                     let mut bytes = 0;
                     for (key, annotation) in field.members() {
                         // The API server looks at annotations' keys in lower case.
-                        self.key(&key.to_ascii_lowercase(), &annotation);
+                        let lower = key.to_ascii_lowercase();
+                        if is_kubernetes_own(&lower) {
+                            let message = format!(
+                                "{key} is read by the API server or the kubelet; write it in the \
+                                 scale set's own template"
+                            );
+                            self.add(annotation.path.clone(), message);
+                        } else {
+                            self.key(&lower, &annotation);
+                        }
                         bytes += key.len() + annotation.value.as_str().map_or(0, str::len);
                     }
                     if bytes > MAX_ANNOTATION_BYTES {
@@ -34,10 +59,7 @@ impl Checker<'_> {
                         self.add(field.path, message);
                     }
                 }
-                _ => self.add(
-                    field.path,
-                    "ARC sets this field of its pods; write labels and annotations only",
-                ),
+                _ => {}
             }
         }
     }

@@ -22,35 +22,51 @@ mod spread;
 #[cfg(test)]
 mod tests;
 mod volumes;
-mod written;
 
 use serde_json::Value;
 
 use self::field::Field;
 use super::{
     compiled,
-    expand::GPU_RESOURCE,
+    pattern::MAX_GPUS,
     report::{Part, Report},
     spec::RunnerProfileSpec,
 };
 use crate::podspec::names::{self, LABEL};
 
-pub(super) use self::{short_forms::short_forms, written::written};
+/// Checks a spec with all that it inherits: the short forms, and the whole templates that they
+/// stand for.
+pub(super) fn spec(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
+    short_forms::short_forms(spec, report);
+    templates(spec, &gpu_counts(spec), report);
+}
+
+/// The numbers of GPUs for which a template is checked: the profile's own first, because a
+/// problem is shown with the first number that has it. A scale set's name or a pod's annotation
+/// may give any other. Amounts grow with the number in a straight line, so what holds at both
+/// ends holds between them.
+fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
+    let count = spec.gpu.as_ref().and_then(|gpu| gpu.count);
+    let count = spec.fixed_gpus().or(count).unwrap_or_default();
+    let mut counts = vec![count];
+    counts.extend([0, 1, MAX_GPUS].into_iter().filter(|other| *other != count));
+    counts
+}
 
 /// Checks the whole templates of `spec` for these numbers of GPUs: the short forms written out,
 /// the profile's own template over them. A field is shown with the first number that has a
 /// problem there, and not at all where it has one as it was written.
-pub(super) fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) {
+fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) {
     let written = report.paths();
     let mut seen: Vec<Vec<Part>> = Vec::new();
     for &gpus in counts {
-        let mut checker = Checker { spec, gpus, found: Vec::new() };
+        let mut checker = Checker { spec, gpus, report, found: Vec::new() };
         checker.template(&compiled::layered(spec, gpus));
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {
             let others = origin::short_forms(&path, spec);
-            if !written.contains(&report.place(&path, &others).1) {
+            if !written.contains(&report.place(&path, &others)) {
                 report.add_at_first(&path, &others, message);
             }
             seen.push(path);
@@ -62,6 +78,8 @@ pub(super) fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut R
 struct Checker<'s> {
     spec: &'s RunnerProfileSpec,
     gpus: u32,
+    /// What is known of the profile so far.
+    report: &'s Report<'s>,
     found: Vec<(Vec<Part>, String)>,
 }
 
@@ -83,16 +101,7 @@ impl Checker<'_> {
 
     /// The extended resource that GPUs are.
     fn gpu_resource(&self) -> &str {
-        self.spec.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
-    }
-
-    /// Refuses fields that make no sense in a profile, each for its reason.
-    fn refuse(&mut self, field: &Field<'_>, refused: &[(&str, &str)]) {
-        for (key, why) in refused {
-            if field.get(key).is_some() {
-                self.add(field.path_to(key), *why);
-            }
-        }
+        self.spec.gpu_resource()
     }
 
     /// A field that has one of a few values.

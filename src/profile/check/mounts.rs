@@ -1,7 +1,19 @@
-//! Volume mounts and devices.
+//! Volume mounts.
 
 use super::{Checker, Field};
-use crate::podspec::paths::{canonical, variables};
+use crate::{
+    podspec::paths::{canonical, variables},
+    profile::template::{
+        DATA_VOLUME, EXTERNALS_VOLUME, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME, WORK_VOLUME,
+    },
+};
+
+/// Volumes that a short form brings, and which.
+const FORMS: [(&[&str], &str); 3] = [
+    (&[WORK_VOLUME, SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME], "dind"),
+    (&[PODINFO_VOLUME], "start"),
+    (&[HOOKS_VOLUME], "jobHooks"),
+];
 
 impl Checker<'_> {
     pub(super) fn mounts(&mut self, container: &Field<'_>, pod: &Field<'_>) {
@@ -23,26 +35,6 @@ impl Checker<'_> {
                 None => taken.push((canonical(path), mount.name())),
             }
             self.sub_path(&mount, container);
-            self.propagation(&mount, container);
-        }
-        for device in container.keyed("volumeDevices", "devicePath") {
-            let path = device.text("devicePath").unwrap_or_default();
-            self.volume_exists(&device, &volumes);
-            if !path.starts_with('/') {
-                self.add(device.path_to("devicePath"), format!("{path:?} must be absolute"));
-            }
-            self.no_backsteps(&device, "devicePath");
-            if taken.iter().any(|(other, _)| *other == canonical(path)) {
-                let message = format!("a volume is mounted at {path} already");
-                self.add(device.path_to("devicePath"), message);
-            }
-            let volume = volumes.iter().find(|volume| volume.name() == device.name());
-            if volume.is_some_and(|volume| {
-                volume.get("persistentVolumeClaim").is_none() && volume.get("ephemeral").is_none()
-            }) {
-                let message = "only a persistentVolumeClaim or ephemeral volume can be a device";
-                self.add(device.path_to("name"), message);
-            }
         }
     }
 
@@ -51,8 +43,20 @@ impl Checker<'_> {
         if name.is_empty() {
             self.add(mount.path_to("name"), "must be the name of a volume");
         } else if volumes.iter().all(|volume| volume.name() != name) {
-            let message =
-                format!("no volume {name:?}; add it to template.spec.volumes or sharedVolumes");
+            let form = FORMS.iter().find(|(names, _)| names.contains(&name));
+            let mut lists = vec!["volumes", "sharedVolumes"];
+            lists.extend(form.map(|(_, form)| *form));
+            if lists.into_iter().any(|list| self.report.may_have(list)) {
+                return;
+            }
+            let message = match form {
+                Some((_, form)) => {
+                    format!("no volume {name:?}; write {form}: {{}}, which brings it")
+                }
+                None => {
+                    format!("no volume {name:?}; add it to template.spec.volumes or sharedVolumes")
+                }
+            };
             self.add(mount.path_to("name"), message);
         }
     }
@@ -82,7 +86,7 @@ impl Checker<'_> {
         }
         self.relative_path(mount, "subPath");
         self.relative_path(mount, "subPathExpr");
-        if container.get("envFrom").is_some() {
+        if container.get("envFrom").is_some() || self.report.may_have("env") {
             return;
         }
         let env = container.keyed("env", "name");
@@ -94,25 +98,6 @@ impl Checker<'_> {
                 );
                 self.add(mount.path_to("subPathExpr"), message);
             }
-        }
-    }
-
-    fn propagation(&mut self, mount: &Field<'_>, container: &Field<'_>) {
-        self.one_of(mount, "mountPropagation", &["None", "HostToContainer", "Bidirectional"]);
-        let privileged = container
-            .get("securityContext")
-            .is_some_and(|context| context.flag("privileged") == Some(true));
-        if mount.text("mountPropagation") == Some("Bidirectional") && !privileged {
-            let message = "Bidirectional needs securityContext.privileged: true";
-            self.add(mount.path_to("mountPropagation"), message);
-        }
-        self.one_of(mount, "recursiveReadOnly", &["Disabled", "IfPossible", "Enabled"]);
-        if mount.text("recursiveReadOnly").is_some_and(|mode| mode != "Disabled")
-            && (mount.flag("readOnly") != Some(true)
-                || mount.text("mountPropagation").is_some_and(|mode| mode != "None"))
-        {
-            let message = "needs readOnly: true and no mountPropagation";
-            self.add(mount.path_to("recursiveReadOnly"), message);
         }
     }
 }

@@ -1,31 +1,37 @@
 //! Where a field of the whole template may come from: the short forms that write it.
 
 use crate::profile::{
-    expand::{DATA_ROOT, REGISTRY_CREDENTIALS_VOLUME},
+    expand::{DATA_ROOT, EPHEMERAL_STORAGE, REGISTRY_CREDENTIALS_VOLUME},
     report::Part,
     spec::RunnerProfileSpec,
     template::{DATA_VOLUME, DIND, RUNNER},
 };
 
 /// The short forms that may have written the field at `path` of the template, likeliest first.
-pub(super) fn short_forms(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
     let [_, _, _, Part::Key(list), item, rest @ ..] = path else { return Vec::new() };
-    let places = |rest: &[Part]| match (list.as_str(), item) {
+    match (list.as_str(), item) {
         ("containers", Part::Item(_, name)) if name == RUNNER => container("runner", rest, spec),
         ("initContainers", Part::Item(_, name)) if name == DIND => container("dind", rest, spec),
         ("volumes", Part::Item(_, name)) => volume(name, rest),
         _ => Vec::new(),
+    }
+}
+
+/// Where a problem at `path` of the template may be shown instead: the short forms that may have
+/// written it, and where it is a request, its limit.
+pub(super) fn short_forms(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+    let [head @ .., Part::Key(resources), Part::Key(requests), name] = path else {
+        return exact(path, spec);
     };
-    let mut paths = places(rest);
+    let mut paths = exact(path, spec);
     // A request that was inherited is shown at the limit that it does not fit.
-    if let [Part::Key(resources), Part::Key(requests), name] = rest
-        && resources == "resources"
-        && requests == "requests"
-    {
+    if resources == "resources" && requests == "requests" {
         let limit = [Part::from("resources"), Part::from("limits"), name.clone()];
-        let head = path.iter().take(path.len() - rest.len());
-        paths.push(head.cloned().chain(limit.iter().cloned()).collect());
-        paths.extend(places(&limit).into_iter().take(1));
+        let limit: Vec<Part> = head.iter().cloned().chain(limit).collect();
+        let short = exact(&limit, spec).into_iter().take(1);
+        paths.push(limit.clone());
+        paths.extend(short);
     }
     paths
 }
@@ -52,11 +58,13 @@ fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Par
                 paths.push(below(&["dind", "dataRoot", field], &[]));
             }
         }
-        [Part::Key(field), _, Part::Key(resource), ..]
+        [Part::Key(field), Part::Key(map), Part::Key(resource), ..]
             if field == "resources" && form == "runner" =>
         {
-            paths.push(below(&["gpu", "perGpu", resource], &[]));
-            paths.push(below(&["gpu", "total", resource], &[]));
+            if map == "requests" || resource == EPHEMERAL_STORAGE {
+                paths.push(below(&["gpu", "perGpu", resource], &[]));
+                paths.push(below(&["gpu", "total", resource], &[]));
+            }
             if resource.contains('/') {
                 paths.push(below(&["gpu", "resource"], &[]));
             }

@@ -3,19 +3,8 @@
 use std::net::IpAddr;
 
 use super::{Checker, Field, names, not_a_name};
-use crate::profile::template::{DIND, RUNNER};
+use crate::profile::template::RUNNER;
 
-/// Fields that a profile must not set, and why.
-const RESERVED: [(&str, &str); 8] = [
-    ("nodeName", "would go past the scheduler; write nodeSelector {kubernetes.io/hostname: NAME}"),
-    ("ephemeralContainers", "can only be added to a running pod; write containers"),
-    ("priority", "the API server computes it; write priorityClassName"),
-    ("resources", "would cap the runner and all that is added to it; write the containers' own"),
-    ("os", "runner pods are Linux pods already; take it out"),
-    ("overhead", "the API server takes it from the RuntimeClass; write runtimeClassName"),
-    ("schedulingGates", "nothing opens a gate of a runner pod, so it would stay pending for ever"),
-    ("serviceAccount", "is the old name of serviceAccountName; write that"),
-];
 /// The most nameservers, search domains and bytes of them in a pod
 /// (`pkg/apis/core/validation`, `MaxDNSNameservers` and its neighbours).
 const MAX_NAMESERVERS: usize = 3;
@@ -24,21 +13,16 @@ const MAX_SEARCH_BYTES: usize = 2048;
 
 impl Checker<'_> {
     pub(super) fn pod(&mut self, pod: &Field<'_>) {
-        self.refuse(pod, &RESERVED);
-        self.one_of(pod, "restartPolicy", &["Always", "OnFailure", "Never"]);
-        self.one_of(pod, "preemptionPolicy", &["PreemptLowerPriority", "Never"]);
+        if pod.text("restartPolicy").is_some_and(|policy| policy != "Never") {
+            let message = "a runner pod ends with its job: write Never";
+            self.add(pod.path_to("restartPolicy"), message);
+        }
         self.range(pod, "terminationGracePeriodSeconds", 0, i64::MAX);
-        self.range(pod, "activeDeadlineSeconds", 1, i64::from(i32::MAX));
         for key in ["priorityClassName", "runtimeClassName", "serviceAccountName", "schedulerName"]
         {
             self.subdomain(pod, key);
         }
-        for key in ["hostname", "subdomain"] {
-            self.label(pod, key);
-        }
-        self.subdomain(pod, "hostnameOverride");
         self.dns(pod);
-        self.host_namespaces(pod);
         for (key, field) in pod.get("nodeSelector").iter().flat_map(Field::members) {
             if !names::is_qualified(key) {
                 self.add(field.path.clone(), not_a_name(key, names::QUALIFIED));
@@ -64,9 +48,6 @@ impl Checker<'_> {
                     self.add(alias.path_to("hostnames"), not_a_name(name, names::SUBDOMAIN));
                 }
             }
-        }
-        for gate in pod.keyed("readinessGates", "conditionType") {
-            self.form(&gate, "conditionType", names::is_qualified, names::QUALIFIED);
         }
         for claim in pod.keyed("resourceClaims", "name") {
             self.label(&claim, "name");
@@ -120,39 +101,6 @@ impl Checker<'_> {
         }
         for option in config.keyed("options", "name") {
             self.required(&option, "name");
-        }
-    }
-
-    /// The host's namespaces, and the user namespace that excludes them.
-    fn host_namespaces(&mut self, pod: &Field<'_>) {
-        if pod.flag("hostUsers") == Some(false) {
-            for key in ["hostNetwork", "hostPID", "hostIPC"] {
-                if pod.flag(key) == Some(true) {
-                    let message = format!("cannot be false beside {key}: true");
-                    self.add(pod.path_to("hostUsers"), message);
-                }
-            }
-            let mut containers =
-                ["initContainers", "containers"].iter().flat_map(|list| pod.keyed(list, "name"));
-            if containers.any(|one| one.get("volumeDevices").is_some()) {
-                self.add(pod.path_to("hostUsers"), "cannot be false beside volumeDevices");
-            }
-            let has_dind = ["initContainers", "containers"]
-                .iter()
-                .any(|list| pod.keyed(list, "name").iter().any(|one| one.name() == DIND));
-            if has_dind {
-                let message = "dockerd cannot run in a user namespace; take this out, or dind \
-                               with dind.enabled: false";
-                self.add(pod.path_to("hostUsers"), message);
-            }
-        }
-        if pod.flag("hostPID") == Some(true) && pod.flag("shareProcessNamespace") == Some(true) {
-            let message = "cannot be true beside hostPID: true";
-            self.add(pod.path_to("shareProcessNamespace"), message);
-        }
-        if pod.flag("hostNetwork") == Some(true) && pod.get("hostnameOverride").is_some() {
-            let message = "has no place beside hostNetwork: true, which takes the node's name";
-            self.add(pod.path_to("hostnameOverride"), message);
         }
     }
 

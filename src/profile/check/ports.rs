@@ -3,13 +3,10 @@
 use super::{Checker, Field, names};
 
 impl Checker<'_> {
-    pub(super) fn ports(&mut self, container: &Field<'_>, pod: &Field<'_>) {
-        let host_network = pod.flag("hostNetwork") == Some(true);
+    pub(super) fn ports(&mut self, container: &Field<'_>) {
         let mut taken: Vec<&str> = Vec::new();
         for port in container.keyed("ports", "containerPort") {
             self.range(&port, "containerPort", 1, 65535);
-            // 0 is the same as none.
-            self.range(&port, "hostPort", 0, 65535);
             self.one_of(&port, "protocol", &["TCP", "UDP", "SCTP"]);
             if let Some(name) = port.text("name").filter(|name| !name.is_empty()) {
                 self.form(&port, "name", names::is_port_name, names::PORT_NAME);
@@ -19,34 +16,25 @@ impl Checker<'_> {
                 }
                 taken.push(name);
             }
-            let (inside, outside) = (port.number("containerPort"), port.number("hostPort"));
-            if host_network && outside.is_some_and(|port| port != 0) && inside != outside {
-                let message = "must be the containerPort, because of hostNetwork: true";
-                self.add(port.path_to("hostPort"), message);
-            }
-            if let Some(ip) = port.text("hostIP").filter(|ip| !ip.is_empty())
-                && ip.parse::<std::net::IpAddr>().is_err()
-            {
-                self.add(port.path_to("hostIP"), format!("{ip:?} is not an IP address"));
-            }
         }
     }
 
-    /// Each port of the node is taken once.
+    /// With the node's network each port is the node's, and taken once.
     pub(super) fn host_ports(&mut self, pod: &Field<'_>) {
-        let host_network = pod.flag("hostNetwork") == Some(true);
-        let mut taken: Vec<(i64, &str, &str)> = Vec::new();
+        if pod.flag("hostNetwork") != Some(true) {
+            return;
+        }
+        let mut taken: Vec<(i64, &str)> = Vec::new();
         for list in ["initContainers", "containers"] {
             for container in pod.keyed(list, "name") {
                 for port in container.keyed("ports", "containerPort") {
-                    let number = port.number("hostPort").filter(|number| *number != 0);
-                    let inside = port.number("containerPort").filter(|_| host_network);
-                    let Some(number) = number.or(inside) else { continue };
-                    let protocol = port.text("protocol").unwrap_or("TCP");
-                    let key = (number, protocol, port.text("hostIP").unwrap_or_default());
+                    let Some(number) = port.number("containerPort") else { continue };
+                    let key = (number, port.text("protocol").unwrap_or("TCP"));
                     if taken.contains(&key) {
-                        let message =
-                            format!("port {number}/{protocol} of the node is taken already");
+                        let message = format!(
+                            "with hostNetwork: true port {number}/{} of the node is taken already",
+                            key.1
+                        );
                         self.add(port.path.clone(), message);
                     }
                     taken.push(key);

@@ -1,7 +1,7 @@
 //! References to the pod's own fields and resources, and to keys of other objects.
 
 use super::{Checker, Field, names};
-use crate::podspec::Quantity;
+use crate::podspec::{Quantity, RUNNER};
 
 /// Fields that a variable can have as its value.
 const ENV_FIELDS: [&str; 9] = [
@@ -45,8 +45,8 @@ impl Checker<'_> {
         }
     }
 
-    /// A `resourceFieldRef`, of a volume or of a variable.
-    pub(super) fn resource_ref(&mut self, field: &Field<'_>, pod: &Field<'_>, in_volume: bool) {
+    /// A `resourceFieldRef` of a variable.
+    pub(super) fn resource_ref(&mut self, field: &Field<'_>, pod: &Field<'_>) {
         let resource = field.text("resource").unwrap_or_default();
         let name = resource.strip_prefix("limits.").or_else(|| resource.strip_prefix("requests."));
         if !name.is_some_and(|name| {
@@ -58,17 +58,12 @@ impl Checker<'_> {
             );
             self.add(field.path_to("resource"), message);
         }
-        match field.text("containerName") {
-            None | Some("") if in_volume => {
-                self.add(field.path.clone(), "containerName is required");
-            }
-            None | Some("") => {}
-            Some(name) => {
-                let has = |list| pod.keyed(list, "name").iter().any(|one| one.name() == name);
-                if !has("containers") && !has("initContainers") {
-                    let message = format!("there is no container {name:?}");
-                    self.add(field.path_to("containerName"), message);
-                }
+        if let Some(name) = field.text("containerName").filter(|name| !name.is_empty()) {
+            let has = |list| pod.keyed(list, "name").iter().any(|one| one.name() == name);
+            let is_known = has("containers") || has("initContainers") || name == RUNNER;
+            if !is_known && !self.report.may_have("initContainers") {
+                let message = format!("there is no container {name:?}");
+                self.add(field.path_to("containerName"), message);
             }
         }
         let divisor = field.value.get("divisor").and_then(crate::profile::normal::text_of);

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Checker, Field, not_a_name};
-use crate::podspec::{Quantity, names, resources::is_exact};
+use super::{Checker, Field, not_a_name, origin};
+use crate::{
+    podspec::{Quantity, names, resources::is_exact},
+    profile::numbers::gpus,
+};
 
 /// Resources without a prefix that a container can ask for.
 const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
@@ -31,7 +34,8 @@ impl Checker<'_> {
         let claims = pod.keyed("resourceClaims", "name");
         for claim in resources.keyed("claims", "name") {
             let name = claim.name();
-            if claims.iter().all(|other| other.name() != name) {
+            let is_known = claims.iter().any(|other| other.name() == name);
+            if !is_known && !self.report.may_have("resourceClaims") {
                 let message = format!("no claim {name:?}; add it to template.spec.resourceClaims");
                 self.add(claim.path_to("name"), message);
             }
@@ -96,17 +100,25 @@ impl Checker<'_> {
             return;
         };
         let (Some(low), Some(high)) = (quantity(request), quantity(limit)) else { return };
-        if is_exact(name) && low != high {
-            let message = format!(
-                "the request {:?} must be the same as the limit {:?}",
-                low.as_str(),
-                high.as_str()
-            );
-            self.add(request.path.clone(), message + &self.with_gpus(name));
+        let (low_text, high_text) = (low.as_str(), high.as_str());
+        let message = if is_exact(name) && low != high {
+            format!("the request {low_text:?} must be the same as the limit {high_text:?}")
         } else if low > high {
-            let message =
-                format!("the request {:?} is above the limit {:?}", low.as_str(), high.as_str());
-            self.add(request.path.clone(), message + &self.with_gpus(name));
+            format!("the request {low_text:?} is above the limit {high_text:?}")
+        } else {
+            return;
+        };
+        let from = self.inherited("request", request) + &self.inherited("limit", limit);
+        self.add(request.path.clone(), message + &self.with_gpus(name) + &from);
+    }
+
+    /// Where an amount is inherited from, if it is.
+    fn inherited(&self, what: &str, amount: &Field<'_>) -> String {
+        let mut paths = origin::exact(&amount.path, self.spec);
+        paths.push(amount.path.clone());
+        match self.report.inherited_from(&paths) {
+            Some(name) => format!("; the {what} is inherited from {name:?}"),
+            None => String::new(),
         }
     }
 
@@ -116,11 +128,11 @@ impl Checker<'_> {
         let per_gpu = gpu.and_then(|gpu| gpu.per_gpu.as_ref());
         let depends = per_gpu
             .is_some_and(|amounts| crate::profile::expand::each(amounts).any(|(n, _)| n == name));
-        match self.gpus {
+        let own = gpu.and_then(|gpu| gpu.count).or_else(|| self.spec.fixed_gpus());
+        match gpus(self.gpus) {
             _ if !depends => String::new(),
-            1 => ", with 1 GPU".to_owned(),
-            gpus if gpu.and_then(|gpu| gpu.count) == Some(gpus) => format!(", with {gpus} GPUs"),
-            gpus => format!(", with {gpus} GPUs, as a scale set's name or annotation may ask for"),
+            gpus if own == Some(self.gpus) => format!(", with {gpus}"),
+            gpus => format!(", with {gpus}, as a scale set's name or annotation may ask for"),
         }
     }
 

@@ -5,12 +5,10 @@ use crate::profile::template::{DIND, RUNNER};
 
 /// The largest user or group id (apimachinery, `IsValidUserID`).
 pub(super) const MAX_ID: i64 = i32::MAX as i64;
-const WINDOWS: &str = "runner pods are Linux pods; take it out";
 
 impl Checker<'_> {
     pub(super) fn pod_security(&mut self, pod: &Field<'_>) {
         let Some(context) = pod.get("securityContext") else { return };
-        self.refuse(&context, &[("windowsOptions", WINDOWS)]);
         for key in ["runAsUser", "runAsGroup", "fsGroup"] {
             self.range(&context, key, 0, MAX_ID);
         }
@@ -21,66 +19,26 @@ impl Checker<'_> {
                 self.add(group.path, format!("{id} is not between 0 and {MAX_ID}"));
             }
         }
-        self.one_of(&context, "fsGroupChangePolicy", &["OnRootMismatch", "Always"]);
-        self.one_of(&context, "supplementalGroupsPolicy", &["Merge", "Strict"]);
-        self.one_of(&context, "seLinuxChangePolicy", &["MountOption", "Recursive"]);
-        for sysctl in context.keyed("sysctls", "name") {
-            self.sysctl(&sysctl, pod);
-        }
-        self.profiles(&context);
+        self.seccomp(&context);
         // Without a runner in the template, the pod's settings hold for the runner alone.
         if pod.keyed("containers", "name").iter().all(|container| container.name() != RUNNER) {
             self.root(pod, None, Some(&context));
         }
     }
 
-    fn sysctl(&mut self, sysctl: &Field<'_>, pod: &Field<'_>) {
-        let name = sysctl.name();
-        let is_part = |part: &str| {
-            let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            part.starts_with(ends)
-                && part.ends_with(ends)
-                && part.chars().all(|c| ends(c) || c == '-' || c == '_')
-        };
-        if name.len() > 253 || !name.split(['.', '/']).all(is_part) {
-            let message = format!("{name:?} is no sysctl, such as net.core.somaxconn");
-            self.add(sysctl.path_to("name"), message);
-        }
-        let name = name.replace('/', ".");
-        let ipc = ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."];
-        for (flag, prefixes) in [("hostNetwork", &["net."][..]), ("hostIPC", &ipc[..])] {
-            if pod.flag(flag) == Some(true)
-                && prefixes.iter().any(|prefix| name.starts_with(prefix))
-            {
-                let message = format!("{name} would be the node's, because of {flag}: true");
-                self.add(sysctl.path_to("name"), message);
+    fn seccomp(&mut self, context: &Field<'_>) {
+        let Some(profile) = context.get("seccompProfile") else { return };
+        self.one_of(&profile, "type", &["RuntimeDefault", "Unconfined", "Localhost"]);
+        let is_local = profile.text("type") == Some("Localhost");
+        match profile.text("localhostProfile") {
+            None | Some("") if is_local => {
+                self.add(profile.path, "type Localhost needs a localhostProfile");
             }
-        }
-    }
-
-    /// Profiles of seccomp and AppArmor.
-    fn profiles(&mut self, context: &Field<'_>) {
-        for key in ["seccompProfile", "appArmorProfile"] {
-            let Some(profile) = context.get(key) else { continue };
-            self.one_of(&profile, "type", &["RuntimeDefault", "Unconfined", "Localhost"]);
-            let is_local = profile.text("type") == Some("Localhost");
-            match profile.text("localhostProfile") {
-                None | Some("") if is_local => {
-                    self.add(profile.path.clone(), "type Localhost needs a localhostProfile");
-                }
-                Some(_) if !is_local => {
-                    let message = "only goes with type: Localhost";
-                    self.add(profile.path_to("localhostProfile"), message);
-                }
-                Some(name) if key == "appArmorProfile" && name.trim() != name => {
-                    let message = "must not start or end with a space";
-                    self.add(profile.path_to("localhostProfile"), message);
-                }
-                Some(_) if key == "seccompProfile" => {
-                    self.relative_path(&profile, "localhostProfile");
-                }
-                _ => {}
+            Some(_) if !is_local => {
+                let message = "only goes with type: Localhost";
+                self.add(profile.path_to("localhostProfile"), message);
             }
+            _ => self.relative_path(&profile, "localhostProfile"),
         }
     }
 
@@ -89,7 +47,6 @@ impl Checker<'_> {
         let context = container.get("securityContext");
         self.root(container, context.as_ref(), pods.as_ref());
         let Some(context) = context else { return };
-        self.refuse(&context, &[("windowsOptions", WINDOWS)]);
         for key in ["runAsUser", "runAsGroup"] {
             self.range(&context, key, 0, MAX_ID);
         }
@@ -107,11 +64,7 @@ impl Checker<'_> {
                 self.add(context.path_to("allowPrivilegeEscalation"), message);
             }
         }
-        self.one_of(&context, "procMount", &["Default", "Unmasked"]);
-        if context.text("procMount") == Some("Unmasked") && pod.flag("hostUsers") != Some(false) {
-            self.add(context.path_to("procMount"), "Unmasked needs the pod's hostUsers: false");
-        }
-        self.profiles(&context);
+        self.seccomp(&context);
     }
 
     /// The kubelet does not start a container as root that must not be root.

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
 use crate::{
-    podspec::{Quantity, paths::variables},
+    podspec::{Quantity, paths::variables, resources::is_other_gpu},
     profile::{
         expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
         normal::text_of,
+        numbers::gpus,
         pattern::MAX_GPUS,
         report::Report,
         spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
@@ -43,6 +44,7 @@ const TAKEN_ARGS: [(&[&str], &str); 7] = [
 pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
     let RunnerProfileSpec {
         extends: _,
+        remove: _,
         matches: _,
         priority: _,
         kubernetes_mode: _,
@@ -64,6 +66,10 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
     }
     if let Some(dind) = dind.as_ref().filter(|dind| dind.is_enabled()) {
         self::dind(dind, spec, report);
+    }
+    if is_started(start.as_ref()) && is_other_gpu(spec.gpu_resource()) {
+        let message = "the start wrapper finds AMD's GPUs alone; write start: {enabled: false}";
+        report.add(&path(&["gpu", "resource"]), message);
     }
     if let Some(Start { group_add, .. }) = start {
         ids(group_add.as_deref(), &["start", "groupAdd"], report);
@@ -95,9 +101,10 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
                 continue;
             };
             if amount.is_zero() {
-                report.add(&path, "must be above 0; null takes an inherited amount away");
+                report.add(&path, "must be above 0; remove takes an inherited amount away");
             } else if amount.checked_times(times).is_none() {
-                report.add(&path, format!("{:?} is too large for {times} GPUs", amount.as_str()));
+                let message = format!("{:?} is too large for {}", amount.as_str(), gpus(times));
+                report.add(&path, message);
             }
         }
     }

@@ -20,11 +20,11 @@ impl Checker<'_> {
                 let message = format!("names that start with {prefix} are taken; choose another");
                 self.add(volume.path_to("name"), message);
             }
-            self.source(&volume, pod);
+            self.source(&volume);
         }
     }
 
-    fn source(&mut self, volume: &Field<'_>, pod: &Field<'_>) {
+    fn source(&mut self, volume: &Field<'_>) {
         let sources: Vec<_> =
             volume.members().into_iter().filter(|(key, _)| *key != "name").collect();
         match sources.as_slice() {
@@ -48,11 +48,7 @@ impl Checker<'_> {
                     self.required_subdomain(source, "name");
                     self.files(source);
                 }
-                "projected" => self.projected(source, pod),
-                "downwardAPI" => {
-                    self.mode(source, "defaultMode");
-                    self.downward(source, pod);
-                }
+                "projected" => self.projected(source),
                 "persistentVolumeClaim" => self.required_subdomain(source, "claimName"),
                 "ephemeral" => self.ephemeral(source),
                 "csi" => {
@@ -64,14 +60,6 @@ impl Checker<'_> {
                 "nfs" => {
                     self.required(source, "server");
                     self.absolute_path(source, "path");
-                }
-                "image" => {
-                    self.required(source, "reference");
-                    self.one_of(source, "pullPolicy", &["Always", "IfNotPresent", "Never"]);
-                }
-                "gitRepo" => {
-                    let message = "kubelets no longer clone it; let an init container do that";
-                    self.add(source.path.clone(), message);
                 }
                 _ => {}
             }
@@ -148,31 +136,20 @@ impl Checker<'_> {
         }
     }
 
-    fn downward(&mut self, source: &Field<'_>, pod: &Field<'_>) {
+    fn downward(&mut self, source: &Field<'_>) {
         for item in source.list("items") {
             self.file(&item);
-            self.exactly_one(&item, &["fieldRef", "resourceFieldRef"]);
-            if let Some(field) = item.get("fieldRef") {
-                self.field_ref(&field, true);
-            }
-            if let Some(resource) = item.get("resourceFieldRef") {
-                self.resource_ref(&resource, pod, true);
+            match item.get("fieldRef") {
+                Some(field) => self.field_ref(&field, true),
+                None => self.add(item.path, "needs a fieldRef"),
             }
         }
     }
 
-    fn projected(&mut self, source: &Field<'_>, pod: &Field<'_>) {
+    fn projected(&mut self, source: &Field<'_>) {
         self.mode(source, "defaultMode");
         for part in source.list("sources") {
-            let kinds = [
-                "secret",
-                "configMap",
-                "downwardAPI",
-                "serviceAccountToken",
-                "clusterTrustBundle",
-                "podCertificate",
-            ];
-            self.exactly_one(&part, &kinds);
+            self.exactly_one(&part, &["secret", "configMap", "downwardAPI", "serviceAccountToken"]);
             for key in ["secret", "configMap"] {
                 if let Some(source) = part.get(key) {
                     self.required_subdomain(&source, "name");
@@ -180,16 +157,12 @@ impl Checker<'_> {
                 }
             }
             if let Some(source) = part.get("downwardAPI") {
-                self.downward(&source, pod);
+                self.downward(&source);
             }
             if let Some(token) = part.get("serviceAccountToken") {
                 self.file(&token);
                 // 10 minutes to 2^32 seconds (`validateProjectedVolumeSource`).
                 self.range(&token, "expirationSeconds", 600, 1 << 32);
-            }
-            if let Some(bundle) = part.get("clusterTrustBundle") {
-                self.file(&bundle);
-                self.exactly_one(&bundle, &["name", "signerName"]);
             }
         }
     }
@@ -198,11 +171,6 @@ impl Checker<'_> {
         let Some(template) = source.get("volumeClaimTemplate") else {
             return self.add(source.path.clone(), "needs a volumeClaimTemplate");
         };
-        for (key, field) in template.get("metadata").iter().flat_map(Field::members) {
-            if !["labels", "annotations"].contains(&key) {
-                self.add(field.path, "write labels and annotations only: the pod names the claim");
-            }
-        }
         let Some(spec) = template.get("spec") else { return };
         let modes = spec.texts("accessModes");
         let known = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
@@ -215,12 +183,8 @@ impl Checker<'_> {
             let message = format!("{mode:?} is not one of {}", known.join(", "));
             self.add(spec.path_to("accessModes"), message);
         }
-        self.one_of(&spec, "volumeMode", &["Filesystem", "Block"]);
         if spec.text("storageClassName").is_some_and(|name| !name.is_empty()) {
             self.subdomain(&spec, "storageClassName");
-        }
-        if let Some(selector) = spec.get("selector") {
-            self.selector(&selector);
         }
         let resources = spec.get("resources");
         let requests = resources.as_ref().and_then(|resources| resources.get("requests"));

@@ -15,12 +15,12 @@ use crate::{
     scripts,
 };
 
-/// The seed's image: a mirror of `docker:dind`.
-const IMAGE: &str = "ghcr.io/saienduri/dind:main";
+/// Docker's official image, of a pinned major version.
+const IMAGE: &str = "docker:29-dind";
 /// The GID of the `docker` group in GitHub's runner image.
 const GID: u32 = 123;
-/// The seed's data-root.
-pub(in crate::profile) const DATA_ROOT: &str = "/home/runner/docker-data";
+/// Docker's own data-root.
+pub(in crate::profile) const DATA_ROOT: &str = "/var/lib/docker";
 /// Docker's own default, which the runner's `-v /var/run/docker.sock` mounts rely on.
 const SOCKET: &str = "unix:///var/run/docker.sock";
 /// Where the socket's volume is mounted, as in ARC's chart.

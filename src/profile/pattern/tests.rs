@@ -201,6 +201,10 @@ fn reference(pattern: &str, name: &[char], at: usize) -> Option<Match> {
         }
         let end = (at..=name.len()).find(|at| !digit(*at))?;
         let run: String = name[at..end].iter().collect();
+        let before: String = name[..at].iter().collect();
+        if run == "64" && (before.ends_with("x86-") || before.ends_with("x86_")) {
+            return None;
+        }
         let count = (1..=MAX_GPUS).find(|count| count.to_string() == run)?;
         return reference(rest, name, end).map(|_| Match { gpus: Some(count) });
     }

@@ -48,12 +48,12 @@ fn resources(set: &ProfileSet, name: &str, gpus: u32) -> Value {
 #[test]
 fn a_profile_inherits_along_the_whole_chain() {
     let text = profiles(&[
-        ("mi300", "{extends: base, gpu: {count: 8}}"),
-        ("base", "{extends: rocm, groups: [44], dind: {mtu: 1400}}"),
+        ("mi300", "{extends: common, gpu: {count: 8}}"),
+        ("common", "{extends: rocm, groups: [44], dind: {mtu: 1400}}"),
     ]);
     let set = set(&text);
     let profile = set.get("mi300").unwrap();
-    assert_eq!(profile.extends, ["base", "rocm"]);
+    assert_eq!(profile.extends, ["common", "rocm", "base"]);
     assert_eq!(profile.default_gpus(), 8);
     assert_eq!(profile.origin.to_string(), "a.yaml:1");
     let template = profile.pod_template(8);
@@ -72,10 +72,11 @@ fn a_profile_inherits_from_another_file_whatever_the_order() {
 }
 
 #[test]
-fn the_builtin_profile_passes_the_schema() {
-    let nodes = source::documents("built-in", BUILTIN_TEXT).unwrap();
-    let spec = nodes[0].get("spec").unwrap();
-    assert_eq!(schema::check("built-in", spec, schema::spec()), []);
+fn the_builtin_profiles_pass_the_schema() {
+    for node in source::documents("built-in", BUILTIN_TEXT).unwrap() {
+        let spec = node.get("spec").unwrap();
+        assert_eq!(schema::check("built-in", spec, schema::spec(), &[]).problems, []);
+    }
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn an_unknown_base_is_refused_with_those_there_are() {
     let text = profiles(&[("a", "{extends: rcom}"), ("b", "{}")]);
     assert_eq!(
         refused(&[&text]),
-        ["a.yaml:4:8: spec.extends: there is no profile \"rcom\"; there are: a, b, rocm"]
+        ["a.yaml:4:8: spec.extends: there is no profile \"rcom\"; there are: a, b, base, rocm"]
     );
 }
 
@@ -132,9 +133,12 @@ fn the_builtin_profile_cannot_be_given_again() {
 fn problems_of_all_files_come_at_once_and_in_order() {
     let first = profiles(&[
         ("one", "{gpu: {perGpu: {cpus: 1}}}"),
-        ("Two", "{groups: [-1], template: {spec: {nodeName: a}}}"),
-        ("three", "{groups: [-1], template: {spec: {nodeName: a}}, extends: none}"),
-        ("four", "{groups: [-1], match: {scaleSets: [\"\"]}, template: {spec: {nodeName: a}}}"),
+        ("Two", "{groups: [-1], template: {spec: {restartPolicy: a}}}"),
+        ("three", "{groups: [-1], template: {spec: {restartPolicy: a}}, extends: none}"),
+        (
+            "four",
+            "{groups: [-1], match: {scaleSets: [\"\"]}, template: {spec: {restartPolicy: a}}}",
+        ),
     ]);
     let second = "kind: Pod\nmore: 1\n";
     assert_eq!(
@@ -142,10 +146,14 @@ fn problems_of_all_files_come_at_once_and_in_order() {
         [
             "a.yaml:4:23: spec.gpu.perGpu.cpus: unknown field, did you mean \"cpu\"?",
             "a.yaml:8:12: metadata.name: \"Two\" is not a DNS subdomain, as names of objects are",
-            "a.yaml:14:55: spec.extends: there is no profile \"none\"; there are: four, one, rocm, three",
+            "a.yaml:9:17: spec.groups[0]: -1 is not between 0 and 2147483647",
+            "a.yaml:9:40: spec.template.spec.restartPolicy: a runner pod ends with its job: write Never",
+            "a.yaml:14:17: spec.groups[0]: -1 is not between 0 and 2147483647",
+            "a.yaml:14:40: spec.template.spec.restartPolicy: a runner pod ends with its job: write Never",
+            "a.yaml:14:60: spec.extends: there is no profile \"none\"; there are: base, four, one, rocm, three",
             "a.yaml:19:17: spec.groups[0]: -1 is not between 0 and 2147483647",
             "a.yaml:19:42: spec.match.scaleSets[0]: a pattern must not be empty: use `*` for any name",
-            "a.yaml:19:66: spec.template.spec.nodeName: would go past the scheduler; write nodeSelector {kubernetes.io/hostname: NAME}",
+            "a.yaml:19:66: spec.template.spec.restartPolicy: a runner pod ends with its job: write Never",
             "b.yaml:1:1: apiVersion: expected arc-rocm.dev/v1alpha1",
             "b.yaml:1:1: kind: expected RunnerProfile",
             "b.yaml:1:1: metadata.name: a profile needs a name",
@@ -189,18 +197,175 @@ fn amounts_per_gpu_grow_with_the_number_in_the_name() {
 }
 
 #[test]
-fn a_profile_for_builders_has_no_gpu_and_no_amount_per_gpu() {
+fn a_profile_for_builders_asks_for_what_it_says() {
     let set = set(&profiles(&[(
         "cpu-builders",
-        "{extends: rocm, gpu: {count: 0, perGpu: {ephemeral-storage: 10G}},\n  template: {spec: \
-         {containers: [{name: runner, resources: {requests: {cpu: 40}}}]}}}",
+        "{extends: base, match: {scaleSets: [build-*]},\n  runner: {image: builder, resources: \
+         {requests: {cpu: 40, memory: 50000Mi}}}}",
     )]));
     assert_eq!(
         resources(&set, "cpu-builders", 0),
-        json!({"requests": {"cpu": "40", "memory": "450000Mi"}})
+        json!({"requests": {"cpu": "40", "memory": "50000Mi"}})
     );
     let profile = set.get("cpu-builders").unwrap();
     assert_eq!(profile.template(false).gpus(profile.default_gpus()), 0);
+    let template = profile.pod_template(0);
+    assert_eq!(template.pointer("/spec/nodeSelector"), None);
+    assert_eq!(template.pointer("/spec/securityContext"), None);
+    assert_eq!(template.pointer("/spec/initContainers/1/image"), Some(&json!("docker:29-dind")));
+}
+
+#[test]
+fn a_misspelt_field_hides_no_other_problem() {
+    let text = profiles(&[(
+        "a",
+        "{extends: rocm, foo: 1, sharedVolume: [{name: cache, mountPath: /c, emptyDir: {}}],\n  \
+         template: {spec: {restartPolicy: 1, nodeSelektor: {\"a b\": c}, volumes: [{name: v, \
+         emptydir: {}}, {nam: w, emptyDir: {}}],\n  containers: [{name: runner, env: [{name: A, \
+         value: 1}], volumeMounts: [{name: v, mountPath: /v}, {name: cache, mountPath: /d}, \
+         {name: lost, mountPath: /w}]}]}}}",
+    )]);
+    assert_eq!(
+        refused(&[&text]),
+        [
+            "a.yaml:4:23: spec.foo: unknown field",
+            "a.yaml:4:31: spec.sharedVolume: unknown field, did you mean \"sharedVolumes\"?",
+            "a.yaml:5:36: spec.template.spec.restartPolicy: expected a string, got a number; put \
+             it in quotes",
+            "a.yaml:5:39: spec.template.spec.nodeSelektor: unknown field of PodSpec (the API \
+             server would drop it silently), did you mean \"nodeSelector\"?",
+            "a.yaml:5:54: spec.template.spec.nodeSelector[\"a b\"]: \"a b\" is not valid here: \
+             write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' \
+             before it or not",
+            "a.yaml:5:85: spec.template.spec.volumes[0].emptydir: unknown field of Volume (the \
+             API server would drop it silently), did you mean \"emptyDir\"?",
+            "a.yaml:5:101: spec.template.spec.volumes[1].nam: unknown field of Volume (the API \
+             server would drop it silently), did you mean \"name\"?",
+            "a.yaml:6:54: spec.template.spec.containers[0].env[0].value: expected a string, got a \
+             number; put it in quotes",
+            "a.yaml:6:131: spec.template.spec.containers[0].volumeMounts[2].name: no volume \
+             \"lost\"; add it to template.spec.volumes or sharedVolumes",
+        ]
+    );
+}
+
+#[test]
+fn a_mount_without_a_volume_is_found_beside_a_misspelt_field() {
+    let text = profiles(&[(
+        "a",
+        "{foo: 1, template: {spec: {containers: [{name: runner,\n  volumeMounts: [{name: lost, \
+         mountPath: /w}, {name: dind-sock, mountPath: /s}]}]}}}",
+    )]);
+    assert_eq!(
+        refused(&[&text]),
+        [
+            "a.yaml:4:8: spec.foo: unknown field",
+            "a.yaml:5:19: spec.template.spec.containers[0].volumeMounts[0].name: no volume \
+             \"lost\"; add it to template.spec.volumes or sharedVolumes",
+            "a.yaml:5:48: spec.template.spec.containers[0].volumeMounts[1].name: no volume \
+             \"dind-sock\"; write dind: {}, which brings it",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_field_says_where_a_profile_has_it() {
+    for (spec, wanted) in [
+        (
+            "tolerations: []",
+            "4:8: spec.tolerations: unknown field; write template.spec.tolerations",
+        ),
+        ("count: 1", "4:8: spec.count: unknown field; write gpu.count"),
+        ("env: []", "4:8: spec.env: unknown field; write runner.env"),
+        ("image: a", "4:8: spec.image: unknown field; write dind.image or runner.image"),
+        (
+            "runner: {ports: []}",
+            "4:17: spec.runner.ports: unknown field; write it in template.spec.containers, in the \
+             item \"runner\"",
+        ),
+        (
+            "dind: {env: []}",
+            "4:15: spec.dind.env: unknown field; write it in template.spec.initContainers, in the \
+             item \"dind\"",
+        ),
+        ("dind: {args: []}", "4:15: spec.dind.args: unknown field, did you mean \"extraArgs\"?"),
+        (
+            "runner: {nodeSelector: {}}",
+            "4:17: spec.runner.nodeSelector: unknown field; write template.spec.nodeSelector",
+        ),
+        ("frobnicate: 1", "4:8: spec.frobnicate: unknown field"),
+    ] {
+        let text = profiles(&[("a", &format!("{{{spec}}}"))]);
+        assert_eq!(refused(&[&text]), [format!("a.yaml:{wanted}")], "{spec}");
+    }
+}
+
+#[test]
+fn a_values_file_is_called_one() {
+    assert_eq!(
+        refused(&[
+            "githubConfigUrl: https://github.com/org\nminRunners: 1\ntemplate: {spec: {}}\n"
+        ]),
+        ["a.yaml:1:1: a values file of ARC's chart, not a RunnerProfile; its template: block can \
+          go below spec: of a profile as it is"]
+    );
+}
+
+#[test]
+fn another_vendors_gpus_have_no_start_wrapper() {
+    let spec = "{extends: base, gpu: {resource: nvidia.com/gpu, count: 1}}";
+    assert_eq!(
+        refused(&[&profiles(&[("a", spec)])]),
+        ["a.yaml:4:29: spec.gpu.resource: the start wrapper finds AMD's GPUs alone; write start: \
+          {enabled: false}"]
+    );
+    set(&profiles(&[("a", &spec.replace("count: 1}", "count: 1}, start: {enabled: false}"))]));
+}
+
+#[test]
+fn remove_takes_away_what_is_inherited() {
+    let set = set(&profiles(&[(
+        "a",
+        "{extends: rocm, remove: [/template/spec/nodeSelector/pytorch, /groups, /dind]}",
+    )]));
+    let template = set.get("a").unwrap().pod_template(2);
+    assert_eq!(template.pointer("/spec/nodeSelector"), Some(&json!({})));
+    assert_eq!(template.pointer("/spec/initContainers"), None);
+    assert!(!template.to_string().contains("supplementalGroups"));
+    assert_eq!(
+        refused(&[&profiles(&[
+            ("a", "{extends: rocm, remove: [/dind, /dindd]}"),
+            ("b", "{remove: [/dind]}"),
+            ("c", "{extends: none, remove: [/dind]}"),
+        ])]),
+        [
+            "a.yaml:4:39: spec.remove[1]: nothing is inherited at /dindd: no \"dindd\" in gpu, \
+             groups, runner, start, template",
+            "a.yaml:9:17: spec.remove[0]: nothing is inherited at /dind: there is nothing to take \
+             away",
+            "a.yaml:14:8: spec.extends: there is no profile \"none\"; there are: a, b, base, c, \
+             rocm",
+        ]
+    );
+}
+
+#[test]
+fn remove_and_null_mean_the_same_in_files_and_objects() {
+    let spec = json!({"extends": "rocm", "remove": ["/groups"], "dind": null,
+        "template": {"spec": {"nodeSelector": {"pytorch": null}}}});
+    let file = File {
+        name: "a.yaml".to_owned(),
+        text: json!({"apiVersion": "arc-rocm.dev/v1alpha1", "kind": "RunnerProfile",
+            "metadata": {"name": "a"}, "spec": spec})
+        .to_string(),
+    };
+    let of_file = resolve(&[file], &[]).unwrap();
+    let of_object = resolve(&[], &[object("a", spec)]).unwrap();
+    let template = |resolved: &Resolved| resolved.profiles.get("a").unwrap().pod_template(2);
+    assert_eq!(template(&of_file), template(&of_object));
+    // Null is absent, so that the inherited one stays.
+    assert_eq!(template(&of_file).pointer("/spec/nodeSelector/pytorch"), Some(&json!("yes")));
+    assert!(!template(&of_file).to_string().contains("supplementalGroups"));
 }
 
 #[test]
@@ -233,10 +398,11 @@ fn a_limit_of_gpus_alone_is_the_request_as_well() {
         ),
     ]));
     for name in ["a", "b"] {
-        let resources = resources(&set, name, 2);
+        let gpus = set.get(name).unwrap().default_gpus();
+        let resources = resources(&set, name, gpus);
         assert_eq!(resources["requests"]["amd.com/gpu"], "4", "{name}");
         assert_eq!(resources["limits"]["amd.com/gpu"], "4", "{name}");
-        assert_eq!(set.get(name).unwrap().default_gpus(), 4, "{name}");
+        assert_eq!(gpus, 4, "{name}");
     }
 }
 
@@ -347,7 +513,7 @@ fn a_bad_object_is_left_out_with_those_that_extend_it() {
             "child: spec.groups[0]: -1 is not between 0 and 2147483647",
             "grandchild: spec.extends: profile \"child\" is refused",
             "loop: spec.extends: a profile cannot extend itself",
-            "lost: spec.extends: there is no profile \"missing\"; there are: bad, child, good, \
+            "lost: spec.extends: there is no profile \"missing\"; there are: bad, base, child, good, \
              grandchild, loop, lost, rocm",
             "rocm: metadata.name: rocm is a built-in profile; give yours another name",
         ]
@@ -418,5 +584,5 @@ fn a_long_chain_of_objects_is_resolved() {
         .collect();
     let resolved = resolve(&[], &objects).unwrap();
     assert!(resolved.refused.is_empty());
-    assert_eq!(resolved.profiles.get("p299").unwrap().extends.len(), 300);
+    assert_eq!(resolved.profiles.get("p299").unwrap().extends.len(), 301);
 }

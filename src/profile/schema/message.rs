@@ -8,20 +8,40 @@ use crate::profile::source::{Node, NodeValue, ambiguous, quoted, whole};
 /// Most characters of a value that a message repeats.
 const MAX_SHOWN: usize = 60;
 
-pub(super) fn unknown_field(key: &str, target: &Target<'_>) -> String {
+/// What to say about a field that Kubernetes has and profiles do not.
+pub(super) const ELSEWHERE: &str =
+    "is not a field of profiles; write it in the scale set's own template";
+
+/// `near` is the field that was probably meant, `elsewhere` where else a profile has it.
+pub(super) fn unknown_field(
+    target: &Target<'_>,
+    near: Option<&str>,
+    elsewhere: Option<&str>,
+) -> String {
     let mut message = match target.short_name() {
         Some(name) if target.is_kubernetes() => {
             format!("unknown field of {name} (the API server would drop it silently)")
         }
         _ => "unknown field".to_owned(),
     };
-    let fields = target.properties().into_iter().flat_map(|fields| fields.keys());
-    if let Some(near) = nearest(key, fields.map(String::as_str)) {
+    if let Some(near) = near {
         message.push_str(", did you mean ");
         message.push_str(&quoted(near));
         message.push('?');
+    } else if let Some(elsewhere) = elsewhere {
+        message.push_str("; ");
+        message.push_str(elsewhere);
     }
     message
+}
+
+/// The field of `target` that `key` was probably meant to be.
+pub(super) fn near_field<'s>(key: &str, target: &Target<'s>) -> Option<&'s str> {
+    let fields = || target.properties().into_iter().flat_map(|fields| fields.keys());
+    // `args` is near `extraArgs`.
+    let ends =
+        |field: &&String| key.len() > 3 && field.to_lowercase().ends_with(&key.to_lowercase());
+    nearest(key, fields().map(String::as_str)).or_else(|| fields().find(ends).map(String::as_str))
 }
 
 pub(super) fn wrong_constant(node: &Node, allowed: &[&Value]) -> String {

@@ -98,7 +98,7 @@ impl<'s> Target<'s> {
     }
 
     pub(in crate::profile) fn is_kubernetes(&self) -> bool {
-        self.name.is_some_and(|name| name.starts_with("io.k8s."))
+        self.name.is_some_and(|name| name.starts_with(super::closed::KUBERNETES))
     }
 
     pub(in crate::profile) fn is_int_or_string(&self) -> bool {
@@ -186,6 +186,22 @@ impl<'s> Target<'s> {
                         == Some(&Value::Bool(true))
             }
         }
+    }
+
+    /// Whether Kubernetes has the field `key` and profiles do not.
+    pub(in crate::profile) fn is_elsewhere(&self, key: &str) -> bool {
+        let fields = self.keywords.get(super::closed::ELSEWHERE).and_then(Value::as_array);
+        fields.is_some_and(|fields| fields.iter().any(|field| field == key))
+    }
+
+    /// What is in the field `key`.
+    pub(in crate::profile) fn child(&self, document: &'s Value, key: &str) -> Option<Self> {
+        Self::resolve(document, self.field(key)?)
+    }
+
+    /// What is in the list.
+    pub(in crate::profile) fn item(&self, document: &'s Value) -> Option<Self> {
+        Self::resolve(document, self.items()?)
     }
 
     pub(in crate::profile) fn required(&self) -> impl Iterator<Item = &'s str> {

@@ -12,7 +12,7 @@ use own::Own;
 /// The problems of `text` under `schema`, as the user sees them without the file.
 fn check_text(text: &str, schema: &Schema) -> Vec<String> {
     let trees = documents("p", text).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let problems = trees.iter().flat_map(|tree| check("p", tree, schema));
+    let problems = trees.iter().flat_map(|tree| check("p", tree, schema, &[]).problems);
     problems.map(|problem| problem.to_string().trim_start_matches("p:").to_owned()).collect()
 }
 
@@ -91,6 +91,7 @@ mtadata: {}
         [
             "8:13: spec.containers[0].env[0].valueFrom.secretRef: unknown field of EnvVarSource \
              (the API server would drop it silently), did you mean \"secretKeyRef\"?",
+            "8:13: spec.containers[0].env[0].valueFrom.secretRef.key: this field is required",
             "9:7: spec.containers[0].imagepullpolicy: unknown field of Container (the API server \
              would drop it silently), did you mean \"imagePullPolicy\"?",
             "10:7: spec.containers[0].resource: unknown field of Container (the API server would \
@@ -236,7 +237,7 @@ fn problems_of_a_part_of_a_file_have_its_whole_path() {
     let tree = &documents("f.yaml", "spec: {template: {spec: {x: 1}}}").unwrap()[0];
     let template = tree.get("spec").unwrap().get("template").unwrap();
     let prefix = ["spec", "template"].map(|key| Segment::Key(key.to_owned()));
-    let problems = check_at("f.yaml", template, &schema_for!(PodTemplateSpec), &prefix);
+    let problems = check("f.yaml", template, &schema_for!(PodTemplateSpec), &prefix).problems;
     assert_eq!(
         problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["f.yaml:1:26: spec.template.spec.x: unknown field of PodSpec (the API server would \
@@ -348,7 +349,7 @@ fn never_panics(text: &str) {
     for tree in documents("p", text).unwrap_or_default() {
         SCHEMAS.with(|schemas| {
             for schema in schemas {
-                for problem in check("p", &tree, schema) {
+                for problem in check("p", &tree, schema, &[]).problems {
                     assert!(problem.at.line > 0 && problem.at.column > 0, "{problem}");
                 }
             }

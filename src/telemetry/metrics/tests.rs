@@ -44,7 +44,7 @@ fn refusal_series_exist_from_the_start() {
 }
 
 #[test]
-fn start_creates_28_series_at_zero() {
+fn start_creates_29_series_at_zero() {
     let metrics = Metrics::default();
     let families = [
         "arc_rocm_admissions_total",
@@ -56,7 +56,7 @@ fn start_creates_28_series_at_zero() {
     ];
     let all = families.map(|family| series(&metrics, family)).concat();
     assert!(all.iter().all(|one| one.ends_with(" 0")), "{all:#?}");
-    assert_eq!(all.len(), 28);
+    assert_eq!(all.len(), 29);
 }
 
 #[test]

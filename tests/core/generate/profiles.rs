@@ -29,7 +29,7 @@ const TABLE: &[(&str, Change)] = &[
     ("another_container", another_container),
     ("runner_field", runner_field),
     ("runner_field", runner_field),
-    ("device", device),
+    ("runner_port", runner_port),
     ("volume", volume),
     ("dind_template", dind_template),
 ];
@@ -121,10 +121,12 @@ fn runner(spec: &mut Value, dice: &mut Dice) {
         }
         2 => {
             let (cpu, memory) = dice.pick(&[("4", "16Gi"), ("64", "900Gi"), ("500m", "1Gi")]);
-            runner["resources"] = json!({"requests": {"cpu": cpu}, "limits": {"memory": memory}});
+            runner["resources"] = json!({"requests": {"cpu": cpu, "memory": memory},
+                "limits": {"memory": memory}});
         }
         _ => {
-            runner["resources"] = json!({"limits": {"cpu": "96", "hugepages-2Mi": "4Mi"}});
+            runner["resources"] = json!({"requests": {"cpu": "64"},
+                "limits": {"cpu": "96", "hugepages-2Mi": "4Mi"}});
         }
     }
 }
@@ -219,7 +221,6 @@ fn pod_field(spec: &mut Value, dice: &mut Dice) {
         ("hostAliases", json!([{"ip": "10.0.0.9", "hostnames": ["mirror"]}])),
         ("schedulerName", json!("gang")),
         ("enableServiceLinks", json!(false)),
-        ("shareProcessNamespace", json!(true)),
         ("hostNetwork", json!(true)),
         ("hostPID", json!(true)),
         ("hostIPC", json!(true)),
@@ -229,21 +230,12 @@ fn pod_field(spec: &mut Value, dice: &mut Dice) {
             "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {}}]),
         ),
-        ("preemptionPolicy", json!("Never")),
-        ("resources", json!({"requests": {"cpu": "60"}, "limits": {"memory": "1000Gi"}})),
-        ("resources", json!({"limits": {"cpu": "128", "memory": "9000Gi"}})),
     ]);
     let pod = template(spec);
     if field == "dnsPolicy" {
         pod["dnsConfig"] = json!({"nameservers": ["10.9.0.1"]});
     }
-    if field == "preemptionPolicy" {
-        pod["priorityClassName"] = "high".into();
-    }
     pod[field] = value;
-    if pod["hostPID"] == true && pod["shareProcessNamespace"] == true {
-        pod.as_object_mut().unwrap().remove("shareProcessNamespace");
-    }
     if pod["hostNetwork"] == true {
         pod.as_object_mut().unwrap().remove("initContainers");
         pod.as_object_mut().unwrap().remove("containers");
@@ -258,7 +250,6 @@ fn pod_security(spec: &mut Value, dice: &mut Dice) {
         ("runAsUser", json!(0)),
         ("runAsNonRoot", json!(true)),
         ("supplementalGroups", json!([44])),
-        ("sysctls", json!([{"name": "net.core.somaxconn", "value": "4096"}])),
         ("seccompProfile", json!({"type": "RuntimeDefault"})),
     ]);
     context[field] = value;
@@ -284,11 +275,8 @@ fn another_container(spec: &mut Value, dice: &mut Dice) {
     match dice.below(6) {
         0 if runs => new["startupProbe"] = json!({"exec": {"command": ["true"]}}),
         1 if runs => {
-            let mut port = json!({"containerPort": 9100, "name": "metrics"});
-            if dice.chance(60) {
-                port["hostPort"] = 9100.into();
-            }
-            new["ports"] = json!([port]);
+            let port = dice.pick(&[80, 8080, 9100]);
+            new["ports"] = json!([{"containerPort": port, "name": "metrics"}]);
         }
         2 => {
             new["resources"] = json!({"requests": {"cpu": "2", "memory": "1Gi"},
@@ -320,15 +308,8 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
         return;
     }
     let runner = container(spec, "containers", "runner");
-    match dice.below(8) {
+    match dice.below(5) {
         0 => {
-            let port = dice.pick(&[
-                json!({"containerPort": 8080, "name": "http"}),
-                json!({"containerPort": 80, "hostPort": 80}),
-            ]);
-            runner["ports"] = json!([port]);
-        }
-        1 => {
             runner["securityContext"] = dice.pick(&[
                 json!({"privileged": true}),
                 json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}),
@@ -337,28 +318,21 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
                 json!({"runAsUser": 0}),
             ]);
         }
-        2 => runner["envFrom"] = json!([{"configMapRef": {"name": "rocm"}}]),
-        3 => runner["lifecycle"] = json!({"preStop": {"exec": {"command": ["sync"]}}}),
-        4 => runner["command"] = json!(["/opt/run.sh"]),
-        5 => runner["terminationMessagePolicy"] = "FallbackToLogsOnError".into(),
-        6 => runner["livenessProbe"] = json!({"exec": {"command": ["true"]}}),
-        _ => {
-            runner["resizePolicy"] =
-                json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}]);
-        }
+        1 => runner["envFrom"] = json!([{"configMapRef": {"name": "rocm"}}]),
+        2 => runner["lifecycle"] = json!({"preStop": {"exec": {"command": ["sync"]}}}),
+        3 => runner["command"] = json!(["/opt/run.sh"]),
+        _ => runner["livenessProbe"] = json!({"exec": {"command": ["true"]}}),
     }
 }
 
-fn device(spec: &mut Value, dice: &mut Dice) {
-    if template(spec)["hostNetwork"] == true || !dice.chance(50) {
+fn runner_port(spec: &mut Value, dice: &mut Dice) {
+    if template(spec)["hostNetwork"] == true {
         return;
     }
-    let volumes = list(template(spec), "volumes");
-    if !volumes.iter().any(|volume| volume["name"] == "block") {
-        volumes.push(json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}}));
-    }
-    let runner = container(spec, "containers", "runner");
-    runner["volumeDevices"] = json!([{"name": "block", "devicePath": "/dev/block"}]);
+    let port = dice.pick(&[80, 8080, 9100]);
+    let name = dice.pick(&["http", "metrics"]);
+    container(spec, "containers", "runner")["ports"] =
+        json!([{"containerPort": port, "name": name}]);
 }
 
 /// The template over what the short form of dind stands for.
@@ -372,7 +346,7 @@ fn dind_template(spec: &mut Value, dice: &mut Dice) {
         0 => container["env"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"}]),
         1 => container["image"] = "example.com/engine-dind:1".into(),
         2 => container["resources"] = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}),
-        3 if name == "dind" => container["command"] = Value::Null,
+        3 if name == "dind" => container["command"] = json!(["dockerd-entrypoint.sh"]),
         4 if name == "dind" => container["startupProbe"] = json!({"tcpSocket": {"port": 2375}}),
         _ => {
             container["volumeMounts"] =

@@ -198,6 +198,12 @@ pub(super) fn dns(pod: &mut Value, dice: &mut Dice) {
 
 pub(super) fn metadata(pod: &mut Value, dice: &mut Dice) {
     let metadata = &mut pod["metadata"];
+    // Near the API server's limit of 256 KiB; rare, because such a pod takes time.
+    if dice.below(8) == 0 {
+        let bytes = (256 << 10) - 250 - dice.below(250);
+        object(metadata, "annotations")["x"] = "x".repeat(bytes).into();
+        return;
+    }
     match dice.below(4) {
         0 => {
             object(metadata, "annotations")["arc-rocm.dev/gpus"] =

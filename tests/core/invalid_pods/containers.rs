@@ -283,17 +283,6 @@ fn a_port_whose_name_is_taken_stays_out() {
 }
 
 #[test]
-fn a_host_port_that_is_taken_stays_out() {
-    let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
-        "restartPolicy": "Always", "ports": [{"containerPort": 9100, "hostPort": 9100}]}]}));
-    let own = json!([{"containerPort": 80, "hostPort": 9100, "protocol": "TCP"}]);
-    let answered = answer_runner(&rules, json!({"ports": own}));
-    let metrics = named(&answered.pod["spec"]["initContainers"], "metrics");
-    assert_eq!(metrics["ports"], json!([]));
-    assert_eq!(answered.warnings().len(), 1);
-}
-
-#[test]
 fn on_the_hosts_network_every_port_is_a_host_port() {
     let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
         "restartPolicy": "Always", "ports": [{"containerPort": 80}, {"containerPort": 81}]}]}));

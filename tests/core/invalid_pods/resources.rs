@@ -34,7 +34,8 @@ fn an_authors_limit_alone_is_also_the_request() {
 
 #[test]
 fn a_limit_below_the_authors_request_stays_out() {
-    let rules = over(&json!({"runner": {"resources": {"limits": {"cpu": "48"}}}}));
+    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+        "runner": {"resources": {"limits": {"cpu": "48"}}}}));
     let answered = answer_runner(&rules, json!({"resources": {"requests": {"cpu": "64"}}}));
     let resources = &runner(&answered)["resources"];
     assert_eq!(resources["requests"]["cpu"], "64");
@@ -72,12 +73,13 @@ fn a_request_above_the_pods_own_stays_out() {
 
 #[test]
 fn a_limit_above_the_pods_own_stays_out() {
-    let rules = over(&json!({"runner": {"resources": {"limits": {"cpu": "96"}}}}));
+    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+        "runner": {"resources": {"limits": {"cpu": "96"}}}}));
     let answered = answer(&rules, |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "64"}, "limits": {"cpu": "64"}});
     });
     let resources = &runner(&answered)["resources"];
-    assert_eq!(resources["requests"]["cpu"], "40000m");
+    assert_eq!(resources["requests"]["cpu"], "40");
     assert_eq!(resources["limits"].get("cpu"), None);
     assert_warned(
         &answered,

@@ -101,7 +101,7 @@ pub(crate) fn measure(review: &Value, runs: usize) -> impl Iterator<Item = Row> 
             for (body, shortest) in bodies.iter().zip(&mut row.times) {
                 let start = cpu_time();
                 let answered = answer(body.as_bytes(), &config);
-                *shortest = (cpu_time() - start).min(*shortest);
+                *shortest = cpu_time().saturating_sub(start).min(*shortest);
                 let outcome = answered.map(|answered| answered.record.outcome);
                 row.patched &= matches!(outcome, Ok(Outcome::Patched));
             }
@@ -142,7 +142,7 @@ impl fmt::Display for Row {
 }
 
 /// The CPU time that this thread has had.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())

@@ -62,6 +62,7 @@ impl Findings {
 pub(crate) fn problems(pod: &Value) -> Vec<String> {
     let mut found = Findings(Vec::new());
     let spec = &pod["spec"];
+    annotations(&pod["metadata"]["annotations"], &mut found);
     volumes(spec, &mut found);
     found.unique("container", containers(spec).map(|(_, c)| text(c, "name")));
     for (list, container) in containers(spec) {
@@ -72,6 +73,15 @@ pub(crate) fn problems(pod: &Value) -> Vec<String> {
     security::check(spec, &mut found);
     pod_fields(spec, &mut found);
     found.0
+}
+
+/// `TotalAnnotationSizeLimitB` of apimachinery.
+fn annotations(annotations: &Value, found: &mut Findings) {
+    let size = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    let bytes: usize = annotations.as_object().into_iter().flatten().map(size).sum();
+    if bytes > 256 << 10 {
+        found.0.push(format!("annotations: too long: {bytes} bytes"));
+    }
 }
 
 /// All containers with the list that they are in.

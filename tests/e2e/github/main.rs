@@ -81,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "http://{}", listener.local_addr()?)?;
     let service = Service::new(Settings { token_lifetime, groups });
     let app = App::new(service, Duration::from_secs(hold));
-    // Polls are not waited for: whoever stops a stand-in has no use for their answers.
+    // Polls are not waited for: after a stop nothing needs their responses.
     tokio::select! {
         served = axum::serve(listener, router(app)) => Ok(served?),
         stopped = tokio::signal::ctrl_c() => Ok(stopped?),

@@ -138,8 +138,8 @@ fn name_of(file: &Path) -> Option<String> {
     Some(format!("{plural}.{group}"))
 }
 
-/// Applies a definition, marked as the suite's own: in one request, or a run that is killed between two
-/// would leave one that the next run takes for somebody else's.
+/// Applies a definition and marks it as the suite's own in one request: after a kill between two
+/// requests the next run would take it for a foreign one.
 async fn define(scene: &Scene, path: &str, yaml: &str) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     if let Some(found) = cluster.find(path).await? {

@@ -194,7 +194,7 @@ async fn shake_hands(
         let (tls, ready) = (tls.clone(), ready.clone());
         tokio::spawn(async move {
             if let Ok(stream) = tls.accept(stream).await {
-                // Nobody is there to take it when the hook has ended.
+                // Fails if the hook has ended.
                 let _ = ready.send(stream).await;
             }
         });

@@ -392,7 +392,7 @@ impl Installation {
 pub(crate) const REGISTRATIONS: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-/// A port that nobody listens on at the moment.
+/// A port that is free at the moment.
 pub(crate) fn free_port(host: &str) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((host, 0)).with_context(|| format!("listen on {host}"))?;
     Ok(listener.local_addr()?.port())

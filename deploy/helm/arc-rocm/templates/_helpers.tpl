@@ -42,33 +42,33 @@ app.kubernetes.io/name: arc-rocm
 {{- if or (include "arc-rocm.readsRegistration" .) .Values.runnerProfiles.watch .Values.events.enabled }}true{{ end -}}
 {{- end -}}
 
-{{- /* Values that do not go together. */ -}}
+{{- /* Values that exclude each other. */ -}}
 {{- define "arc-rocm.validate" -}}
 {{- if and .Values.webhook.url (ne .Values.certificates.mode "Secret") -}}
-{{- fail "webhook.url needs certificates.mode Secret, with the caBundle of who runs there" -}}
+{{- fail "webhook.url needs certificates.mode Secret, with the caBundle of the webhook at that URL" -}}
 {{- end -}}
 {{- if and .Values.profiles .Values.existingConfigMap -}}
-{{- fail "profiles and existingConfigMap are two places for the same thing: use one" -}}
+{{- fail "profiles and existingConfigMap exclude each other: set one of them" -}}
 {{- end -}}
 {{- if and (eq .Values.certificates.mode "Secret") (not .Values.certificates.caBundle) -}}
-{{- fail "certificates.mode Secret needs certificates.caBundle: what the API server is to trust" -}}
+{{- fail "certificates.mode Secret needs certificates.caBundle: the CA certificate for the API server" -}}
 {{- end -}}
 {{- if and .Values.certificates.caBundle (ne .Values.certificates.mode "Secret") -}}
-{{- fail "certificates.caBundle is for certificates.mode Secret alone: the others keep it right by themselves" -}}
+{{- fail "certificates.caBundle needs certificates.mode Secret: in the other modes the webhook or cert-manager sets it" -}}
 {{- end -}}
-{{- /* Not there: `null`, or `helm upgrade --reuse-values` from a version without it. */ -}}
+{{- /* Missing: `null`, or `helm upgrade --reuse-values` from a version without it. */ -}}
 {{- with .Values.webhook.clientCA -}}
 {{- if and .configMapName .secretName -}}
-{{- fail "webhook.clientCA: a ConfigMap and a Secret are two places for the same thing: use one" -}}
+{{- fail "webhook.clientCA.configMapName and secretName exclude each other: set one of them" -}}
 {{- end -}}
 {{- if and .names (not (include "arc-rocm.asksForCertificate" $)) -}}
-{{- fail "webhook.clientCA.names needs the authority, in a ConfigMap or a Secret: without it everybody is answered" -}}
+{{- fail "webhook.clientCA.names needs webhook.clientCA.configMapName or secretName" -}}
 {{- end -}}
 {{- end -}}
 {{- if contains "PRIVATE KEY" .Values.certificates.caBundle -}}
-{{- fail "certificates.caBundle is published: there is a private key in it" -}}
+{{- fail "certificates.caBundle contains a private key: remove it, because the caBundle is public" -}}
 {{- end -}}
 {{- if and (has "Deny" .Values.finalStatePolicy.actions) (has "Warn" .Values.finalStatePolicy.actions) -}}
-{{- fail "finalStatePolicy.actions: Deny and Warn do not go together" -}}
+{{- fail "finalStatePolicy.actions: Deny and Warn exclude each other" -}}
 {{- end -}}
 {{- end -}}

@@ -125,13 +125,13 @@ fn a_request_that_grows_with_the_gpus_stays_below_its_limit() {
             (
                 "extends: rocm, runner: {resources: {limits: {cpu: 32}}}",
                 &[
-                    r#"5:48: spec.runner.resources.limits.cpu: the request "40000m" is above the limit "32""#,
+                    r#"5:48: spec.runner.resources.limits.cpu: the request "40000m" is above the limit "32", with 2 GPUs; the request is inherited from "rocm""#,
                 ],
             ),
             (
                 "extends: rocm, template: {spec: {containers: [{name: runner, resources: {limits: {memory: 256Gi}}}]}}",
                 &[
-                    r#"5:85: spec.template.spec.containers[0].resources.limits.memory: the request "450000Mi" is above the limit "256Gi""#,
+                    r#"5:85: spec.template.spec.containers[0].resources.limits.memory: the request "450000Mi" is above the limit "256Gi", with 2 GPUs; the request is inherited from "rocm""#,
                 ],
             ),
         ],

@@ -44,14 +44,11 @@ fn spreading_and_affinity_are_whole() {
         In::Pod,
         &[
             (
-                r#"topologySpreadConstraints: [{maxSkew: 0, topologyKey: "a b", whenUnsatisfiable: Never, minDomains: 1, nodeTaintsPolicy: Some, matchLabelKeys: [a]}]"#,
+                r#"topologySpreadConstraints: [{maxSkew: 0, topologyKey: "a b", whenUnsatisfiable: Never}]"#,
                 &[
                     "5:32: spec.template.spec.topologySpreadConstraints[0].maxSkew: 0 is below 1, the least",
                     r#"5:44: spec.template.spec.topologySpreadConstraints[0].topologyKey: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
                     r#"5:64: spec.template.spec.topologySpreadConstraints[0].whenUnsatisfiable: "Never" is not one of DoNotSchedule, ScheduleAnyway"#,
-                    "5:90: spec.template.spec.topologySpreadConstraints[0].minDomains: only goes with whenUnsatisfiable: DoNotSchedule",
-                    r#"5:105: spec.template.spec.topologySpreadConstraints[0].nodeTaintsPolicy: "Some" is not one of Honor, Ignore"#,
-                    "5:129: spec.template.spec.topologySpreadConstraints[0].matchLabelKeys: needs a labelSelector",
                 ],
             ),
             (
@@ -100,10 +97,11 @@ fn labels_and_annotations_have_keys_and_values_that_the_api_server_takes() {
                 ],
             ),
             (
-                "metadata: {name: a, namespace: b}",
+                "metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/runner: a, controller.kubernetes.io/Pod-Deletion-Cost: x, kubernetes.io/limit-ranger: z}}",
                 &[
-                    "5:14: spec.template.metadata.name: ARC sets this field of its pods; write labels and annotations only",
-                    "5:23: spec.template.metadata.namespace: ARC sets this field of its pods; write labels and annotations only",
+                    r#"5:28: spec.template.metadata.annotations["container.apparmor.security.beta.kubernetes.io/runner"]: container.apparmor.security.beta.kubernetes.io/runner is read by the API server or the kubelet; write it in the scale set's own template"#,
+                    r#"5:86: spec.template.metadata.annotations["controller.kubernetes.io/Pod-Deletion-Cost"]: controller.kubernetes.io/Pod-Deletion-Cost is read by the API server or the kubelet; write it in the scale set's own template"#,
+                    r#"5:133: spec.template.metadata.annotations["kubernetes.io/limit-ranger"]: kubernetes.io/limit-ranger is read by the API server or the kubelet; write it in the scale set's own template"#,
                 ],
             ),
             (

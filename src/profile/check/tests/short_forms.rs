@@ -46,7 +46,7 @@ fn amounts_are_above_zero_and_given_once() {
             (
                 "gpu: {count: 2, perGpu: {cpu: 0, memory: 1 GB}, total: {cpu: 10, memory: -1}}",
                 &[
-                    "5:28: spec.gpu.perGpu.cpu: must be above 0; null takes an inherited amount away",
+                    "5:28: spec.gpu.perGpu.cpu: must be above 0; remove takes an inherited amount away",
                     "5:36: spec.gpu.perGpu.memory: ` GB` is not a quantity's suffix: did you mean `G` or `Gi`?",
                     "5:59: spec.gpu.total.cpu: cpu is in gpu.perGpu as well; take one out",
                     "5:68: spec.gpu.total.memory: memory is in gpu.perGpu as well; take one out",
@@ -130,8 +130,10 @@ fn shared_volumes_have_a_name_a_path_and_a_source_of_their_own() {
                 ],
             ),
             (
-                "sharedVolumes: [{name: a, mountPath: /a, emptyDir: {}}, {name: a, mountPath: /b, emptyDir: {}}]",
-                &[r#"5:60: spec.sharedVolumes[1].name: "a" is in this list already; take one out"#],
+                "sharedVolumes: [{name: a, mountPath: /a, emptyDir: {}}, {name: a, mountPath: /b}]",
+                &[
+                    r#"5:60: spec.sharedVolumes[1].name: "a" is in this list already; give one another name"#,
+                ],
             ),
             (
                 "sharedVolumes: [{name: a, mountPath: /a, emptyDir: {}}, {name: b, mountPath: /a/, emptyDir: {}}]",
@@ -228,7 +230,7 @@ fn problems_of_short_forms_point_to_the_short_forms() {
             (
                 "runner: {env: [{name: A, valueFrom: {}}], resources: {requests: {cpu: a}}, volumeMounts: [{name: v, mountPath: /v}]}",
                 &[
-                    "5:28: spec.runner.env[0].valueFrom: write one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef",
+                    "5:28: spec.runner.env[0].valueFrom: write one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef",
                     "5:68: spec.runner.resources.requests.cpu: `a` is not a quantity: write a decimal number, such as `8`, `500m` or `64Gi`",
                     r#"5:94: spec.runner.volumeMounts[0].name: no volume "v"; add it to template.spec.volumes or sharedVolumes"#,
                 ],

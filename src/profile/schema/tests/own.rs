@@ -175,7 +175,6 @@ fn the_branch_that_fits_best_is_the_one_that_complains() {
             "perGpu: {a: {nam: x}, b: [], c: true, d: 1.5}\ntagged: {kind: memory, path: /}\ninner: {apiVersion: v1, variant: {hostPath: {}}}"
         ),
         [
-            "2:10: perGpu.a.name: this field is required",
             "2:14: perGpu.a.nam: unknown field, did you mean \"name\"?",
             "2:26: perGpu.b: expected an integer, a string or a map, got a list",
             "2:33: perGpu.c: expected an integer, a string or a map, got a boolean",

@@ -102,7 +102,7 @@ fn a_runner_goes_with_its_job_or_its_scale_set() {
     assert_eq!((again.status, again.name), (409, "AgentExistsException"));
     let jobs = service.add_jobs(id, 2, false, 0).unwrap();
     let job = jobs["jobs"][0].as_u64().unwrap();
-    assert_eq!(service.start_job(job, "nobody", 0).unwrap_err().status, 404);
+    assert_eq!(service.start_job(job, "unknown", 0).unwrap_err().status, 404);
     service.start_job(job, "a", 0).unwrap();
     let a = service.find_runners(tenant, Some("a"))["value"][0]["id"].as_u64().unwrap();
     let busy = service.remove_runner(tenant, a).unwrap_err();

@@ -83,8 +83,8 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
 
         let authority = manager.renew(NAME, AUTHORITY).await?;
         let leaf = signed(manager, &authority).await?;
-        // The key has stayed, so that the old authority vouches for it too: a cert-manager that
-        // replaces the caBundle, as before 1.19, would do no harm.
+        // The key is the same, so the old CA certificate verifies it too: a cert-manager before 1.19,
+        // which replaces the caBundle, would do no harm.
         replicas.serve(&leaf, &first).await?;
 
         let authority = with_another_key(scene, &authority).await?;
@@ -192,8 +192,8 @@ impl Replicas {
         Ok(Self { addresses })
     }
 
-    /// Waits until every replica serves the certificate of a Secret, and an authority, in base64
-    /// as objects have it, vouches for that.
+    /// Waits until every replica serves the certificate of a Secret and a CA, in base64 as in objects,
+    /// verifies it.
     async fn serve(&self, secret: &Value, authority: &str) -> anyhow::Result<()> {
         let file = NamedTempFile::new()?;
         fs::write(file.path(), BASE64_STANDARD.decode(authority)?)?;

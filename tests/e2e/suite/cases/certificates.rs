@@ -37,8 +37,8 @@ const NAME: &str = "e2e-certificates";
 const SECRET: &str = "arc-rocm-tls";
 /// A Secret that does not exist, an API server that answers: all of it takes a second.
 const READY: Duration = Duration::from_secs(20);
-/// Whoever wipes the bundle finds it whole again within about a second, by the watch: a look without
-/// one is taken each half minute.
+/// A wiped bundle is restored within about a second, by the watch. Without the watch it takes half a
+/// minute.
 const HEALED: Duration = Duration::from_secs(20);
 /// Several lives of a certificate.
 const ROTATED: Duration = Duration::from_mins(2);
@@ -267,8 +267,8 @@ async fn rotated(scene: &Scene) -> anyhow::Result<()> {
     replicas.say("\r\n\r\nok\n", READY).await
 }
 
-/// "A key that leaked" of `docs/certificates.md`, while runners are made: they wait, and afterwards
-/// nobody trusts or keeps the old CA.
+/// "A key that leaked" of `docs/certificates.md`, while runners are made: they wait, and afterwards no
+/// Secret and no caBundle has the old CA.
 async fn leaked(scene: &Scene) -> anyhow::Result<()> {
     chart::instead(scene, async |scene, _| {
         chart::helm_install(scene, &[]).await?;

@@ -103,7 +103,7 @@ async fn life(scene: &Scene) -> anyhow::Result<()> {
         if lived.is_err() {
             crate::report::say(&second.log(cluster).await.unwrap_or_default());
         }
-        // The documented order: the registration first, so that nothing waits for nobody.
+        // The documented order: the registration first, so that no pod waits for a webhook that is gone.
         let objects = second.manifests(settings, &second.certs()).await?;
         second.uninstall(cluster).await?;
         // The definition stays, as after an uninstallation by Helm.
@@ -246,7 +246,7 @@ async fn accepted(scene: &Scene, wanted: &str) -> anyhow::Result<()> {
 
 /// On a cluster that has the definition alone, one `kubectl apply` brings the webhook and profiles:
 /// good ones in the wrong order are in force, a bad one is left out. Later a bad one is refused, also
-/// after somebody has wiped the registration's `caBundle`.
+/// after the registration's `caBundle` was wiped.
 async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
     instead(scene, async |scene, _| {
         let cluster = scene.cluster();
@@ -348,7 +348,7 @@ async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.cluster().by(&access::user())?;
     let pod = probe::runner_pod(&scene.namespace)?;
     // The API server learns of the deletion after a moment.
-    until("runner pods that wait for nobody", SOON, || async {
+    until("runner pods that do not wait", SOON, || async {
         let start = Instant::now();
         let said = probe::dry_run(&arc, &scene.namespace, &pod).await;
         let took = start.elapsed();

@@ -107,7 +107,7 @@ async fn down(scene: &Scene) -> anyhow::Result<()> {
     probe::called(scene.cluster()).await?;
     let report = report?;
     ensure!(report.code == Some(1), "{:#}", report.printed);
-    report.ensure("webhook-fails", "runners wait meanwhile")
+    report.ensure("webhook-fails", "until then no runner pod is created")
 }
 
 async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
@@ -116,14 +116,14 @@ async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
     let other = TempDir::new()?;
     program::certs(&world.settings, other.path(), &installation.host()).await?;
     installation.trust(scene.cluster(), &world.settings, &other.path().join("ca.crt")).await?;
-    let report = settled(scene, "webhook-fails", "caBundle does not vouch").await;
+    let report = settled(scene, "webhook-fails", "no CA in the caBundle signed").await;
     let own = installation.certs().join("ca.crt");
     installation.trust(scene.cluster(), &world.settings, &own).await?;
     probe::called(scene.cluster()).await?;
     let report = report?;
     ensure!(report.code == Some(1), "{:#}", report.printed);
     if installation.form == crate::settings::Form::Service {
-        report.ensure("certificate-untrusted", "no authority in caBundle has signed it")?;
+        report.ensure("certificate-untrusted", "no CA in the caBundle signed it")?;
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ async fn unregistered(scene: &Scene) -> anyhow::Result<()> {
     let world = &scene.world;
     let installation = world.installation.lock().await;
     let wrong = Report::of(scene, &["--name", "other"]).await?;
-    wrong.ensure("registration-missing", "no MutatingWebhookConfiguration other")?;
+    wrong.ensure("registration-missing", "MutatingWebhookConfiguration other does not exist")?;
     let hint = wrong.findings().any(|f| text(f, "/remedy").contains("--name arc-rocm"));
     ensure!(hint, "{:#}", wrong.printed);
 
@@ -157,7 +157,7 @@ async fn pod_security(scene: &Scene) -> anyhow::Result<()> {
     report.ensure("pod-security", &scene.namespace)
 }
 
-/// A runner pod that somebody else than ARC's controller made is as bare as one from before the
+/// A runner pod that another user than ARC's controller creates is unpatched, like one from before the
 /// installation.
 async fn bare(scene: &Scene) -> anyhow::Result<()> {
     let cluster = scene.cluster();
@@ -208,7 +208,7 @@ async fn bare(scene: &Scene) -> anyhow::Result<()> {
     let of = |name: &str| format!("{}/{name}", scene.namespace);
     report.ensure("runner-unpatched", &of("before"))?;
     ensure!(!report.has("runner-unpatched", &of("out")), "{:#}", report.printed);
-    report.ensure("runner-left-alone", &of("out"))?;
+    report.ensure("runner-skipped", &of("out"))?;
     ensure!(report.code == Some(0), "a warning alone is no error: {:#}", report.printed);
     let strict = Report::of(scene, &["--strict"]).await?;
     ensure!(strict.code == Some(1), "{:#}", strict.printed);

@@ -124,7 +124,7 @@ fn shown(broken: &[String]) -> String {
 }
 
 /// The pod as ARC's controller would send it, in the case's namespace and with a profile of its
-/// own choice. What no type knows is left out: strict validation refuses it, whoever wrote it.
+/// own choice. Unknown fields are left out, because strict validation refuses them.
 fn pod(mut review: Value, index: usize, scene: &Scene) -> Value {
     let object = &mut review["request"]["object"];
     let mut pod = json!({

@@ -319,7 +319,7 @@ async fn lost(scene: &Scene, arc: &Controller, runner: &str) -> anyhow::Result<(
     Ok(())
 }
 
-/// What the API server says of it: `docs/admission.md` has it for whoever searches for it.
+/// The API server's message, which `docs/admission.md` quotes for searches.
 const STRIPPED: &str = "may not be set for init containers without restartPolicy=Always";
 
 /// A second installation, of another name in another namespace, with the same profiles.

@@ -126,7 +126,7 @@ impl Replica {
         // Of before the first call: a line is written in its own time, so a later count may have it.
         let before = self.answers();
         until("the replica alone to be called", SOON, || async {
-            let pod = probe::runner_pod_of(&scene.namespace, "nobodys")?;
+            let pod = probe::runner_pod_of(&scene.namespace, "unmatched")?;
             let reply = match probe::dry_run(&by_arc, &scene.namespace, &pod).await {
                 Ok(reply) => reply,
                 // Whom it calls until then may have ended.
@@ -270,7 +270,7 @@ fn base(has_volume: bool) -> Value {
 fn child() -> Value {
     let mounts = json!([{"name": "data", "mountPath": "/data"}]);
     let containers = json!([{"name": "runner", "volumeMounts": mounts}]);
-    json!({"extends": "base", "template": {"spec": {"containers": containers}}})
+    json!({"extends": "common", "template": {"spec": {"containers": containers}}})
 }
 
 /// Condition `Accepted`: status and message.
@@ -392,7 +392,7 @@ async fn refused_by_kubectl(scene: &Scene) -> anyhow::Result<()> {
         ensure!(found.is_none(), "stored by {arguments:?}");
     }
     // An edit, beside objects that are good, and that are stored.
-    let good = [object("base", &base(true)), object("fleet", &child())];
+    let good = [object("common", &base(true)), object("fleet", &child())];
     let (is_applied, printed) = apply(&[], &good).await?;
     ensure!(is_applied && !printed.contains("Warning"), "{printed}");
     let both = [bad, object("other", &json!({}))];
@@ -421,25 +421,25 @@ async fn breaking(scene: &Scene) -> anyhow::Result<()> {
     replica.validate(scene).await?;
     let cluster = scene.cluster();
     // At once: the webhook may not know the base by its watch yet.
-    apply(cluster, "base", &base(true)).await?;
+    apply(cluster, "common", &base(true)).await?;
     apply(cluster, "child", &child()).await?;
     is_accepted(scene, "child", "True").await?;
     let words = ["RunnerProfile child, which extends this one, would be left out", "data"];
-    refused(cluster, "base", &base(false), &words).await?;
+    refused(cluster, "common", &base(false), &words).await?;
     is_accepted(scene, "child", "True").await?;
     let mut moved = child();
-    moved["extends"] = json!("bse");
-    refused(cluster, "child", &moved, &["spec.extends: there is no profile \"bse\""]).await?;
+    moved["extends"] = json!("comon");
+    refused(cluster, "child", &moved, &["spec.extends: there is no profile \"comon\""]).await?;
     let circle = json!({"extends": "child"});
-    refused(cluster, "base", &circle, &["extends this profile in turn"]).await?;
+    refused(cluster, "common", &circle, &["extends this profile in turn"]).await?;
 
-    cluster.delete(&format!("{PROFILES}/base")).await?;
+    cluster.delete(&format!("{PROFILES}/common")).await?;
     let left_out = is_accepted(scene, "child", "False").await?;
     let message = accepted(&left_out).1;
-    ensure!(message.contains("spec.extends: there is no profile \"base\""), "{message}");
+    ensure!(message.contains("spec.extends: there is no profile \"common\""), "{message}");
     let refused = r#"arc_rocm_profile_objects{accepted="false"}"#;
     ensure!(replica.metric(refused).await? == "1", "{}", replica.log());
-    apply(cluster, "base", &base(true)).await?;
+    apply(cluster, "common", &base(true)).await?;
     is_accepted(scene, "child", "True").await?;
     cluster.delete(PROFILES).await?;
     Ok(())

@@ -158,7 +158,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "says so", holds: |pod| pod.pointer(STATUS).is_some() },
 ];
 
-/// Whether a kind is to have a row. A kind that misses one has its reason in `docs/rules.md`.
+/// Whether a kind is to have a row. A kind that misses one has its reason in `docs/precedence.md`.
 pub(crate) fn wanted(kind: Kind, row: &str) -> bool {
     match kind {
         Kind::Plain | Kind::ExperimentalPlain => true,

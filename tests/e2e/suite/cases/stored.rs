@@ -139,8 +139,8 @@ async fn others(scene: &Scene) -> anyhow::Result<()> {
         let stored = &stored["spec"];
         let lines = normal::difference(&sent["spec"], stored);
         ensure!(lines.is_empty(), "{stem}: sent | stored\n{}", lines.join("\n"));
-        // The registration's condition keeps those from us that no EphemeralRunner owns, so that
-        // nobody is told anything.
+        // The registration's matchCondition excludes pods without an EphemeralRunner, so there is no
+        // warning.
         let warnings = &reply.warnings;
         ensure!(
             warnings.iter().all(|warning| !warning.contains("arc-rocm")),

@@ -1,4 +1,4 @@
-//! A certificate that the API server does not trust, and a change of the CA that nobody notices.
+//! A certificate that the API server does not trust, and a change of the CA without an outage.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -105,7 +105,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until every replica serves a certificate that the CA in `folder` vouches for.
+/// Waits until every replica serves a certificate that the CA in `folder` signed.
 async fn serves(
     installation: &Installation,
     cluster: &Cluster,

@@ -75,7 +75,7 @@ async fn under_load(
     let (failed, line) = failures(&attempts);
     let took = Sample::of(attempts.iter().map(|attempt| attempt.took).collect());
     scene.figure(&format!("{what}, 10 runners/s"), &format!("{line}; creation {took}"));
-    // Each is tried again, and none is lost; but a replica that ends in order costs nobody one.
+    // ARC retries failed pods, but an orderly shutdown of a replica must not fail any.
     let first = failed.first().and_then(|attempt| attempt.result.as_ref().err());
     ensure!(failed.is_empty(), "{line}, first: {}", first.context("no refusal")?);
     Ok(())

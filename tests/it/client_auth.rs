@@ -1,4 +1,4 @@
-//! Who is answered, where callers have to show a certificate.
+//! Client authentication: `--client-ca` and `--client-name`.
 
 use std::{fs, io, path::PathBuf};
 
@@ -17,18 +17,18 @@ use crate::{
     server::{eventually, fixture, swap},
 };
 
-/// An authority for clients.
-struct Authority {
+/// A CA for client certificates.
+struct ClientCa {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-impl Authority {
+impl ClientCa {
     fn new() -> Self {
         Self::until(4000)
     }
 
-    /// One whose certificate ends with the year before.
+    /// A CA whose certificate expires at the start of `year`.
     fn until(year: i32) -> Self {
         let mut params = CertificateParams::default();
         params.not_after = date_time_ymd(year, 1, 1);
@@ -44,7 +44,7 @@ impl Authority {
         self.signed(name, |_| ())
     }
 
-    /// The same but for a change.
+    /// A client's certificate with a change.
     fn signed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Shown {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -56,18 +56,18 @@ impl Authority {
     }
 }
 
-/// A program that answers the clients of one authority.
-struct Closed {
+/// A server that accepts the clients of one CA.
+struct AuthServer {
     directory: tempfile::TempDir,
     serving: Serving,
     ca: String,
 }
 
-impl Closed {
-    fn serve(authority: &Authority, more: &[&str]) -> Self {
+impl AuthServer {
+    fn serve(ca: &ClientCa, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name).display().to_string();
-        fs::write(path("clients.crt"), &authority.pem).unwrap();
+        fs::write(path("clients.crt"), &ca.pem).unwrap();
         let (own, clients) = (path("ca.crt"), path("clients.crt"));
         let arguments = ["--ca-out", &own, "--client-ca", &clients, "--tls-poll", "20ms"];
         let more = [more, &["--shutdown-grace", "0s"]].concat();
@@ -105,9 +105,9 @@ impl Closed {
         }
     }
 
-    /// Why the next caller is refused, as the log has it.
+    /// The reason of the next refusal in the log.
     fn refused_for(&mut self) -> String {
-        let line = self.serving.log.find(|line| line["message"] == "caller refused").unwrap();
+        let line = self.serving.log.find(|line| line["message"] == "client refused").unwrap();
         assert_eq!(line["level"], "WARN");
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         line["error"].as_str().unwrap().to_owned()
@@ -124,14 +124,14 @@ impl Closed {
 }
 
 #[test]
-fn only_clients_of_the_authority_get_past_the_handshake() {
-    let (known, foreign) = (Authority::new(), Authority::new());
-    let mut server = Closed::serve(&known, &[]);
+fn client_auth_accepts_only_certificates_of_the_ca() {
+    let (known, foreign) = (ClientCa::new(), ClientCa::new());
+    let mut server = AuthServer::serve(&known, &[]);
     let server_auth = ExtendedKeyUsagePurpose::ServerAuth;
-    let good = known.client("anybody");
+    let good = known.client("client");
     let refused = [
-        (None, "it shows no certificate"),
-        (Some(foreign.client("anybody")), "no authority of --client-ca has signed"),
+        (None, "it sent no certificate"),
+        (Some(foreign.client("client")), "no CA of --client-ca signed"),
         (
             Some(known.signed("server", |params| params.extended_key_usages = vec![server_auth])),
             "does not allow extended key usage",
@@ -141,7 +141,7 @@ fn only_clients_of_the_authority_get_past_the_handshake() {
             "certificate expired",
         ),
         (
-            Some(Shown { key: known.client("thief").key, ..known.client("anybody") }),
+            Some(Shown { key: known.client("thief").key, ..known.client("client") }),
             "does not have the key",
         ),
     ];
@@ -149,25 +149,25 @@ fn only_clients_of_the_authority_get_past_the_handshake() {
         assert!(server.answers(version, Some(&good)));
         for (shown, why) in &refused {
             assert!(!server.answers(version, shown.as_ref()), "{why}");
-            // The same is not told again so soon.
+            // A repeated reason is not logged so soon.
             if *version == TLS12 {
-                let told = server.refused_for();
-                assert!(told.contains(why), "{told}");
+                let reason = server.refused_for();
+                assert!(reason.contains(why), "{reason}");
             }
         }
     }
-    // A client may know before it is counted.
+    // The client may see the refusal before it is counted.
     eventually("ten refused", || server.has_metric("arc_rocm_callers_refused_total 10"));
     assert_eq!(Client::get(server.serving.admin, "/readyz").status, 200, "probes need none");
     server.ends_well();
 }
 
 #[test]
-fn an_authority_that_has_ended_vouches_for_nobody() {
-    let (ended, other) = (Authority::until(2020), Authority::new());
-    let mut server = Closed::serve(&ended, &[]);
+fn client_auth_refuses_certificates_of_an_expired_ca() {
+    let (ended, other) = (ClientCa::until(2020), ClientCa::new());
+    let mut server = AuthServer::serve(&ended, &[]);
     assert!(!server.answers(&TLS13, Some(&ended.client("a"))));
-    assert_eq!(server.refused_for(), "no authority of --client-ca is valid at the moment");
+    assert_eq!(server.refused_for(), "no CA of --client-ca is valid now, replace the file");
     server.swap(&format!("{}{}", ended.pem, other.pem));
     eventually("replaced", || server.answers(&TLS13, Some(&other.client("a"))));
     assert!(!server.answers(&TLS13, Some(&ended.client("a"))));
@@ -175,10 +175,10 @@ fn an_authority_that_has_ended_vouches_for_nobody() {
 }
 
 #[test]
-fn a_certificate_of_the_authority_for_another_name_is_refused() {
-    let known = Authority::new();
+fn client_auth_refuses_other_names() {
+    let known = ClientCa::new();
     let flags = ["--client-name", "kube-apiserver", "--client-name", "api.example"];
-    let mut server = Closed::serve(&known, &flags);
+    let mut server = AuthServer::serve(&known, &flags);
     let named = |name: &str| {
         let name = name.try_into().unwrap();
         known.signed("any", |params| params.subject_alt_names = vec![rcgen::SanType::DnsName(name)])
@@ -187,17 +187,17 @@ fn a_certificate_of_the_authority_for_another_name_is_refused() {
     assert!(server.answers(&TLS13, Some(&named("api.example"))));
     for other in [known.client("kubelet"), named("other.example"), named("sub.api.example")] {
         assert!(!server.answers(&TLS13, Some(&other)));
-        let told = server.refused_for();
-        assert!(told.ends_with("and for no --client-name"), "{told}");
+        let reason = server.refused_for();
+        assert!(reason.ends_with("which is no --client-name"), "{reason}");
     }
     assert!(server.has_metric("arc_rocm_callers_refused_total 3"));
     server.ends_well();
 }
 
 #[test]
-fn a_swapped_client_ca_judges_new_handshakes_and_a_bad_one_keeps_the_old() {
-    let (old, new) = (Authority::new(), Authority::new());
-    let server = Closed::serve(&old, &[]);
+fn client_ca_reload_applies_to_new_handshakes() {
+    let (old, new) = (ClientCa::new(), ClientCa::new());
+    let server = AuthServer::serve(&old, &[]);
     let (of_old, of_new) = (old.client("a"), new.client("a"));
     let mut open = server.connect(&TLS13, Some(&of_old)).unwrap();
     assert_eq!(open.review(&fixture("plain")).status, 200);
