@@ -5,6 +5,7 @@
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
 
+mod architecture;
 mod commands;
 mod cpu_builders;
 mod generated;
