@@ -157,7 +157,7 @@ fn every_reason_to_leave_a_pod_alone_is_explained() {
         assert_eq!(event, wanted, "{row}");
         assert_eq!(cells.next().unwrap() == "yes", skip.is_warned(), "{row}");
     }
-    for outcome in [Outcome::Patched, Outcome::Unchanged, Outcome::Skipped] {
+    for outcome in [Outcome::Patched, Outcome::Unchanged, Outcome::Skipped, Outcome::Refused] {
         assert!(text.contains(&format!("`{}`", outcome.as_str())));
     }
 }
