@@ -29,22 +29,22 @@ macro_rules! goldens {
 }
 
 goldens! {
-    a_plain_runner_becomes_the_seeds_pod: "plain",
-    a_runner_of_the_experimental_chart_becomes_the_seeds_pod: "experimental-plain",
-    a_runner_with_the_charts_dind_keeps_it: "dind",
-    a_runner_with_the_experimental_charts_dind_keeps_it: "experimental-dind",
-    a_runner_with_dind_as_an_ordinary_container_keeps_it: "dind-regular-container",
-    what_the_author_wrote_stays: "author-overrides",
-    a_kubernetes_mode_runner_is_left_alone: "kubernetes",
-    a_kubernetes_novolume_runner_is_left_alone: "kubernetes-novolume",
-    the_listener_is_left_alone: "listener",
-    a_job_pod_is_left_alone: "workflow",
-    an_impostor_is_left_alone: "impostor",
-    an_impostors_dry_run_is_left_alone: "impostor-dry-run",
+    plain_runner_becomes_rocm_ready: "plain",
+    experimental_chart_runner_becomes_rocm_ready: "experimental-plain",
+    dind_of_chart_is_kept: "dind",
+    dind_of_experimental_chart_is_kept: "experimental-dind",
+    dind_as_ordinary_container_is_kept: "dind-regular-container",
+    scale_set_template_values_are_kept: "author-overrides",
+    kubernetes_mode_runner_is_skipped: "kubernetes",
+    kubernetes_novolume_runner_is_skipped: "kubernetes-novolume",
+    listener_pod_is_skipped: "listener",
+    job_pod_is_skipped: "workflow",
+    impostor_pod_is_skipped: "impostor",
+    impostor_dry_run_is_skipped: "impostor-dry-run",
 }
 
 #[test]
-fn kubernetes_mode_runners_get_resources_when_the_profile_says_so() {
+fn kubernetes_mode_resources_setting_adds_resources() {
     let rules = rules(
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: k8s}\n\
          spec: {extends: rocm, match: {}, kubernetesMode: Resources}\n",
@@ -53,7 +53,7 @@ fn kubernetes_mode_runners_get_resources_when_the_profile_says_so() {
 }
 
 #[test]
-fn proxy_and_custom_ca_of_the_runner_reach_the_dind_that_is_added() {
+fn dind_added_gets_runner_proxy_and_ca() {
     let mut review = review("author-overrides");
     let env = review.pointer_mut("/request/object/spec/containers/0/env").unwrap();
     env.as_array_mut().unwrap().retain(|env| env["name"] != "DOCKER_HOST");

@@ -44,7 +44,7 @@ fn gpus(pod: &Value) -> &str {
 }
 
 #[test]
-fn each_name_gets_its_number_of_gpus_and_cpu_only_names_get_none() {
+fn scale_set_name_gives_its_gpu_count() {
     let rules = fleet();
     let captured = review("plain").to_string();
     let mut tried = 0;
@@ -61,7 +61,7 @@ fn each_name_gets_its_number_of_gpus_and_cpu_only_names_get_none() {
 }
 
 #[test]
-fn an_annotation_beats_the_name_and_the_name_beats_the_profile() {
+fn gpu_count_prefers_annotation_then_name() {
     let rules = fleet();
     let mut review = review("plain");
     assert_eq!(gpus(&ask(&review, &rules).pod), "2");

@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn bad_objects_change_no_other_profile((goods, bads) in objects()) {
+    fn objects_refused_change_no_other_profile((goods, bads) in objects()) {
         let alone = resolved(&goods);
         prop_assert!(alone.refused.is_empty(), "{:?}", alone.refused);
         let beside = resolved(&[goods, bads.clone()].concat());

@@ -105,7 +105,7 @@ proptest! {
 
     /// One test for all that holds for one answer: compiling the profile is what costs time.
     #[test]
-    fn every_patch_is_an_addition_that_leaves_the_authors_word_and_a_valid_pod(
+    fn patch_keeps_own_values_and_valid_pod(
         pod in pods::cases(),
         profile in profiles::cases(),
         foreign in steps(foreign::TABLE, 4),
@@ -156,12 +156,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered_or_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn review_of_random_bytes_is_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(answer(&bytes, builtin()).is_err());
     }
 
     #[test]
-    fn a_review_cut_or_changed_anywhere_is_answered_or_unreadable(
+    fn review_cut_or_changed_is_answered_or_unreadable(
         at in any::<prop::sample::Index>(),
         byte in prop::option::of(any::<u8>()),
     ) {
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn any_object_is_answered(object in json_value()) {
+    fn review_of_any_json_gets_no_patch(object in json_value()) {
         let review = with_pod(&review("plain"), object);
         let answered = ask(&review, builtin());
         prop_assert!(answered.operations().is_empty());
@@ -186,7 +186,7 @@ proptest! {
 
     /// What an API server would never send is answered too, with a patch that applies.
     #[test]
-    fn a_pod_with_anything_anywhere_is_answered(
+    fn pod_with_random_values_is_answered(
         pod in pods::cases(),
         changes in prop::collection::vec((any::<u64>(), json_value()), 1..4),
     ) {
@@ -263,7 +263,7 @@ fn pointers(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_patch_of_the_answer_is_base64_of_json() {
+fn patch_is_base64_of_json() {
     let body = serde_json::to_vec(&review("plain")).unwrap();
     let answer = answer(&body, builtin()).unwrap();
     assert_eq!(answer.record.outcome, Outcome::Patched);

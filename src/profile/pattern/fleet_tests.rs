@@ -51,7 +51,7 @@ fn decide(fleet: &[Rule], name: &str) -> HashSet<u32> {
 }
 
 #[test]
-fn every_name_gets_its_count() {
+fn fleet_name_gets_its_count() {
     let fleet = mk_fleet();
     for [name, gpus, family] in rows(NAMES) {
         let expected = if gpus == "-" { 0 } else { gpus.parse().unwrap() };
@@ -60,7 +60,7 @@ fn every_name_gets_its_count() {
 }
 
 #[test]
-fn the_names_are_many_and_each_stands_once() {
+fn fleet_names_are_many_and_unique() {
     let names: Vec<_> = rows(NAMES).map(|[name, _, _]| name).collect();
     assert!(names.len() >= 120, "{}", names.len());
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
@@ -72,14 +72,14 @@ fn the_names_are_many_and_each_stands_once() {
 }
 
 #[test]
-fn a_rule_says_gpus_where_its_pattern_does() {
+fn fleet_rule_count_agrees_with_pattern() {
     for rule in mk_fleet() {
         assert_eq!(rule.count == "{gpus}", rule.pattern.has_gpus(), "{}", rule.pattern);
     }
 }
 
 #[test]
-fn every_rule_decides_some_name() {
+fn fleet_rules_each_decide_a_name() {
     let fleet = mk_fleet();
     for rule in &fleet {
         let decides = rows(NAMES).any(|[name, _, _]| {

@@ -18,7 +18,7 @@ use crate::{
 const CASES: usize = 700;
 
 #[test]
-fn generated_cases_reach_every_kind_of_conflict_and_are_mostly_valid() {
+fn generated_cases_are_valid_and_reach_every_conflict() {
     let mut runner = TestRunner::deterministic();
     let (mut good, mut valid, mut patched) = (0, 0, 0);
     let mut codes = BTreeSet::new();
