@@ -131,7 +131,7 @@ mod tests {
             let mut pod = captured(&format!("{stem}.pod"));
             for pod in [&mut made, &mut pod] {
                 let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
-                // ARC's controller computes the one and has its own word for the other.
+                // ARC's controller computes the first one and writes its own value into the second.
                 labels.remove("pod-template-hash");
                 labels.remove("app.kubernetes.io/part-of");
             }

@@ -1,14 +1,14 @@
-//! Each captured pod with the built-in profile: the whole answer, for people to read.
+//! Each captured pod with the built-in profile: the whole answer as a readable snapshot.
 
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use crate::support::{ask, readable, review, rules, with_pod};
+use crate::support::{ask, config, readable, review, with_pod};
 
-/// What is kept for one review: outcome, warnings, operations and the pod that results.
-fn golden(review: &Value, rules: &Config) -> String {
-    let answered = ask(review, rules);
-    let again = ask(&with_pod(review, answered.pod.clone()), rules);
+/// The snapshot of one review: outcome, warnings, operations and the pod that results.
+fn golden(review: &Value, config: &Config) -> String {
+    let answered = ask(review, config);
+    let again = ask(&with_pod(review, answered.pod.clone()), config);
     assert_eq!(again.patch, json!([]), "a second pass must find nothing to do");
     let unchanged = answered.operations().is_empty();
     readable(&json!({
@@ -45,11 +45,11 @@ goldens! {
 
 #[test]
 fn kubernetes_mode_resources_setting_adds_resources() {
-    let rules = rules(
+    let config = config(
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: k8s}\n\
          spec: {extends: rocm, match: {}, kubernetesMode: Resources}\n",
     );
-    insta::assert_snapshot!(golden(&review("kubernetes"), &rules));
+    insta::assert_snapshot!(golden(&review("kubernetes"), &config));
 }
 
 #[test]

@@ -1,26 +1,25 @@
-//! What a profile's `start` becomes in the runner: the wrapper's options and its environment
-//! (issue 7).
+//! The start wrapper's options and environment variables from a profile's `start`.
 
 use serde_json::{Value, json};
 
-use crate::support::{Answered, ask, review, rules, with_pod};
+use crate::support::{Answered, ask, config, review, with_pod};
 
 /// The plain runner's answer to a profile that extends the built-in one by `spec`.
 fn answered(spec: &str, change: impl FnOnce(&mut Value)) -> Answered {
     let text = format!(
-        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: ours}}\n\
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\n\
          spec: {{extends: rocm, match: {{}}, {spec}}}\n"
     );
     let mut review = review("plain");
     change(review.pointer_mut("/request/object/spec/containers/0").unwrap());
-    let rules = rules(&text);
-    let answered = ask(&review, &rules);
-    let again = ask(&with_pod(&review, answered.pod.clone()), &rules);
+    let config = config(&text);
+    let answered = ask(&review, &config);
+    let again = ask(&with_pod(&review, answered.pod.clone()), &config);
     assert_eq!(again.patch, json!([]), "a second pass must find nothing to do");
     answered
 }
 
-/// The words between the script's name and the runner's command.
+/// The wrapper's options, which stand between the script and the runner's command.
 fn options(spec: &str) -> Vec<String> {
     let answered = answered(spec, |_| {});
     let command = answered.pod["spec"]["containers"][0]["command"].as_array().unwrap();
@@ -113,21 +112,21 @@ fn start_variable_of_profile_replaces_the_default() {
     );
 }
 
-/// Found by the property tests (issue 7): the first pass took the author's init container for one
-/// that ends, made a sidecar of it, and the second one then waited for its Docker.
+/// Found by the property tests: the first pass made the pod's init container a sidecar, and only
+/// the second pass waited for its Docker.
 #[test]
 fn start_waits_for_docker_in_profile_sidecar() {
-    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: ours}\n\
+    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: test}\n\
                 spec:\n  match: {}\n  start: {waitForDockerSeconds: 90}\n  template:\n    spec:\n      \
                 initContainers:\n      - {name: logger, image: logger, restartPolicy: Always}\n";
     let mut review = review("plain");
     review["request"]["object"]["spec"]["initContainers"] =
         json!([{"name": "logger", "image": "docker:dind"}]);
-    let rules = rules(text);
-    let answered = ask(&review, &rules);
+    let config = config(text);
+    let answered = ask(&review, &config);
     let pod = &answered.pod;
     assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
     let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
     assert!(command.contains(&json!("--wait-for-docker=90")), "{command:?}");
-    assert_eq!(ask(&with_pod(&review, answered.pod.clone()), &rules).patch, json!([]));
+    assert_eq!(ask(&with_pod(&review, answered.pod.clone()), &config).patch, json!([]));
 }

@@ -200,7 +200,7 @@ fn quantity_product_keeps_the_suffix() {
         // Rounded when parsed, so that ten of them are ten nano-units.
         ("0.1n", 10, "10n"),
         ("1e-12", 2, "2n"),
-        // The suffix cannot say it.
+        // The suffix cannot express it.
         ("5Ei", 2, "11529215046068469760"),
         ("1.0009765625Ki", 2, "2.001953125Ki"),
         ("1.00048828125Ki", 2, "2049"),
@@ -290,7 +290,7 @@ proptest! {
         prop_assert_eq!(left.cmp(&right), left.nano.cmp(&right.nano));
         prop_assert_eq!(left.cmp(&right), right.cmp(&left).reverse());
         prop_assert_eq!(left == right, left.cmp(&right).is_eq());
-        // A sum with something positive is larger.
+        // A sum with a positive value is larger.
         if !right.is_negative() && !right.is_zero() {
             prop_assert!(left.checked_add(&right).unwrap() > left);
         }

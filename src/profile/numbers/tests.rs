@@ -19,7 +19,7 @@ fn compiled(profiles: &[(&str, &str)]) -> Result<ProfileSet, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-/// How `profile` stands to a runner of the scale set `name` that asks for `gpus`.
+/// Whether `profile` matches a runner of the scale set `name` that asks for `gpus`.
 fn matches(set: &ProfileSet, profile: &str, name: &str, gpus: Option<u32>) -> Match {
     let limits = gpus.map_or_else(|| json!({}), |gpus| json!({"amd.com/gpu": gpus.to_string()}));
     let pod = json!({
@@ -133,7 +133,7 @@ fn builtin_profile_reads_no_wrong_gpu_count() {
             assert_eq!(gpus.to_string(), expected, "{name}");
             read += 1;
         } else {
-            // The built-in profile's own count is 2: a name that says more must be read.
+            // The built-in profile's own count is 2, so it must read a higher number from the name.
             assert!(["1", "-"].contains(&expected) || !name.contains("rocm"), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! Names seen in public fleets, and one set of patterns that reads the right count from each.
+//! Names of public fleets, and one set of patterns that reads the correct count from each.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use super::Pattern;
 const NAMES: &str = include_str!("../../../tests/fixtures/scale-set-names.tsv");
 const FLEET: &str = include_str!("../../../tests/fixtures/fleet-patterns.tsv");
 
-/// A row of the fleet's patterns.
+/// A row of the table of patterns.
 struct Rule {
     priority: u32,
     pattern: Pattern,
@@ -40,7 +40,7 @@ fn mk_fleet() -> Vec<Rule> {
         .collect()
 }
 
-/// The counts that the matching rules of the highest priority give; more than one is a fault.
+/// The counts of the matching rules with the highest priority. More than one count is a conflict.
 fn decide(fleet: &[Rule], name: &str) -> HashSet<u32> {
     let matching = || fleet.iter().filter(|rule| rule.pattern.matches(name).is_some());
     let top = matching().map(|rule| rule.priority).max();
@@ -65,7 +65,7 @@ fn fleet_names_are_many_and_unique() {
     assert!(names.len() >= 120, "{}", names.len());
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
     for name in names {
-        // ARC's chart takes no longer names, and Kubernetes no other characters.
+        // ARC's chart limits the length, and Kubernetes the characters.
         assert!(name.len() <= 45, "{name}");
         assert!(name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-')), "{name}");
     }

@@ -110,7 +110,7 @@ fn gpus_takes_the_first_fitting_run() {
 
 #[test]
 fn pattern_pieces_do_not_overlap_the_count() {
-    // The piece before and the piece after would both need the same dash.
+    // The pieces before and after the count would both need the same dash.
     assert!(!matches("*-a{gpus}*-a", "-a1"));
     assert!(!matches("a*a{gpus}", "a1"));
     assert!(matches("a*a{gpus}", "aa1"));

@@ -363,7 +363,7 @@ fn remove_and_null_agree_in_files_and_objects() {
     let of_object = resolve(&[], &[object("a", spec)]).unwrap();
     let template = |resolved: &Resolved| resolved.profiles.get("a").unwrap().pod_template(2);
     assert_eq!(template(&of_file), template(&of_object));
-    // Null is absent, so that the inherited one stays.
+    // Null counts as absent, so the inherited value stays.
     assert_eq!(template(&of_file).pointer("/spec/nodeSelector/pytorch"), Some(&json!("yes")));
     assert!(!template(&of_file).to_string().contains("supplementalGroups"));
 }
@@ -563,7 +563,7 @@ fn change_names_profiles_it_breaks() {
     };
     let mut good = objects.clone();
     good[0].spec = with_volume.clone();
-    // b is bad before and after: the change is not to blame.
+    // b is invalid before and after, so the change does not break it.
     assert_eq!(change(&objects, Some(&json!({"extends": "rocm"}))), (vec![], vec![]));
     assert_eq!(change(&objects, Some(&with_volume)), (vec![], vec![]));
     assert_eq!(change(&good, Some(&json!({"extends": "rocm"}))), (vec![], vec!["b".to_owned()]));

@@ -10,10 +10,10 @@ use crate::support::Answered;
 
 #[test]
 fn name_taken_by_container_adds_no_sidecar() {
-    let rules = over_template(&json!({"initContainers":
+    let config = over_template(&json!({"initContainers":
         [{"name": "logger", "image": "log:1", "restartPolicy": "Always"}]}));
     let own = json!({"name": "logger", "image": "own:1"});
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         merge(&mut pod["spec"]["containers"], json!([own]));
     });
     assert_eq!(named(&answered.pod["spec"]["containers"], "logger"), &own);
@@ -27,9 +27,9 @@ fn name_taken_by_container_adds_no_sidecar() {
 
 #[test]
 fn name_taken_by_init_container_adds_no_container() {
-    let rules = over_template(&json!({"containers": [{"name": "metrics", "image": "m:1"}]}));
+    let config = over_template(&json!({"containers": [{"name": "metrics", "image": "m:1"}]}));
     let own = json!({"name": "metrics", "image": "own:1"});
-    let answered = answer(&rules, |pod| pod["spec"]["initContainers"] = json!([own]));
+    let answered = answer(&config, |pod| pod["spec"]["initContainers"] = json!([own]));
     assert_eq!(answered.pod["spec"]["containers"].as_array().unwrap().len(), 1);
     assert_eq!(named(&answered.pod["spec"]["initContainers"], "metrics"), &own);
     assert_warned(
@@ -85,8 +85,8 @@ fn dind_own_in_either_list_is_kept() {
 }
 
 /// The plain runner with one more container in `list`.
-fn with_container(rules: &Config, list: &str, own: &Value) -> Answered {
-    answer(rules, |pod| merge(&mut pod["spec"], json!({list: [own]})))
+fn with_container(config: &Config, list: &str, own: &Value) -> Answered {
+    answer(config, |pod| merge(&mut pod["spec"], json!({list: [own]})))
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn dind_own_is_any_container_starting_dockerd() {
         json!({"image": "a:1", "args": ["dockerd", "--debug"]}),
         json!({"image": "a:1", "command": ["dockerd-entrypoint.sh"]}),
         json!({"image": "a:1", "command": ["sh", "-c"], "args": ["exec dockerd --debug"]}),
-        // The seed's.
+        // As in templates that start dockerd in a shell.
         json!({"image": "a:1", "command": ["sh", "-c",
             "dockerd --host=unix:///var/run/docker.sock &\nuntil docker info; do sleep 1; done"]}),
         json!({"image": "a:1", "command": ["/bin/bash", "-ec", "umask 022; dockerd"]}),
@@ -136,10 +136,10 @@ fn dind_own_is_no_container_mentioning_docker() {
         ("containers", json!({"image": "a:1", "args": ["--watch=dockerd", "dockerd"]})),
     ] {
         let mut own = own.clone();
-        own["name"] = "helper".into();
+        own["name"] = "other".into();
         let answered = with_container(&Config::default(), list, &own);
         assert_ne!(dind(&answered), &Value::Null, "{own}");
-        assert_eq!(named(&answered.pod["spec"][list], "helper"), &own);
+        assert_eq!(named(&answered.pod["spec"][list], "other"), &own);
         assert_warned(&answered, &[]);
     }
 }
@@ -162,7 +162,7 @@ fn dind_name_taken_by_init_container_disables_dind() {
 
 #[test]
 fn dind_own_gets_profile_mounts_and_env() {
-    let rules = over(&json!({
+    let config = over(&json!({
         "sharedVolumes":
             [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}],
         "dind": {"resources": {"requests": {"cpu": "2"}}},
@@ -175,7 +175,7 @@ fn dind_own_gets_profile_mounts_and_env() {
             if list == "initContainers" {
                 own["restartPolicy"] = "Always".into();
             }
-            let answered = with_container(&rules, list, &own);
+            let answered = with_container(&config, list, &own);
             let there = named(&answered.pod["spec"][list], name);
             assert_eq!(mounted(there, "/models"), "models");
             assert_eq!(mounted(there, "/home/runner/_work"), "work");
@@ -213,16 +213,16 @@ fn image_own_without_command_keeps_entrypoint() {
 
 #[test]
 fn args_of_profile_apply_to_chart_command() {
-    let rules = over_template(&json!({"containers": [{"name": "runner", "args": ["--once"]}]}));
+    let config = over_template(&json!({"containers": [{"name": "runner", "args": ["--once"]}]}));
     for command in [json!(["/home/runner/run.sh"]), json!(null)] {
-        let answered = answer(&rules, |pod| pod["spec"]["containers"][0]["command"] = command);
+        let answered = answer(&config, |pod| pod["spec"]["containers"][0]["command"] = command);
         let command = runner(&answered)["command"].as_array().unwrap();
         assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
         assert_eq!(runner(&answered)["args"], json!(["--once"]));
         assert_warned(&answered, &[]);
     }
 
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["containers"][0]["command"] = json!(["/own.sh"]);
     });
     assert_eq!(runner(&answered).get("args"), None);
@@ -270,10 +270,10 @@ fn command_with_args_runs_in_start_wrapper() {
 
 #[test]
 fn port_with_taken_name_is_left_out() {
-    let rules = over_template(&json!({"containers":
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "ports": [{"name": "http", "containerPort": 8080}]}]}));
     let own = json!([{"name": "http", "containerPort": 80, "protocol": "TCP"}]);
-    let answered = answer_runner(&rules, json!({"ports": own}));
+    let answered = answer_runner(&config, json!({"ports": own}));
     assert_eq!(runner(&answered)["ports"], own);
     assert_warned(
         &answered,
@@ -284,10 +284,10 @@ fn port_with_taken_name_is_left_out() {
 
 #[test]
 fn port_on_host_network_is_host_port() {
-    let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
+    let config = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
         "restartPolicy": "Always", "ports": [{"containerPort": 80}, {"containerPort": 81}]}]}));
     let own = json!([{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]);
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["hostNetwork"] = true.into();
         pod["spec"]["containers"][0]["ports"] = own.clone();
     });
@@ -297,9 +297,9 @@ fn port_on_host_network_is_host_port() {
 
 #[test]
 fn host_network_beside_host_port_is_left_out() {
-    let rules = over_template(&json!({"hostNetwork": true}));
+    let config = over_template(&json!({"hostNetwork": true}));
     let answered =
-        answer_runner(&rules, json!({"ports": [{"containerPort": 80, "hostPort": 8080}]}));
+        answer_runner(&config, json!({"ports": [{"containerPort": 80, "hostPort": 8080}]}));
     assert_eq!(answered.pod["spec"].get("hostNetwork"), None);
     assert_warned(
         &answered,
@@ -310,9 +310,9 @@ fn host_network_beside_host_port_is_left_out() {
 
 #[test]
 fn init_container_without_restart_gets_no_probe() {
-    let rules = over_template(&json!({"initContainers": [{"name": "logger", "image": "log:1",
+    let config = over_template(&json!({"initContainers": [{"name": "logger", "image": "log:1",
         "restartPolicy": "Always", "startupProbe": {"exec": {"command": ["true"]}}}]}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["initContainers"] =
             json!([{"name": "logger", "image": "log:1", "restartPolicy": "Never"}]);
     });

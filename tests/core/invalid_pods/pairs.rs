@@ -1,13 +1,13 @@
-//! Fields of a profile and fields of a pod that the API server takes one by one and refuses
-//! together. Found by generating pairs of fields and asking a real API server (1.36).
+//! Fields of a profile and of a pod that the API server accepts alone and refuses together. They
+//! were found by sending generated pairs of fields to a real API server (1.36).
 
 use serde_json::{Value, json};
 
 use super::{answer, answer_runner, over, over_template, runner};
 use crate::support::Answered;
 
-/// What the pod's spec has, and whether a warning names the field.
-fn left_out(answered: &Answered, field: &str, by: &str) {
+/// Checks that the field is left out and that a warning says so.
+fn assert_left_out(answered: &Answered, field: &str, by: &str) {
     assert_eq!(answered.pod["spec"].get(field), None, "{field}");
     let warning = format!("arc-rocm: spec.{field}: left out, because the pod says {by}");
     assert!(answered.warnings().contains(&warning), "{:#?}", answered.warnings());
@@ -20,7 +20,7 @@ fn host_ipc_beside_ipc_sysctls_is_left_out() {
         let answered = answer(&config, |pod| {
             pod["spec"]["securityContext"] = json!({"sysctls": [{"name": name, "value": "1"}]});
         });
-        left_out(&answered, "hostIPC", "sysctls of IPC");
+        assert_left_out(&answered, "hostIPC", "sysctls of IPC");
     }
     let other = answer(&config, |pod| {
         pod["spec"]["securityContext"] =
@@ -43,7 +43,7 @@ fn host_network_beside_conflicting_fields_is_left_out() {
         (ports, "one port for two containers"),
     ] {
         let answered = answer(&config, |pod| super::merge(&mut pod["spec"], own));
-        left_out(&answered, "hostNetwork", by);
+        assert_left_out(&answered, "hostNetwork", by);
     }
 }
 
@@ -127,7 +127,7 @@ fn volume_as_block_device_is_not_mounted() {
     }
 }
 
-/// A limit alone beside a request that the LimitRanger filled in: the two must be equal.
+/// A limit beside a request that the LimitRanger filled in: the two must be equal.
 #[test]
 fn extended_limit_replaces_limit_ranger_request() {
     let limits = json!({"limits": {"example.com/fpga": "4"}});

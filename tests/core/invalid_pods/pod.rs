@@ -39,13 +39,13 @@ fn priority_class_own_keeps_its_priority() {
 
 #[test]
 fn service_account_sets_both_fields() {
-    let rules = over_template(&json!({"serviceAccountName": "rocm"}));
-    let answered = answer(&rules, |_| {});
+    let config = over_template(&json!({"serviceAccountName": "rocm"}));
+    let answered = answer(&config, |_| {});
     assert_eq!(answered.pod["spec"]["serviceAccountName"], "rocm");
     assert_eq!(answered.pod["spec"]["serviceAccount"], "rocm");
     assert_warned(&answered, &[]);
 
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["serviceAccountName"] = "own".into();
         pod["spec"]["serviceAccount"] = "own".into();
     });
@@ -56,8 +56,8 @@ fn service_account_sets_both_fields() {
 
 #[test]
 fn nameservers_stop_at_the_pod_limit() {
-    let rules = over_template(&json!({"dnsConfig": {"nameservers": ["10.0.0.3", "10.0.0.4"]}}));
-    let answered = answer(&rules, |pod| {
+    let config = over_template(&json!({"dnsConfig": {"nameservers": ["10.0.0.3", "10.0.0.4"]}}));
+    let answered = answer(&config, |pod| {
         pod["spec"]["dnsConfig"] = json!({"nameservers": ["10.0.0.1", "10.0.0.2"]});
     });
     assert_eq!(
@@ -86,7 +86,7 @@ fn node_selector_value_never_counts_as_default() {
     assert_eq!(answered.warnings().len(), 3);
 }
 
-/// No node has GPUs of two vendors: with AMD's as well the pod would be pending for ever
+/// No node has GPUs of two vendors, so a pod that also asks for AMD's would stay pending
 /// (microsoft/pai#4090, dstackai/dstack#4085).
 #[test]
 fn gpu_other_vendor_skips_runner_without_profile_annotation() {

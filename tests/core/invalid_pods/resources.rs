@@ -34,9 +34,9 @@ fn limit_own_alone_is_the_request() {
 
 #[test]
 fn limit_below_own_request_is_left_out() {
-    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+    let config = over(&json!({"gpu": {"total": {"cpu": "40"}},
         "runner": {"resources": {"limits": {"cpu": "48"}}}}));
-    let answered = answer_runner(&rules, json!({"resources": {"requests": {"cpu": "64"}}}));
+    let answered = answer_runner(&config, json!({"resources": {"requests": {"cpu": "64"}}}));
     let resources = &runner(&answered)["resources"];
     assert_eq!(resources["requests"]["cpu"], "64");
     assert_eq!(resources["limits"].get("cpu"), None);
@@ -73,9 +73,9 @@ fn request_above_pod_level_is_left_out() {
 
 #[test]
 fn limit_above_pod_level_is_left_out() {
-    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+    let config = over(&json!({"gpu": {"total": {"cpu": "40"}},
         "runner": {"resources": {"limits": {"cpu": "96"}}}}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "64"}, "limits": {"cpu": "64"}});
     });
     let resources = &runner(&answered)["resources"];
@@ -92,8 +92,8 @@ fn limit_above_pod_level_is_left_out() {
 
 #[test]
 fn request_sum_stays_within_pod_level() {
-    let rules = over(&json!({"dind": {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}}));
-    let answered = answer(&rules, |pod| {
+    let config = over(&json!({"dind": {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}}));
+    let answered = answer(&config, |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "42"}});
     });
     assert_eq!(runner(&answered)["resources"]["requests"]["cpu"], "40000m");

@@ -37,12 +37,12 @@ fn dind_alone_runs_as_root() {
 fn user_conflicting_with_non_root_is_left_out() {
     let root = json!({"runAsUser": 0});
     let non_root = json!({"runAsNonRoot": true});
-    for (profiles, authors, field, why) in [
+    for (profiles, own, field, why) in [
         (&non_root, &root, "runAsNonRoot", "runAsUser: 0"),
         (&root, &non_root, "runAsUser", "runAsNonRoot: true"),
     ] {
         let over_pod = over_template(&json!({"securityContext": profiles}));
-        let answered = answer_runner(&over_pod, json!({"securityContext": authors}));
+        let answered = answer_runner(&over_pod, json!({"securityContext": own}));
         assert_eq!(answered.pod["spec"]["securityContext"].get(field), None);
         assert!(answered.warnings().contains(&format!(
             "arc-rocm: spec.securityContext.{field}: left out, because the pod says {why} of a \
@@ -52,7 +52,7 @@ fn user_conflicting_with_non_root_is_left_out() {
         let over_runner = over_template(&json!({"containers":
             [{"name": "runner", "securityContext": profiles}]}));
         let answered = answer(&over_runner, |pod| {
-            pod["spec"]["securityContext"] = authors.clone();
+            pod["spec"]["securityContext"] = own.clone();
         });
         assert_eq!(runner(&answered)["securityContext"].get(field), None);
         assert!(answered.warnings().contains(&format!(
@@ -64,10 +64,10 @@ fn user_conflicting_with_non_root_is_left_out() {
 
 #[test]
 fn escalation_forbidden_leaves_privileged_out() {
-    let rules = over_template(&json!({"containers":
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "securityContext": {"privileged": true}}]}));
     let answered =
-        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+        answer_runner(&config, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
     assert_warned(
         &answered,
@@ -78,10 +78,10 @@ fn escalation_forbidden_leaves_privileged_out() {
 
 #[test]
 fn escalation_forbidden_leaves_cap_sys_admin_out() {
-    let rules = over_template(&json!({"containers": [{"name": "runner",
+    let config = over_template(&json!({"containers": [{"name": "runner",
         "securityContext": {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}}]}));
     let answered =
-        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+        answer_runner(&config, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
     assert_warned(
         &answered,
@@ -92,9 +92,9 @@ fn escalation_forbidden_leaves_cap_sys_admin_out() {
 
 #[test]
 fn privileged_runner_keeps_escalation_allowed() {
-    let rules = over_template(&json!({"containers":
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "securityContext": {"allowPrivilegeEscalation": false}}]}));
-    let answered = answer_runner(&rules, json!({"securityContext": {"privileged": true}}));
+    let answered = answer_runner(&config, json!({"securityContext": {"privileged": true}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"privileged": true}));
     assert_warned(
         &answered,

@@ -8,9 +8,9 @@ use crate::support::Answered;
 
 const KEPT: &str = "the pod's own value is kept, profile rocm differs";
 
-/// The plain runner with a volume of the author's, mounted at `path` when it is given.
-fn with_volume(rules: &Config, volume: &Value, path: Option<&str>, more: Value) -> Answered {
-    answer(rules, |pod| {
+/// The plain runner with a volume of its own, mounted at `path` when a path is given.
+fn with_volume(config: &Config, volume: &Value, path: Option<&str>, more: Value) -> Answered {
+    answer(config, |pod| {
         merge(&mut pod["spec"]["volumes"], json!([volume]));
         if let Some(path) = path {
             let mut mount = json!({"name": volume["name"], "mountPath": path});
@@ -53,19 +53,19 @@ fn volume_own_read_only_renames_profile_volume() {
             let mut volume = source.clone();
             volume["name"] = name.into();
             let answered = with_volume(&Config::default(), &volume, None, json!({}));
-            let ours = format!("arc-rocm-{name}");
+            let renamed = format!("arc-rocm-{name}");
             assert_eq!(named(&answered.pod["spec"]["volumes"], name), &volume);
             assert_eq!(
-                named(&answered.pod["spec"]["volumes"], &ours),
-                &json!({"name": ours, "emptyDir": {}})
+                named(&answered.pod["spec"]["volumes"], &renamed),
+                &json!({"name": renamed, "emptyDir": {}})
             );
-            assert_eq!(mounted(runner(&answered), path), &ours);
-            assert_eq!(mounted(dind(&answered), path), &ours);
+            assert_eq!(mounted(runner(&answered), path), &renamed);
+            assert_eq!(mounted(dind(&answered), path), &renamed);
             assert_warned(
                 &answered,
                 &[&format!(
                     "arc-rocm: spec.volumes[{name}]: the pod's own volume cannot serve here, so \
-                     the profile's is named {ours}"
+                     the profile's is named {renamed}"
                 )],
             );
         }
@@ -117,7 +117,7 @@ fn dind_data_root_needs_writable_volume() {
     }
 }
 
-/// Volumes that outlive the pod, or that other pods use as well.
+/// Volumes that outlive the pod or that other pods use too.
 fn lasting() -> [Value; 4] {
     [
         json!({"persistentVolumeClaim": {"claimName": "models"}}),
@@ -160,13 +160,13 @@ fn dind_data_root_avoids_volumes_outliving_the_pod() {
 
 #[test]
 fn volume_new_name_is_checked_before_use() {
-    let config = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
+    let config_map = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
     let answered = answer(&Config::default(), |pod| {
         let volumes = &mut pod["spec"]["volumes"];
-        merge(volumes, json!([config("work"), config("arc-rocm-work")]));
+        merge(volumes, json!([config_map("work"), config_map("arc-rocm-work")]));
     });
     let volumes = &answered.pod["spec"]["volumes"];
-    assert_eq!(named(volumes, "arc-rocm-work"), &config("arc-rocm-work"));
+    assert_eq!(named(volumes, "arc-rocm-work"), &config_map("arc-rocm-work"));
     assert_eq!(
         named(volumes, "arc-rocm-work2"),
         &json!({"name": "arc-rocm-work2", "emptyDir": {}})
@@ -176,7 +176,7 @@ fn volume_new_name_is_checked_before_use() {
 
     let scratch = json!({"name": "arc-rocm-work", "emptyDir": {}});
     let answered = answer(&Config::default(), |pod| {
-        merge(&mut pod["spec"]["volumes"], json!([config("work"), scratch]));
+        merge(&mut pod["spec"]["volumes"], json!([config_map("work"), scratch]));
     });
     assert_eq!(count(&answered, "arc-rocm-work"), 1);
     assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "arc-rocm-work");
@@ -198,9 +198,9 @@ fn socket_directory_own_mount_reaches_dind() {
 
 #[test]
 fn dind_without_writable_socket_is_left_out() {
-    let config = json!({"name": "run", "configMap": {"name": "x"}});
+    let config_map = json!({"name": "run", "configMap": {"name": "x"}});
     let empty = json!({"name": "run", "emptyDir": {}});
-    for (volume, more) in [(config, json!({})), (empty, json!({"readOnly": true}))] {
+    for (volume, more) in [(config_map, json!({})), (empty, json!({"readOnly": true}))] {
         let answered = with_volume(&Config::default(), &volume, Some("/var/run"), more);
         assert_eq!(dind(&answered), &Value::Null);
         assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
@@ -275,9 +275,9 @@ fn mount_without_volume_gets_empty_dir() {
 
 #[test]
 fn mount_without_volume_gets_profile_volume() {
-    let rules = over(&json!({"sharedVolumes":
+    let config = over(&json!({"sharedVolumes":
         [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}]}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         let mount = json!({"name": "models", "mountPath": "/own"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });
@@ -290,11 +290,11 @@ fn mount_without_volume_gets_profile_volume() {
 
 #[test]
 fn dind_with_unwritable_profile_volume_is_left_out() {
-    let rules = over(&json!({
+    let config = over(&json!({
         "runner": {"volumeMounts": [{"name": "work", "mountPath": "/home/runner/_work"}]},
         "template": {"spec": {"volumes": [{"name": "work", "secret": {"secretName": "files"}}]}},
     }));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         let mount = json!({"name": "work", "mountPath": "/var/run"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });

@@ -1,8 +1,8 @@
-//! What must compile: no rule may refuse what works.
+//! Profiles that must compile: no check refuses a working profile.
 
 use super::*;
 
-/// The profiles of the README, as they stand in the sketch.
+/// The profiles of the README.
 const FLEET: &str = r#"
 apiVersion: arc-rocm.dev/v1alpha1
 kind: RunnerProfile
@@ -46,7 +46,7 @@ spec:
           resources: {requests: {cpu: "40", memory: 50000Mi}}
 "#;
 
-/// The seed's scale set, as a values file has it.
+/// A scale set's template from a values file, with placeholders for dind.
 const SEED: &str = r#"
   template:
     spec:
@@ -126,7 +126,7 @@ DIND_CONTAINER
           emptyDir: {}
 "#;
 
-/// The seed's dind, in either list.
+/// Its dind container, for either list.
 const DIND: &str = r#"
         - name: dind
           image: ghcr.io/saienduri/dind:main

@@ -118,7 +118,7 @@ fn closed_field_says_where_to_write_it() {
         super::problems(In::Template, "metadata: {name: a}"),
         [format!("5:14: spec.template.metadata.name: {elsewhere}")]
     );
-    // What is null is absent.
+    // Null counts as absent.
     super::fine(In::Template, &["metadata: {creationTimestamp: null}, spec: {nodeName: null}"]);
 }
 

@@ -1,4 +1,4 @@
-//! Types like those of a profile, with everything that serde and schemars make of them.
+//! Types like those of a profile, with every form that serde and schemars produce.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::{NOTHING, check_text};
 
-/// Ours.
+/// A type of this crate.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Own {
-    /// Documented.
+    /// A field with a description.
     api_version: String,
     mode: Option<Mode>,
     level: Option<Described>,
@@ -25,7 +25,7 @@ pub(super) struct Own {
     count: Option<u32>,
     big: Option<u64>,
     ratio: Option<f64>,
-    /// A list of ours.
+    /// A list of items.
     #[serde(default)]
     list: Vec<Item>,
     inner: Option<Box<Self>>,
@@ -45,9 +45,9 @@ enum Mode {
 
 #[derive(Deserialize, JsonSchema)]
 enum Described {
-    /// Little.
+    /// The lowest.
     Low,
-    /// Much.
+    /// The highest.
     High,
     Other,
 }

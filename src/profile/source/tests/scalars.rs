@@ -8,7 +8,7 @@ fn scalar_of(text: &str) -> NodeValue {
 
 #[test]
 fn plain_scalars_read_as_kubectl_reads_them() {
-    // Each right side is what sigs.k8s.io/yaml 1.6 answers.
+    // Each right side is the output of sigs.k8s.io/yaml 1.6.
     for (text, expected) in [
         ("true", json!(true)),
         ("False", json!(false)),
