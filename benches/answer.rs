@@ -1,7 +1,7 @@
-//! `cargo bench --bench answer`: the time of one answer without a server, by stage, and the time of
-//! answers to pods with many items of one kind.
+//! `cargo bench --bench answer` measures one answer without a server, stage by stage, and answers to
+//! pods with many items of one kind.
 //!
-//! For callgrind, give the number of answers of each round and leave the many items out: `--times 100`.
+//! For callgrind, set the number of answers per round, which also skips the table: `--times 100`.
 
 #![expect(
     clippy::indexing_slicing,
@@ -23,7 +23,7 @@ use arc_rocm::{
 
 use table::cpu_time;
 
-/// Captured reviews, and what is done with each.
+/// Captured reviews, each with its outcome.
 const REVIEWS: [(&str, &str); 5] = [
     ("plain", "patched"),
     ("dind", "patched"),
@@ -31,18 +31,18 @@ const REVIEWS: [(&str, &str); 5] = [
     ("kubernetes", "skipped by its profile"),
     ("listener", "not a runner"),
 ];
-/// Profiles of a large fleet.
+/// Number of profiles in a large fleet.
 const PROFILES: u32 = 1000;
-/// Rounds; the median counts.
+/// Number of rounds; the median counts.
 const ROUNDS: usize = 15;
-/// Answers of one round.
+/// Number of answers per round.
 const TIMES: usize = 1000;
-/// Variants of a review, so that one follows another that differs.
+/// Number of variants of a review, so that consecutive reviews differ.
 const VARIANTS: usize = 64;
-/// Runs of the table of many items, of which the shortest counts.
+/// Number of runs for the table of many items; the shortest counts.
 const RUNS: usize = 5;
 
-/// What is measured, each with all that comes before it.
+/// The measured stages. Each includes the stages before it.
 #[derive(Clone, Copy)]
 enum Until {
     Parse,
@@ -93,7 +93,7 @@ fn captured(name: &str) -> String {
     fs::read_to_string(folder.join(format!("{name}.review.json"))).unwrap()
 }
 
-/// Profiles of which the last one that is tried matches.
+/// Profiles of which only the last one tried matches.
 fn fleet() -> ProfileSet {
     let profile = |name: &str, pattern: &str, priority: i32| {
         format!(
@@ -112,7 +112,7 @@ fn fleet() -> ProfileSet {
 /// Prints the time of each stage of answering one review.
 fn row(name: &str, what: &str, config: &Config, times: usize) {
     let review = captured(name);
-    // Each with another uid, name and owner.
+    // Each variant has its own uid, name and owner.
     let variants: Vec<_> = (0..VARIANTS)
         .map(|number| {
             let uid = format!(r#""uid":"{number:08x}"#);

@@ -1,10 +1,10 @@
-//! The main job, from end to end on this machine: the webhook serves HTTPS with the built-in
-//! profile, and each pod that ARC's controller makes is posted to it, as the API server does.
-//! The reviews were captured from a real API server and ARC 0.14.2 (tests/fixtures/arc).
+//! The main job from end to end on one machine. The webhook serves HTTPS with the built-in profile,
+//! and the example posts the review of each pod to it, as the API server does. The reviews were
+//! captured from a real API server and ARC 0.14.2 (tests/fixtures/arc).
 //!
 //! `cargo run --example main_job`
 
-#![expect(clippy::print_stdout, reason = "an example shows what comes of it")]
+#![expect(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use serde_json::Value;
 
-/// The pod whose change is shown in full.
+/// The pod whose change is printed in full.
 const SHOWN: &str = "plain";
 
 fn main() -> anyhow::Result<()> {
@@ -44,12 +44,12 @@ fn main() -> anyhow::Result<()> {
         let review: Value = serde_json::from_slice(&review)?;
         let response = answer.get("response").context("no response")?;
         ensure!(response.get("uid") == review.pointer("/request/uid"), "another uid");
-        let said = |key: &str| {
-            let said = response.get("auditAnnotations").and_then(|all| all.get(key));
-            said.and_then(Value::as_str).unwrap_or_default().to_owned()
+        let annotation = |key: &str| {
+            let value = response.get("auditAnnotations").and_then(|all| all.get(key));
+            value.and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let mut pod = review.pointer("/request/object").context("no pod")?.clone();
-        let before = serde_saphyr::to_string(&without_ownership(&pod))?;
+        let before = serde_saphyr::to_string(&without_managed_fields(&pod))?;
         let mut operations = 0;
         if let Some(patch) = response.get("patch").and_then(Value::as_str) {
             let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
@@ -58,17 +58,17 @@ fn main() -> anyhow::Result<()> {
         }
         println!(
             "{name:<24} {:<9} {:>2} operations  {} {}",
-            said("outcome"),
+            annotation("outcome"),
             operations,
-            said("profile"),
-            said("reason")
+            annotation("profile"),
+            annotation("reason")
         );
         if name == SHOWN {
-            let after = serde_saphyr::to_string(&without_ownership(&pod))?;
+            let after = serde_saphyr::to_string(&without_managed_fields(&pod))?;
             shown = similar::TextDiff::from_lines(&before, &after)
                 .unified_diff()
                 .context_radius(2)
-                .header("the pod that ARC makes", "the pod that runs")
+                .header("the pod that ARC creates", "the pod that runs")
                 .to_string();
         }
     }
@@ -90,7 +90,7 @@ fn captured() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     Ok(reviews)
 }
 
-/// Starts the webhook on a free port, with a certificate authority of its own.
+/// Starts the webhook on a free port, with its own CA.
 async fn serve() -> anyhow::Result<(SocketAddr, String)> {
     let Issued { ca, certificate, key } = certs::issue(&[], 1)?;
     let identity = Identity::new(&Pair::from_pem(certificate.as_bytes(), key.as_bytes())?);
@@ -130,8 +130,8 @@ fn post(address: SocketAddr, tls: &Arc<ClientConfig>, review: &[u8]) -> anyhow::
     Ok(serde_json::from_str(body)?)
 }
 
-/// A pod without `managedFields`, which nobody wants to read.
-fn without_ownership(pod: &Value) -> Value {
+/// A pod without `managedFields`, which would hide the change.
+fn without_managed_fields(pod: &Value) -> Value {
     let mut pod = pod.clone();
     if let Some(Value::Object(metadata)) = pod.get_mut("metadata") {
         metadata.remove("managedFields");

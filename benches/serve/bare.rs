@@ -1,4 +1,4 @@
-//! The yardstick: hyper over rustls with the same settings, and a fixed answer.
+//! The server to compare with: hyper over rustls with the same settings and a fixed answer.
 
 use std::{convert::Infallible, fs, sync::Arc};
 
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Result;
 
-/// Serves the bytes of the file `answer` until the process is ended.
+/// Serves the bytes of the file `answer` until the process ends.
 pub(super) fn serve(
     certificate: Option<&str>,
     key: Option<&str>,

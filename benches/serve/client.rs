@@ -1,4 +1,4 @@
-//! Keep-alive HTTP/1.1 over TLS, written by hand so that the client costs as little as it can.
+//! A minimal client for keep-alive HTTP/1.1 over TLS, so that it takes little CPU time.
 
 use std::{
     net::SocketAddr,
@@ -20,20 +20,20 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::Result;
 
-/// A server, and what is asked of it.
+/// A server and the request to send.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     tls: TlsConnector,
     request: Request,
 }
 
-/// A request that is another one each time that it is sent.
+/// A request that changes each time it is sent.
 #[derive(Clone)]
 struct Request {
     bytes: Vec<u8>,
-    /// Where the digits are that differ.
+    /// Positions of the digits that change.
     digits: Vec<Range<usize>>,
-    /// The number of the next one, of all connections.
+    /// The number of the next request of all connections.
     next: Arc<AtomicU32>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Load {
     pub(super) round: Duration,
 }
 
-/// What one round gave.
+/// The results of one round.
 pub(super) struct Round {
     pub(super) elapsed: Duration,
     pub(super) latencies: Vec<Duration>,
@@ -51,7 +51,7 @@ pub(super) struct Round {
 }
 
 impl Target {
-    /// Each request is `review` with other digits where it has one of `varied`.
+    /// Each request is `review` with other digits at each of `varied`.
     pub(super) fn new(
         address: SocketAddr,
         ca: &[u8],
@@ -144,7 +144,7 @@ impl Request {
         Ok(Self { bytes, digits, next: Arc::default() })
     }
 
-    /// The bytes of the next one.
+    /// The bytes of the next request.
     fn another(&mut self) -> &[u8] {
         let mut text = *b"00000000";
         let mut number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -169,8 +169,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Sends a request and reads the answer, which must be a 200 with a Content-Length. Returns
-    /// where the body begins.
+    /// Sends a request and reads the answer, which must be a 200 with a Content-Length. Returns the
+    /// offset of the body.
     async fn ask(&mut self, request: &[u8]) -> Result<usize> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;

@@ -1,9 +1,9 @@
-//! `cargo bench --bench serve`: requests per second and latency of `arc-rocm serve`, beside a bare
-//! server of the same stack (hyper, rustls) that answers the same bytes without looking. Every
-//! review has a uid, a pod name and an owner that no other one has.
+//! `cargo bench --bench serve` measures requests per second and latency of `arc-rocm serve`. It
+//! compares them with a bare server of the same stack (hyper, rustls) that always answers the same
+//! bytes. Every review has its own uid, pod name and owner.
 //!
-//! Both servers are processes of their own; the client runs here, on the same cores, and takes
-//! its share of them on either side. Rounds alternate, so a drift of the machine hits both.
+//! Each server is its own process. The client runs on the same cores and costs both servers the
+//! same share. Rounds alternate, so a drift of the machine affects both.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 
@@ -25,11 +25,11 @@ use std::{
 use client::{Load, Target};
 use report::Figures;
 
-/// Time of one round against one server.
+/// Duration of one round against one server.
 const ROUND: Duration = Duration::from_secs(3);
-/// Rounds per server and number of connections; the median counts.
+/// Number of rounds per server and number of connections; the median counts.
 const ROUNDS: usize = 5;
-/// Keep-alive connections.
+/// Numbers of keep-alive connections.
 const CONNECTIONS: [usize; 2] = [1, 16];
 /// Parts of the captured review that differ in every request: the end of the pod's and its owner's
 /// name, the beginning of the request's uid and of the owner's.
@@ -39,8 +39,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().collect();
-    if let Some(place) = arguments.iter().position(|argument| argument == "--bare") {
-        let file = |offset: usize| arguments.get(place + offset).map(String::as_str);
+    if let Some(index) = arguments.iter().position(|argument| argument == "--bare") {
+        let file = |offset: usize| arguments.get(index + offset).map(String::as_str);
         return bare::serve(file(1), file(2), file(3));
     }
     let seconds = env::var("ARC_ROCM_BENCH_ROUND_SECONDS").ok().and_then(|text| text.parse().ok());
@@ -58,7 +58,7 @@ fn measure(round: Duration) -> Result<()> {
     let ca = fs::read(path("ca.crt"))?;
 
     let log = fs::File::create(path("log"))?;
-    let ours = Server::start(
+    let webhook = Server::start(
         Command::new(program)
             .args(["serve", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0"])
             .args(["--log-format", "json", "--tls-cert"])
@@ -68,7 +68,7 @@ fn measure(round: Duration) -> Result<()> {
         log,
     )?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut target = Target::new(ours.address, &ca, &review, &VARIED)?;
+    let mut target = Target::new(webhook.address, &ca, &review, &VARIED)?;
     let answer = runtime.block_on(target.answer())?;
     fs::write(path("answer"), &answer)?;
     let bare = Server::start(
@@ -80,12 +80,12 @@ fn measure(round: Duration) -> Result<()> {
         fs::File::create(path("bare.log"))?,
     )?;
     println!("review {} bytes, answer {} bytes, rounds of {round:?}", review.len(), answer.len());
-    let idle = ours.resident_kilobytes()?;
+    let idle = webhook.resident_kilobytes()?;
 
     for connections in CONNECTIONS {
         let mut figures = [Figures::default(), Figures::default()];
         for _ in 0..ROUNDS {
-            for (server, figures) in [&ours, &bare].into_iter().zip(&mut figures) {
+            for (server, figures) in [&webhook, &bare].into_iter().zip(&mut figures) {
                 target.address = server.address;
                 figures.add(runtime.block_on(Load { connections, round }.run(&target))?);
             }
@@ -95,7 +95,7 @@ fn measure(round: Duration) -> Result<()> {
     println!(
         "resident: {} kB idle, {} kB after; bare server {} kB after",
         idle,
-        ours.resident_kilobytes()?,
+        webhook.resident_kilobytes()?,
         bare.resident_kilobytes()?
     );
     Ok(())
@@ -110,7 +110,7 @@ fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// A server that is a process of its own and ends with this value.
+/// A server process, which ends when this value is dropped.
 struct Server {
     child: Child,
     address: SocketAddr,

@@ -27,19 +27,19 @@ impl Figures {
     }
 }
 
-pub(super) fn print(connections: usize, [ours, bare]: &[Figures; 2]) {
+pub(super) fn print(connections: usize, [webhook, bare]: &[Figures; 2]) {
     println!("\n{connections} connections");
     println!("                   requests/s   p50 us   p99 us   errors");
-    for (name, figures) in [("arc-rocm serve", ours), ("bare server", bare)] {
+    for (name, figures) in [("arc-rocm serve", webhook), ("bare server", bare)] {
         let [rate, p50, p99] = [&figures.rates, &figures.p50, &figures.p99].map(|all| median(all));
         println!("{name:<18} {rate:>10.0} {p50:>8.0} {p99:>8.0} {:>8}", figures.errors);
     }
-    let ratio = |ours: &[f64], bare: &[f64]| median(ours) / median(bare);
+    let ratio = |webhook: &[f64], bare: &[f64]| median(webhook) / median(bare);
     println!(
         "ratio              {:>10.2} {:>8.2} {:>8.2}",
-        ratio(&ours.rates, &bare.rates),
-        ratio(&ours.p50, &bare.p50),
-        ratio(&ours.p99, &bare.p99)
+        ratio(&webhook.rates, &bare.rates),
+        ratio(&webhook.p50, &bare.p50),
+        ratio(&webhook.p99, &bare.p99)
     );
 }
 

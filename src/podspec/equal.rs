@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_the_api_server_make_no_difference() {
+    fn subset_ignores_api_server_defaults() {
         let there = json!({"name": "c", "configMap": {"name": "x", "defaultMode": 420}});
         assert!(subset(&json!({"name": "c", "configMap": {"name": "x"}}), &there));
         assert!(!subset(&json!({"name": "c", "configMap": {"name": "y"}}), &there));
@@ -96,21 +96,21 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_compared_by_value() {
+    fn subset_compares_quantities_by_value() {
         let limit = |text: &str| json!({"emptyDir": {"sizeLimit": text}});
         assert!(subset(&limit("1024Mi"), &limit("1Gi")));
         assert!(!subset(&limit("1Gi"), &limit("2Gi")));
     }
 
     #[test]
-    fn empty_values_count_as_absent() {
+    fn subset_counts_empty_as_absent() {
         let wanted = json!({"name": "A", "value": ""});
         assert!(subset(&wanted, &json!({"name": "A"})));
         assert!(!subset(&wanted, &json!({"name": "A", "value": "x"})));
     }
 
     #[test]
-    fn items_are_the_same_by_their_keys() {
+    fn items_are_matched_by_their_keys() {
         let same = |one: Value, other: Value, keys: &[&str]| {
             same_item(&Json::of(&one), &Json::of(&other), keys)
         };
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn toleration_of_one_effect_is_not_one_of_all() {
+    fn toleration_without_effect_is_another() {
         let (one, all) = (json!({"key": "a", "effect": "NoSchedule"}), json!({"key": "a"}));
         assert!(!set_has(&[Json::of(&one)], &Json::of(&all)));
         assert!(!set_has(&[Json::of(&all)], &Json::of(&one)));

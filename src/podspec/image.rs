@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn default_pull_policy_is_the_api_servers() {
+    fn default_pull_policy_follows_the_api_server() {
         assert_eq!(default_pull_policy("busybox"), "Always");
         assert_eq!(default_pull_policy("localhost:5000/busybox"), "Always");
         assert_eq!(default_pull_policy("busybox:latest"), "Always");

@@ -404,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_without_escapes_are_borrowed() {
+    fn json_strings_without_escapes_are_borrowed() {
         let text = r#"{"name":"runner","note":"a\nb"}"#;
         let json = Json::parse(text).unwrap();
         assert!(matches!(json.get("name"), Some(Json::String(Cow::Borrowed("runner")))));
@@ -412,21 +412,21 @@ mod tests {
     }
 
     #[test]
-    fn null_reads_as_absent() {
+    fn json_null_reads_as_absent() {
         let json = Json::parse(r#"{"volumes":null}"#).unwrap();
         assert!(json.get("volumes").is_none());
     }
 
     /// A label of that name cannot be: its value is a string, and nothing reads it.
     #[test]
-    fn field_ownership_is_not_kept() {
+    fn json_managed_fields_are_dropped() {
         let json = Json::parse(r#"{"managedFields":[{"a":[1]}],"labels":{"a":"x"}}"#).unwrap();
         assert!(json.get("managedFields").is_none());
         assert_eq!(json.at(&["labels", "a"]).and_then(Json::as_str), Some("x"));
     }
 
     #[test]
-    fn tree_serialises_to_what_it_was_read_from() {
+    fn json_serialises_to_its_source() {
         let text = r#"{"a":[1,-2,3.5,true,null,"xé"],"b":{"c":{}}}"#;
         let json = Json::parse(text).unwrap();
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_limit_are_refused_whatever_they_are() {
+    fn json_values_beyond_limit_are_refused() {
         let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
         for (item, values) in [("0", 1), (r#"{"":0}"#, 2), ("[]", 1), (r#"{"a":{}}"#, 2)] {
             let most = (MAX_VALUES - 2) / values;
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_json_is_malformed() {
+    fn json_syntax_error_is_malformed() {
         for text in ["", "{", "[1,]", "{} x", &"[".repeat(1000)] {
             assert!(matches!(Json::parse(text), Err(ParseError::Malformed(_))), "{text}");
         }

@@ -79,8 +79,8 @@ pub fn is_data_key(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What `is` says to each of `texts`.
-    fn all(is: fn(&str) -> bool, texts: &[&str], wanted: bool) {
+    /// Checks that `is` returns `wanted` for each of `texts`.
+    fn assert_all(is: fn(&str) -> bool, texts: &[&str], wanted: bool) {
         for text in texts {
             assert_eq!(is(text), wanted, "{text:?}");
         }
@@ -89,19 +89,19 @@ mod tests {
     #[test]
     fn names_follow_apimachinery() {
         let (long, longer) = ("a".repeat(63), "a".repeat(64));
-        all(is_label, &["a", "a-b", "1", &long], true);
-        all(is_label, &["", "-a", "a-", "A", "a.b", "a_b", &longer], false);
-        all(is_subdomain, &["a.b", "1.2", &longer, &format!("{longer}.b")], true);
-        all(is_subdomain, &["", ".a", "a.", "a..b", "A.b", "a.-b", &"a".repeat(254)], false);
-        all(is_qualified, &["a", "A_b.c", "amd.com/gpu", &format!("a/{long}")], true);
-        all(is_qualified, &["", "a/", "/a", "a/b/c", "A.b/c", "-a", "a b", &longer], false);
-        all(is_label_value, &["", "yes", "A_b.c-1", &long], true);
-        all(is_label_value, &["-a", "a.", "a/b", "a b", &longer], false);
-        all(is_env_name, &["A", "a.b-c", "http proxy", "1"], true);
-        all(is_env_name, &["", "A=B", "ä", "A\n"], false);
-        all(is_port_name, &["http", "h-1", "1a"], true);
-        all(is_port_name, &["", "1", "HTTP", "a--b", "-a", "abcdefghijklmnop"], false);
-        all(is_data_key, &[".dockerconfigjson", "a.b", "A_b-1"], true);
-        all(is_data_key, &["", ".", "..", "..a", "a/b", "a b"], false);
+        assert_all(is_label, &["a", "a-b", "1", &long], true);
+        assert_all(is_label, &["", "-a", "a-", "A", "a.b", "a_b", &longer], false);
+        assert_all(is_subdomain, &["a.b", "1.2", &longer, &format!("{longer}.b")], true);
+        assert_all(is_subdomain, &["", ".a", "a.", "a..b", "A.b", "a.-b", &"a".repeat(254)], false);
+        assert_all(is_qualified, &["a", "A_b.c", "amd.com/gpu", &format!("a/{long}")], true);
+        assert_all(is_qualified, &["", "a/", "/a", "a/b/c", "A.b/c", "-a", "a b", &longer], false);
+        assert_all(is_label_value, &["", "yes", "A_b.c-1", &long], true);
+        assert_all(is_label_value, &["-a", "a.", "a/b", "a b", &longer], false);
+        assert_all(is_env_name, &["A", "a.b-c", "http proxy", "1"], true);
+        assert_all(is_env_name, &["", "A=B", "ä", "A\n"], false);
+        assert_all(is_port_name, &["http", "h-1", "1a"], true);
+        assert_all(is_port_name, &["", "1", "HTTP", "a--b", "-a", "abcdefghijklmnop"], false);
+        assert_all(is_data_key, &[".dockerconfigjson", "a.b", "A_b-1"], true);
+        assert_all(is_data_key, &["", ".", "..", "..a", "a/b", "a b"], false);
     }
 }

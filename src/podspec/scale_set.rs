@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn captured_scale_sets_give_the_labels_of_their_captured_pods() {
+    fn scale_set_gives_labels_of_captured_pods() {
         for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
             let mut made = runner_pod(&captured(&format!("objects/autoscalingrunnerset.{stem}")));
             let mut pod = captured(&format!("{stem}.pod"));
             for pod in [&mut made, &mut pod] {
                 let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
-                // ARC's controller computes the one and has its own word for the other.
+                // ARC's controller computes the first one and writes its own value into the second.
                 labels.remove("pod-template-hash");
                 labels.remove("app.kubernetes.io/part-of");
             }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_runner_underscore_becomes_a_hyphen_in_names_of_objects() {
+    fn plain_runner_underscore_becomes_hyphen() {
         let pod = plain_runner_pod("linux_gpu_2", "arc-runners", Some("org"), None);
         assert_eq!(pod["metadata"]["name"], "linux-gpu-2-xxxxx-runner-xxxxx");
         assert_eq!(pod["metadata"]["labels"][SCALE_SET_LABEL], "linux-gpu-2");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_json_is_cut_and_its_neighbour_kept() {
+    fn deep_json_is_cut_without_its_neighbour() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             for depth in [MAX_LEVELS, MAX_LEVELS + 1, 10_000] {
                 let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_per_gpu_takes_the_place_of_the_inherited_total() {
+    fn per_gpu_amount_replaces_inherited_total() {
         let parent = json!({"gpu": {"count": 2, "total": {"cpu": "40", "memory": "1Gi"}}});
         let child = json!({"gpu": {"perGpu": {"cpu": "10"}}});
         assert_eq!(
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn match_and_priority_are_not_inherited_and_a_pull_policy_stays_with_its_image() {
+    fn inherit_omits_match_priority_and_foreign_pull_policy() {
         let parent = json!({"match": {}, "priority": 5, "extends": "x", "remove": ["/a"],
             "runner": {"image": "a", "imagePullPolicy": "Always"}});
         assert_eq!(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn remove_takes_inherited_fields_and_items_away() {
+    fn remove_drops_inherited_fields_and_items() {
         let remove = [
             "/groups/110",
             "/dind/extraArgs/--debug",
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn remove_comes_before_the_profiles_own_fields() {
+    fn remove_comes_before_own_fields() {
         let child = json!({"remove": ["/dind", "/groups"], "dind": {"gid": 1}});
         let spec = inherited(&parent(), &child);
         assert_eq!(spec.get("dind"), Some(&json!({"gid": 1})));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn remove_of_nothing_says_what_there_is() {
+    fn remove_of_missing_path_lists_fields() {
         for (pointer, wanted) in [
             (
                 "/start",

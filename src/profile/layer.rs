@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_layered_by_name_and_field() {
+    fn layer_merges_containers_by_name_and_field() {
         let base = json!({"spec": {"containers": [{"name": "runner", "image": "a",
             "env": [{"name": "A", "value": "1"}], "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}});
         let over = json!({"spec": {"containers": [
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_replaced_whole() {
+    fn layer_replaces_a_volume_whole() {
         let base = json!({"spec": {"nodeSelector": {"a": "b"},
             "volumes": [{"name": "v", "emptyDir": {}}]}});
         let over = json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}});
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_a_mount_path_are_one_mount() {
+    fn layer_treats_path_spellings_as_one_mount() {
         let base = json!({"spec": {"containers": [{"name": "runner",
             "volumeMounts": [{"name": "a", "mountPath": "/var/run"}]}]}});
         let over = json!({"spec": {"containers": [{"name": "runner",
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_and_tolerations_are_sets() {
+    fn layer_merges_groups_and_tolerations_as_sets() {
         let base = json!({"spec": {"securityContext": {"supplementalGroups": [110]},
             "tolerations": [{"key": "a"}]}});
         let over = json!({"spec": {"securityContext": {"supplementalGroups": [44, 110]},

@@ -214,7 +214,7 @@ mod tests {
     use crate::profile::File;
 
     #[test]
-    fn an_inherited_item_without_a_key_is_not_repeated() {
+    fn inherited_item_without_key_is_not_repeated() {
         let text = "spec: {template: {spec: {tolerations: [{key: a}]}}}".to_owned();
         let file = File { name: "p.yaml".to_owned(), text };
         let documents = Document::of_file(&file, &mut Vec::new());

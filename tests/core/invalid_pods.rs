@@ -1,5 +1,5 @@
-//! Each way in which profile and author together could make a pod that the API server refuses,
-//! or that no node can start: what the pod becomes, and what the author is told.
+//! Combinations of a profile and a scale set's template that would make a pod invalid: the API
+//! server would refuse it, or no node could start it. The tests check the pod and its warnings.
 
 mod containers;
 mod pairs;
@@ -12,7 +12,7 @@ use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Answered, ask, review, rules, with_pod},
+    support::{Answered, ask, config, review, with_pod},
     validity::{self, problems},
 };
 
@@ -21,7 +21,7 @@ fn over(spec: &Value) -> Config {
     let mut spec = spec.clone();
     spec["extends"] = "rocm".into();
     spec["match"] = json!({});
-    rules(
+    config(
         &json!({"apiVersion": "arc-rocm.dev/v1alpha1", "kind": "RunnerProfile",
             "metadata": {"name": "test"}, "spec": spec})
         .to_string(),
@@ -33,25 +33,25 @@ fn over_template(pod: &Value) -> Config {
     over(&json!({"template": {"spec": pod}}))
 }
 
-/// Answers for the plain runner pod as `author` changes it. Whatever happens, the result is valid
-/// and a second pass has nothing to do.
-fn answer(rules: &Config, author: impl FnOnce(&mut Value)) -> Answered {
+/// Answers for the plain runner pod with `change` applied. Checks that the resulting pod is valid
+/// and that a second pass adds nothing.
+fn answer(config: &Config, change: impl FnOnce(&mut Value)) -> Answered {
     let mut review = review("plain");
-    author(&mut review["request"]["object"]);
-    let answered = ask(&review, rules);
+    change(&mut review["request"]["object"]);
+    let answered = ask(&review, config);
     assert_eq!(problems(&answered.pod), [""; 0], "{:#}", answered.pod);
     assert_eq!(validity::priority_problem(&review["request"]["object"], &answered.pod), None);
-    let second = ask(&with_pod(&review, answered.pod.clone()), rules);
+    let second = ask(&with_pod(&review, answered.pod.clone()), config);
     assert_eq!(second.patch, json!([]));
     answered
 }
 
-/// The same with the author's change to the runner container alone.
-fn answer_runner(rules: &Config, author: Value) -> Answered {
-    answer(rules, |pod| merge(&mut pod["spec"]["containers"][0], author))
+/// Answers for the plain runner pod whose runner container also has the fields of `own`.
+fn answer_runner(config: &Config, own: Value) -> Answered {
+    answer(config, |pod| merge(&mut pod["spec"]["containers"][0], own))
 }
 
-/// Sets the members of `over`; lists are appended to.
+/// Sets the members of `over` in `base` and appends to lists.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -64,7 +64,7 @@ fn merge(base: &mut Value, over: Value) {
     }
 }
 
-/// The item `name` of a list.
+/// The list item with this name.
 fn named<'v>(list: &'v Value, name: &str) -> &'v Value {
     let found = list.as_array().into_iter().flatten().find(|item| item["name"] == name);
     found.unwrap_or(&Value::Null)
@@ -78,7 +78,7 @@ fn dind(answered: &Answered) -> &Value {
     named(&answered.pod["spec"]["initContainers"], "dind")
 }
 
-/// What a container mounts at `path`: the name of the volume.
+/// The name of the volume that a container mounts at `path`.
 fn mounted<'v>(container: &'v Value, path: &str) -> &'v Value {
     let mounts = container["volumeMounts"].as_array();
     let found = mounts.into_iter().flatten().find(|mount| mount["mountPath"] == path);

@@ -1,4 +1,4 @@
-//! Linear: the time of an answer grows no faster than the pod. `--nocapture` shows the table.
+//! The time of an answer grows linearly with the pod. `--nocapture` shows the table.
 
 mod table;
 
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::support::review;
 
-/// Runs of which the shortest counts.
+/// Number of runs; the shortest one counts.
 const RUNS: usize = 5;
-/// How many times as long 16,000 items may take as 1,000.
+/// The most that the time may grow from 1,000 items to 16,000.
 const RATIO: f64 = 20.0;
-/// The same as 4,000, of which the part of the time that all pods take is smaller.
+/// The most that it may grow from 4,000 items to 16,000, where the fixed cost of a pod matters less.
 const LAST_RATIO: f64 = 8.0;
-/// The time that any pod may take. Without optimisation, as in most test runs, code is some twenty
-/// times as slow; `cargo bench --bench answer` has the figures of a release.
+/// The most time for one pod. Without optimisation, code is about twenty times slower;
+/// `cargo bench --bench answer` has the figures of a release build.
 const MOST: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
 
 #[test]

@@ -1,4 +1,4 @@
-//! The pure core on real input: captured reviews, generated pods.
+//! The core on captured reviews and generated pods, without server and cluster.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +7,7 @@
     clippy::unwrap_in_result,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "helpers of tests fail like tests; Clippy knows only functions marked as tests"
+    reason = "helper functions of tests may panic; Clippy exempts only functions marked as tests"
 )]
 
 mod generate;

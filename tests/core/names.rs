@@ -1,11 +1,11 @@
-//! Scale-set names seen in public fleets, through profiles that read the number of GPUs from them.
+//! Scale set names of public fleets, with profiles that read the number of GPUs from the name.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use arc_rocm::inject::Config;
 use serde_json::Value;
 
-use crate::support::{ask, review, rules};
+use crate::support::{ask, config, review};
 
 const NAMES: &str = include_str!("../fixtures/scale-set-names.tsv");
 const PATTERNS: &str = include_str!("../fixtures/fleet-patterns.tsv");
@@ -35,7 +35,7 @@ fn fleet() -> Config {
         )
         .unwrap();
     }
-    rules(&text)
+    config(&text)
 }
 
 fn gpus(pod: &Value) -> &str {
@@ -44,31 +44,31 @@ fn gpus(pod: &Value) -> &str {
 }
 
 #[test]
-fn each_name_gets_its_number_of_gpus_and_cpu_only_names_get_none() {
-    let rules = fleet();
+fn scale_set_name_gives_its_gpu_count() {
+    let config = fleet();
     let captured = review("plain").to_string();
-    let mut tried = 0;
+    let mut names = 0;
     for [name, expected, family] in rows(NAMES) {
         let review = captured.replace("linux.rocm.gpu.gfx942.2", name);
-        let answered = ask(&serde_json::from_str(&review).unwrap(), &rules);
+        let answered = ask(&serde_json::from_str(&review).unwrap(), &config);
         assert_eq!(gpus(&answered.pod), expected, "{name} ({family})");
         let command = answered.pod.pointer("/spec/containers/0/command/4").unwrap();
-        let told = expected.replace('-', "0");
-        assert_eq!(command, &format!("--gpus={told}"), "{name}");
-        tried += 1;
+        let count = expected.replace('-', "0");
+        assert_eq!(command, &format!("--gpus={count}"), "{name}");
+        names += 1;
     }
-    assert!(tried > 120, "{tried}");
+    assert!(names > 120, "{names}");
 }
 
 #[test]
-fn an_annotation_beats_the_name_and_the_name_beats_the_profile() {
-    let rules = fleet();
+fn gpu_count_prefers_annotation_then_name() {
+    let config = fleet();
     let mut review = review("plain");
-    assert_eq!(gpus(&ask(&review, &rules).pod), "2");
+    assert_eq!(gpus(&ask(&review, &config).pod), "2");
     let annotations = review.pointer_mut("/request/object/metadata/annotations").unwrap();
     annotations["arc-rocm.dev/gpus"] = "8".into();
-    assert_eq!(gpus(&ask(&review, &rules).pod), "8");
+    assert_eq!(gpus(&ask(&review, &config).pod), "8");
     let annotations = review.pointer_mut("/request/object/metadata/annotations").unwrap();
     annotations["arc-rocm.dev/gpus"] = "many".into();
-    assert_eq!(gpus(&ask(&review, &rules).pod), "2");
+    assert_eq!(gpus(&ask(&review, &config).pod), "2");
 }

@@ -1,10 +1,10 @@
-//! RunnerProfile objects, by chance: whatever comes in whatever order, the good ones are in force.
+//! Random RunnerProfile objects in random order: the valid ones are always in force.
 
 use arc_rocm::profile::{Object, Resolved, resolve};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A good profile.
+/// A valid profile.
 fn good(index: usize, base: Option<usize>) -> Value {
     let extends = base.map_or_else(|| "rocm".to_owned(), |base| format!("good-{base}"));
     json!({
@@ -14,7 +14,7 @@ fn good(index: usize, base: Option<usize>) -> Value {
     })
 }
 
-/// A spec that is bad in one of the ways there are.
+/// An invalid spec, of one of five kinds.
 fn bad(kind: usize, index: usize) -> Value {
     match kind % 5 {
         0 => json!({"gpus": 1}),
@@ -29,8 +29,8 @@ fn object(name: String, spec: Value) -> Object {
     Object { uid: format!("uid of {name}"), name, generation: 2, spec }
 }
 
-/// Good objects, some of which extend an earlier one; and bad ones, followed by one that extends
-/// each of them.
+/// Valid objects, some of which extend an earlier one, and invalid ones, each with an object that
+/// extends it.
 fn objects() -> impl Strategy<Value = (Vec<Object>, Vec<Object>)> {
     let bases = prop::collection::vec(prop::option::of(0_usize..8), 1..8);
     let kinds = prop::collection::vec(0_usize..5, 0..6);
@@ -54,7 +54,7 @@ fn resolved(objects: &[Object]) -> Resolved {
     resolve(&[], objects).unwrap()
 }
 
-/// Name and digest of all that is in force, in the order in which it is tried.
+/// Name and digest of the profiles in force, in the order in which they are tried.
 fn set(resolved: &Resolved) -> Vec<(String, String)> {
     let profiles = resolved.profiles.iter();
     profiles.map(|profile| (profile.name.clone(), profile.digest.clone())).collect()
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn bad_objects_change_no_other_profile((goods, bads) in objects()) {
+    fn objects_refused_change_no_other_profile((goods, bads) in objects()) {
         let alone = resolved(&goods);
         prop_assert!(alone.refused.is_empty(), "{:?}", alone.refused);
         let beside = resolved(&[goods, bads.clone()].concat());

@@ -1,6 +1,6 @@
-//! What holds for every pod and every profile.
+//! Properties of every pod with every profile.
 //!
-//! `ARC_ROCM_PROPTEST_CASES` sets the number of cases; 256 without.
+//! `ARC_ROCM_PROPTEST_CASES` sets the number of cases; the default is 256.
 
 mod kept;
 mod reach;
@@ -19,7 +19,7 @@ use crate::{
     validity,
 };
 
-fn config() -> ProptestConfig {
+fn proptest_config() -> ProptestConfig {
     let cases = std::env::var("ARC_ROCM_PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig {
         cases: cases.unwrap_or(256),
@@ -38,8 +38,8 @@ fn show(what: &str, review: &Value, answered: &Answered) -> String {
     )
 }
 
-/// Only additions and replacements, below spec, labels and annotations; none without effect, no
-/// two of one place, and never a list or a container as a whole where there is one.
+/// Checks that a patch only adds and replaces, only below spec, labels and annotations. Each
+/// operation has an effect and a path of its own, and none replaces a whole list or container.
 fn assert_minimal(pod: &Value, operations: &[Value]) -> Result<(), String> {
     let mut pod = pod.clone();
     let mut seen = std::collections::BTreeSet::new();
@@ -49,7 +49,7 @@ fn assert_minimal(pod: &Value, operations: &[Value]) -> Result<(), String> {
             .iter()
             .any(|prefix| path.starts_with(prefix));
         if !is_allowed {
-            return Err(format!("{path} is none of our business"));
+            return Err(format!("{path} is outside spec, labels and annotations"));
         }
         let (parent, _) = path.rsplit_once('/').unwrap();
         let in_list = pod.pointer(parent).is_some_and(Value::is_array);
@@ -79,10 +79,10 @@ fn assert_minimal(pod: &Value, operations: &[Value]) -> Result<(), String> {
     Ok(())
 }
 
-/// Warnings can travel as HTTP headers, and no value of a variable is anywhere but in the patch.
-fn assert_discreet(review: &Value, rules: &Config) -> Result<(), String> {
+/// Checks that warnings are valid HTTP headers and that values of variables are only in the patch.
+fn assert_no_secrets(review: &Value, config: &Config) -> Result<(), String> {
     let body = serde_json::to_vec(review).unwrap();
-    let answer = answer(&body, rules).unwrap();
+    let answer = answer(&body, config).unwrap();
     let mut whole: Value = serde_json::from_slice(&answer.body).unwrap();
     whole["response"].as_object_mut().unwrap().remove("patch");
     for text in [whole.to_string(), format!("{:?}", answer.record)] {
@@ -101,20 +101,20 @@ fn assert_discreet(review: &Value, rules: &Config) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(proptest_config())]
 
-    /// One test for all that holds for one answer: compiling the profile is what costs time.
+    /// One test checks all properties of one answer, because compiling the profile takes most time.
     #[test]
-    fn every_patch_is_an_addition_that_leaves_the_authors_word_and_a_valid_pod(
+    fn patch_keeps_own_values_and_valid_pod(
         pod in pods::cases(),
         profile in profiles::cases(),
         foreign in steps(foreign::TABLE, 4),
     ) {
         let review = pod.review();
-        let rules = profile.rules();
-        prop_assume!(rules.is_some());
-        let rules = rules.unwrap();
-        let answered = ask(&review, &rules);
+        let config = profile.config();
+        prop_assume!(config.is_some());
+        let config = config.unwrap();
+        let answered = ask(&review, &config);
         let before = &review["request"]["object"];
         let show = |what: &str| show(what, &review, &answered);
 
@@ -122,8 +122,8 @@ proptest! {
         prop_assert!(minimal.is_ok(), "{}", show(&minimal.unwrap_err()));
         let kept = kept::compare(before, &answered.pod);
         prop_assert!(kept.is_ok(), "{}", show(&kept.unwrap_err()));
-        let discreet = assert_discreet(&review, &rules);
-        prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err()));
+        let no_secrets = assert_no_secrets(&review, &config);
+        prop_assert!(no_secrets.is_ok(), "{}", show(&no_secrets.unwrap_err()));
 
         if is_repairable(&validity::problems(before)) {
             let mut problems = validity::problems(&answered.pod);
@@ -132,21 +132,21 @@ proptest! {
         }
 
         let again = with_pod(&review, answered.pod.clone());
-        let second = ask(&again, &rules);
+        let second = ask(&again, &config);
         prop_assert!(second.operations().is_empty(), "second pass: {:#}\n{}", second.patch, show(""));
 
         let defaulted = with_pod(&review, api_server::again(&answered.pod));
-        let reinvoked = ask(&defaulted, &rules);
+        let reinvoked = ask(&defaulted, &config);
         prop_assert!(
             reinvoked.operations().is_empty(),
-            "as the API server gives it back: {:#}\n{}",
+            "after the API server's defaults: {:#}\n{}",
             reinvoked.patch,
             show("")
         );
 
         let touched = with_pod(&review, apply(answered.pod.clone(), &foreign));
-        let repaired = ask(&touched, &rules);
-        let last = ask(&with_pod(&review, repaired.pod.clone()), &rules);
+        let repaired = ask(&touched, &config);
+        let last = ask(&with_pod(&review, repaired.pod.clone()), &config);
         prop_assert!(
             last.operations().is_empty(),
             "after a foreign change {foreign:?}: {:#}\n{}",
@@ -156,12 +156,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered_or_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn review_of_random_bytes_is_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(answer(&bytes, builtin()).is_err());
     }
 
     #[test]
-    fn a_review_cut_or_changed_anywhere_is_answered_or_unreadable(
+    fn review_cut_or_changed_is_answered_or_unreadable(
         at in any::<prop::sample::Index>(),
         byte in prop::option::of(any::<u8>()),
     ) {
@@ -178,31 +178,31 @@ proptest! {
     }
 
     #[test]
-    fn any_object_is_answered(object in json_value()) {
+    fn review_of_any_json_gets_no_patch(object in json_value()) {
         let review = with_pod(&review("plain"), object);
         let answered = ask(&review, builtin());
         prop_assert!(answered.operations().is_empty());
     }
 
-    /// What an API server would never send is answered too, with a patch that applies.
+    /// A pod that no API server would send gets an answer too, with a patch that applies.
     #[test]
-    fn a_pod_with_anything_anywhere_is_answered(
+    fn pod_with_random_values_is_answered(
         pod in pods::cases(),
         changes in prop::collection::vec((any::<u64>(), json_value()), 1..4),
     ) {
         let mut review = pod.review();
         for (at, value) in changes {
-            let places = pointers(&review["request"]["object"]);
-            let index = usize::try_from(at % u64::try_from(places.len()).unwrap()).unwrap();
-            *review["request"]["object"].pointer_mut(&places[index]).unwrap() = value;
+            let paths = pointers(&review["request"]["object"]);
+            let index = usize::try_from(at % u64::try_from(paths.len()).unwrap()).unwrap();
+            *review["request"]["object"].pointer_mut(&paths[index]).unwrap() = value;
         }
         let answered = ask(&review, builtin());
-        let discreet = assert_discreet(&review, builtin());
-        prop_assert!(discreet.is_ok(), "{}", show(&discreet.unwrap_err(), &review, &answered));
+        let no_secrets = assert_no_secrets(&review, builtin());
+        prop_assert!(no_secrets.is_ok(), "{}", show(&no_secrets.unwrap_err(), &review, &answered));
     }
 }
 
-/// Whether a pod is valid but for what the plan repairs.
+/// Whether the plan repairs all problems of a pod.
 fn is_repairable(problems: &[String]) -> bool {
     let is_repaired =
         |problem: &String| validity::REPAIRED.iter().any(|part| problem.contains(part));
@@ -210,8 +210,8 @@ fn is_repairable(problems: &[String]) -> bool {
 }
 
 fn builtin() -> &'static Config {
-    static RULES: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
-    RULES.get_or_init(Config::default)
+    static CONFIG: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
+    CONFIG.get_or_init(Config::default)
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -233,8 +233,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The JSON pointer of each value below `value`, labels and owner left out: they decide whether
-/// the pod is a runner at all.
+/// The JSON pointer of each value below `value`, without labels and owner, which make the pod a
+/// runner.
 fn pointers(value: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
         let children: Vec<(String, &Value)> = match value {
@@ -263,7 +263,7 @@ fn pointers(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_patch_of_the_answer_is_base64_of_json() {
+fn patch_is_base64_of_json() {
     let body = serde_json::to_vec(&review("plain")).unwrap();
     let answer = answer(&body, builtin()).unwrap();
     assert_eq!(answer.record.outcome, Outcome::Patched);

@@ -1,26 +1,25 @@
-//! What a profile's `start` becomes in the runner: the wrapper's options and its environment
-//! (issue 7).
+//! The start wrapper's options and environment variables from a profile's `start`.
 
 use serde_json::{Value, json};
 
-use crate::support::{Answered, ask, review, rules, with_pod};
+use crate::support::{Answered, ask, config, review, with_pod};
 
 /// The plain runner's answer to a profile that extends the built-in one by `spec`.
 fn answered(spec: &str, change: impl FnOnce(&mut Value)) -> Answered {
     let text = format!(
-        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: ours}}\n\
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\n\
          spec: {{extends: rocm, match: {{}}, {spec}}}\n"
     );
     let mut review = review("plain");
     change(review.pointer_mut("/request/object/spec/containers/0").unwrap());
-    let rules = rules(&text);
-    let answered = ask(&review, &rules);
-    let again = ask(&with_pod(&review, answered.pod.clone()), &rules);
+    let config = config(&text);
+    let answered = ask(&review, &config);
+    let again = ask(&with_pod(&review, answered.pod.clone()), &config);
     assert_eq!(again.patch, json!([]), "a second pass must find nothing to do");
     answered
 }
 
-/// The words between the script's name and the runner's command.
+/// The wrapper's options, which stand between the script and the runner's command.
 fn options(spec: &str) -> Vec<String> {
     let answered = answered(spec, |_| {});
     let command = answered.pod["spec"]["containers"][0]["command"].as_array().unwrap();
@@ -37,7 +36,7 @@ fn variable<'a>(answered: &'a Answered, name: &str) -> &'a Value {
 }
 
 #[test]
-fn the_groups_are_passed_on_and_found_on_the_nodes_where_none_are_written() {
+fn start_groups_are_passed_or_found_on_nodes() {
     for (spec, flags) in [
         ("start: {}", &["--group-add=110"][..]),
         ("groups: [109, 44]", &["--group-add=109", "--group-add=44"]),
@@ -53,7 +52,7 @@ fn the_groups_are_passed_on_and_found_on_the_nodes_where_none_are_written() {
 }
 
 #[test]
-fn isolation_and_cpuset_are_the_wrappers_options() {
+fn start_isolation_and_cpuset_become_options() {
     let usual = ["--gpus=2", "--group-add=110", "--rocr-indices", "--wait-for-docker=120"];
     assert_eq!(options("start: {}"), usual);
     assert_eq!(options("start: {isolation: RocrIndices, cpuset: false}"), usual);
@@ -68,7 +67,7 @@ fn isolation_and_cpuset_are_the_wrappers_options() {
 }
 
 #[test]
-fn the_cpu_request_is_a_variable_of_the_runner_and_the_gpus_are_not() {
+fn start_adds_cpu_request_but_no_gpu_variable() {
     let answered = answered("start: {}", |_| {});
     let reference = json!({"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1"}});
     assert_eq!(
@@ -80,14 +79,14 @@ fn the_cpu_request_is_a_variable_of_the_runner_and_the_gpus_are_not() {
 }
 
 #[test]
-fn without_the_wrapper_there_is_no_such_variable() {
+fn start_disabled_adds_no_cpu_variable() {
     let answered = answered("start: {enabled: false}", |_| {});
     assert_eq!(variable(&answered, "KUBE_CPU_REQUEST"), &Value::Null);
     assert_ne!(variable(&answered, "POD_NAME"), &Value::Null);
 }
 
 #[test]
-fn the_authors_variables_of_these_names_stay() {
+fn start_variables_of_pod_are_kept() {
     let own = json!([
         {"name": "KUBE_CPU_REQUEST", "value": "11.5"},
         {"name": "POD_NAME", "value": "mine"},
@@ -105,7 +104,7 @@ fn the_authors_variables_of_these_names_stay() {
 }
 
 #[test]
-fn a_profiles_own_variable_takes_the_place_of_ours() {
+fn start_variable_of_profile_replaces_the_default() {
     let answered = answered("runner: {env: [{name: KUBE_CPU_REQUEST, value: '8'}]}", |_| {});
     assert_eq!(
         variable(&answered, "KUBE_CPU_REQUEST"),
@@ -113,21 +112,21 @@ fn a_profiles_own_variable_takes_the_place_of_ours() {
     );
 }
 
-/// Found by the property tests (issue 7): the first pass took the author's init container for one
-/// that ends, made a sidecar of it, and the second one then waited for its Docker.
+/// Found by the property tests: the first pass made the pod's init container a sidecar, and only
+/// the second pass waited for its Docker.
 #[test]
-fn an_init_container_that_the_profile_makes_a_sidecar_is_docker_at_the_first_look() {
-    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: ours}\n\
+fn start_waits_for_docker_in_profile_sidecar() {
+    let text = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: test}\n\
                 spec:\n  match: {}\n  start: {waitForDockerSeconds: 90}\n  template:\n    spec:\n      \
                 initContainers:\n      - {name: logger, image: logger, restartPolicy: Always}\n";
     let mut review = review("plain");
     review["request"]["object"]["spec"]["initContainers"] =
         json!([{"name": "logger", "image": "docker:dind"}]);
-    let rules = rules(text);
-    let answered = ask(&review, &rules);
+    let config = config(text);
+    let answered = ask(&review, &config);
     let pod = &answered.pod;
     assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
     let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
     assert!(command.contains(&json!("--wait-for-docker=90")), "{command:?}");
-    assert_eq!(ask(&with_pod(&review, answered.pod.clone()), &rules).patch, json!([]));
+    assert_eq!(ask(&with_pod(&review, answered.pod.clone()), &config).patch, json!([]));
 }

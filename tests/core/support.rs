@@ -1,4 +1,4 @@
-//! Reviews in, patched pods out.
+//! Captured reviews, answers and patched pods.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub(crate) fn review(name: &str) -> Value {
 }
 
 /// Config with the profiles of `text`.
-pub(crate) fn rules(text: &str) -> Config {
+pub(crate) fn config(text: &str) -> Config {
     let file = File { name: "test.yaml".to_owned(), text: text.to_owned() };
     let profiles = ProfileSet::compile(&[file]).unwrap_or_else(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -32,7 +32,7 @@ pub(crate) fn rules(text: &str) -> Config {
     Config::new(profiles, ControllerUsers::default())
 }
 
-/// An answer, taken apart.
+/// The parts of an answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
     /// The whole answer.
@@ -55,9 +55,9 @@ impl Answered {
 }
 
 /// Answers a review and applies the patch.
-pub(crate) fn ask(review: &Value, rules: &Config) -> Answered {
+pub(crate) fn ask(review: &Value, config: &Config) -> Answered {
     let body = serde_json::to_vec(review).unwrap();
-    let answered: Value = serde_json::from_slice(&answer(&body, rules).unwrap().body).unwrap();
+    let answered: Value = serde_json::from_slice(&answer(&body, config).unwrap().body).unwrap();
     assert_eq!(answered.pointer("/response/uid"), review.pointer("/request/uid"));
     assert_eq!(answered.pointer("/response/allowed"), Some(&Value::Bool(true)));
     let mut pod = review.pointer("/request/object").cloned().unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn with_pod(review: &Value, pod: Value) -> Value {
     review
 }
 
-/// YAML for a reader: the two scripts by their names, field ownership left out.
+/// Readable YAML: the two scripts are replaced by their names, and managed fields are removed.
 pub(crate) fn readable(value: &Value) -> String {
     let mut value = value.clone();
     shorten(&mut value);

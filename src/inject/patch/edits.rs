@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_null_or_empty_parent_is_created_with_its_content_in_one_operation() {
+    fn edits_create_missing_parent_in_one_operation() {
         for parent in ["", r#""volumes":null"#, r#""volumes":[]"#] {
             let mut edits = Edits::default();
             edits.append(&steps(&["spec", "volumes"]), Json::from("a"), "why");
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_an_existing_object_are_added_one_by_one_and_escaped() {
+    fn edits_add_members_singly_and_escaped() {
         let mut edits = Edits::default();
         edits.set(&steps(&["limits", "amd.com/gpu"]), Json::from("2"), "why");
         edits.set(&steps(&["limits", "cpu"]), Json::from("1"), "why");
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn insertions_count_those_before_them_and_edits_inside_items_come_first() {
+    fn edits_inside_items_precede_insertions() {
         let mut edits = Edits::default();
         edits.insert(&steps(&["list"]), 1, Json::from("c"), "why");
         edits.insert(&steps(&["list"]), 0, Json::from("a"), "why");
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_below_a_value_of_another_type_are_left_out() {
+    fn edits_below_wrong_type_are_left_out() {
         let mut edits = Edits::default();
         edits.set(&steps(&["spec", "nodeSelector", "a"]), Json::from("c"), "why");
         edits.append(&steps(&["spec", "volumes"]), Json::from("a"), "why");
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_addition_is_visited_with_its_reason() {
+    fn edits_are_visited_with_their_reason() {
         let mut edits = Edits::default();
         edits.append(&steps(&["list"]), Json::from("z"), "appended");
         edits.set(&steps(&["a/b", "c"]), Json::from(1_i64), "set");

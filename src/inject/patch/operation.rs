@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_with_slashes_and_tildes_are_escaped_in_the_right_order() {
+    fn pointer_token_escapes_slash_and_tilde() {
         assert_eq!(pointer_token("amd.com/gpu"), "amd.com~1gpu");
         assert_eq!(pointer_token("a~/b"), "a~0~1b");
         assert_eq!(pointer_token("~1"), "~01");

@@ -30,7 +30,7 @@ mod tests {
     use super::is_below;
 
     #[test]
-    fn named_path_covers_itself_and_its_parts() {
+    fn override_path_covers_its_parts() {
         let memory = "spec.containers[runner].resources.requests[memory]";
         assert!(is_below(memory, memory));
         assert!(is_below(memory, "spec.containers[runner].resources"));

@@ -1,4 +1,4 @@
-//! The rules are independent of one another.
+//! The rules do not depend on each other.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ use crate::inject::{Config, select};
 
 const USER: &str = "system:serviceaccount:arc-systems:arc-gha-rs-controller";
 
-/// All changes, in an order that does not depend on that of the rules.
+/// All changes, sorted, so that the order of the rules does not matter.
 fn sorted(facts: &Facts<'_>, rules: impl Iterator<Item = Rule>) -> (Vec<String>, Vec<String>) {
     let mut changes = Changes::default();
     for rule in rules {

@@ -20,7 +20,7 @@ fn mk_error(text: &str) -> String {
 }
 
 #[test]
-fn numbers_and_suffixes_have_the_values_of_apimachinery() {
+fn quantity_values_follow_apimachinery() {
     for (text, expected) in [
         ("0", 0),
         ("0n", 0),
@@ -73,7 +73,7 @@ fn numbers_and_suffixes_have_the_values_of_apimachinery() {
 }
 
 #[test]
-fn what_is_finer_than_nano_is_rounded_away_from_zero() {
+fn quantity_below_nano_rounds_away_from_zero() {
     for (text, expected) in [
         ("3.001n", 4),
         ("1.1E-9", 2),
@@ -94,7 +94,7 @@ fn what_is_finer_than_nano_is_rounded_away_from_zero() {
 }
 
 #[test]
-fn long_numbers_stay_exact() {
+fn quantity_long_numbers_stay_exact() {
     let zeros = "0".repeat(500);
     assert_eq!(nano(&format!("{zeros}1.5{zeros}")), 1_500_000_000);
     assert_eq!(nano(&format!("1.5{zeros}1Gi")), nano("1.5Gi") + 1);
@@ -107,7 +107,7 @@ fn long_numbers_stay_exact() {
 }
 
 #[test]
-fn what_apimachinery_refuses_is_refused() {
+fn quantity_refused_by_apimachinery_is_refused() {
     for text in [
         "", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i", "1i", "-3.01i", "-3.01e-", " 1",
         "1 ", "1 Gi", "1e", "1e3k", "1Ee3", "1e3.5", "--1", "+-1", "1GB", "1K", "1KI", "0x10",
@@ -118,7 +118,7 @@ fn what_apimachinery_refuses_is_refused() {
 }
 
 #[test]
-fn a_number_needs_a_digit() {
+fn quantity_needs_a_digit() {
     for text in [".", "-", "+", "-.", "Ki", "e3", ".k"] {
         let error = text.parse::<Quantity>().expect_err(text);
         assert_eq!(error, QuantityError::NoNumber { text: text.to_owned() });
@@ -126,7 +126,7 @@ fn a_number_needs_a_digit() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_not_capped() {
+fn quantity_too_large_is_refused() {
     assert_eq!(mk_quantity("9223372036854775807").whole(), Some(u64::MAX >> 1));
     assert_eq!(mk_quantity("9007199254740991Ki").whole(), Some(9_007_199_254_740_991 << 10));
     assert_eq!(
@@ -143,7 +143,7 @@ fn what_is_too_large_is_refused_not_capped() {
 }
 
 #[test]
-fn a_wrong_suffix_is_answered_with_the_right_one() {
+fn quantity_wrong_suffix_suggests_the_right_one() {
     for (text, expected) in [
         ("64gi", "`gi` is not a quantity's suffix: did you mean `Gi`?"),
         ("64GB", "`GB` is not a quantity's suffix: did you mean `G` or `Gi`?"),
@@ -166,7 +166,7 @@ fn a_wrong_suffix_is_answered_with_the_right_one() {
 }
 
 #[test]
-fn quantities_are_compared_by_value_and_printed_as_written() {
+fn quantity_compares_by_value_prints_as_written() {
     for (left, right) in
         [("1000m", "1"), ("1Gi", "1024Mi"), ("1e3", "1k"), ("+1.50", "1500m"), ("-0", "0Ki")]
     {
@@ -182,7 +182,7 @@ fn quantities_are_compared_by_value_and_printed_as_written() {
 }
 
 #[test]
-fn a_product_keeps_the_suffix() {
+fn quantity_product_keeps_the_suffix() {
     for (text, n, expected) in [
         ("10", 4, "40"),
         ("200000Mi", 2, "400000Mi"),
@@ -200,7 +200,7 @@ fn a_product_keeps_the_suffix() {
         // Rounded when parsed, so that ten of them are ten nano-units.
         ("0.1n", 10, "10n"),
         ("1e-12", 2, "2n"),
-        // The suffix cannot say it.
+        // The suffix cannot express it.
         ("5Ei", 2, "11529215046068469760"),
         ("1.0009765625Ki", 2, "2.001953125Ki"),
         ("1.00048828125Ki", 2, "2049"),
@@ -213,7 +213,7 @@ fn a_product_keeps_the_suffix() {
 }
 
 #[test]
-fn a_product_that_does_not_fit_is_none() {
+fn quantity_product_overflow_is_none() {
     // -2^126 nano: twice that is i128::MIN, whose magnitude no text can have.
     let low = mk_quantity("-85070591730234615865843651857.942052864");
     assert_eq!(low.checked_times(2), None);
@@ -222,7 +222,7 @@ fn a_product_that_does_not_fit_is_none() {
 }
 
 #[test]
-fn a_sum_is_exact_in_a_sensible_suffix() {
+fn quantity_sum_is_exact() {
     for (left, right, expected) in [
         ("1Gi", "1Gi", "2Gi"),
         ("1Gi", "512Mi", "1.5Gi"),
@@ -249,7 +249,7 @@ fn a_sum_is_exact_in_a_sensible_suffix() {
 }
 
 #[test]
-fn a_count_is_a_whole_number_from_zero() {
+fn quantity_count_is_a_whole_number() {
     for (text, expected) in [
         ("8", Some(8)),
         ("8000m", Some(8)),
@@ -277,7 +277,7 @@ fn quantities() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn display_and_parse_are_inverse(text in quantities()) {
+    fn quantity_display_and_parse_are_inverse(text in quantities()) {
         let quantity = mk_quantity(&text);
         prop_assert_eq!(quantity.to_string(), text);
         let again = mk_quantity(quantity.as_str());
@@ -285,19 +285,19 @@ proptest! {
     }
 
     #[test]
-    fn order_is_that_of_the_values(left in quantities(), right in quantities()) {
+    fn quantity_order_follows_values(left in quantities(), right in quantities()) {
         let (left, right) = (mk_quantity(&left), mk_quantity(&right));
         prop_assert_eq!(left.cmp(&right), left.nano.cmp(&right.nano));
         prop_assert_eq!(left.cmp(&right), right.cmp(&left).reverse());
         prop_assert_eq!(left == right, left.cmp(&right).is_eq());
-        // A sum with something positive is larger.
+        // A sum with a positive value is larger.
         if !right.is_negative() && !right.is_zero() {
             prop_assert!(left.checked_add(&right).unwrap() > left);
         }
     }
 
     #[test]
-    fn n_times_is_n_fold_addition(text in quantities(), n in 0_u32..20) {
+    fn quantity_product_equals_repeated_sum(text in quantities(), n in 0_u32..20) {
         let quantity = mk_quantity(&text);
         let mut sum = mk_quantity("0");
         for _ in 0..n {
@@ -309,14 +309,14 @@ proptest! {
     }
 
     #[test]
-    fn addition_commutes(left in quantities(), right in quantities()) {
+    fn quantity_sum_is_commutative(left in quantities(), right in quantities()) {
         let (left, right) = (mk_quantity(&left), mk_quantity(&right));
         prop_assert_eq!(left.checked_add(&right), right.checked_add(&left));
         prop_assert_eq!(left.checked_add(&right).unwrap().nano, left.nano + right.nano);
     }
 
     #[test]
-    fn decimals_have_the_value_of_the_model(
+    fn quantity_decimals_agree_with_the_model(
         whole in 0_i128..1_000_000_000,
         thousandths in 0_i128..1000,
         power in 0_u32..7,
@@ -327,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn binaries_have_the_value_of_the_model(
+    fn quantity_binaries_agree_with_the_model(
         whole in 0_i128..1_000_000,
         millionths in 0_i128..1_000_000,
         power in 1_usize..5,
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_text_never_panics(text in prop_oneof!["\\PC*", "[-+.0-9eEinumkKMGTPi]{0,60}"]) {
+    fn quantity_of_any_text_never_panics(text in prop_oneof!["\\PC*", "[-+.0-9eEinumkKMGTPi]{0,60}"]) {
         match text.parse::<Quantity>() {
             Ok(quantity) => {
                 let _ = quantity.checked_times(u32::MAX);

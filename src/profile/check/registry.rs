@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_and_cidrs_are_those_that_dockerd_takes() {
+    fn registry_hosts_and_cidrs_follow_dockerd() {
         for host in ["a", "a.b:5000", "10.0.0.1", "[::1]:5000", "[::1]", "my_registry"] {
             assert!(is_host(host), "{host}");
         }

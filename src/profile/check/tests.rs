@@ -1,4 +1,4 @@
-//! Every rule, through [`ProfileSet::compile`]: what the user writes, and what the user is told.
+//! Every check, through [`ProfileSet::compile`]: the text of a profile and its problems.
 
 use crate::profile::{File, ProfileSet};
 
@@ -12,7 +12,7 @@ mod scheduling;
 mod short_forms;
 mod volumes;
 
-/// Where a row of a table stands in its profile, always on line 5 from column 3.
+/// The part of a profile that a row of a table is in, always on line 5 from column 3.
 #[derive(Clone, Copy)]
 enum In {
     Spec,

@@ -24,14 +24,15 @@ fn all(schema: &Value) -> Vec<&Value> {
     found
 }
 
+/// prometheus-operator/prometheus-operator#4367: a larger one cannot be applied client-side.
 #[test]
-fn it_fits_into_the_annotation_of_client_side_apply_prometheus_operator_4367() {
+fn crd_fits_the_client_side_apply_annotation() {
     let size = crd().to_string().len();
     assert!(size < MOST_BYTES, "{size} bytes");
 }
 
 #[test]
-fn every_part_has_a_type_or_is_open() {
+fn crd_parts_have_type_or_are_open() {
     let crd = crd();
     let root = at(&crd, "/spec/versions/0/schema/openAPIV3Schema");
     let schemas = all(root);
@@ -45,8 +46,9 @@ fn every_part_has_a_type_or_is_open() {
     }
 }
 
+/// Null takes an inherited value away.
 #[test]
-fn whatever_may_be_absent_may_be_null_because_null_takes_an_inherited_value_away() {
+fn crd_optional_fields_are_nullable() {
     let spec = of_spec("");
     for schema in all(&spec) {
         let required = schema.get("required").and_then(Value::as_array);
@@ -61,7 +63,7 @@ fn whatever_may_be_absent_may_be_null_because_null_takes_an_inherited_value_away
 }
 
 #[test]
-fn kubernetes_own_types_stay_open_and_ours_are_closed() {
+fn crd_opens_kubernetes_types_and_closes_own() {
     assert_eq!(of_spec("/properties/template/x-kubernetes-preserve-unknown-fields"), true);
     assert_eq!(of_spec("/properties/runner/properties/resources/type"), "object");
     let cpu = of_spec("/properties/gpu/properties/perGpu/properties/cpu");
@@ -70,7 +72,7 @@ fn kubernetes_own_types_stay_open_and_ours_are_closed() {
 }
 
 #[test]
-fn ranges_and_words_are_those_of_the_types() {
+fn crd_ranges_and_enums_follow_the_types() {
     let count = of_spec("/properties/gpu/properties/count");
     assert_eq!((&count["minimum"], &count["maximum"]), (&json!(0), &json!(64)));
     let priority = of_spec("/properties/priority");

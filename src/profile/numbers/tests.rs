@@ -19,7 +19,7 @@ fn compiled(profiles: &[(&str, &str)]) -> Result<ProfileSet, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-/// How `profile` stands to a runner of the scale set `name` that asks for `gpus`.
+/// Whether `profile` matches a runner of the scale set `name` that asks for `gpus`.
 fn matches(set: &ProfileSet, profile: &str, name: &str, gpus: Option<u32>) -> Match {
     let limits = gpus.map_or_else(|| json!({}), |gpus| json!({"amd.com/gpu": gpus.to_string()}));
     let pod = json!({
@@ -39,7 +39,7 @@ fn number(set: &ProfileSet, profile: &str, name: &str) -> Option<u32> {
 }
 
 #[test]
-fn an_exact_name_keeps_the_number_that_a_base_reads() {
+fn exact_name_keeps_base_pattern_count() {
     let set = compiled(&[
         ("exact", "{extends: rocm, match: {scaleSets: [linux.rocm.gpu.mi300.4]}}"),
         ("pool", "{extends: rocm, match: {scaleSets: ['pool-x{gpus}-*']}, gpu: {count: 8}}"),
@@ -55,7 +55,7 @@ fn an_exact_name_keeps_the_number_that_a_base_reads() {
 }
 
 #[test]
-fn a_written_count_comes_before_a_bases_patterns() {
+fn written_count_precedes_base_patterns() {
     let set = compiled(&[(
         "exact",
         "{extends: rocm, match: {scaleSets: [linux.rocm.gpu.mi300.4]}, gpu: {count: 1}}",
@@ -66,7 +66,7 @@ fn a_written_count_comes_before_a_bases_patterns() {
 }
 
 #[test]
-fn a_number_that_nothing_reads_needs_a_count() {
+fn unread_number_needs_a_count() {
     let pool = ("pool", "{extends: base, gpu: {count: 2}}");
     let with = |spec: &str| compiled(&[pool, ("a", spec)]).err().unwrap_or_default();
     for (name, gpus) in [
@@ -94,7 +94,7 @@ fn a_number_that_nothing_reads_needs_a_count() {
 }
 
 #[test]
-fn gpus_of_the_runners_own_resources_are_the_number() {
+fn gpu_limit_of_runner_is_the_count() {
     let set = compiled(&[
         ("pool", "{extends: base, gpu: {count: 2}}"),
         (
@@ -107,7 +107,7 @@ fn gpus_of_the_runners_own_resources_are_the_number() {
 }
 
 #[test]
-fn the_builtin_profile_is_for_names_that_say_rocm() {
+fn builtin_profile_matches_rocm_names() {
     let set = ProfileSet::builtin();
     let is_match = |name, gpus| matches!(matches(&set, "rocm", name, gpus), Match::Yes { .. });
     for name in ["linux.rocm.gpu.2", "amd-gfx942", "x-mi210", "linux-mi35x-gpu-8.fabric"] {
@@ -122,7 +122,7 @@ fn the_builtin_profile_is_for_names_that_say_rocm() {
 }
 
 #[test]
-fn the_builtin_profile_reads_no_wrong_number_from_names_in_use() {
+fn builtin_profile_reads_no_wrong_gpu_count() {
     let set = ProfileSet::builtin();
     let mut read = 0;
     for line in NAMES.lines().filter(|line| !line.starts_with('#')).skip(1) {
@@ -133,7 +133,7 @@ fn the_builtin_profile_reads_no_wrong_number_from_names_in_use() {
             assert_eq!(gpus.to_string(), expected, "{name}");
             read += 1;
         } else {
-            // The built-in profile's own count is 2: a name that says more must be read.
+            // The built-in profile's own count is 2, so it must read a higher number from the name.
             assert!(["1", "-"].contains(&expected) || !name.contains("rocm"), "{name}");
         }
     }

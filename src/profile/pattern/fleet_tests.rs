@@ -1,4 +1,4 @@
-//! Names seen in public fleets, and one set of patterns that reads the right count from each.
+//! Names of public fleets, and one set of patterns that reads the correct count from each.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use super::Pattern;
 const NAMES: &str = include_str!("../../../tests/fixtures/scale-set-names.tsv");
 const FLEET: &str = include_str!("../../../tests/fixtures/fleet-patterns.tsv");
 
-/// A row of the fleet's patterns.
+/// A row of the table of patterns.
 struct Rule {
     priority: u32,
     pattern: Pattern,
@@ -40,7 +40,7 @@ fn mk_fleet() -> Vec<Rule> {
         .collect()
 }
 
-/// The counts that the matching rules of the highest priority give; more than one is a fault.
+/// The counts of the matching rules with the highest priority. More than one count is a conflict.
 fn decide(fleet: &[Rule], name: &str) -> HashSet<u32> {
     let matching = || fleet.iter().filter(|rule| rule.pattern.matches(name).is_some());
     let top = matching().map(|rule| rule.priority).max();
@@ -51,7 +51,7 @@ fn decide(fleet: &[Rule], name: &str) -> HashSet<u32> {
 }
 
 #[test]
-fn every_name_gets_its_count() {
+fn fleet_name_gets_its_count() {
     let fleet = mk_fleet();
     for [name, gpus, family] in rows(NAMES) {
         let expected = if gpus == "-" { 0 } else { gpus.parse().unwrap() };
@@ -60,26 +60,26 @@ fn every_name_gets_its_count() {
 }
 
 #[test]
-fn the_names_are_many_and_each_stands_once() {
+fn fleet_names_are_many_and_unique() {
     let names: Vec<_> = rows(NAMES).map(|[name, _, _]| name).collect();
     assert!(names.len() >= 120, "{}", names.len());
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
     for name in names {
-        // ARC's chart takes no longer names, and Kubernetes no other characters.
+        // ARC's chart limits the length, and Kubernetes the characters.
         assert!(name.len() <= 45, "{name}");
         assert!(name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-')), "{name}");
     }
 }
 
 #[test]
-fn a_rule_says_gpus_where_its_pattern_does() {
+fn fleet_rule_count_agrees_with_pattern() {
     for rule in mk_fleet() {
         assert_eq!(rule.count == "{gpus}", rule.pattern.has_gpus(), "{}", rule.pattern);
     }
 }
 
 #[test]
-fn every_rule_decides_some_name() {
+fn fleet_rules_each_decide_a_name() {
     let fleet = mk_fleet();
     for rule in &fleet {
         let decides = rows(NAMES).any(|[name, _, _]| {

@@ -24,7 +24,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 #[test]
-fn a_star_is_any_text_also_none() {
+fn star_matches_any_text_or_none() {
     for (pattern, name) in [
         ("rocm", "rocm"),
         ("*", "rocm"),
@@ -58,7 +58,7 @@ fn a_star_is_any_text_also_none() {
 }
 
 #[test]
-fn gpus_is_a_whole_run_of_digits() {
+fn gpus_matches_a_whole_digit_run() {
     for (pattern, name, expected) in [
         ("linux-mi300-{gpus}gpu-*", "linux-mi300-2gpu-ossci-rocm", Some(2)),
         ("linux-*-{gpus}gpu-*", "linux-x86-64-8gpu-amd", Some(8)),
@@ -82,7 +82,7 @@ fn gpus_is_a_whole_run_of_digits() {
 }
 
 #[test]
-fn a_run_that_is_no_count_is_passed_over() {
+fn gpus_skips_runs_that_are_no_count() {
     for (name, expected) in [
         ("a-0-2", Some(2)),
         ("a-08-2", Some(2)),
@@ -100,7 +100,7 @@ fn a_run_that_is_no_count_is_passed_over() {
 }
 
 #[test]
-fn the_first_run_that_lets_the_rest_match_counts() {
+fn gpus_takes_the_first_fitting_run() {
     assert_eq!(gpus("*{gpus}*", "mi300-2gpu-4"), Some(2));
     assert_eq!(gpus("*-gpu-{gpus}*", "x-2gpu-gpu-4-1"), Some(4));
     assert_eq!(gpus("*{gpus}*-b*", "1-a-2-b-3"), Some(1));
@@ -109,8 +109,8 @@ fn the_first_run_that_lets_the_rest_match_counts() {
 }
 
 #[test]
-fn pieces_do_not_overlap_across_the_count() {
-    // The piece before and the piece after would both need the same dash.
+fn pattern_pieces_do_not_overlap_the_count() {
+    // The pieces before and after the count would both need the same dash.
     assert!(!matches("*-a{gpus}*-a", "-a1"));
     assert!(!matches("a*a{gpus}", "a1"));
     assert!(matches("a*a{gpus}", "aa1"));
@@ -120,7 +120,7 @@ fn pieces_do_not_overlap_across_the_count() {
 }
 
 #[test]
-fn a_pattern_that_is_none_says_what_to_write_instead() {
+fn invalid_pattern_says_what_to_write() {
     for (text, expected) in [
         ("", "a pattern must not be empty: use `*` for any name"),
         ("{gpus}-{gpus}", "`{gpus}` may stand only once in a pattern: use `*` for the other place"),
@@ -159,7 +159,7 @@ fn a_pattern_that_is_none_says_what_to_write_instead() {
 }
 
 #[test]
-fn gpus_is_refused_where_there_is_no_count() {
+fn gpus_without_a_count_is_refused() {
     assert_eq!(
         mk_pattern("team-{gpus}").without_gpus().unwrap_err().to_string(),
         "`team-{gpus}`: `{gpus}` reads a count from a scale set's name and means nothing here: \
@@ -172,7 +172,7 @@ fn gpus_is_refused_where_there_is_no_count() {
 }
 
 #[test]
-fn a_pattern_is_printed_as_written() {
+fn pattern_prints_as_written() {
     for text in ["**", "linux-*-{gpus}gpu*", "rocm"] {
         assert_eq!(mk_pattern(text).to_string(), text);
         assert_eq!(mk_pattern(text).as_str(), text);
@@ -180,7 +180,7 @@ fn a_pattern_is_printed_as_written() {
 }
 
 #[test]
-fn hostile_patterns_take_bounded_time() {
+fn pattern_of_hostile_text_takes_bounded_time() {
     let start = Instant::now();
     let name = "a".repeat(100_000);
     assert!(!matches("*a*a*a*a*b", &name));
@@ -246,7 +246,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn matching_agrees_with_the_reference(
+    fn pattern_matching_agrees_with_the_reference(
         (pattern, name) in patterns_and_names(),
         other in patterns(),
     ) {
@@ -258,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_text_never_panics(
+    fn pattern_of_any_text_never_panics(
         text in prop_oneof!["\\PC*", "[{}gpus*a1ß]{0,20}"],
         name in prop_oneof!["\\PC*", "[gpus*a1ß]{0,20}"],
     ) {

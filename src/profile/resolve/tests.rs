@@ -46,7 +46,7 @@ fn resources(set: &ProfileSet, name: &str, gpus: u32) -> Value {
 }
 
 #[test]
-fn a_profile_inherits_along_the_whole_chain() {
+fn extends_inherits_along_the_chain() {
     let text = profiles(&[
         ("mi300", "{extends: common, gpu: {count: 8}}"),
         ("common", "{extends: rocm, groups: [44], dind: {mtu: 1400}}"),
@@ -62,7 +62,7 @@ fn a_profile_inherits_along_the_whole_chain() {
 }
 
 #[test]
-fn a_profile_inherits_from_another_file_whatever_the_order() {
+fn extends_across_files_ignores_order() {
     let child = profiles(&[("child", "{extends: parent}")]);
     let parent = profiles(&[("parent", "{groups: [7]}")]);
     for texts in [[&*child, &*parent], [&*parent, &*child]] {
@@ -72,7 +72,7 @@ fn a_profile_inherits_from_another_file_whatever_the_order() {
 }
 
 #[test]
-fn the_builtin_profiles_pass_the_schema() {
+fn builtin_profiles_pass_the_schema() {
     for node in source::documents("built-in", BUILTIN_TEXT).unwrap() {
         let spec = node.get("spec").unwrap();
         assert_eq!(schema::check("built-in", spec, schema::spec(), &[]).problems, []);
@@ -80,13 +80,13 @@ fn the_builtin_profiles_pass_the_schema() {
 }
 
 #[test]
-fn the_builtin_profile_is_for_every_pod_only_while_it_is_alone() {
+fn builtin_profile_matches_only_while_alone() {
     assert!(ProfileSet::builtin().get("rocm").unwrap().matcher.is_some());
     assert!(set(&profiles(&[("a", "{}")])).get("rocm").unwrap().matcher.is_none());
 }
 
 #[test]
-fn a_circle_of_profiles_is_refused_where_it_is() {
+fn extends_cycle_is_refused_at_its_members() {
     let text = profiles(&[
         ("a", "{extends: b}"),
         ("b", "{extends: a}"),
@@ -104,7 +104,7 @@ fn a_circle_of_profiles_is_refused_where_it_is() {
 }
 
 #[test]
-fn an_unknown_base_is_refused_with_those_there_are() {
+fn extends_unknown_profile_lists_known_ones() {
     let text = profiles(&[("a", "{extends: rcom}"), ("b", "{}")]);
     assert_eq!(
         refused(&[&text]),
@@ -113,7 +113,7 @@ fn an_unknown_base_is_refused_with_those_there_are() {
 }
 
 #[test]
-fn a_name_is_given_once_over_all_files() {
+fn name_in_two_files_is_refused() {
     let text = profiles(&[("same", "{}")]);
     assert_eq!(
         refused(&[&text, &text]),
@@ -122,7 +122,7 @@ fn a_name_is_given_once_over_all_files() {
 }
 
 #[test]
-fn the_builtin_profile_cannot_be_given_again() {
+fn name_of_builtin_profile_is_refused() {
     assert_eq!(
         refused(&[&profiles(&[("rocm", "{}")])]),
         ["a.yaml:3:12: metadata.name: rocm is a built-in profile; give yours another name"]
@@ -130,7 +130,7 @@ fn the_builtin_profile_cannot_be_given_again() {
 }
 
 #[test]
-fn problems_of_all_files_come_at_once_and_in_order() {
+fn problems_of_all_files_come_in_order() {
     let first = profiles(&[
         ("one", "{gpu: {perGpu: {cpus: 1}}}"),
         ("Two", "{groups: [-1], template: {spec: {restartPolicy: a}}}"),
@@ -163,7 +163,7 @@ fn problems_of_all_files_come_at_once_and_in_order() {
 }
 
 #[test]
-fn an_inherited_problem_is_reported_once_where_it_is_written() {
+fn problem_inherited_is_reported_once_at_source() {
     let text = profiles(&[
         ("child", "{extends: parent, groups: [-2]}"),
         ("grandchild", "{extends: child}"),
@@ -180,7 +180,7 @@ fn an_inherited_problem_is_reported_once_where_it_is_written() {
 }
 
 #[test]
-fn amounts_per_gpu_grow_with_the_number_in_the_name() {
+fn per_gpu_amounts_grow_with_name_count() {
     let set = set(&profiles(&[(
         "fleet",
         "{extends: rocm, match: {scaleSets: [\"x-{gpus}\"]},\n  gpu: {perGpu: {cpu: \"10\", \
@@ -197,7 +197,7 @@ fn amounts_per_gpu_grow_with_the_number_in_the_name() {
 }
 
 #[test]
-fn a_profile_for_builders_asks_for_what_it_says() {
+fn base_profile_for_builders_requests_no_gpus() {
     let set = set(&profiles(&[(
         "cpu-builders",
         "{extends: base, match: {scaleSets: [build-*]},\n  runner: {image: builder, resources: \
@@ -216,7 +216,7 @@ fn a_profile_for_builders_asks_for_what_it_says() {
 }
 
 #[test]
-fn a_misspelt_field_hides_no_other_problem() {
+fn unknown_field_hides_no_other_problem() {
     let text = profiles(&[(
         "a",
         "{extends: rocm, foo: 1, sharedVolume: [{name: cache, mountPath: /c, emptyDir: {}}],\n  \
@@ -250,7 +250,7 @@ fn a_misspelt_field_hides_no_other_problem() {
 }
 
 #[test]
-fn a_mount_without_a_volume_is_found_beside_a_misspelt_field() {
+fn mount_without_volume_is_found_beside_unknown_field() {
     let text = profiles(&[(
         "a",
         "{foo: 1, template: {spec: {containers: [{name: runner,\n  volumeMounts: [{name: lost, \
@@ -269,7 +269,7 @@ fn a_mount_without_a_volume_is_found_beside_a_misspelt_field() {
 }
 
 #[test]
-fn an_unknown_field_says_where_a_profile_has_it() {
+fn unknown_field_says_where_it_belongs() {
     for (spec, wanted) in [
         (
             "tolerations: []",
@@ -301,7 +301,7 @@ fn an_unknown_field_says_where_a_profile_has_it() {
 }
 
 #[test]
-fn a_values_file_is_called_one() {
+fn values_file_is_recognised_and_refused() {
     assert_eq!(
         refused(&[
             "githubConfigUrl: https://github.com/org\nminRunners: 1\ntemplate: {spec: {}}\n"
@@ -312,7 +312,7 @@ fn a_values_file_is_called_one() {
 }
 
 #[test]
-fn another_vendors_gpus_have_no_start_wrapper() {
+fn start_wrapper_refuses_other_vendor_gpus() {
     let spec = "{extends: base, gpu: {resource: nvidia.com/gpu, count: 1}}";
     assert_eq!(
         refused(&[&profiles(&[("a", spec)])]),
@@ -323,7 +323,7 @@ fn another_vendors_gpus_have_no_start_wrapper() {
 }
 
 #[test]
-fn remove_takes_away_what_is_inherited() {
+fn remove_drops_inherited_fields() {
     let set = set(&profiles(&[(
         "a",
         "{extends: rocm, remove: [/template/spec/nodeSelector/pytorch, /groups, /dind]}",
@@ -350,7 +350,7 @@ fn remove_takes_away_what_is_inherited() {
 }
 
 #[test]
-fn remove_and_null_mean_the_same_in_files_and_objects() {
+fn remove_and_null_agree_in_files_and_objects() {
     let spec = json!({"extends": "rocm", "remove": ["/groups"], "dind": null,
         "template": {"spec": {"nodeSelector": {"pytorch": null}}}});
     let file = File {
@@ -363,18 +363,18 @@ fn remove_and_null_mean_the_same_in_files_and_objects() {
     let of_object = resolve(&[], &[object("a", spec)]).unwrap();
     let template = |resolved: &Resolved| resolved.profiles.get("a").unwrap().pod_template(2);
     assert_eq!(template(&of_file), template(&of_object));
-    // Null is absent, so that the inherited one stays.
+    // Null counts as absent, so the inherited value stays.
     assert_eq!(template(&of_file).pointer("/spec/nodeSelector/pytorch"), Some(&json!("yes")));
     assert!(!template(&of_file).to_string().contains("supplementalGroups"));
 }
 
 #[test]
-fn an_empty_spec_is_an_empty_profile() {
+fn empty_spec_is_empty_profile() {
     set("apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: a}\nspec:\n");
 }
 
 #[test]
-fn a_required_field_that_is_null_is_missing() {
+fn required_field_null_is_missing() {
     assert_eq!(
         refused(&[&profiles(&[(
             "a",
@@ -388,7 +388,7 @@ fn a_required_field_that_is_null_is_missing() {
 }
 
 #[test]
-fn a_limit_of_gpus_alone_is_the_request_as_well() {
+fn gpu_limit_alone_is_the_request() {
     let set = set(&profiles(&[
         ("a", "{extends: rocm, runner: {resources: {limits: {amd.com/gpu: 4}}}}"),
         (
@@ -407,7 +407,7 @@ fn a_limit_of_gpus_alone_is_the_request_as_well() {
 }
 
 #[test]
-fn a_short_form_of_the_runner_takes_the_place_of_what_others_stand_for() {
+fn short_form_of_runner_replaces_expanded_items() {
     let set = set(&profiles(&[(
         "a",
         "{extends: rocm, runner: {env: [{name: POD_NAME, value: x}], volumeMounts: [{name: work, \
@@ -425,7 +425,7 @@ fn a_short_form_of_the_runner_takes_the_place_of_what_others_stand_for() {
 }
 
 #[test]
-fn a_shared_volume_divided_by_pods_needs_no_dind_for_the_pods_name() {
+fn shared_volume_with_pod_name_needs_no_dind() {
     let set = set(&profiles(&[(
         "a",
         "{sharedVolumes: [{name: a, mountPath: /a, subPathExpr: $(POD_NAME), emptyDir: {}}]}",
@@ -446,7 +446,7 @@ fn refusals(resolved: &Resolved) -> Vec<String> {
 }
 
 #[test]
-fn files_and_objects_are_one_set_and_objects_extend_both() {
+fn objects_extend_files_and_objects() {
     let files = files(&[&profiles(&[("common", "{groups: [1]}")])]);
     let objects = [
         object("child", json!({"extends": "middle", "match": {"scaleSets": ["a-*"]}})),
@@ -461,14 +461,14 @@ fn files_and_objects_are_one_set_and_objects_extend_both() {
 }
 
 #[test]
-fn a_file_extends_no_object() {
+fn file_extending_an_object_is_refused() {
     let files = files(&[&profiles(&[("a", "{extends: b}")])]);
     let problems = resolve(&files, &[object("b", json!({}))]).unwrap_err();
     assert!(problems[0].message.starts_with("there is no profile \"b\""), "{problems:?}");
 }
 
 #[test]
-fn a_file_called_built_in_is_a_file() {
+fn file_named_built_in_is_a_file() {
     let file = File { name: "built-in".to_owned(), text: profiles(&[("a", "{match: {}}")]) };
     let set = ProfileSet::compile(&[file]).unwrap();
     let profile = set.get("a").unwrap();
@@ -477,7 +477,7 @@ fn a_file_called_built_in_is_a_file() {
 }
 
 #[test]
-fn any_object_takes_the_builtin_match_away() {
+fn any_object_disables_the_builtin_match() {
     let has_match = |objects: &[Object]| {
         resolve(&[], objects).unwrap().profiles.get("rocm").unwrap().matcher.is_some()
     };
@@ -488,7 +488,7 @@ fn any_object_takes_the_builtin_match_away() {
 }
 
 #[test]
-fn a_bad_object_is_left_out_with_those_that_extend_it() {
+fn bad_object_and_its_children_are_refused() {
     let objects = [
         object("bad", json!({"template": {"spec": {"nodeSelectr": {}}}})),
         object("child", json!({"extends": "bad", "groups": [-1]})),
@@ -521,7 +521,7 @@ fn a_bad_object_is_left_out_with_those_that_extend_it() {
 }
 
 #[test]
-fn a_file_comes_before_an_object_of_its_name() {
+fn file_overrides_object_of_same_name() {
     let files = files(&[&profiles(&[("a", "{groups: [1]}")])]);
     let resolved = resolve(&files, &[object("a", json!({"groups": [2]}))]).unwrap();
     assert!(resolved.profiles.get("a").unwrap().pod_template(0).to_string().contains("[1]"));
@@ -533,7 +533,7 @@ fn a_file_comes_before_an_object_of_its_name() {
 }
 
 #[test]
-fn an_object_nested_too_deep_is_refused() {
+fn object_nested_too_deep_is_refused() {
     let mut spec = json!({});
     for _ in 0..source::MAX_DEPTH {
         spec = json!({"template": spec});
@@ -543,7 +543,7 @@ fn an_object_nested_too_deep_is_refused() {
 }
 
 #[test]
-fn a_change_says_what_it_breaks() {
+fn change_names_profiles_it_breaks() {
     let objects = [
         object("a", json!({"extends": "rocm"})),
         object(
@@ -563,7 +563,7 @@ fn a_change_says_what_it_breaks() {
     };
     let mut good = objects.clone();
     good[0].spec = with_volume.clone();
-    // b is bad before and after: the change is not to blame.
+    // b is invalid before and after, so the change does not break it.
     assert_eq!(change(&objects, Some(&json!({"extends": "rocm"}))), (vec![], vec![]));
     assert_eq!(change(&objects, Some(&with_volume)), (vec![], vec![]));
     assert_eq!(change(&good, Some(&json!({"extends": "rocm"}))), (vec![], vec!["b".to_owned()]));
@@ -574,7 +574,7 @@ fn a_change_says_what_it_breaks() {
 }
 
 #[test]
-fn a_long_chain_of_objects_is_resolved() {
+fn long_chain_of_objects_resolves() {
     let base = |index: usize| match index {
         0 => "rocm".to_owned(),
         _ => format!("p{}", index - 1),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_fields_are_kubernetes_own() {
+    fn closed_fields_exist_in_kubernetes() {
         let whole = schema_for!(RunnerProfileSpec).to_value();
         for (name, fields) in FIELDS {
             let found = definitions(&whole).iter().find(|(full, _)| {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_that_is_left_is_closed() {
+    fn kubernetes_types_in_use_are_closed() {
         let mut document = schema_for!(RunnerProfileSpec).to_value();
         close(&mut document);
         let mut count = 0;

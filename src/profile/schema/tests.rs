@@ -23,7 +23,7 @@ fn check_template(text: &str) -> Vec<String> {
 const NOTHING: [&str; 0] = [];
 
 #[test]
-fn a_real_overlay_has_no_problems() {
+fn schema_accepts_a_real_overlay() {
     assert_eq!(
         check_template(
             r#"
@@ -62,7 +62,7 @@ spec:
 }
 
 #[test]
-fn everything_is_null_or_absent_in_an_empty_overlay() {
+fn schema_accepts_null_and_absent_fields() {
     for text in ["{}", "spec:", "spec: {containers: ~}", "spec: {containers: [{name: a, env: ~}]}"]
     {
         assert_eq!(check_template(text), NOTHING, "{text}");
@@ -70,7 +70,7 @@ fn everything_is_null_or_absent_in_an_empty_overlay() {
 }
 
 #[test]
-fn an_unknown_field_of_a_kubernetes_type_names_the_type_and_the_near_field() {
+fn unknown_kubernetes_field_names_type_and_suggestion() {
     assert_eq!(
         check_template(
             "
@@ -107,7 +107,7 @@ mtadata: {}
 }
 
 #[test]
-fn wrong_types_say_what_to_write() {
+fn wrong_type_says_what_to_write() {
     assert_eq!(
         check_template(
             r#"
@@ -189,7 +189,7 @@ fn quantities_and_ports_take_strings_and_numbers() {
 }
 
 #[test]
-fn integers_keep_to_their_format() {
+fn integer_outside_its_format_is_refused() {
     assert_eq!(
         check_template(
             "
@@ -208,7 +208,7 @@ spec:
 }
 
 #[test]
-fn required_fields_are_missed_where_their_map_is() {
+fn required_field_missing_is_reported_at_map() {
     assert_eq!(
         check_template(
             "
@@ -233,7 +233,7 @@ spec:
 }
 
 #[test]
-fn problems_of_a_part_of_a_file_have_its_whole_path() {
+fn problem_in_part_has_whole_path() {
     let tree = &documents("f.yaml", "spec: {template: {spec: {x: 1}}}").unwrap()[0];
     let template = tree.get("spec").unwrap().get("template").unwrap();
     let prefix = ["spec", "template"].map(|key| Segment::Key(key.to_owned()));
@@ -246,7 +246,7 @@ fn problems_of_a_part_of_a_file_have_its_whole_path() {
 }
 
 #[test]
-fn schemas_that_say_nothing_accept_anything() {
+fn schema_without_keywords_accepts_anything() {
     for schema in [
         json_schema!({}),
         json_schema!(true),
@@ -264,7 +264,7 @@ fn schemas_that_say_nothing_accept_anything() {
 }
 
 #[test]
-fn all_parts_of_a_schema_are_checked() {
+fn schema_checks_every_part_of_all_of() {
     let schema = json_schema!({
         "allOf": [
             {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
@@ -282,7 +282,7 @@ fn all_parts_of_a_schema_are_checked() {
 }
 
 #[test]
-fn references_to_odd_names_are_followed() {
+fn reference_with_escaped_name_is_followed() {
     let schema = json_schema!({
         "type": "object",
         "properties": {"a": {"$ref": "#/$defs/A%20b~1c"}},
@@ -295,7 +295,7 @@ fn references_to_odd_names_are_followed() {
 }
 
 #[test]
-fn every_kubernetes_definition_can_be_resolved() {
+fn kubernetes_definitions_all_resolve() {
     let schema = schema_for!(PodTemplateSpec);
     let document = schema.as_value();
     let mut pending = vec![document];
@@ -317,12 +317,12 @@ fn every_kubernetes_definition_can_be_resolved() {
 
 proptest! {
     #[test]
-    fn arbitrary_text_never_panics(text in any::<String>()) {
+    fn schema_check_of_any_text_never_panics(text in any::<String>()) {
         never_panics(&text);
     }
 
     #[test]
-    fn text_in_the_shape_of_yaml_never_panics(
+    fn schema_check_of_yaml_like_text_never_panics(
         pieces in prop::collection::vec(
             prop_oneof![
                 "[ \n]{1,3}",

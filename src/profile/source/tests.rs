@@ -31,13 +31,13 @@ fn at(line: u32, column: u32) -> Position {
 }
 
 #[test]
-fn json_is_yaml() {
+fn yaml_reader_accepts_json() {
     let text = "{\n\t\"a\": [1, 2.5, \"x\\u00e9\\n\", null, true],\n\t\"b\": {\"c\": {}}\n}\n";
     assert_eq!(json_of(text), serde_json::from_str::<Value>(text).unwrap());
 }
 
 #[test]
-fn each_document_is_a_tree_and_empty_ones_are_dropped() {
+fn yaml_documents_are_split_and_empty_dropped() {
     let trees =
         documents("p.yaml", "---\n# nothing\n---\na: 1\n---\n---\n~\n...\n---\n- b\n").unwrap();
     let json: Vec<_> = trees.iter().map(Node::to_json).collect();
@@ -60,14 +60,14 @@ fn positions_count_lines_and_characters_from_one() {
 }
 
 #[test]
-fn carriage_returns_and_a_byte_order_mark_do_not_shift_positions() {
+fn positions_ignore_carriage_returns_and_bom() {
     let tree = mk_tree("\u{feff}a: 1\r\nb:\r\n  c: 2\r\n");
     assert_eq!(tree.to_json(), json!({"a": 1, "b": {"c": 2}}));
     assert_eq!(tree.locate(&[key("b"), key("c")]), at(3, 3));
 }
 
 #[test]
-fn a_path_that_leads_nowhere_is_located_at_its_deepest_ancestor() {
+fn missing_path_is_located_at_deepest_ancestor() {
     let tree = mk_tree("a:\n  b: [1]\n");
     assert_eq!(tree.locate(&[]), at(1, 1));
     assert_eq!(tree.locate(&[key("x"), key("b")]), at(1, 1));
@@ -78,7 +78,7 @@ fn a_path_that_leads_nowhere_is_located_at_its_deepest_ancestor() {
 }
 
 #[test]
-fn get_finds_the_values_of_maps_only() {
+fn get_finds_values_of_maps_only() {
     let tree = mk_tree("a: ~\nb: [1]\n");
     assert_eq!(tree.get("a").unwrap().value, NodeValue::Null);
     assert!(tree.get("c").is_none());
@@ -99,7 +99,7 @@ fn paths_print_as_people_write_them() {
 }
 
 #[test]
-fn duplicate_keys_are_problems_at_the_second_one() {
+fn duplicate_key_is_reported_at_the_second() {
     assert_eq!(
         problems("spec:\n  env:\n    - a: 1\n      b: 2\n      a: 3\n  env: []\n"),
         [
@@ -111,12 +111,12 @@ fn duplicate_keys_are_problems_at_the_second_one() {
 }
 
 #[test]
-fn integers_and_booleans_as_keys_become_their_text() {
+fn keys_integer_or_boolean_become_text() {
     assert_eq!(json_of("1: a\n0x10: b\nTrue: c"), json!({"1": "a", "16": "b", "true": "c"}));
 }
 
 #[test]
-fn keys_that_would_not_be_what_they_look_like_are_refused() {
+fn keys_with_misleading_text_are_refused() {
     assert_eq!(
         problems("a:\n  on: 1\n  1.10: 2\n  ~: 3\n  {x: 1}: 4\n  ? [b]\n  : 5\n"),
         [
@@ -134,7 +134,7 @@ fn keys_that_would_not_be_what_they_look_like_are_refused() {
 }
 
 #[test]
-fn syntax_errors_have_a_position_and_the_next_document_is_still_read() {
+fn syntax_error_keeps_the_next_document() {
     let problems = problems("a: [1, 2\n---\nb: 1\nb: 2\n---\nc: \"x\n");
     assert_eq!(problems.len(), 3, "{problems:#?}");
     assert!(problems[0].starts_with("p.yaml:1:4: not valid YAML: "), "{}", problems[0]);
@@ -143,7 +143,7 @@ fn syntax_errors_have_a_position_and_the_next_document_is_still_read() {
 }
 
 #[test]
-fn only_the_first_syntax_errors_are_reported() {
+fn syntax_errors_beyond_ten_are_dropped() {
     assert_eq!(problems(&"a: ]\n---\n".repeat(100)).len(), 10);
 }
 
@@ -157,7 +157,7 @@ fn tabs_and_unknown_anchors_are_syntax_errors() {
 }
 
 #[test]
-fn aliases_repeat_their_anchor_and_are_where_they_stand() {
+fn alias_repeats_anchor_at_its_own_position() {
     let tree = mk_tree("a: &x {b: [1]}\nc: *x\nd: &y text\n*y : *x\n");
     assert_eq!(
         tree.to_json(),
@@ -169,13 +169,13 @@ fn aliases_repeat_their_anchor_and_are_where_they_stand() {
 }
 
 #[test]
-fn an_anchor_may_be_defined_again_and_ends_with_its_document() {
+fn anchor_is_redefinable_within_its_document() {
     assert_eq!(json_of("[&x 1, *x, &x 2, *x]"), json!([1, 1, 2, 2]));
     assert_eq!(problems("&x a\n---\n*x\n").len(), 1);
 }
 
 #[test]
-fn an_alias_inside_its_own_anchor_is_refused() {
+fn alias_inside_its_anchor_is_refused() {
     assert_eq!(
         problems("a: &x\n  b: [*x]\n"),
         ["p.yaml:2:7: a.b[0]: an alias inside the value it stands for"]
@@ -183,7 +183,7 @@ fn an_alias_inside_its_own_anchor_is_refused() {
 }
 
 #[test]
-fn merge_keys_add_what_the_map_does_not_have() {
+fn merge_key_adds_missing_fields_only() {
     assert_eq!(
         json_of(
             "a: &a {x: 1, w: 2}\nb: &b {x: 8, z: 9}\nc: {<<: *a, x: 3}\nd:\n  <<: [*a, *b]\n  w: 4\n"
@@ -199,7 +199,7 @@ fn merge_keys_add_what_the_map_does_not_have() {
 }
 
 #[test]
-fn a_merge_of_something_else_is_refused() {
+fn merge_of_other_than_maps_is_refused() {
     assert_eq!(
         problems("a:\n  <<: 1\nb:\n  <<: [{c: 1}, x]\n"),
         [
@@ -211,7 +211,7 @@ fn a_merge_of_something_else_is_refused() {
 
 proptest! {
     #[test]
-    fn json_reads_as_json(value in arbitrary_json()) {
+    fn any_json_reads_as_itself(value in arbitrary_json()) {
         let text = serde_json::to_string_pretty(&value).unwrap();
         let trees = documents("p.json", &text).unwrap();
         let json: Vec<_> = trees.iter().map(Node::to_json).collect();

@@ -1,5 +1,5 @@
-//! What the API server itself does to a pod between two calls of a webhook: it decodes it, fills in
-//! defaults, and lets its own plugins run again.
+//! Changes of the API server to a pod between two calls of a webhook: it decodes the pod, fills in
+//! defaults and runs its own plugins again.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ pub(crate) fn default_policy(image: &str) -> &'static str {
     if is_latest { "Always" } else { "IfNotPresent" }
 }
 
-/// Defaults, a limit as the request, and nothing of what is null or empty.
+/// Fills in defaults, copies limits to requests and removes null and empty fields.
 pub(super) fn defaults(pod: &mut Value, _: &mut Dice) {
     for field in ["containers", "initContainers"] {
         for one in list(&mut pod["spec"], field) {
@@ -89,7 +89,7 @@ fn container(container: &mut Value) {
     without_empty(container.as_object_mut().unwrap());
 }
 
-/// Lists without items and null are not encoded.
+/// Removes empty lists and null, which the API server does not encode.
 fn without_empty(members: &mut Map<String, Value>) {
     members.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|v| !v.is_empty()));
 }
@@ -109,7 +109,7 @@ pub(super) fn mount_token(pod: &mut Value, _: &mut Dice) {
     }
 }
 
-/// The pod as a webhook sees it when it is called again.
+/// The pod that the API server sends when it calls the webhook again.
 pub(crate) fn again(pod: &Value) -> Value {
     let mut pod = pod.clone();
     defaults(&mut pod, &mut Dice(0));

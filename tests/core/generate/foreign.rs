@@ -1,4 +1,4 @@
-//! What other webhooks do to a pod that we have patched, before we see it again.
+//! Changes of other webhooks to a patched pod, before the webhook is called again.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(crate) const TABLE: &[(&str, Change)] = &[
     ("drop_field", drop_field),
 ];
 
-/// As webhooks built on old Kubernetes types do.
+/// A webhook with old Kubernetes types drops the field.
 fn strip_restart_policy(pod: &mut Value, _: &mut Dice) {
     for container in list(&mut pod["spec"], "initContainers") {
         container.as_object_mut().unwrap().remove("restartPolicy");
@@ -61,7 +61,7 @@ fn mirror_images(pod: &mut Value, _: &mut Dice) {
     }
 }
 
-/// Takes one volume, mount, variable or toleration out, whoever added it.
+/// Removes one volume, mount, variable or toleration of any origin.
 fn remove_item(pod: &mut Value, dice: &mut Dice) {
     let field = dice.pick(&["volumes", "volumeMounts", "env", "tolerations", "args", "ports"]);
     let owner = match field {

@@ -1,10 +1,10 @@
-//! Generated pods, profiles and foreign changes.
+//! Generated pods, profiles and changes of other webhooks.
 //!
 //! A case is a base and a list of small changes, each a function with a seed of its own: proptest
 //! shrinks a failure to the few changes that matter.
 //!
-//! The suite of `tests/e2e` includes this module too, so what it needs is beside it: `support` for
-//! captured reviews, `validity`.
+//! The suite of `tests/e2e` includes this module too. It needs `support` (captured reviews) and
+//! `validity` beside it.
 
 pub(crate) mod api_server;
 pub(crate) mod foreign;
@@ -17,7 +17,7 @@ use std::fmt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// What each env value of a generated pod begins with; it may turn up in the patch alone.
+/// The prefix of each env value of a generated pod. It must appear only in the patch.
 pub(crate) const SECRET: &str = "secret-value-";
 
 /// A random change.
@@ -50,7 +50,7 @@ pub(crate) fn steps(
     prop::collection::vec(step, 0..=most)
 }
 
-/// Makes the changes.
+/// Applies the changes.
 pub(crate) fn apply(mut value: Value, steps: &[Step]) -> Value {
     for step in steps {
         (step.change)(&mut value, &mut Dice(step.seed));
@@ -83,12 +83,12 @@ impl Dice {
         choices[self.below(choices.len())].clone()
     }
 
-    /// A value that must never leave the patch.
+    /// A value that must appear only in the patch.
     pub(crate) fn secret(&mut self) -> String {
         format!("{SECRET}{:x}", self.next())
     }
 
-    /// A key that nobody knows.
+    /// A key that no type has.
     pub(crate) fn marker(&mut self) -> String {
         format!("future{:x}", self.next())
     }
@@ -105,7 +105,7 @@ impl Dice {
     }
 }
 
-/// The list member `field`, made where there is none.
+/// The list member `field`, created if it is missing.
 pub(crate) fn list<'v>(value: &'v mut Value, field: &str) -> &'v mut Vec<Value> {
     if !value.is_object() {
         *value = json!({});
@@ -117,7 +117,7 @@ pub(crate) fn list<'v>(value: &'v mut Value, field: &str) -> &'v mut Vec<Value> 
     member.as_array_mut().unwrap()
 }
 
-/// The object member `field`, made where there is none.
+/// The object member `field`, created if it is missing.
 pub(crate) fn object<'v>(value: &'v mut Value, field: &str) -> &'v mut Value {
     if !value.is_object() {
         *value = json!({});

@@ -1,4 +1,4 @@
-//! Runner pods as ARC makes them, with what scale sets' authors write into their templates.
+//! Runner pods as ARC creates them, with random changes to the scale set's template.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const BASES: [&str; 7] = [
     "kubernetes",
 ];
 
-/// Names of volumes, of which most are ours too.
+/// Names of volumes. Most are names of the profile's volumes too.
 const VOLUMES: [&str; 9] = [
     "work",
     "dind-sock",
@@ -32,7 +32,7 @@ const VOLUMES: [&str; 9] = [
     "cache",
 ];
 
-/// Paths at which we mount something, in several spellings, and others.
+/// Mount paths of the built-in profile, in several spellings, and others.
 const PATHS: [&str; 14] = [
     "/home/runner/_work",
     "/home/runner/_work/",
@@ -50,7 +50,7 @@ const PATHS: [&str; 14] = [
     "/somewhere",
 ];
 
-/// Resource names, ours and others.
+/// Resource names, with those of the profiles.
 pub(super) const RESOURCES: [&str; 8] = [
     "cpu",
     "memory",
@@ -73,8 +73,8 @@ const TABLE: &[(&str, Change)] = &[
     ("resources", resources),
     ("our_volume", our_volume),
     ("our_volume", our_volume),
-    ("our_mount", our_mount),
-    ("our_mount", our_mount),
+    ("path_mount", path_mount),
+    ("path_mount", path_mount),
     ("another_container", another_container),
     ("own_dind", own_dind),
     ("shared_ca", shared_ca),
@@ -95,7 +95,7 @@ const TABLE: &[(&str, Change)] = &[
     ("device", settings::device),
 ];
 
-/// A runner pod: a captured one and what an author changed.
+/// A runner pod: a captured one with random changes.
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) base: &'static str,
@@ -188,7 +188,7 @@ fn env(pod: &mut Value, dice: &mut Dice) {
     let container = if dice.chance(70) { Some(runner(pod)) } else { some_container(pod, dice) };
     let Some(container) = container else { return };
     let env = list(container, "env");
-    // As the controller: its own come last.
+    // The controller appends its own variables too.
     let at = if dice.chance(80) { 0 } else { env.len() };
     env.insert(at, value);
 }
@@ -222,8 +222,8 @@ fn our_volume(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// A mount at one of our paths, of any volume, there or not.
-fn our_mount(pod: &mut Value, dice: &mut Dice) {
+/// A mount at one of [`PATHS`], of a volume that may be missing.
+fn path_mount(pod: &mut Value, dice: &mut Dice) {
     let (path, name) = (dice.pick(&PATHS), dice.pick(&VOLUMES));
     let mut mount = json!({"name": name, "mountPath": path});
     match dice.below(8) {
@@ -249,7 +249,7 @@ fn our_mount(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// An init container, a sidecar or one beside the runner; some have names that we use.
+/// An init container, a sidecar or an ordinary container, some with the name of a profile's.
 fn another_container(pod: &mut Value, dice: &mut Dice) {
     let name = dice.pick(&[
         "init-dind-externals",
@@ -324,7 +324,7 @@ fn own_dind(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// As ARC's chart does for `githubServerTLS`.
+/// The variables and mount of ARC's chart for `githubServerTLS`.
 fn shared_ca(pod: &mut Value, dice: &mut Dice) {
     let path = dice.pick(&["/usr/local/share/ca-certificates/ca.crt", "/var/run", "/certs"]);
     let file = if path.contains("crt") { path.to_owned() } else { format!("{path}/ca.crt") };

@@ -1,4 +1,4 @@
-//! Profiles that an administrator could write: short forms, and templates in Kubernetes' words.
+//! Profiles that an administrator could write, with short forms and pod templates.
 
 use arc_rocm::{
     inject::Config,
@@ -53,7 +53,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// The profile, of name `test` and for all scale sets.
+    /// The profile, with the name `test` and a match of all scale sets.
     pub(crate) fn document(&self) -> Value {
         let base = if self.extends { json!({"extends": "rocm"}) } else { json!({}) };
         let mut spec = apply(base, &self.steps);
@@ -67,16 +67,16 @@ impl Case {
         })
     }
 
-    /// The rules with this profile; none when the profile's checks refuse it.
-    pub(crate) fn rules(&self) -> Option<Config> {
+    /// A config with this profile, or `None` if the profile's checks refuse it.
+    pub(crate) fn config(&self) -> Option<Config> {
         let text = self.document().to_string();
         let profiles = ProfileSet::compile(&[File { name: "test.yaml".to_owned(), text }]);
         let profiles = profiles.ok()?;
         let profile = profiles.get("test").unwrap();
-        // A profile that is invalid by itself is no plan's fault.
+        // A profile that is invalid by itself says nothing about the plan.
         let is_good = [0, 1, 8, profile.default_gpus()].into_iter().all(|gpus| {
             let problems = problems(&profile.pod_template(gpus));
-            // These come with the pod's own image.
+            // The pod's own image resolves these problems.
             let own = ["runner: image ", "init-dind-externals: image ", "init-job-hooks: image "];
             problems.iter().all(|problem| own.iter().any(|start| problem.starts_with(start)))
         });
@@ -335,7 +335,7 @@ fn runner_port(spec: &mut Value, dice: &mut Dice) {
         json!([{"containerPort": port, "name": name}]);
 }
 
-/// The template over what the short form of dind stands for.
+/// A template over the expanded short form of dind.
 fn dind_template(spec: &mut Value, dice: &mut Dice) {
     if spec["extends"] != "rocm" || spec["dind"]["enabled"] == false {
         return;
@@ -355,7 +355,7 @@ fn dind_template(spec: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// A volume of one of our names with another source, and a long name.
+/// A volume with the name of a built-in one and another source, or with a long name.
 fn volume(spec: &mut Value, dice: &mut Dice) {
     let long = "a".repeat(60);
     let name = dice.pick(&["own", "work", long.as_str()]).to_owned();

@@ -1,5 +1,5 @@
-//! Settings of pod and containers that have little to do with Docker: security, scheduling,
-//! metadata, and oddities that are legal all the same.
+//! Settings of pod and containers beside Docker: security, scheduling, metadata, and unusual but
+//! valid values.
 
 use serde_json::{Value, json};
 
@@ -154,8 +154,8 @@ pub(super) fn pod_defaults(pod: &mut Value, dice: &mut Dice) {
     pod["spec"][field] = value;
 }
 
-/// What the LimitRanger filled in before us, with its note. Its default limit is its
-/// default request too, so a limit never comes alone.
+/// Values that the LimitRanger filled in, with its note. Its default limit is also its default
+/// request, so a limit is never alone.
 pub(super) fn limit_ranger(pod: &mut Value, dice: &mut Dice) {
     let resource = dice.pick(&["cpu", "memory"]);
     let (request, limit) = match resource {
@@ -198,7 +198,7 @@ pub(super) fn dns(pod: &mut Value, dice: &mut Dice) {
 
 pub(super) fn metadata(pod: &mut Value, dice: &mut Dice) {
     let metadata = &mut pod["metadata"];
-    // Near the API server's limit of 256 KiB; rare, because such a pod takes time.
+    // Near the API server's limit of 256 KiB. Rare, because a large pod takes time.
     if dice.below(8) == 0 {
         let bytes = (256 << 10) - 250 - dice.below(250);
         object(metadata, "annotations")["x"] = "x".repeat(bytes).into();
@@ -215,7 +215,7 @@ pub(super) fn metadata(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// A parent that is absent, null or empty. Lists and objects that hold nothing else.
+/// Makes a parent absent, null or empty.
 pub(super) fn empty_parent(pod: &mut Value, dice: &mut Dice) {
     let empty = |value: &Value| match value {
         Value::Null => true,
@@ -263,14 +263,14 @@ pub(super) fn empty_parent(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
-/// A field that no type knows, in some object.
+/// A field that no type has, in some object.
 pub(super) fn unknown_field(pod: &mut Value, dice: &mut Dice) {
     let mut count = 0;
     each_object(&mut pod["spec"], &mut |_| count += 1);
     let (at, key, value) = (dice.below(count), dice.marker(), dice.marker());
     let mut index = 0;
     each_object(&mut pod["spec"], &mut |object| {
-        // Inside a map of strings or quantities an unknown key would be a wrong one.
+        // In a map of strings or quantities, an object as value would be invalid.
         let is_map = object.as_object().unwrap().keys().any(|key| {
             key.contains(['/', '.']) || RESOURCES.contains(&key.as_str()) || key == "pytorch"
         });
@@ -281,7 +281,7 @@ pub(super) fn unknown_field(pod: &mut Value, dice: &mut Dice) {
     });
 }
 
-/// The runner need not be first, and lists have any order.
+/// Reorders lists: the runner may be at any position.
 pub(super) fn order(pod: &mut Value, dice: &mut Dice) {
     let field = dice.pick(&["containers", "initContainers", "volumes"]);
     if let Some(items) = pod["spec"][field].as_array_mut() {

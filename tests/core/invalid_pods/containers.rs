@@ -9,11 +9,11 @@ use super::{
 use crate::support::Answered;
 
 #[test]
-fn a_name_taken_among_the_other_containers_stays_the_authors() {
-    let rules = over_template(&json!({"initContainers":
+fn name_taken_by_container_adds_no_sidecar() {
+    let config = over_template(&json!({"initContainers":
         [{"name": "logger", "image": "log:1", "restartPolicy": "Always"}]}));
     let own = json!({"name": "logger", "image": "own:1"});
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         merge(&mut pod["spec"]["containers"], json!([own]));
     });
     assert_eq!(named(&answered.pod["spec"]["containers"], "logger"), &own);
@@ -26,10 +26,10 @@ fn a_name_taken_among_the_other_containers_stays_the_authors() {
 }
 
 #[test]
-fn a_name_taken_among_the_init_containers_stays_the_authors() {
-    let rules = over_template(&json!({"containers": [{"name": "metrics", "image": "m:1"}]}));
+fn name_taken_by_init_container_adds_no_container() {
+    let config = over_template(&json!({"containers": [{"name": "metrics", "image": "m:1"}]}));
     let own = json!({"name": "metrics", "image": "own:1"});
-    let answered = answer(&rules, |pod| pod["spec"]["initContainers"] = json!([own]));
+    let answered = answer(&config, |pod| pod["spec"]["initContainers"] = json!([own]));
     assert_eq!(answered.pod["spec"]["containers"].as_array().unwrap().len(), 1);
     assert_eq!(named(&answered.pod["spec"]["initContainers"], "metrics"), &own);
     assert_warned(
@@ -40,7 +40,7 @@ fn a_name_taken_among_the_init_containers_stays_the_authors() {
 }
 
 #[test]
-fn externals_are_not_hidden_where_nothing_can_copy_them() {
+fn externals_without_copy_container_are_not_mounted() {
     let own = json!({"name": "init-dind-externals", "image": "own:1"});
     let answered = answer(&Config::default(), |pod| {
         merge(&mut pod["spec"]["containers"], json!([own]));
@@ -51,7 +51,7 @@ fn externals_are_not_hidden_where_nothing_can_copy_them() {
 }
 
 #[test]
-fn a_daemon_of_the_authors_is_kept_in_either_list() {
+fn dind_own_in_either_list_is_kept() {
     for list in ["initContainers", "containers"] {
         for (name, image) in [("dind", "example.com/engine:1"), ("daemon", "docker:27-dind")] {
             let mut own = json!({"name": name, "image": image,
@@ -85,12 +85,12 @@ fn a_daemon_of_the_authors_is_kept_in_either_list() {
 }
 
 /// The plain runner with one more container in `list`.
-fn with_container(rules: &Config, list: &str, own: &Value) -> Answered {
-    answer(rules, |pod| merge(&mut pod["spec"], json!({list: [own]})))
+fn with_container(config: &Config, list: &str, own: &Value) -> Answered {
+    answer(config, |pod| merge(&mut pod["spec"], json!({list: [own]})))
 }
 
 #[test]
-fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
+fn dind_own_is_any_container_starting_dockerd() {
     for own in [
         json!({"image": "docker:dind"}),
         json!({"image": "registry.example.com:5000/library/docker:28.1-dind-rootless"}),
@@ -100,7 +100,7 @@ fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
         json!({"image": "a:1", "args": ["dockerd", "--debug"]}),
         json!({"image": "a:1", "command": ["dockerd-entrypoint.sh"]}),
         json!({"image": "a:1", "command": ["sh", "-c"], "args": ["exec dockerd --debug"]}),
-        // The seed's.
+        // As in templates that start dockerd in a shell.
         json!({"image": "a:1", "command": ["sh", "-c",
             "dockerd --host=unix:///var/run/docker.sock &\nuntil docker info; do sleep 1; done"]}),
         json!({"image": "a:1", "command": ["/bin/bash", "-ec", "umask 022; dockerd"]}),
@@ -119,7 +119,7 @@ fn a_container_that_starts_dockerd_is_the_authors_own_dind() {
 }
 
 #[test]
-fn a_container_that_only_speaks_of_docker_is_not_the_authors_own_dind() {
+fn dind_own_is_no_container_mentioning_docker() {
     for (list, own) in [
         (
             "initContainers",
@@ -136,16 +136,16 @@ fn a_container_that_only_speaks_of_docker_is_not_the_authors_own_dind() {
         ("containers", json!({"image": "a:1", "args": ["--watch=dockerd", "dockerd"]})),
     ] {
         let mut own = own.clone();
-        own["name"] = "helper".into();
+        own["name"] = "other".into();
         let answered = with_container(&Config::default(), list, &own);
         assert_ne!(dind(&answered), &Value::Null, "{own}");
-        assert_eq!(named(&answered.pod["spec"][list], "helper"), &own);
+        assert_eq!(named(&answered.pod["spec"][list], "other"), &own);
         assert_warned(&answered, &[]);
     }
 }
 
 #[test]
-fn an_init_container_dind_that_is_no_sidecar_has_the_name_and_there_is_no_docker_to_wait_for() {
+fn dind_name_taken_by_init_container_disables_dind() {
     let own = json!({"name": "dind", "image": "docker:27-dind", "command": ["cp", "a", "b"]});
     let answered = with_container(&Config::default(), "initContainers", &own);
     assert_eq!(answered.pod["spec"]["initContainers"], json!([own]));
@@ -161,8 +161,8 @@ fn an_init_container_dind_that_is_no_sidecar_has_the_name_and_there_is_no_docker
 }
 
 #[test]
-fn a_daemon_of_the_authors_gets_the_profiles_mounts_and_variables_whatever_its_name() {
-    let rules = over(&json!({
+fn dind_own_gets_profile_mounts_and_env() {
+    let config = over(&json!({
         "sharedVolumes":
             [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}],
         "dind": {"resources": {"requests": {"cpu": "2"}}},
@@ -175,7 +175,7 @@ fn a_daemon_of_the_authors_gets_the_profiles_mounts_and_variables_whatever_its_n
             if list == "initContainers" {
                 own["restartPolicy"] = "Always".into();
             }
-            let answered = with_container(&rules, list, &own);
+            let answered = with_container(&config, list, &own);
             let there = named(&answered.pod["spec"][list], name);
             assert_eq!(mounted(there, "/models"), "models");
             assert_eq!(mounted(there, "/home/runner/_work"), "work");
@@ -188,7 +188,7 @@ fn a_daemon_of_the_authors_gets_the_profiles_mounts_and_variables_whatever_its_n
 }
 
 #[test]
-fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
+fn image_own_without_command_keeps_entrypoint() {
     let own = json!({"image": "own:1", "command": null, "args": null});
     let answered = answer_runner(&Config::default(), own);
     assert_eq!(runner(&answered)["command"], Value::Null);
@@ -212,17 +212,17 @@ fn an_image_of_the_authors_without_a_command_keeps_its_entrypoint() {
 }
 
 #[test]
-fn a_profiles_args_alone_are_for_the_charts_command() {
-    let rules = over_template(&json!({"containers": [{"name": "runner", "args": ["--once"]}]}));
+fn args_of_profile_apply_to_chart_command() {
+    let config = over_template(&json!({"containers": [{"name": "runner", "args": ["--once"]}]}));
     for command in [json!(["/home/runner/run.sh"]), json!(null)] {
-        let answered = answer(&rules, |pod| pod["spec"]["containers"][0]["command"] = command);
+        let answered = answer(&config, |pod| pod["spec"]["containers"][0]["command"] = command);
         let command = runner(&answered)["command"].as_array().unwrap();
         assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
         assert_eq!(runner(&answered)["args"], json!(["--once"]));
         assert_warned(&answered, &[]);
     }
 
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["containers"][0]["command"] = json!(["/own.sh"]);
     });
     assert_eq!(runner(&answered).get("args"), None);
@@ -234,7 +234,7 @@ fn a_profiles_args_alone_are_for_the_charts_command() {
 }
 
 #[test]
-fn args_without_a_command_are_left_to_the_image() {
+fn args_without_command_keep_the_entrypoint() {
     let answered = answer_runner(
         &Config::default(),
         json!({"image": "own:1", "command": null, "args": ["--once"]}),
@@ -253,7 +253,7 @@ fn args_without_a_command_are_left_to_the_image() {
 }
 
 #[test]
-fn a_command_with_args_is_run_by_the_wrapper() {
+fn command_with_args_runs_in_start_wrapper() {
     let answered = answer_runner(&Config::default(), json!({"command": null, "args": null}));
     let command = runner(&answered)["command"].as_array().unwrap();
     assert_eq!(command.last().unwrap(), "/home/runner/run.sh");
@@ -269,11 +269,11 @@ fn a_command_with_args_is_run_by_the_wrapper() {
 }
 
 #[test]
-fn a_port_whose_name_is_taken_stays_out() {
-    let rules = over_template(&json!({"containers":
+fn port_with_taken_name_is_left_out() {
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "ports": [{"name": "http", "containerPort": 8080}]}]}));
     let own = json!([{"name": "http", "containerPort": 80, "protocol": "TCP"}]);
-    let answered = answer_runner(&rules, json!({"ports": own}));
+    let answered = answer_runner(&config, json!({"ports": own}));
     assert_eq!(runner(&answered)["ports"], own);
     assert_warned(
         &answered,
@@ -283,11 +283,11 @@ fn a_port_whose_name_is_taken_stays_out() {
 }
 
 #[test]
-fn on_the_hosts_network_every_port_is_a_host_port() {
-    let rules = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
+fn port_on_host_network_is_host_port() {
+    let config = over_template(&json!({"initContainers": [{"name": "metrics", "image": "m:1",
         "restartPolicy": "Always", "ports": [{"containerPort": 80}, {"containerPort": 81}]}]}));
     let own = json!([{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]);
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["hostNetwork"] = true.into();
         pod["spec"]["containers"][0]["ports"] = own.clone();
     });
@@ -296,10 +296,10 @@ fn on_the_hosts_network_every_port_is_a_host_port() {
 }
 
 #[test]
-fn the_hosts_network_stays_out_where_ports_would_clash() {
-    let rules = over_template(&json!({"hostNetwork": true}));
+fn host_network_beside_host_port_is_left_out() {
+    let config = over_template(&json!({"hostNetwork": true}));
     let answered =
-        answer_runner(&rules, json!({"ports": [{"containerPort": 80, "hostPort": 8080}]}));
+        answer_runner(&config, json!({"ports": [{"containerPort": 80, "hostPort": 8080}]}));
     assert_eq!(answered.pod["spec"].get("hostNetwork"), None);
     assert_warned(
         &answered,
@@ -309,10 +309,10 @@ fn the_hosts_network_stays_out_where_ports_would_clash() {
 }
 
 #[test]
-fn an_init_container_that_is_not_restarted_gets_no_probe() {
-    let rules = over_template(&json!({"initContainers": [{"name": "logger", "image": "log:1",
+fn init_container_without_restart_gets_no_probe() {
+    let config = over_template(&json!({"initContainers": [{"name": "logger", "image": "log:1",
         "restartPolicy": "Always", "startupProbe": {"exec": {"command": ["true"]}}}]}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["initContainers"] =
             json!([{"name": "logger", "image": "log:1", "restartPolicy": "Never"}]);
     });
@@ -327,7 +327,7 @@ fn an_init_container_that_is_not_restarted_gets_no_probe() {
 }
 
 #[test]
-fn a_sidecar_whose_restart_policy_another_webhook_lost_gets_it_back() {
+fn sidecar_restart_policy_lost_is_restored() {
     let first = answer(&Config::default(), |_| {});
     let answered = answer(&Config::default(), |pod| {
         *pod = first.pod.clone();

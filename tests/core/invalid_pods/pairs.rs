@@ -1,26 +1,26 @@
-//! Fields of a profile and fields of a pod that the API server takes one by one and refuses
-//! together. Found by generating pairs of fields and asking a real API server (1.36).
+//! Fields of a profile and of a pod that the API server accepts alone and refuses together. They
+//! were found by sending generated pairs of fields to a real API server (1.36).
 
 use serde_json::{Value, json};
 
 use super::{answer, answer_runner, over, over_template, runner};
 use crate::support::Answered;
 
-/// What the pod's spec has, and whether a warning names the field.
-fn left_out(answered: &Answered, field: &str, by: &str) {
+/// Checks that the field is left out and that a warning says so.
+fn assert_left_out(answered: &Answered, field: &str, by: &str) {
     assert_eq!(answered.pod["spec"].get(field), None, "{field}");
     let warning = format!("arc-rocm: spec.{field}: left out, because the pod says {by}");
     assert!(answered.warnings().contains(&warning), "{:#?}", answered.warnings());
 }
 
 #[test]
-fn host_ipc_stays_out_beside_sysctls_of_ipc() {
+fn host_ipc_beside_ipc_sysctls_is_left_out() {
     let config = over_template(&json!({"hostIPC": true}));
     for name in ["kernel.shm_rmid_forced", "kernel/sem", "fs.mqueue.msg_max"] {
         let answered = answer(&config, |pod| {
             pod["spec"]["securityContext"] = json!({"sysctls": [{"name": name, "value": "1"}]});
         });
-        left_out(&answered, "hostIPC", "sysctls of IPC");
+        assert_left_out(&answered, "hostIPC", "sysctls of IPC");
     }
     let other = answer(&config, |pod| {
         pod["spec"]["securityContext"] =
@@ -30,7 +30,7 @@ fn host_ipc_stays_out_beside_sysctls_of_ipc() {
 }
 
 #[test]
-fn host_network_stays_out_beside_what_it_excludes() {
+fn host_network_beside_conflicting_fields_is_left_out() {
     let config = over_template(&json!({"hostNetwork": true}));
     let sysctls = json!({"securityContext": {"sysctls": [{"name": "net.core.somaxconn",
         "value": "1"}]}});
@@ -43,12 +43,12 @@ fn host_network_stays_out_beside_what_it_excludes() {
         (ports, "one port for two containers"),
     ] {
         let answered = answer(&config, |pod| super::merge(&mut pod["spec"], own));
-        left_out(&answered, "hostNetwork", by);
+        assert_left_out(&answered, "hostNetwork", by);
     }
 }
 
 #[test]
-fn containers_with_one_port_lose_it_on_the_hosts_network() {
+fn port_shared_on_host_network_is_left_out() {
     let container =
         |name: &str| json!({"name": name, "image": "x:1", "ports": [{"containerPort": 9100}]});
     let config = over_template(&json!({"containers": [container("a"), container("b")]}));
@@ -63,7 +63,7 @@ fn containers_with_one_port_lose_it_on_the_hosts_network() {
 }
 
 #[test]
-fn grace_stays_out_below_a_pre_stop_sleep() {
+fn grace_period_below_sleep_is_left_out() {
     let config = over_template(&json!({"terminationGracePeriodSeconds": 10}));
     let sleep = |seconds: i64| json!({"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}});
     let answered = answer_runner(&config, sleep(20));
@@ -77,7 +77,7 @@ fn grace_stays_out_below_a_pre_stop_sleep() {
 
 /// `metadata.annotations: Too long`.
 #[test]
-fn annotations_stay_out_where_the_pod_has_no_room() {
+fn annotations_above_size_limit_are_left_out() {
     let config = over(&json!({"template": {"metadata": {"annotations": {"team": "rocm"}}}}));
     let full = |bytes: usize| {
         answer(&config, |pod| {
@@ -112,7 +112,7 @@ fn annotations_stay_out_where_the_pod_has_no_room() {
 
 /// `must not already exist in volumeDevices`.
 #[test]
-fn volume_that_is_a_block_device_is_not_mounted() {
+fn volume_as_block_device_is_not_mounted() {
     let shared = json!([{"name": "cache", "mountPath": "/cache", "hostPath": {"path": "/mnt/c"}}]);
     let config = over(&json!({"sharedVolumes": shared}));
     for name in ["cache", "work"] {
@@ -127,9 +127,9 @@ fn volume_that_is_a_block_device_is_not_mounted() {
     }
 }
 
-/// A limit alone beside a request that the LimitRanger filled in: the two must be equal.
+/// A limit beside a request that the LimitRanger filled in: the two must be equal.
 #[test]
-fn extended_limit_takes_the_filled_request_along() {
+fn extended_limit_replaces_limit_ranger_request() {
     let limits = json!({"limits": {"example.com/fpga": "4"}});
     let config = over(&json!({"runner": {"resources": limits}}));
     let answered = answer(&config, |pod| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{answer, answer_runner, assert_warned, merge, over, over_template, runner};
 
 #[test]
-fn a_windows_pod_is_left_alone_with_a_warning() {
+fn windows_pod_is_skipped_with_warning() {
     let answered = answer(&Config::default(), |pod| pod["spec"]["os"] = json!({"name": "windows"}));
     assert_eq!(answered.patch, json!([]));
     assert_eq!(answered.review["response"]["auditAnnotations"]["reason"], "windows");
@@ -14,7 +14,7 @@ fn a_windows_pod_is_left_alone_with_a_warning() {
 }
 
 #[test]
-fn a_priority_class_has_its_priority_computed_anew() {
+fn priority_class_clears_the_computed_priority() {
     let answered = answer(&over_template(&json!({"priorityClassName": "high"})), |_| {});
     let spec = &answered.pod["spec"];
     assert_eq!(spec["priorityClassName"], "high");
@@ -24,7 +24,7 @@ fn a_priority_class_has_its_priority_computed_anew() {
 }
 
 #[test]
-fn an_authors_priority_class_is_kept_with_its_priority() {
+fn priority_class_own_keeps_its_priority() {
     let template = json!({"priorityClassName": "high"});
     let answered = answer(&over_template(&template), |pod| {
         pod["spec"]["priorityClassName"] = "batch".into();
@@ -38,14 +38,14 @@ fn an_authors_priority_class_is_kept_with_its_priority() {
 }
 
 #[test]
-fn a_service_account_goes_in_under_both_of_its_names() {
-    let rules = over_template(&json!({"serviceAccountName": "rocm"}));
-    let answered = answer(&rules, |_| {});
+fn service_account_sets_both_fields() {
+    let config = over_template(&json!({"serviceAccountName": "rocm"}));
+    let answered = answer(&config, |_| {});
     assert_eq!(answered.pod["spec"]["serviceAccountName"], "rocm");
     assert_eq!(answered.pod["spec"]["serviceAccount"], "rocm");
     assert_warned(&answered, &[]);
 
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["serviceAccountName"] = "own".into();
         pod["spec"]["serviceAccount"] = "own".into();
     });
@@ -55,9 +55,9 @@ fn a_service_account_goes_in_under_both_of_its_names() {
 }
 
 #[test]
-fn no_more_nameservers_than_a_pod_may_have() {
-    let rules = over_template(&json!({"dnsConfig": {"nameservers": ["10.0.0.3", "10.0.0.4"]}}));
-    let answered = answer(&rules, |pod| {
+fn nameservers_stop_at_the_pod_limit() {
+    let config = over_template(&json!({"dnsConfig": {"nameservers": ["10.0.0.3", "10.0.0.4"]}}));
+    let answered = answer(&config, |pod| {
         pod["spec"]["dnsConfig"] = json!({"nameservers": ["10.0.0.1", "10.0.0.2"]});
     });
     assert_eq!(
@@ -73,7 +73,7 @@ fn no_more_nameservers_than_a_pod_may_have() {
 }
 
 #[test]
-fn a_node_selectors_value_is_never_a_default() {
+fn node_selector_value_never_counts_as_default() {
     let keys =
         json!({"example.com/gpu": "", "restartPolicy": "Always", "dnsPolicy": "ClusterFirst"});
     let wanted = json!({"example.com/gpu": "on", "restartPolicy": "x", "dnsPolicy": "x"});
@@ -86,10 +86,10 @@ fn a_node_selectors_value_is_never_a_default() {
     assert_eq!(answered.warnings().len(), 3);
 }
 
-/// No node has GPUs of two vendors: with AMD's as well the pod would be pending for ever
+/// No node has GPUs of two vendors, so a pod that also asks for AMD's would stay pending
 /// (microsoft/pai#4090, dstackai/dstack#4085).
 #[test]
-fn runner_with_gpus_of_another_vendor_is_skipped_unless_it_names_a_profile() {
+fn gpu_other_vendor_skips_runner_without_profile_annotation() {
     let resources = |resource: &str| json!({"resources": {"limits": {resource: "1"}}});
     let match_all = over(&json!({}));
     for resource in
@@ -112,7 +112,7 @@ fn runner_with_gpus_of_another_vendor_is_skipped_unless_it_names_a_profile() {
 }
 
 #[test]
-fn override_that_is_named_is_no_warning() {
+fn override_named_in_annotation_gives_no_warning() {
     let config = over(&json!({}));
     let own = json!({"resources": {"requests": {"memory": "8Gi", "cpu": "1"}}});
     let memory = "spec.containers[runner].resources.requests[memory]";

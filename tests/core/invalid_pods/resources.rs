@@ -8,7 +8,7 @@ use arc_rocm::inject::Config;
 const RUNNER: &str = "arc-rocm: spec.containers[runner]";
 
 #[test]
-fn a_request_above_the_authors_limit_stays_out() {
+fn request_above_own_limit_is_left_out() {
     let answered = answer_runner(
         &Config::default(),
         json!({"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}),
@@ -26,17 +26,17 @@ fn a_request_above_the_authors_limit_stays_out() {
 }
 
 #[test]
-fn an_authors_limit_alone_is_also_the_request() {
+fn limit_own_alone_is_the_request() {
     let answered =
         answer_runner(&Config::default(), json!({"resources": {"limits": {"memory": "8Gi"}}}));
     assert_eq!(runner(&answered)["resources"]["requests"].get("memory"), None);
 }
 
 #[test]
-fn a_limit_below_the_authors_request_stays_out() {
-    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+fn limit_below_own_request_is_left_out() {
+    let config = over(&json!({"gpu": {"total": {"cpu": "40"}},
         "runner": {"resources": {"limits": {"cpu": "48"}}}}));
-    let answered = answer_runner(&rules, json!({"resources": {"requests": {"cpu": "64"}}}));
+    let answered = answer_runner(&config, json!({"resources": {"requests": {"cpu": "64"}}}));
     let resources = &runner(&answered)["resources"];
     assert_eq!(resources["requests"]["cpu"], "64");
     assert_eq!(resources["limits"].get("cpu"), None);
@@ -55,7 +55,7 @@ fn a_limit_below_the_authors_request_stays_out() {
 }
 
 #[test]
-fn a_request_above_the_pods_own_stays_out() {
+fn request_above_pod_level_is_left_out() {
     let answered = answer(&Config::default(), |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "8"}, "limits": {"cpu": "8"}});
     });
@@ -72,10 +72,10 @@ fn a_request_above_the_pods_own_stays_out() {
 }
 
 #[test]
-fn a_limit_above_the_pods_own_stays_out() {
-    let rules = over(&json!({"gpu": {"total": {"cpu": "40"}},
+fn limit_above_pod_level_is_left_out() {
+    let config = over(&json!({"gpu": {"total": {"cpu": "40"}},
         "runner": {"resources": {"limits": {"cpu": "96"}}}}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "64"}, "limits": {"cpu": "64"}});
     });
     let resources = &runner(&answered)["resources"];
@@ -91,9 +91,9 @@ fn a_limit_above_the_pods_own_stays_out() {
 }
 
 #[test]
-fn the_sum_of_all_requests_stays_within_the_pods_own() {
-    let rules = over(&json!({"dind": {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}}));
-    let answered = answer(&rules, |pod| {
+fn request_sum_stays_within_pod_level() {
+    let config = over(&json!({"dind": {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}}));
+    let answered = answer(&config, |pod| {
         pod["spec"]["resources"] = json!({"requests": {"cpu": "42"}});
     });
     assert_eq!(runner(&answered)["resources"]["requests"]["cpu"], "40000m");
@@ -106,7 +106,7 @@ fn the_sum_of_all_requests_stays_within_the_pods_own() {
 }
 
 #[test]
-fn an_authors_gpu_request_alone_gets_its_limit() {
+fn gpu_own_request_alone_gets_its_limit() {
     let answered =
         answer_runner(&Config::default(), json!({"resources": {"requests": {"amd.com/gpu": "4"}}}));
     let resources = &runner(&answered)["resources"];
@@ -128,7 +128,7 @@ fn an_authors_gpu_request_alone_gets_its_limit() {
 }
 
 #[test]
-fn so_does_any_other_extended_resource() {
+fn extended_request_alone_gets_its_limit() {
     let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "net", "image": "net:1",
             "resources": {"requests": {"example.com/nic": "1"}}});
@@ -140,7 +140,7 @@ fn so_does_any_other_extended_resource() {
 }
 
 #[test]
-fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request() {
+fn extended_request_below_limit_becomes_the_limit() {
     for (resource, gpus) in [("amd.com/gpu", 4), ("example.com/nic", 2)] {
         let own = json!({"requests": {resource: "2"}, "limits": {resource: "4"}});
         let answered = answer_runner(&Config::default(), json!({"resources": own}));
@@ -157,7 +157,7 @@ fn an_extended_resource_whose_request_is_not_its_limit_gets_the_limit_as_request
 }
 
 #[test]
-fn gpus_under_another_name_whose_limit_is_none_are_none() {
+fn gpu_partitions_with_zero_limit_count_as_none() {
     let own = json!({"requests": {"amd.com/cpx_nps4": "1"}, "limits": {"amd.com/cpx_nps4": "0"}});
     let answered = answer_runner(&Config::default(), json!({"resources": own}));
     assert_eq!(runner(&answered)["resources"]["requests"]["amd.com/cpx_nps4"], "0");
@@ -165,7 +165,7 @@ fn gpus_under_another_name_whose_limit_is_none_are_none() {
 }
 
 #[test]
-fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_own() {
+fn gpu_in_init_container_keeps_runner_gpus() {
     let gpus = json!({"amd.com/gpu": "2"});
     let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "check", "image": "check:1",
@@ -178,7 +178,7 @@ fn gpus_of_an_init_container_that_ends_do_not_keep_the_runner_from_having_its_ow
 }
 
 #[test]
-fn an_authors_gpu_limit_alone_is_kept() {
+fn gpu_own_limit_alone_is_kept() {
     let answered =
         answer_runner(&Config::default(), json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));
     let resources = &runner(&answered)["resources"];
@@ -194,7 +194,7 @@ fn an_authors_gpu_limit_alone_is_kept() {
 }
 
 #[test]
-fn a_runner_that_says_no_gpus_does_not_wait_for_them() {
+fn gpu_own_count_zero_waits_for_none() {
     let none = json!({"amd.com/gpu": "0"});
     let answered =
         answer_runner(&Config::default(), json!({"resources": {"limits": none, "requests": none}}));
@@ -203,7 +203,7 @@ fn a_runner_that_says_no_gpus_does_not_wait_for_them() {
 }
 
 #[test]
-fn gpus_of_another_container_stay_there() {
+fn gpu_in_another_container_stays_there() {
     let gpus = json!({"amd.com/gpu": "2"});
     let answered = answer(&Config::default(), |pod| {
         let new = json!({"name": "bench", "image": "bench:1",
@@ -224,7 +224,7 @@ fn gpus_of_another_container_stay_there() {
 }
 
 #[test]
-fn gpus_under_another_name_stay_under_it() {
+fn gpu_partitions_keep_their_resource_name() {
     let parts = json!({"amd.com/cpx_nps4": "8"});
     let answered = answer_runner(
         &Config::default(),
@@ -242,7 +242,7 @@ fn gpus_under_another_name_stay_under_it() {
 }
 
 #[test]
-fn what_the_limit_ranger_filled_in_gives_way() {
+fn limit_ranger_values_are_replaced() {
     let answered = answer(&Config::default(), |pod| {
         pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
             "LimitRanger plugin set: cpu, memory request for container runner; cpu limit for \
@@ -262,7 +262,7 @@ fn what_the_limit_ranger_filled_in_gives_way() {
 }
 
 #[test]
-fn what_the_author_wrote_beside_the_limit_rangers_values_stays() {
+fn limit_ranger_beside_own_limit_changes_nothing() {
     let answered = answer(&Config::default(), |pod| {
         pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] =
             "LimitRanger plugin set: cpu request for container runner; cpu limit for container \

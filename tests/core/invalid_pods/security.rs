@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{answer, answer_runner, assert_warned, dind, over_template, runner};
 
 #[test]
-fn dind_alone_is_root_in_a_pod_of_another_user() {
+fn dind_alone_runs_as_root() {
     for (context, own) in [
         (json!({"runAsUser": 1001}), json!({"privileged": true, "runAsUser": 0})),
         (
@@ -34,15 +34,15 @@ fn dind_alone_is_root_in_a_pod_of_another_user() {
 }
 
 #[test]
-fn no_user_that_the_kubelet_would_not_start() {
+fn user_conflicting_with_non_root_is_left_out() {
     let root = json!({"runAsUser": 0});
     let non_root = json!({"runAsNonRoot": true});
-    for (profiles, authors, field, why) in [
+    for (profiles, own, field, why) in [
         (&non_root, &root, "runAsNonRoot", "runAsUser: 0"),
         (&root, &non_root, "runAsUser", "runAsNonRoot: true"),
     ] {
         let over_pod = over_template(&json!({"securityContext": profiles}));
-        let answered = answer_runner(&over_pod, json!({"securityContext": authors}));
+        let answered = answer_runner(&over_pod, json!({"securityContext": own}));
         assert_eq!(answered.pod["spec"]["securityContext"].get(field), None);
         assert!(answered.warnings().contains(&format!(
             "arc-rocm: spec.securityContext.{field}: left out, because the pod says {why} of a \
@@ -52,7 +52,7 @@ fn no_user_that_the_kubelet_would_not_start() {
         let over_runner = over_template(&json!({"containers":
             [{"name": "runner", "securityContext": profiles}]}));
         let answered = answer(&over_runner, |pod| {
-            pod["spec"]["securityContext"] = authors.clone();
+            pod["spec"]["securityContext"] = own.clone();
         });
         assert_eq!(runner(&answered)["securityContext"].get(field), None);
         assert!(answered.warnings().contains(&format!(
@@ -63,11 +63,11 @@ fn no_user_that_the_kubelet_would_not_start() {
 }
 
 #[test]
-fn a_runner_that_is_not_to_escalate_does_not_become_privileged() {
-    let rules = over_template(&json!({"containers":
+fn escalation_forbidden_leaves_privileged_out() {
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "securityContext": {"privileged": true}}]}));
     let answered =
-        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+        answer_runner(&config, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
     assert_warned(
         &answered,
@@ -77,11 +77,11 @@ fn a_runner_that_is_not_to_escalate_does_not_become_privileged() {
 }
 
 #[test]
-fn a_runner_that_is_not_to_escalate_gets_no_cap_sys_admin() {
-    let rules = over_template(&json!({"containers": [{"name": "runner",
+fn escalation_forbidden_leaves_cap_sys_admin_out() {
+    let config = over_template(&json!({"containers": [{"name": "runner",
         "securityContext": {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}}]}));
     let answered =
-        answer_runner(&rules, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
+        answer_runner(&config, json!({"securityContext": {"allowPrivilegeEscalation": false}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"allowPrivilegeEscalation": false}));
     assert_warned(
         &answered,
@@ -91,10 +91,10 @@ fn a_runner_that_is_not_to_escalate_gets_no_cap_sys_admin() {
 }
 
 #[test]
-fn a_privileged_runner_is_not_kept_from_escalating() {
-    let rules = over_template(&json!({"containers":
+fn privileged_runner_keeps_escalation_allowed() {
+    let config = over_template(&json!({"containers":
         [{"name": "runner", "securityContext": {"allowPrivilegeEscalation": false}}]}));
-    let answered = answer_runner(&rules, json!({"securityContext": {"privileged": true}}));
+    let answered = answer_runner(&config, json!({"securityContext": {"privileged": true}}));
     assert_eq!(runner(&answered)["securityContext"], json!({"privileged": true}));
     assert_warned(
         &answered,
@@ -104,7 +104,7 @@ fn a_privileged_runner_is_not_kept_from_escalating() {
 }
 
 #[test]
-fn no_dind_in_a_user_namespace() {
+fn dind_in_user_namespace_is_left_out() {
     let answered = answer(&Config::default(), |pod| pod["spec"]["hostUsers"] = false.into());
     assert_eq!(answered.pod["spec"].get("initContainers"), None);
     assert_eq!(runner(&answered)["resources"]["limits"]["amd.com/gpu"], "2", "GPUs stay");
@@ -118,7 +118,7 @@ fn no_dind_in_a_user_namespace() {
 }
 
 #[test]
-fn no_host_namespaces_in_a_pod_with_its_own_users() {
+fn user_namespace_leaves_host_namespaces_out() {
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         let answered = answer(&over_template(&json!({field: true})), |pod| {
             pod["spec"]["hostUsers"] = false.into();

@@ -8,9 +8,9 @@ use crate::support::Answered;
 
 const KEPT: &str = "the pod's own value is kept, profile rocm differs";
 
-/// The plain runner with a volume of the author's, mounted at `path` when it is given.
-fn with_volume(rules: &Config, volume: &Value, path: Option<&str>, more: Value) -> Answered {
-    answer(rules, |pod| {
+/// The plain runner with a volume of its own, mounted at `path` when a path is given.
+fn with_volume(config: &Config, volume: &Value, path: Option<&str>, more: Value) -> Answered {
+    answer(config, |pod| {
         merge(&mut pod["spec"]["volumes"], json!([volume]));
         if let Some(path) = path {
             let mut mount = json!({"name": volume["name"], "mountPath": path});
@@ -26,7 +26,7 @@ fn count(answered: &Answered, name: &str) -> usize {
 }
 
 #[test]
-fn an_authors_volume_of_our_name_that_serves_is_used() {
+fn volume_own_of_same_name_is_used() {
     let volume = json!({"name": "work", "hostPath": {"path": "/scratch", "type": ""}});
     let answered = with_volume(&Config::default(), &volume, None, json!({}));
     assert_eq!(count(&answered, "work"), 1);
@@ -37,7 +37,7 @@ fn an_authors_volume_of_our_name_that_serves_is_used() {
 }
 
 #[test]
-fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_another() {
+fn volume_own_read_only_renames_profile_volume() {
     for source in [
         json!({"configMap": {"name": "x"}}),
         json!({"downwardAPI": {"items": []}}),
@@ -53,19 +53,19 @@ fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_anoth
             let mut volume = source.clone();
             volume["name"] = name.into();
             let answered = with_volume(&Config::default(), &volume, None, json!({}));
-            let ours = format!("arc-rocm-{name}");
+            let renamed = format!("arc-rocm-{name}");
             assert_eq!(named(&answered.pod["spec"]["volumes"], name), &volume);
             assert_eq!(
-                named(&answered.pod["spec"]["volumes"], &ours),
-                &json!({"name": ours, "emptyDir": {}})
+                named(&answered.pod["spec"]["volumes"], &renamed),
+                &json!({"name": renamed, "emptyDir": {}})
             );
-            assert_eq!(mounted(runner(&answered), path), &ours);
-            assert_eq!(mounted(dind(&answered), path), &ours);
+            assert_eq!(mounted(runner(&answered), path), &renamed);
+            assert_eq!(mounted(dind(&answered), path), &renamed);
             assert_warned(
                 &answered,
                 &[&format!(
                     "arc-rocm: spec.volumes[{name}]: the pod's own volume cannot serve here, so \
-                     the profile's is named {ours}"
+                     the profile's is named {renamed}"
                 )],
             );
         }
@@ -73,7 +73,7 @@ fn an_authors_volume_of_our_name_that_nothing_can_write_to_makes_ours_take_anoth
 }
 
 #[test]
-fn what_the_author_mounts_at_the_work_directory_is_mounted_in_dind_too() {
+fn work_directory_own_mount_reaches_dind() {
     let volume = json!({"name": "scratch", "emptyDir": {}});
     for path in ["/home/runner/_work", "/home/runner/_work/"] {
         let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
@@ -90,7 +90,7 @@ fn what_the_author_mounts_at_the_work_directory_is_mounted_in_dind_too() {
 }
 
 #[test]
-fn a_read_only_work_directory_is_kept_too() {
+fn work_directory_read_only_is_kept() {
     let volume = json!({"name": "files", "configMap": {"name": "x"}});
     let answered = with_volume(&Config::default(), &volume, Some("/home/runner/_work"), json!({}));
     assert_eq!(mounted(runner(&answered), "/home/runner/_work"), "files");
@@ -98,7 +98,7 @@ fn a_read_only_work_directory_is_kept_too() {
 }
 
 #[test]
-fn dockerd_keeps_its_data_where_it_can_write() {
+fn dind_data_root_needs_writable_volume() {
     let volume = json!({"name": "files", "configMap": {"name": "x"}});
     let path = "/home/runner/docker-data";
     let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
@@ -117,7 +117,7 @@ fn dockerd_keeps_its_data_where_it_can_write() {
     }
 }
 
-/// Volumes that outlive the pod, or that other pods use as well.
+/// Volumes that outlive the pod or that other pods use too.
 fn lasting() -> [Value; 4] {
     [
         json!({"persistentVolumeClaim": {"claimName": "models"}}),
@@ -128,7 +128,7 @@ fn lasting() -> [Value; 4] {
 }
 
 #[test]
-fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
+fn dind_data_root_avoids_volumes_outliving_the_pod() {
     let path = "/home/runner/docker-data";
     for source in lasting() {
         for at in [None, Some(path)] {
@@ -159,14 +159,14 @@ fn dockerd_never_has_its_data_on_an_authors_volume_that_outlives_the_pod() {
 }
 
 #[test]
-fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked() {
-    let config = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
+fn volume_new_name_is_checked_before_use() {
+    let config_map = |name: &str| json!({"name": name, "configMap": {"name": "x"}});
     let answered = answer(&Config::default(), |pod| {
         let volumes = &mut pod["spec"]["volumes"];
-        merge(volumes, json!([config("work"), config("arc-rocm-work")]));
+        merge(volumes, json!([config_map("work"), config_map("arc-rocm-work")]));
     });
     let volumes = &answered.pod["spec"]["volumes"];
-    assert_eq!(named(volumes, "arc-rocm-work"), &config("arc-rocm-work"));
+    assert_eq!(named(volumes, "arc-rocm-work"), &config_map("arc-rocm-work"));
     assert_eq!(
         named(volumes, "arc-rocm-work2"),
         &json!({"name": "arc-rocm-work2", "emptyDir": {}})
@@ -176,14 +176,14 @@ fn a_name_of_ours_that_the_author_took_for_something_else_is_not_used_unchecked(
 
     let scratch = json!({"name": "arc-rocm-work", "emptyDir": {}});
     let answered = answer(&Config::default(), |pod| {
-        merge(&mut pod["spec"]["volumes"], json!([config("work"), scratch]));
+        merge(&mut pod["spec"]["volumes"], json!([config_map("work"), scratch]));
     });
     assert_eq!(count(&answered, "arc-rocm-work"), 1);
     assert_eq!(mounted(dind(&answered), "/home/runner/_work"), "arc-rocm-work");
 }
 
 #[test]
-fn what_the_author_mounts_where_the_socket_goes_is_mounted_in_dind_too() {
+fn socket_directory_own_mount_reaches_dind() {
     let volume = json!({"name": "run", "emptyDir": {}});
     for path in ["/var/run", "/run", "/var/run/"] {
         let answered = with_volume(&Config::default(), &volume, Some(path), json!({}));
@@ -197,10 +197,10 @@ fn what_the_author_mounts_where_the_socket_goes_is_mounted_in_dind_too() {
 }
 
 #[test]
-fn no_dind_where_the_socket_cannot_be_written() {
-    let config = json!({"name": "run", "configMap": {"name": "x"}});
+fn dind_without_writable_socket_is_left_out() {
+    let config_map = json!({"name": "run", "configMap": {"name": "x"}});
     let empty = json!({"name": "run", "emptyDir": {}});
-    for (volume, more) in [(config, json!({})), (empty, json!({"readOnly": true}))] {
+    for (volume, more) in [(config_map, json!({})), (empty, json!({"readOnly": true}))] {
         let answered = with_volume(&Config::default(), &volume, Some("/var/run"), more);
         assert_eq!(dind(&answered), &Value::Null);
         assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
@@ -214,7 +214,7 @@ fn no_dind_where_the_socket_cannot_be_written() {
 }
 
 #[test]
-fn no_dind_beside_a_socket_of_the_authors() {
+fn dind_beside_own_docker_socket_is_left_out() {
     let volume = json!({"name": "sock", "hostPath": {"path": "/run/docker.sock", "type": ""}});
     let answered =
         with_volume(&Config::default(), &volume, Some("/var/run/docker.sock"), json!({}));
@@ -229,7 +229,7 @@ fn no_dind_beside_a_socket_of_the_authors() {
 }
 
 #[test]
-fn writable_files_of_the_author_for_jobs_are_used() {
+fn podinfo_own_writable_mount_is_used() {
     let volume = json!({"name": "info", "emptyDir": {}});
     let answered = with_volume(&Config::default(), &volume, Some("/etc/podinfo"), json!({}));
     assert_eq!(mounted(runner(&answered), "/etc/podinfo"), "info");
@@ -241,7 +241,7 @@ fn writable_files_of_the_author_for_jobs_are_used() {
 }
 
 #[test]
-fn read_only_files_of_the_author_for_jobs_are_kept() {
+fn podinfo_own_read_only_mount_is_kept() {
     for name in ["podinfo", "info"] {
         let volume = json!({"name": name, "downwardAPI": {"items": [], "defaultMode": 420}});
         let answered = with_volume(&Config::default(), &volume, Some("/etc/podinfo"), json!({}));
@@ -255,7 +255,7 @@ fn read_only_files_of_the_author_for_jobs_are_kept() {
 }
 
 #[test]
-fn a_mount_of_a_volume_that_is_nowhere_gets_an_empty_one() {
+fn mount_without_volume_gets_empty_dir() {
     let answered = answer(&Config::default(), |pod| {
         let mount = json!({"name": "cache", "mountPath": "/cache"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
@@ -274,10 +274,10 @@ fn a_mount_of_a_volume_that_is_nowhere_gets_an_empty_one() {
 }
 
 #[test]
-fn a_mount_of_our_volume_that_is_nowhere_gets_ours() {
-    let rules = over(&json!({"sharedVolumes":
+fn mount_without_volume_gets_profile_volume() {
+    let config = over(&json!({"sharedVolumes":
         [{"name": "models", "mountPath": "/models", "hostPath": {"path": "/mnt/models"}}]}));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         let mount = json!({"name": "models", "mountPath": "/own"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });
@@ -289,12 +289,12 @@ fn a_mount_of_our_volume_that_is_nowhere_gets_ours() {
 }
 
 #[test]
-fn no_dind_where_the_socket_would_be_on_a_read_only_volume_of_the_profile() {
-    let rules = over(&json!({
+fn dind_with_unwritable_profile_volume_is_left_out() {
+    let config = over(&json!({
         "runner": {"volumeMounts": [{"name": "work", "mountPath": "/home/runner/_work"}]},
         "template": {"spec": {"volumes": [{"name": "work", "secret": {"secretName": "files"}}]}},
     }));
-    let answered = answer(&rules, |pod| {
+    let answered = answer(&config, |pod| {
         let mount = json!({"name": "work", "mountPath": "/var/run"});
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });

@@ -16,23 +16,23 @@ use serde_json::{Map, Value, json};
 /// Numbers of items.
 pub(crate) const COUNTS: [usize; 3] = [1_000, 4_000, 16_000];
 
-/// No further run of a kind begins after this time: where the time is not linear, one run is enough.
+/// After this time no further run of a kind begins. One run shows that the time is not linear.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One line of the table.
 pub(crate) struct Row {
-    /// What there are many of.
+    /// The kind of items.
     pub(crate) kind: &'static str,
     /// The shortest CPU time of one answer, for each of [`COUNTS`].
     pub(crate) times: [Duration; COUNTS.len()],
-    /// Whether each pod got a patch, so that the whole way was measured.
+    /// Whether each pod got a patch, so that the whole answer was measured.
     pub(crate) patched: bool,
 }
 
 /// Puts items into a pod.
 type Fill = fn(&mut Value, usize);
 
-/// What there can be many of.
+/// The kinds of items.
 const KINDS: [(&str, Fill); 18] = [
     ("env", |pod, count| runner(pod, "env", items(count, |name| json!({"name": name})))),
     ("volumes and volumeMounts", |pod, count| {
@@ -105,9 +105,9 @@ const KINDS: [(&str, Fill); 18] = [
     }),
 ];
 
-/// Measures all kinds; of each the shortest time of `runs` answers, which are taken in turns so that
-/// a busy moment of the machine does not hit one count alone. `review` is that of a runner pod. Times
-/// are the thread's CPU times: a long answer is preempted more often than a short one.
+/// Measures all kinds with the review of a runner pod. Each time is the shortest of `runs` answers.
+/// Counts take turns, so that a busy moment of the machine does not affect one of them alone.
+/// Times are the thread's CPU times, because a long answer is preempted more often.
 pub(crate) fn measure(review: &Value, runs: usize) -> impl Iterator<Item = Row> {
     let config = Config::default();
     KINDS.into_iter().map(move |(kind, fill)| {
@@ -132,13 +132,13 @@ pub(crate) fn measure(review: &Value, runs: usize) -> impl Iterator<Item = Row> 
 }
 
 impl Row {
-    /// How many times as long the most items take as the fewest.
+    /// The time of the most items, divided by that of the fewest.
     pub(crate) fn ratio(&self) -> f64 {
         let [fewest, _, most] = self.times;
         most.as_secs_f64() / fewest.as_secs_f64()
     }
 
-    /// The same as the number before.
+    /// The time of the most items, divided by that of the count before.
     pub(crate) fn last_ratio(&self) -> f64 {
         let [_, more, most] = self.times;
         most.as_secs_f64() / more.as_secs_f64()
@@ -162,7 +162,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The CPU time that this thread has had.
+/// The CPU time of this thread.
 pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What "nothing of the author's is changed" means, exactly: every leaf of the pod that came is in
-//! the pod that results, and items of lists keep their order, but for this list.
+//! The exact meaning of "the pod's own values are kept": the resulting pod has every leaf of the
+//! original pod and keeps the order of list items. The exceptions are listed here.
 
 use arc_rocm::{podspec::Quantity, scripts};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::generate::api_server::default_policy;
 
 const CHART_COMMAND: &str = "/home/runner/run.sh";
 
-/// Compares the pod that came with the pod that results.
+/// Compares the original pod with the resulting pod.
 pub(super) fn compare(before: &Value, after: &Value) -> Result<(), String> {
     let whole = Whole { before, after };
     whole.value(before, after, "")
@@ -40,7 +40,7 @@ impl Whole<'_> {
         }
     }
 
-    /// Each item is found again, in the same order.
+    /// Checks that each item is still there, in the same order.
     fn list(&self, before: &[Value], after: &[Value], path: &str) -> Result<(), String> {
         let is_container = path == "/spec/containers" || path == "/spec/initContainers";
         let mut rest = after.iter();
@@ -125,8 +125,8 @@ impl Whole<'_> {
     }
 }
 
-/// The author's resources, but that the request of an extended resource is the limit: the one
-/// case in which what the author wrote is changed, because the API server refuses it.
+/// The pod's own resources, with requests of extended resources set to their limits. It is the one
+/// change of an own value, because the API server refuses the original.
 fn with_exact_requests(before: &Value, after: &Value) -> Value {
     let mut expected = before.clone();
     let amount = |value: &Value| match value {
@@ -158,7 +158,8 @@ fn is_chart_image(image: &str) -> bool {
     tag.is_some_and(|tag| tag.is_empty() || (tag.starts_with(':') && !tag.contains('@')))
 }
 
-/// The runner's command line ends with the one that it had; the chart's alone may be another.
+/// Checks that the runner's command line ends with the original one. Only the chart's default may
+/// be replaced.
 fn same_command(before: &Value, after: &Value) -> Result<(), String> {
     let words = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (words(&before["command"]), words(&after["command"]));

@@ -1,6 +1,6 @@
-//! Our own small copy of the API server's pod validation, as far as a plan can touch it
+//! A small copy of the API server's pod validation, for the fields that a plan changes
 //! (`k8s.io/kubernetes` `pkg/apis/core/validation/validation.go`, v1.35, and the kubelet's checks
-//! of a container's user). It shares nothing with the plan but the type for quantities.
+//! of a container's user). It shares only the type for quantities with the plan.
 
 mod resources;
 mod security;
@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-const NO_VOLUME: &str = "no such volume";
+const NO_VOLUME: &str = "missing volume";
 
-/// The ends of what a pod is told that the plan repairs.
+/// The ends of problems that the plan repairs.
 pub(crate) const REPAIRED: [&str; 2] = [NO_VOLUME, "must equal limit"];
 
 /// The volume sources of a pod.
@@ -39,7 +39,7 @@ const SOURCES: [&str; 19] = [
 
 const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
 
-/// Collects what is wrong.
+/// Collects the problems.
 struct Findings(Vec<String>);
 
 impl Findings {
@@ -58,7 +58,7 @@ impl Findings {
     }
 }
 
-/// What the API server (or, for users, the kubelet) would refuse. Empty for a valid pod.
+/// The problems for which the API server, or the kubelet for users, would refuse the pod.
 pub(crate) fn problems(pod: &Value) -> Vec<String> {
     let mut found = Findings(Vec::new());
     let spec = &pod["spec"];
@@ -84,7 +84,7 @@ fn annotations(annotations: &Value, found: &mut Findings) {
     }
 }
 
-/// All containers with the list that they are in.
+/// All containers, each with the name of its list.
 pub(crate) fn containers(spec: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
     ["initContainers", "containers"]
         .into_iter()
@@ -176,7 +176,7 @@ fn mounts(spec: &Value, container: &Value, found: &mut Findings) {
         found.check(mount["mountPropagation"] != "Bidirectional" || is_privileged, || {
             format!("{name}: {path}: Bidirectional mount propagation without privileged")
         });
-        // Not validation, but the kubelet cannot start the container.
+        // The API server accepts it, but the kubelet cannot start the container.
         for variable in text(mount, "subPathExpr").split("$(").skip(1) {
             let variable = variable.split(')').next().unwrap_or_default();
             let known = items(&container["env"]).iter().any(|env| text(env, "name") == variable);
@@ -262,8 +262,8 @@ fn pod_fields(spec: &Value, found: &mut Findings) {
     found.check(known, || format!("restartPolicy {policy}"));
 }
 
-/// What the Priority admission plugin, which runs again after us, would refuse with 403: values
-/// that it computed for another class (`plugin/pkg/admission/priority`).
+/// The problem for which the Priority admission plugin would answer 403 when it runs again: a
+/// value that it computed for another class (`plugin/pkg/admission/priority`).
 pub(crate) fn priority_problem(original: &Value, patched: &Value) -> Option<String> {
     let (before, after) = (&original["spec"], &patched["spec"]);
     if text(before, "priorityClassName") == text(after, "priorityClassName") {

@@ -9,7 +9,7 @@ use super::{Findings, containers, items, text};
 
 type Amounts = BTreeMap<String, Quantity>;
 
-/// Requests and limits after the API server's defaulting: a limit alone is the request too.
+/// Requests and limits with the API server's defaults: a limit alone is also the request.
 fn amounts(resources: &Value, found: &mut Findings, what: &str) -> (Amounts, Amounts) {
     let mut read = |field: &str| {
         let mut amounts = Amounts::new();
@@ -39,7 +39,7 @@ fn is_huge(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
-/// `IsExtendedResourceName`: qualified, and not of Kubernetes' own domain.
+/// `IsExtendedResourceName`: qualified, and outside the domain of Kubernetes.
 fn is_extended(name: &str) -> bool {
     name.contains('/') && !name.contains("kubernetes.io/")
 }

@@ -52,7 +52,7 @@ fn one(spec: &Value, container: &Value, found: &mut Findings) {
     }
 }
 
-/// dockerd needs to write its data and its socket.
+/// Checks that dockerd can write its data and its socket.
 fn daemon_writes(spec: &Value, container: &Value, found: &mut Findings) {
     let mut args = items(&container["args"]).iter().filter_map(Value::as_str);
     let data_root = args.find_map(|word| word.strip_prefix("--data-root="));

@@ -1,8 +1,8 @@
-//! What must compile: no rule may refuse what works.
+//! Profiles that must compile: no check refuses a working profile.
 
 use super::*;
 
-/// The profiles of the README, as they stand in the sketch.
+/// The profiles of the README.
 const FLEET: &str = r#"
 apiVersion: arc-rocm.dev/v1alpha1
 kind: RunnerProfile
@@ -46,7 +46,7 @@ spec:
           resources: {requests: {cpu: "40", memory: 50000Mi}}
 "#;
 
-/// The seed's scale set, as a values file has it.
+/// A scale set's template from a values file, with placeholders for dind.
 const SEED: &str = r#"
   template:
     spec:
@@ -126,7 +126,7 @@ DIND_CONTAINER
           emptyDir: {}
 "#;
 
-/// The seed's dind, in either list.
+/// Its dind container, for either list.
 const DIND: &str = r#"
         - name: dind
           image: ghcr.io/saienduri/dind:main
@@ -166,18 +166,18 @@ fn seed(as_sidecar: bool) -> String {
 }
 
 #[test]
-fn the_builtin_profile_compiles() {
+fn builtin_profile_compiles() {
     assert!(ProfileSet::compile(&[]).is_ok());
 }
 
 #[test]
-fn the_sketch_compiles() {
+fn profiles_of_readme_compile() {
     let file = File { name: "p".to_owned(), text: FLEET.to_owned() };
     ProfileSet::compile(&[file]).map(|_| ()).unwrap();
 }
 
 #[test]
-fn a_pasted_template_of_a_scale_set_compiles_with_the_builtin_profile_below_it_or_not() {
+fn pasted_template_compiles_with_or_without_builtin() {
     for as_sidecar in [true, false] {
         let template = seed(as_sidecar);
         for before in ["\n  extends: rocm", "", "\n  extends: rocm\n  remove: [/dind, /start]"] {
@@ -187,7 +187,7 @@ fn a_pasted_template_of_a_scale_set_compiles_with_the_builtin_profile_below_it_o
 }
 
 #[test]
-fn a_pasted_dind_takes_the_place_of_the_sidecar_in_whichever_list_it_is() {
+fn dind_pasted_in_either_list_replaces_sidecar() {
     for as_sidecar in [true, false] {
         let spec = format!("\n  extends: rocm{}", seed(as_sidecar));
         let text = format!(
@@ -211,7 +211,7 @@ fn a_pasted_dind_takes_the_place_of_the_sidecar_in_whichever_list_it_is() {
 }
 
 #[test]
-fn what_real_scale_sets_use_compiles() {
+fn real_scale_set_fields_compile() {
     fine(
         In::Spec,
         &[
@@ -266,7 +266,7 @@ fn what_real_scale_sets_use_compiles() {
 }
 
 #[test]
-fn a_null_is_absent() {
+fn null_field_is_absent() {
     fine(
         In::Spec,
         &[

@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn names_of_containers_are_labels_and_unique() {
+fn container_names_are_unique_labels() {
     refused(
         In::Pod,
         &[
@@ -42,7 +42,7 @@ fn names_of_containers_are_labels_and_unique() {
 }
 
 #[test]
-fn only_the_runner_and_the_externals_can_do_without_an_image() {
+fn container_needs_image_except_runner_and_externals() {
     refused(
         In::Pod,
         &[
@@ -67,7 +67,7 @@ fn only_the_runner_and_the_externals_can_do_without_an_image() {
 }
 
 #[test]
-fn enums_of_containers_are_spelt_as_the_api_server_wants_them() {
+fn container_enums_follow_the_api_server() {
     refused(
         In::Runner,
         &[(
@@ -80,7 +80,7 @@ fn enums_of_containers_are_spelt_as_the_api_server_wants_them() {
 }
 
 #[test]
-fn a_restart_policy_makes_a_sidecar_of_an_init_container_and_nothing_else() {
+fn restart_policy_is_for_sidecars_only() {
     refused(
         In::Pod,
         &[
@@ -108,7 +108,7 @@ fn a_restart_policy_makes_a_sidecar_of_an_init_container_and_nothing_else() {
 }
 
 #[test]
-fn ports_are_numbers_with_unique_names() {
+fn container_ports_are_numbers_with_unique_names() {
     refused(
         In::Pod,
         &[

@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn dind_has_bounds() {
+fn dind_gid_and_mtu_have_bounds() {
     refused(
         In::Spec,
         &[
@@ -28,7 +28,7 @@ fn dind_has_bounds() {
 }
 
 #[test]
-fn a_data_root_outlives_a_pod_only_below_a_directory_of_its_own() {
+fn dind_lasting_data_root_needs_own_directory() {
     refused(
         In::Spec,
         &[
@@ -82,7 +82,7 @@ fn a_data_root_outlives_a_pod_only_below_a_directory_of_its_own() {
 }
 
 #[test]
-fn registries_are_what_dockerd_takes() {
+fn dind_registries_follow_dockerd() {
     refused(
         In::Spec,
         &[
@@ -110,7 +110,7 @@ fn registries_are_what_dockerd_takes() {
 }
 
 #[test]
-fn arguments_of_dockerd_that_have_a_field_are_refused() {
+fn dind_argument_with_field_is_refused() {
     refused(
         In::Spec,
         &[(
@@ -134,7 +134,7 @@ fn arguments_of_dockerd_that_have_a_field_are_refused() {
 }
 
 #[test]
-fn registry_credentials_need_the_start_wrapper() {
+fn dind_registry_credentials_need_start_wrapper() {
     refused(
         In::Spec,
         &[

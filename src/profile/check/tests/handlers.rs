@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn probes_and_hooks_have_one_handler() {
+fn probe_or_hook_needs_exactly_one_handler() {
     refused(
         In::Runner,
         &[
@@ -35,7 +35,7 @@ fn probes_and_hooks_have_one_handler() {
 }
 
 #[test]
-fn numbers_of_probes_are_in_range() {
+fn probe_numbers_are_in_range() {
     refused(
         In::Runner,
         &[
@@ -72,7 +72,7 @@ fn numbers_of_probes_are_in_range() {
 }
 
 #[test]
-fn variables_have_a_name_and_one_source() {
+fn env_needs_name_and_one_source() {
     refused(
         In::Runner,
         &[
@@ -130,7 +130,7 @@ fn variables_have_a_name_and_one_source() {
 }
 
 #[test]
-fn references_name_what_there_is() {
+fn env_reference_must_be_valid() {
     refused(
         In::Runner,
         &[

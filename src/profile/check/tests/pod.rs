@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn security_settings_do_not_exclude_each_other() {
+fn security_settings_in_conflict_are_refused() {
     refused(
         In::Pod,
         &[
@@ -63,7 +63,7 @@ fn security_settings_do_not_exclude_each_other() {
 }
 
 #[test]
-fn closed_fields_are_refused_with_where_to_write_them() {
+fn closed_field_says_where_to_write_it() {
     let elsewhere = "is not a field of profiles; write it in the scale set's own template";
     let pod = [
         "nodeName: a",
@@ -118,12 +118,12 @@ fn closed_fields_are_refused_with_where_to_write_them() {
         super::problems(In::Template, "metadata: {name: a}"),
         [format!("5:14: spec.template.metadata.name: {elsewhere}")]
     );
-    // What is null is absent.
+    // Null counts as absent.
     super::fine(In::Template, &["metadata: {creationTimestamp: null}, spec: {nodeName: null}"]);
 }
 
 #[test]
-fn fields_of_the_pod_have_values_that_the_api_server_takes() {
+fn pod_field_values_follow_the_api_server() {
     refused(
         In::Pod,
         &[

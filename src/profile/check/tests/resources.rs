@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn quantities_are_quantities() {
+fn resource_amounts_must_be_quantities() {
     refused(
         In::Runner,
         &[
@@ -36,7 +36,7 @@ fn quantities_are_quantities() {
 }
 
 #[test]
-fn resources_that_cannot_be_shared_are_requested_whole() {
+fn extended_resources_must_be_requested_whole() {
     refused(
         In::Runner,
         &[
@@ -87,7 +87,7 @@ fn resources_that_cannot_be_shared_are_requested_whole() {
 }
 
 #[test]
-fn only_the_runner_holds_gpus() {
+fn gpus_are_for_runner_only() {
     refused(
         In::Pod,
         &[(
@@ -100,7 +100,7 @@ fn only_the_runner_holds_gpus() {
 }
 
 #[test]
-fn a_request_that_grows_with_the_gpus_stays_below_its_limit() {
+fn per_gpu_request_stays_below_limit() {
     refused(
         In::Spec,
         &[

@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn tolerations_say_one_thing() {
+fn toleration_fields_must_agree() {
     refused(
         In::Pod,
         &[
@@ -39,7 +39,7 @@ fn tolerations_say_one_thing() {
 }
 
 #[test]
-fn spreading_and_affinity_are_whole() {
+fn topology_spread_and_affinity_must_be_valid() {
     refused(
         In::Pod,
         &[
@@ -84,7 +84,7 @@ fn spreading_and_affinity_are_whole() {
 }
 
 #[test]
-fn labels_and_annotations_have_keys_and_values_that_the_api_server_takes() {
+fn labels_and_annotations_follow_the_api_server() {
     refused(
         In::Template,
         &[

@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn groups_are_ids() {
+fn groups_must_be_ids() {
     refused(
         In::Spec,
         &[(
@@ -20,7 +20,7 @@ fn groups_are_ids() {
 }
 
 #[test]
-fn amounts_are_above_zero_and_given_once() {
+fn gpu_amounts_are_positive_and_given_once() {
     refused(
         In::Spec,
         &[
@@ -67,7 +67,7 @@ fn amounts_are_above_zero_and_given_once() {
 }
 
 #[test]
-fn images_of_short_forms_are_images() {
+fn short_form_image_must_be_valid() {
     refused(
         In::Spec,
         &[
@@ -97,7 +97,7 @@ fn images_of_short_forms_are_images() {
 }
 
 #[test]
-fn shared_volumes_have_a_name_a_path_and_a_source_of_their_own() {
+fn shared_volumes_need_name_path_and_source() {
     refused(
         In::Spec,
         &[
@@ -170,7 +170,7 @@ fn shared_volumes_have_a_name_a_path_and_a_source_of_their_own() {
 }
 
 #[test]
-fn empty_items_have_nothing_to_delete() {
+fn empty_list_item_is_refused() {
     refused(
         In::Spec,
         &[
@@ -190,7 +190,7 @@ fn empty_items_have_nothing_to_delete() {
 }
 
 #[test]
-fn lists_name_nothing_twice() {
+fn list_items_must_be_unique() {
     refused(
         In::Pod,
         &[
@@ -212,7 +212,7 @@ fn lists_name_nothing_twice() {
 }
 
 #[test]
-fn short_forms_name_nothing_twice() {
+fn short_form_items_must_be_unique() {
     refused(
         In::Spec,
         &[(
@@ -223,7 +223,7 @@ fn short_forms_name_nothing_twice() {
 }
 
 #[test]
-fn problems_of_short_forms_point_to_the_short_forms() {
+fn short_form_problem_points_to_short_form() {
     refused(
         In::Spec,
         &[

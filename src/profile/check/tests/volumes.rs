@@ -3,7 +3,7 @@
 use super::{In, refused};
 
 #[test]
-fn mounts_name_a_volume_and_a_path_of_their_own() {
+fn mount_needs_volume_and_unique_path() {
     refused(
         In::Runner,
         &[
@@ -26,7 +26,7 @@ fn mounts_name_a_volume_and_a_path_of_their_own() {
 }
 
 #[test]
-fn mount_paths_are_absolute() {
+fn mount_path_must_be_absolute() {
     refused(
         In::Pod,
         &[
@@ -58,7 +58,7 @@ fn mount_paths_are_absolute() {
 }
 
 #[test]
-fn volumes_have_a_name_that_is_free() {
+fn volume_name_must_be_free() {
     refused(
         In::Pod,
         &[
@@ -87,7 +87,7 @@ fn volumes_have_a_name_that_is_free() {
 }
 
 #[test]
-fn volumes_have_one_source() {
+fn volume_needs_exactly_one_source() {
     refused(
         In::Pod,
         &[
@@ -108,7 +108,7 @@ fn volumes_have_one_source() {
 }
 
 #[test]
-fn sources_of_volumes_are_whole() {
+fn volume_source_must_be_valid() {
     refused(
         In::Pod,
         &[

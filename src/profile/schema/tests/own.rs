@@ -1,4 +1,4 @@
-//! Types like those of a profile, with everything that serde and schemars make of them.
+//! Types like those of a profile, with every form that serde and schemars produce.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::{NOTHING, check_text};
 
-/// Ours.
+/// A type of this crate.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Own {
-    /// Documented.
+    /// A field with a description.
     api_version: String,
     mode: Option<Mode>,
     level: Option<Described>,
@@ -25,7 +25,7 @@ pub(super) struct Own {
     count: Option<u32>,
     big: Option<u64>,
     ratio: Option<f64>,
-    /// A list of ours.
+    /// A list of items.
     #[serde(default)]
     list: Vec<Item>,
     inner: Option<Box<Self>>,
@@ -45,9 +45,9 @@ enum Mode {
 
 #[derive(Deserialize, JsonSchema)]
 enum Described {
-    /// Little.
+    /// The lowest.
     Low,
-    /// Much.
+    /// The highest.
     High,
     Other,
 }
@@ -91,7 +91,7 @@ fn check_own(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn our_own_types_are_understood() {
+fn own_types_accept_every_form() {
     assert_eq!(
         check_own(
             r#"
@@ -119,7 +119,7 @@ pair: [a, 1]
 }
 
 #[test]
-fn an_unknown_field_of_ours_is_plainly_unknown() {
+fn own_type_unknown_field_is_reported() {
     assert_eq!(
         check_own(
             "pergpu: {}\nlist: [{name: a, mountpath: b}]\nspec: 1\ninner: {apiVersion: a, modes: off}"
@@ -134,7 +134,7 @@ fn an_unknown_field_of_ours_is_plainly_unknown() {
 }
 
 #[test]
-fn a_kubernetes_type_inside_ours_is_still_known_as_one() {
+fn kubernetes_type_inside_own_type_is_named() {
     assert_eq!(
         check_own("template: {spec: {volumez: []}}"),
         ["2:19: template.spec.volumez: unknown field of PodSpec (the API server would drop it \
@@ -143,7 +143,7 @@ fn a_kubernetes_type_inside_ours_is_still_known_as_one() {
 }
 
 #[test]
-fn enums_list_what_they_allow() {
+fn enum_wrong_value_lists_allowed_values() {
     assert_eq!(
         check_own("mode: keep\nlevel: low\ninner: {apiVersion: v1, mode: off, level: 1}"),
         [
@@ -156,7 +156,7 @@ fn enums_list_what_they_allow() {
 }
 
 #[test]
-fn numbers_of_ours_keep_to_their_range() {
+fn number_outside_range_is_refused() {
     assert_eq!(
         check_own("small: 256\ncount: -1\nbig: -1\nratio: x\npair: [1, 2]"),
         [
@@ -169,7 +169,7 @@ fn numbers_of_ours_keep_to_their_range() {
 }
 
 #[test]
-fn the_branch_that_fits_best_is_the_one_that_complains() {
+fn union_reports_the_best_matching_branch() {
     assert_eq!(
         check_own(
             "perGpu: {a: {nam: x}, b: [], c: true, d: 1.5}\ntagged: {kind: memory, path: /}\ninner: {apiVersion: v1, variant: {hostPath: {}}}"
@@ -187,12 +187,12 @@ fn the_branch_that_fits_best_is_the_one_that_complains() {
 }
 
 #[test]
-fn a_word_that_fits_no_branch_is_told_all_of_them() {
+fn union_wrong_word_lists_allowed_words() {
     assert_eq!(check_own("variant: nome"), ["2:10: variant: expected \"none\", got \"nome\""]);
 }
 
 #[test]
-fn long_values_are_shortened() {
+fn message_shortens_long_values() {
     let text = format!("mode: {}", "é".repeat(1000));
     let expected =
         format!("2:7: mode: expected \"keepUser\" or \"off\", got \"{}...\"", "é".repeat(60));

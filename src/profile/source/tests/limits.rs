@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_deepest_tree_that_is_allowed_can_be_used_and_the_next_one_is_refused() {
+fn depth_above_limit_is_refused() {
     let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let tree = mk_tree(&nested(MAX_DEPTH));
     assert_eq!(tree.clone(), tree);
@@ -11,7 +11,7 @@ fn the_deepest_tree_that_is_allowed_can_be_used_and_the_next_one_is_refused() {
 }
 
 #[test]
-fn depth_does_not_depend_on_notation_or_size() {
+fn depth_ignores_notation_and_size() {
     let blocks = (0..100).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
     assert!(problems(&blocks)[0].contains("nest deeper"));
     assert!(!problems(&"- ".repeat(100_000)).is_empty());
@@ -21,7 +21,7 @@ fn depth_does_not_depend_on_notation_or_size() {
 }
 
 #[test]
-fn aliases_cannot_nest_deeper_than_text_can() {
+fn depth_counts_through_aliases() {
     let half = MAX_DEPTH / 2 + 1;
     let (open, close) = ("[".repeat(half), "]".repeat(half));
     let problems = problems(&format!("a: &a {open}{close}\nb: {open}*a{close}\n"));
@@ -29,7 +29,7 @@ fn aliases_cannot_nest_deeper_than_text_can() {
 }
 
 #[test]
-fn a_billion_laughs_are_refused() {
+fn alias_expansion_bomb_is_refused() {
     let mut text = "l0: &l0 lol\n".to_owned();
     for level in 1..12 {
         let alias = format!("*l{}, ", level - 1).repeat(10);
@@ -40,7 +40,7 @@ fn a_billion_laughs_are_refused() {
 }
 
 #[test]
-fn repeating_a_long_string_is_refused() {
+fn alias_repeating_long_text_is_refused() {
     let text = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), "*a, ".repeat(1000));
     let problems = problems(&text);
     assert!(

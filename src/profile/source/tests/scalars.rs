@@ -8,7 +8,7 @@ fn scalar_of(text: &str) -> NodeValue {
 
 #[test]
 fn plain_scalars_read_as_kubectl_reads_them() {
-    // Each right side is what sigs.k8s.io/yaml 1.6 answers.
+    // Each right side is the output of sigs.k8s.io/yaml 1.6.
     for (text, expected) in [
         ("true", json!(true)),
         ("False", json!(false)),
@@ -77,7 +77,7 @@ fn plain_scalars_read_as_kubectl_reads_them() {
 }
 
 #[test]
-fn words_that_kubectl_takes_for_booleans_are_kept() {
+fn scalar_boolean_words_of_kubectl_are_kept() {
     for word in ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON"] {
         assert_eq!(scalar_of(word), NodeValue::Ambiguous(word.to_owned()));
         assert_eq!(json_of(&format!("- {word}")), json!([true]));
@@ -97,7 +97,7 @@ fn quoted_and_block_scalars_are_strings() {
 }
 
 #[test]
-fn a_block_scalar_that_ends_with_the_file_gets_no_line_feed() {
+fn block_scalar_at_file_end_gets_no_newline() {
     assert_eq!(json_of("a: |\n  text"), json!({"a": "text"}));
 }
 
@@ -110,7 +110,7 @@ fn numbers_and_booleans_keep_their_text() {
 }
 
 #[test]
-fn numbers_that_json_or_64_bits_cannot_hold_are_refused() {
+fn numbers_beyond_json_or_64_bits_are_refused() {
     assert_eq!(
         problems(
             "a: .inf\nb: -.INF\nc: .nan\nd: 9223372036854775808\ne: -9223372036854775809\nf: 0x8000000000000000\ng: 123456789012345678901234567890123456789012345678901234567890"
@@ -137,7 +137,7 @@ fn core_tags_are_obeyed() {
 }
 
 #[test]
-fn other_tags_are_refused() {
+fn unknown_tags_are_refused() {
     assert_eq!(
         problems(
             "a: !foo 1\nb: !!binary aGk=\nc: !!set {x}\nd: !Ref [x]\ne: !!int x\nf: !!seq {}\ng: !!map x"

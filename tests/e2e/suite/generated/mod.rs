@@ -39,7 +39,7 @@ pub(crate) fn profiles() -> anyhow::Result<String> {
     let mut documents = Vec::new();
     for _ in 0..TRIES {
         let profile = one(&generate::profiles::cases(), &mut runner)?;
-        if documents.len() < PROFILES && profile.rules().is_some() {
+        if documents.len() < PROFILES && profile.config().is_some() {
             let mut document = profile.document();
             let name = name(documents.len());
             document["metadata"]["name"] = json!(name);
