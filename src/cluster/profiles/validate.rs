@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn base_applied_a_moment_ago_counts() {
-        let base = json!({"metadata": {"name": "base", "uid": "u"}, "spec": {"extends": "rocm"}});
+        let base = json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
         let (api, lists) = api(json!([base]));
         let (_sender, latest) = channel(Some(nothing()));
         let validator = Validator::new(api, latest);
@@ -170,12 +170,12 @@ mod tests {
             (good, lists.load(Ordering::Relaxed)),
             (json!({"uid": "1", "allowed": true}), 0)
         );
-        let child = response(&validator, &json!({"extends": "base"})).await;
+        let child = response(&validator, &json!({"extends": "common"})).await;
         assert_eq!(
             (child, lists.load(Ordering::Relaxed)),
             (json!({"uid": "1", "allowed": true}), 1)
         );
-        let bad = response(&validator, &json!({"extends": "base", "gpus": 1})).await;
+        let bad = response(&validator, &json!({"extends": "common", "gpus": 1})).await;
         assert_eq!((&bad["allowed"], &bad["status"]["code"]), (&json!(false), &json!(422)));
     }
 
