@@ -120,20 +120,24 @@ fn choose<'p>(
         if has_other_gpus(runner) {
             return Err(Skip::OtherGpu);
         }
-        let mut matching = profiles.iter().filter_map(|profile| match profile.matches(pod) {
+        let mut rest = profiles.iter();
+        let matching = |profile: &'p Profile| match profile.matches(pod) {
             Match::Yes { gpus } => Some((profile, gpus)),
             _ => None,
-        });
-        let (profile, from_name) = matching.next().ok_or(Skip::NoProfile)?;
-        let tie = matching.next().map(|(other, _)| other);
-        (profile, from_name, tie.filter(|other| other.priority == profile.priority))
+        };
+        let (profile, from_name) = rest.find_map(matching).ok_or(Skip::NoProfile)?;
+        let mut equals = rest.take_while(|other| other.priority == profile.priority);
+        (profile, from_name, equals.find_map(matching).map(|(other, _)| other))
     };
     let kubernetes_mode = is_kubernetes_mode(runner);
     if kubernetes_mode && profile.kubernetes_mode == KubernetesMode::Skip {
         return Err(Skip::KubernetesMode);
     }
+    let template = profile.template(kubernetes_mode);
     let annotated = pod.annotation(annotations::GPUS).and_then(|text| text.parse().ok());
     let (wanted, from) = match (annotated.filter(|gpus| *gpus <= MAX_GPUS), from_name) {
+        // A profile without GPUs gives none, whatever is asked for.
+        _ if !template.has_gpus() => (0, GpusFrom::Count),
         (Some(gpus), _) => (gpus, GpusFrom::Annotation),
         (None, _) if profile.fixed_gpus.is_some() => (profile.default_gpus(), GpusFrom::Template),
         (None, Some(gpus)) => (gpus, GpusFrom::Name),
@@ -142,10 +146,12 @@ fn choose<'p>(
     // What the scale set wrote stays, so what comes with each GPU goes by it. What the profile
     // itself put there on an earlier pass is not the scale set's, also where its template says
     // another number than `gpu`.
-    let given = profile.template(kubernetes_mode).gpus(wanted);
+    let given = template.gpus(wanted);
     let own = asked(runner, profile.gpu_resource()).and_then(|gpus| u32::try_from(gpus).ok());
     let (gpus, gpus_from, gpus_overruled) = match own.filter(|gpus| *gpus <= MAX_GPUS) {
-        Some(gpus) if gpus != given => (gpus, GpusFrom::Runner, Some(given)),
+        Some(gpus) if gpus != given => {
+            (gpus, GpusFrom::Runner, template.has_gpus().then_some(given))
+        }
         _ => (wanted, from, None),
     };
     Ok(Selection { profile, gpus, gpus_from, gpus_overruled, kubernetes_mode, tie })

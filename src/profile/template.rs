@@ -129,10 +129,18 @@ impl Template {
         self.spec.iter().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
+    /// Whether the profile says anything of GPUs; one whose number is 0 does.
+    pub fn has_gpus(&self) -> bool {
+        self.gpu().is_some()
+    }
+
+    fn gpu(&self) -> Option<&RunnerResource> {
+        self.resources.iter().find(|resource| resource.name == self.gpu_resource)
+    }
+
     /// The number of GPUs that a runner with `gpus` GPUs asks for: 0 on a profile without GPUs.
     pub fn gpus(&self, gpus: u32) -> u32 {
-        let gpu = self.resources.iter().find(|resource| resource.name == self.gpu_resource);
-        let amount = gpu.and_then(|gpu| gpu.limit.as_ref()?.of(gpus));
+        let amount = self.gpu().and_then(|gpu| gpu.limit.as_ref()?.of(gpus));
         amount.and_then(|amount| u32::try_from(amount.whole()?).ok()).unwrap_or_default()
     }
 }

@@ -277,3 +277,19 @@ fn limit_ranger_beside_own_limit_changes_nothing() {
     assert_eq!(resources["limits"]["cpu"], "1");
     assert_eq!(resources["requests"]["cpu"], "100m");
 }
+
+/// A profile that says nothing of GPUs neither gives any nor has a word about the pod's own.
+#[test]
+fn profile_without_gpus_leaves_the_number_to_the_pod() {
+    let profile = json!({"apiVersion": "arc-rocm.dev/v1alpha1", "kind": "RunnerProfile",
+        "metadata": {"name": "test"},
+        "spec": {"extends": "base", "match": {"scaleSets": ["linux.rocm.gpu.*.{gpus}", "*"]}}});
+    let config = crate::support::config(&profile.to_string());
+    let own = answer(&config, |_| {});
+    assert_eq!(runner(&own)["resources"].get("limits"), None);
+    assert!(runner(&own)["command"].to_string().contains("--gpus=0"));
+    assert_eq!(own.warnings(), [""; 0]);
+    let asks = answer_runner(&config, json!({"resources": {"limits": {"amd.com/gpu": "4"}}}));
+    assert!(runner(&asks)["command"].to_string().contains("--gpus=4"));
+    assert_eq!(asks.warnings(), [""; 0]);
+}
