@@ -14,6 +14,9 @@ const WARNING_LENGTH: usize = 256;
 /// Most warnings of one answer; the last one says how many more there are.
 const WARNINGS: usize = 12;
 
+/// Bytes that are set aside for a patch: that of a plain runner has 18 KB, most of it scripts.
+const PATCH_CAPACITY: usize = 32 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Review<R> {
@@ -108,11 +111,12 @@ pub(super) fn written<R: Serialize>(response: R) -> Vec<u8> {
 /// are; a serializer would look at each.
 fn append(body: &mut Vec<u8>, operations: &[Operation<'_, ChangeReason>]) {
     const END: &[u8] = b"}}";
-    let Ok(patch) = serde_json::to_vec(operations) else { return };
-    if !body.ends_with(END) {
+    let mut patch = Vec::with_capacity(PATCH_CAPACITY);
+    if serde_json::to_writer(&mut patch, operations).is_err() || !body.ends_with(END) {
         return;
     }
     body.truncate(body.len() - END.len());
+    body.reserve(patch.len() / 3 * 4 + 64);
     body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
     base64_simd::STANDARD.encode_append(&patch, body);
     body.push(b'"');

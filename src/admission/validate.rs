@@ -6,6 +6,8 @@
 //! later. What is in force is not taken out of force by an update: neither the object itself nor
 //! profiles that extend it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -23,6 +25,8 @@ use crate::profile::{
 const MAX_VALUES: usize = 20_000;
 /// Most problems that one answer lists.
 const MAX_PROBLEMS: usize = 100;
+/// Objects that a message about a missing base can list, and one more.
+const LISTED: usize = 21;
 /// The field of a profile's base.
 const EXTENDS: &str = "spec.extends";
 
@@ -124,7 +128,9 @@ impl ProfileRequest {
             decision.problems.push(("spec".to_owned(), message));
         }
         let Some(spec) = &self.spec else { return decision };
-        let Ok(change) = resolve_change(files, objects, &self.name, Some(spec)) else {
+        let Ok(change) =
+            resolve_change(files, &self.related(spec, objects), &self.name, Some(spec))
+        else {
             return decision;
         };
         let Change { own, others, was_accepted } = change;
@@ -151,6 +157,36 @@ impl ProfileRequest {
             decision.warnings.extend(waiting.iter().map(warning));
         }
         decision
+    }
+
+    /// The objects that the decision depends on, so that it takes no longer beside a thousand
+    /// others: those that this object extends, in its old and new spec, and those that extend it.
+    fn related(&self, spec: &Value, objects: &[Object]) -> Vec<Object> {
+        let by_name: BTreeMap<&str, &Object> =
+            objects.iter().map(|object| (object.name.as_str(), object)).collect();
+        let mut extenders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for object in objects {
+            if let Some(base) = extends(&object.spec) {
+                extenders.entry(base).or_default().push(&object.name);
+            }
+        }
+        let (mut bases, mut above) = (BTreeSet::new(), vec![self.name.as_str()]);
+        above.extend(extends(spec));
+        while let Some(name) = above.pop() {
+            if let Some(object) = by_name.get(name).filter(|_| bases.insert(name)) {
+                above.extend(extends(&object.spec));
+            }
+        }
+        let (mut related, mut below) = (bases, vec![self.name.as_str()]);
+        let mut seen = BTreeSet::new();
+        while let Some(name) = below.pop() {
+            related.insert(name);
+            if seen.insert(name) {
+                below.extend(extenders.get(name).into_iter().flatten());
+            }
+        }
+        related.extend(by_name.keys().take(LISTED));
+        related.iter().filter_map(|name| by_name.get(name).copied().cloned()).collect()
     }
 
     /// Whether the object extends itself, perhaps by other objects.

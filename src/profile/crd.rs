@@ -13,7 +13,7 @@ use super::{
         self,
         target::{Kind, Target},
     },
-    set::BUILTIN,
+    set::BUILTINS,
     spec::{API_VERSION, GROUP, KIND},
     status::{ACCEPTED, RunnerProfileStatus},
 };
@@ -92,8 +92,8 @@ fn root() -> Value {
         },
         "x-kubernetes-validations": [
             rule(
-                &format!("self.metadata.name != '{BUILTIN}'"),
-                "rocm is the built-in profile; give yours another name",
+                &format!("!(self.metadata.name in {BUILTINS:?})").replace('"', "'"),
+                "base and rocm are built-in profiles; give yours another name",
             ),
             rule(
                 "!has(self.spec.extends) || self.spec.extends != self.metadata.name",

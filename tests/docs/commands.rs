@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::{Value, json};
+
 use crate::page;
 
 /// The commands of docs/cli.md that are run, in a folder with the README's profiles.
@@ -17,6 +19,13 @@ fn fleet() -> String {
     let readme = page("README.md");
     let block = readme.split("```").find(|block| block.contains("kind: RunnerProfile\n"));
     block.unwrap().strip_prefix("yaml\n").unwrap().to_owned()
+}
+
+/// The YAML block of a page that begins with `start`.
+fn yaml_block<'p>(page: &'p str, start: &str) -> &'p str {
+    let (_, after) = page.split_once(&format!("```yaml\n{start}")).unwrap();
+    let begin = page.len() - after.len() - start.len();
+    page[begin..].split_once("```").unwrap().0
 }
 
 /// What a command prints, both of its outputs in this order: what it says is wrong, then the rest.
@@ -48,6 +57,46 @@ fn the_commands_of_the_reference_print_what_it_shows() {
     for command in RUN {
         assert_eq!(printed(folder.path(), command), shown(&page, command), "$ {command}");
     }
+}
+
+/// docs/migration.md, with the hand-written runner in by-hand.yaml.
+#[test]
+fn migration_explains_a_hand_written_runner_as_shown() {
+    const COMMAND: &str = "arc-rocm explain -f by-hand.yaml --profiles next/";
+    let folder = tempfile::tempdir().unwrap();
+    let page = page("docs/migration.md");
+    let profile = yaml_block(&page, "# next/fleet.yaml\n");
+    fs::create_dir(folder.path().join("next")).unwrap();
+    fs::write(folder.path().join("next/fleet.yaml"), profile).unwrap();
+    fs::write(folder.path().join("by-hand.yaml"), include_str!("by-hand.yaml")).unwrap();
+    assert_eq!(printed(folder.path(), COMMAND), shown(&page, COMMAND));
+}
+
+/// The values file that docs/migration.md ends with overrides the profile without a warning.
+#[test]
+fn migration_ends_with_a_set_whose_difference_is_intended() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = page("docs/migration.md");
+    fs::write(folder.path().join("fleet.yaml"), yaml_block(&page, "# next/fleet.yaml\n")).unwrap();
+    let values = yaml_block(&page, "githubConfigUrl:");
+    let values: Value = serde_saphyr::from_str(values).unwrap();
+    let set = json!({
+        "apiVersion": "actions.github.com/v1alpha1",
+        "kind": "AutoscalingRunnerSet",
+        "metadata": {"name": "linux.rocm.gpu.gfx942.2", "namespace": "arc-runners"},
+        "spec": {"template": values["template"]},
+    });
+    fs::write(folder.path().join("set.json"), set.to_string()).unwrap();
+    let printed = printed(folder.path(), "arc-rocm explain -f set.json --profiles fleet.yaml");
+    assert!(
+        printed.contains("\n  intended   scale set wins: spec.containers[runner]"),
+        "{printed}"
+    );
+    for line in ["  conflicts ", "  problems "] {
+        assert!(!printed.contains(line), "{printed}");
+    }
+    assert!(printed.contains("image=ghcr.io/example/rocm-runner:1"), "{printed}");
+    assert!(printed.contains("memory=500000Mi"), "{printed}");
 }
 
 #[test]

@@ -316,7 +316,7 @@ fn profiles_volume_is_read_as_mounted() {
     let directory = tempfile::tempdir().unwrap();
     let explained = || {
         let output = Command::new(env!("CARGO_BIN_EXE_arc-rocm"))
-            .args(["explain", "--scale-set", "any", "--profiles"])
+            .args(["explain", "--scale-set", "any-rocm", "--profiles"])
             .arg(directory.path())
             .stdin(Stdio::null())
             .output()

@@ -197,3 +197,20 @@ fn generated_name_is_checked_as_a_name() {
     assert_eq!(request.name, "fleet-0");
     assert_eq!(request.decide(&[], &[]).warnings.len(), 1);
 }
+
+/// Compiling a thousand profiles could take longer than the webhook's timeout.
+#[test]
+fn decision_depends_on_related_objects_alone() {
+    let mut objects: Vec<Object> =
+        (0..1000).map(|index| object(&format!("n{index:04}"), json!({}))).collect();
+    objects.push(object("zz-middle", json!({"extends": "zz-top"})));
+    objects.push(object("zz-low", json!({"extends": "zz-middle"})));
+    objects.push(object("zz-top", json!({})));
+    objects.push(object("zz-under", json!({"extends": "zz-low"})));
+    let spec = json!({"extends": "zz-middle"});
+    let request = request(&review("UPDATE", "zz-low", &spec, Some(&json!({}))));
+    let related = request.related(&spec, &objects);
+    let names: Vec<&str> = related.iter().map(|object| object.name.as_str()).collect();
+    assert_eq!(names.len(), LISTED + 4);
+    assert_eq!(names[LISTED..], ["zz-low", "zz-middle", "zz-top", "zz-under"]);
+}

@@ -161,9 +161,8 @@ mod tests {
 
     #[tokio::test]
     async fn base_applied_a_moment_ago_counts() {
-        let common =
-            json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
-        let (api, lists) = api(json!([common]));
+        let base = json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
+        let (api, lists) = api(json!([base]));
         let (_sender, latest) = channel(Some(nothing()));
         let validator = Validator::new(api, latest);
         let good = response(&validator, &json!({"extends": "rocm"})).await;

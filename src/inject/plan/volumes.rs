@@ -42,7 +42,10 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
                 let path = format!("spec.volumes[{name}]");
                 changes.kept(ConflictCode::VolumeKept, path, facts.profile());
             }
-            VolumeName::Renamed(other) => add_renamed(facts, wanted, other, changes),
+            VolumeName::Renamed(other) => {
+                add_renamed(facts, wanted, other, changes);
+                added.insert(other.as_str());
+            }
         }
     }
     add_missing(facts, &added, changes);

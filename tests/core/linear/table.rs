@@ -33,7 +33,7 @@ pub(crate) struct Row {
 type Fill = fn(&mut Value, usize);
 
 /// The kinds of items.
-const KINDS: [(&str, Fill); 15] = [
+const KINDS: [(&str, Fill); 18] = [
     ("env", |pod, count| runner(pod, "env", items(count, |name| json!({"name": name})))),
     ("volumes and volumeMounts", |pod, count| {
         runner(
@@ -52,7 +52,28 @@ const KINDS: [(&str, Fill); 15] = [
     ("initContainers", |pod, count| {
         spec(pod, "initContainers", items(count, |name| json!({"name": name, "image": "i"})));
     }),
+    // Each is a conflict and an operation.
+    ("mounts without volumes", |pod, count| {
+        runner(
+            pod,
+            "volumeMounts",
+            items(count, |name| json!({"name": name, "mountPath": format!("/{name}")})),
+        );
+    }),
     ("extended resources", extended),
+    // Each is a conflict and an operation.
+    ("requests without limits", |pod, count| {
+        extended(pod, count);
+        let resources = &mut pod["spec"]["containers"][0]["resources"];
+        *resources = json!({"requests": resources["requests"]});
+    }),
+    // Each is a kind of GPU to count.
+    ("amd.com resources", |pod, count| {
+        let amounts: Map<_, _> =
+            (0..count).map(|number| (format!("amd.com/r{number}"), json!("1"))).collect();
+        let resources = json!({"limits": amounts.clone(), "requests": amounts});
+        pod["spec"]["containers"][0]["resources"] = resources;
+    }),
     ("LimitRanger note", |pod, count| {
         extended(pod, count);
         let names: Vec<_> = (0..count).map(resource).collect();

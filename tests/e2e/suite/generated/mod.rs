@@ -32,7 +32,7 @@ pub(crate) const PROFILES: usize = 20;
 /// Good ones are more than half of those that are generated.
 const TRIES: usize = PROFILES * 4;
 
-/// A file of profiles `generated-0`, `generated-1`, ..., the same in every run. No scale set's name
+/// A file of profiles `generated-a`, `generated-b`, ..., the same in every run. No scale set's name
 /// matches them: a pod chooses one by its annotation.
 pub(crate) fn profiles() -> anyhow::Result<String> {
     let mut runner = TestRunner::deterministic();
@@ -51,9 +51,10 @@ pub(crate) fn profiles() -> anyhow::Result<String> {
     Ok(documents.join("\n---\n"))
 }
 
-/// The name of a profile.
+/// The name of a profile. Without a number, which would be one of GPUs.
 pub(crate) fn name(index: usize) -> String {
-    format!("generated-{index}")
+    let letter = ('a'..='z').cycle().nth(index).unwrap_or_default();
+    format!("generated-{letter}")
 }
 
 /// Reviews of `count` generated pods, the same in every run.
