@@ -19,10 +19,10 @@ const PATCH_CAPACITY: usize = 32 * 1024;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<'r> {
+struct Review<R> {
     api_version: &'static str,
     kind: &'static str,
-    response: Response<'r>,
+    response: R,
 }
 
 /// All but `patch` and `patchType`, see [`append`].
@@ -99,9 +99,10 @@ pub(super) fn refusal(uid: &str, message: &str) -> Vec<u8> {
     written(Response { uid, status: Some(status), ..Response::default() })
 }
 
-fn written(response: Response<'_>) -> Vec<u8> {
+/// The `AdmissionReview` with this response.
+pub(super) fn written<R: Serialize>(response: R) -> Vec<u8> {
     let (api_version, kind) = (super::review::API_VERSION, super::review::KIND);
-    // Strings and numbers alone: there is nothing in it that could fail to serialise.
+    // A response has only strings and numbers, which always serialise.
     serde_json::to_vec(&Review { api_version, kind, response }).unwrap_or_default()
 }
 

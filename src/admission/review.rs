@@ -60,13 +60,12 @@ pub enum Unreadable {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct Envelope<'a, R> {
     #[serde(borrow, default)]
     api_version: Text<'a>,
     #[serde(borrow, default)]
     kind: Text<'a>,
-    #[serde(borrow, default)]
-    request: Option<Request<'a>>,
+    request: Option<R>,
 }
 
 /// What the API server asks. Fields that are not used are not decoded.
@@ -126,8 +125,11 @@ pub struct UserInfo<'a> {
     pub username: Text<'a>,
 }
 
-/// Reads the request of a review.
-pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+/// The request of the review in `body`; `uid` returns its uid.
+pub(super) fn request<'a, R: Deserialize<'a>>(
+    body: &'a [u8],
+    uid: fn(&R) -> &str,
+) -> Result<R, Unreadable> {
     let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
     if &*kind != KIND || &*api_version != API_VERSION {
         return Err(Unreadable::WrongKind {
@@ -135,10 +137,16 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
             api_version: api_version.to_string(),
         });
     }
-    let mut request = request.ok_or(Unreadable::NoRequest)?;
-    if request.uid.is_empty() {
+    let request = request.ok_or(Unreadable::NoRequest)?;
+    if uid(&request).is_empty() {
         return Err(Unreadable::NoUid);
     }
+    Ok(request)
+}
+
+/// Reads the request of a review.
+pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+    let mut request = request(body, |request: &Request<'_>| &request.uid)?;
     let object = request.text.map(|text| Json::parse(text.get())).transpose();
     request.object = match object {
         Ok(object) => object.filter(|object| !object.is_null()),

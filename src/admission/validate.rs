@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::review::{API_VERSION, GroupVersionKind, KIND, Unreadable};
+use super::{
+    response,
+    review::{self, GroupVersionKind, Unreadable},
+};
 use crate::profile::{
     Change, DepthLimited, File, Object, Problem, resolve_change,
     spec::{self, GROUP},
@@ -48,16 +51,6 @@ pub struct ProfileDecision {
     pub problems: Vec<(String, String)>,
     /// What to tell the user of one that is allowed.
     pub warnings: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Envelope<'a> {
-    api_version: String,
-    kind: String,
-    #[serde(borrow)]
-    request: Option<Request<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -97,15 +90,8 @@ impl ProfileRequest {
     ///
     /// The body is no review that can be answered.
     pub fn read(body: &[u8]) -> Result<Self, Unreadable> {
-        let Envelope { api_version, kind, request } = serde_json::from_slice(body)?;
-        if kind != KIND || api_version != API_VERSION {
-            return Err(Unreadable::WrongKind { kind, api_version });
-        }
-        let request = request.ok_or(Unreadable::NoRequest)?;
-        if request.uid.is_empty() {
-            return Err(Unreadable::NoUid);
-        }
-        let Request { uid, kind, operation, name, object, old_object } = request;
+        let Request { uid, kind, operation, name, object, old_object } =
+            review::request(body, |request: &Request<'_>| &request.uid)?;
         let object = object.unwrap_or_default();
         let old = old_object.and_then(|old| old.spec).map(RawValue::get);
         let text = object.spec.map_or("null", RawValue::get);
@@ -238,10 +224,7 @@ impl ProfileRequest {
                     .collect(),
             },
         });
-        let response = Response { uid: &self.uid, allowed: status.is_none(), warnings, status };
-        // Strings and numbers alone: nothing in it fails to serialise.
-        serde_json::to_vec(&Review { api_version: API_VERSION, kind: KIND, response })
-            .unwrap_or_default()
+        response::written(Response { uid: &self.uid, allowed: status.is_none(), warnings, status })
     }
 }
 
@@ -265,14 +248,6 @@ fn message(problems: &[(String, String)]) -> String {
         [one] => one.clone(),
         lines => format!("{} problems:\n- {}", problems.len(), lines.join("\n- ")),
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Review<'r> {
-    api_version: &'static str,
-    kind: &'static str,
-    response: Response<'r>,
 }
 
 #[derive(Serialize)]

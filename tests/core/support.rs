@@ -77,6 +77,14 @@ pub(crate) fn ask(review: &Value, config: &Config) -> Answered {
     Answered { review: answered, patch, pod }
 }
 
+/// Answers a review, and checks that a second pass over the patched pod adds nothing.
+pub(crate) fn ask_twice(review: &Value, config: &Config) -> Answered {
+    let answered = ask(review, config);
+    let second = ask(&with_pod(review, answered.pod.clone()), config);
+    assert_eq!(second.patch, Value::Array(Vec::new()), "a second pass must add nothing");
+    answered
+}
+
 /// The same review with another object.
 pub(crate) fn with_pod(review: &Value, pod: Value) -> Value {
     let mut review = review.clone();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     podspec::{
-        Json, all_containers,
+        ContainerRef, Json, all_containers,
         merge::{container_field, pod_field},
     },
     profile::template::DIND,
@@ -70,7 +70,8 @@ pub(super) fn of_pod<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>, changes: 
     let any = |is: fn(Option<&Json<'_>>) -> bool, other: &str| {
         all_containers(facts.spec).any(|place| {
             let own = place.container.get(FIELD);
-            is(own) && own.is_none_or(|own| own.get(other).is_none())
+            let is_there = own.is_some_and(|own| own.get(other).is_some());
+            is(own) && !is_there && !is_added(facts, place, other)
         })
     };
     let mut excluded = contradicted(facts.spec.get(FIELD), wanted);
@@ -82,6 +83,18 @@ pub(super) fn of_pod<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>, changes: 
     let wanted = without(wanted, &excluded, "spec.securityContext", changes);
     let there = facts.spec.get(FIELD);
     merge(facts, At::in_spec(FIELD), there, &wanted, pod_field(FIELD), changes);
+}
+
+/// Whether the profile adds this field to the security context of a container of the pod.
+fn is_added(facts: &Facts<'_>, place: ContainerRef<'_>, field: &str) -> bool {
+    facts.merged().filter(|(there, _)| there.is(place)).any(|(there, placement)| {
+        let wanted = placement.wanted.get(FIELD).filter(|wanted| wanted.get(field).is_some());
+        wanted.is_some_and(|wanted| {
+            let excluded = excluded(facts, there.container.get(FIELD), wanted);
+            facts.docker.wants_field(there, FIELD)
+                && !excluded.iter().any(|(name, _)| *name == field)
+        })
+    })
 }
 
 /// What a dind container needs beside its own security context to be root: the pod's `runAsUser`,

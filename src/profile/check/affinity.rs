@@ -68,15 +68,7 @@ impl Checker<'_> {
 
     /// A selector over labels.
     pub(super) fn selector(&mut self, selector: &Field<'_>) {
-        for (key, label) in selector.get("matchLabels").iter().flat_map(Field::members) {
-            if !names::is_qualified(key) {
-                self.add(label.path.clone(), not_a_name(key, names::QUALIFIED));
-            }
-            let value = label.value.as_str().unwrap_or_default();
-            if !names::is_label_value(value) {
-                self.add(label.path, not_a_name(value, names::LABEL_VALUE));
-            }
-        }
+        self.selected_labels(selector, "matchLabels");
         for expression in selector.list("matchExpressions") {
             self.expression(&expression, false);
             self.form(&expression, "key", names::is_qualified, names::QUALIFIED);

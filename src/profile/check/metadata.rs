@@ -29,10 +29,7 @@ impl Checker<'_> {
                 "labels" => {
                     for (key, label) in field.members() {
                         self.key(key, &label);
-                        let value = label.value.as_str().unwrap_or_default();
-                        if !names::is_label_value(value) {
-                            self.add(label.path, not_a_name(value, names::LABEL_VALUE));
-                        }
+                        self.label_value(label);
                     }
                 }
                 "annotations" => {

@@ -131,6 +131,23 @@ impl Checker<'_> {
         }
     }
 
+    /// The labels below `key` that a selector asks for.
+    fn selected_labels(&mut self, field: &Field<'_>, key: &str) {
+        for (key, label) in field.get(key).iter().flat_map(Field::members) {
+            if !names::is_qualified(key) {
+                self.add(label.path.clone(), not_a_name(key, names::QUALIFIED));
+            }
+            self.label_value(label);
+        }
+    }
+
+    fn label_value(&mut self, label: Field<'_>) {
+        let value = label.value.as_str().unwrap_or_default();
+        if !names::is_label_value(value) {
+            self.add(label.path, not_a_name(value, names::LABEL_VALUE));
+        }
+    }
+
     fn label(&mut self, field: &Field<'_>, key: &str) {
         self.form(field, key, names::is_label, LABEL);
     }

@@ -23,15 +23,7 @@ impl Checker<'_> {
             self.subdomain(pod, key);
         }
         self.dns(pod);
-        for (key, field) in pod.get("nodeSelector").iter().flat_map(Field::members) {
-            if !names::is_qualified(key) {
-                self.add(field.path.clone(), not_a_name(key, names::QUALIFIED));
-            }
-            let value = field.value.as_str().unwrap_or_default();
-            if !names::is_label_value(value) {
-                self.add(field.path, not_a_name(value, names::LABEL_VALUE));
-            }
-        }
+        self.selected_labels(pod, "nodeSelector");
         for toleration in pod.set("tolerations") {
             self.toleration(&toleration);
         }

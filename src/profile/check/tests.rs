@@ -32,12 +32,17 @@ fn problems(place: In, row: &str) -> Vec<String> {
     compiled(&format!("{before}\n  {row}\n  {after}"))
 }
 
-/// The problems of a profile with `spec`.
-fn compiled(spec: &str) -> Vec<String> {
+/// A file with the profile `test` and this spec.
+fn file(spec: &str) -> File {
     let text = format!(
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\nspec: {spec}\n"
     );
-    match ProfileSet::compile(&[File { name: "p".to_owned(), text }]) {
+    File { name: "p".to_owned(), text }
+}
+
+/// The problems of a profile with `spec`.
+fn compiled(spec: &str) -> Vec<String> {
+    match ProfileSet::compile(&[file(spec)]) {
         Ok(_) => Vec::new(),
         Err(problems) => problems
             .iter()

@@ -79,13 +79,14 @@ fn grace_period_below_sleep_is_left_out() {
 #[test]
 fn annotations_above_size_limit_are_left_out() {
     let config = over(&json!({"template": {"metadata": {"annotations": {"team": "rocm"}}}}));
+    let size = |pod: &Value| -> usize {
+        let annotations = pod["metadata"]["annotations"].as_object().unwrap();
+        annotations.iter().map(|(key, value)| key.len() + value.as_str().unwrap().len()).sum()
+    };
     let full = |bytes: usize| {
         answer(&config, |pod| {
-            let annotations = pod["metadata"]["annotations"].as_object_mut().unwrap();
-            let used: usize =
-                annotations.iter().map(|(k, v)| k.len() + v.as_str().unwrap().len()).sum();
-            let text = "x".repeat(bytes - used - 1);
-            annotations.insert("x".to_owned(), text.into());
+            let text = "x".repeat(bytes - size(pod) - 1);
+            pod["metadata"]["annotations"]["x"] = text.into();
         })
     };
     let has =
@@ -97,13 +98,7 @@ fn annotations_above_size_limit_are_left_out() {
         let answered = full(bytes);
         assert_eq!(has(&answered, "team"), team, "{bytes}");
         assert_eq!(has(&answered, "arc-rocm.dev/status"), status, "{bytes}");
-        let size: usize = answered.pod["metadata"]["annotations"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(key, value)| key.len() + value.as_str().unwrap().len())
-            .sum();
-        assert!(size <= limit, "{size}");
+        assert!(size(&answered.pod) <= limit, "{}", size(&answered.pod));
         let warnings = answered.warnings();
         let warned = warnings.iter().filter(|one| one.contains("metadata.annotations[")).count();
         assert_eq!(warned, usize::from(!team) + usize::from(!status), "{warnings:#?}");

@@ -62,6 +62,19 @@ fn user_conflicting_with_non_root_is_left_out() {
     }
 }
 
+/// Found by the property tests: only the second pass added the pod's user, because the first one
+/// did not see the user that it gave to the container.
+#[test]
+fn user_of_pod_goes_beside_added_container_user() {
+    let config = over_template(&json!({"securityContext": {"runAsUser": 0},
+        "containers": [{"name": "runner", "securityContext": {"runAsUser": 1001}}]}));
+    let answered = answer_runner(&config, json!({"securityContext": {"runAsNonRoot": true}}));
+    assert_eq!(answered.pod["spec"]["securityContext"]["runAsUser"], 0);
+    let own = json!({"runAsNonRoot": true, "runAsUser": 1001});
+    assert_eq!(runner(&answered)["securityContext"], own);
+    assert_warned(&answered, &[]);
+}
+
 #[test]
 fn escalation_forbidden_leaves_privileged_out() {
     let config = over_template(&json!({"containers":

@@ -190,10 +190,7 @@ fn pasted_template_compiles_with_or_without_builtin() {
 fn dind_pasted_in_either_list_replaces_sidecar() {
     for as_sidecar in [true, false] {
         let spec = format!("\n  extends: rocm{}", seed(as_sidecar));
-        let text = format!(
-            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\nspec: {spec}\n"
-        );
-        let set = ProfileSet::compile(&[File { name: "p".to_owned(), text }]).unwrap();
+        let set = ProfileSet::compile(&[file(&spec)]).unwrap();
         let template = set.get("test").unwrap().pod_template(2);
         let names = |list: &str| {
             let items = template.pointer(list).unwrap().as_array().unwrap();
