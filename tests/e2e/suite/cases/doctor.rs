@@ -315,7 +315,7 @@ async fn permitted(scene: &Scene) -> anyhow::Result<()> {
     let mut checks = report.printed["checks"].as_array().into_iter().flatten();
     let admission = checks.find(|check| check["check"] == "admission");
     let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
-    let tried = format!("called the webhook for a dry run in {}", scene.namespace);
+    let tried = format!("called the webhook for a dry run in namespace {}", scene.namespace);
     ensure!(said.contains(&tried), "{:#}", report.printed);
     Ok(())
 }
