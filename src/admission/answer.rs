@@ -31,7 +31,7 @@ pub fn answer(body: &[u8], config: &Config) -> Result<Answer, Unreadable> {
 fn refusal(uid: String) -> Answer {
     let message = Unreadable::TooManyValues { uid: uid.clone() }.to_string();
     Answer {
-        body: response::refusal(&uid, &message),
+        body: response::refusal(&uid, message),
         record: Record {
             uid,
             namespace: String::new(),

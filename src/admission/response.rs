@@ -19,32 +19,51 @@ const PATCH_CAPACITY: usize = 32 * 1024;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<R> {
+struct Review<'r> {
     api_version: &'static str,
     kind: &'static str,
-    response: R,
+    response: Response<'r>,
 }
 
 /// All but `patch` and `patchType`, see [`append`].
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'r> {
-    uid: &'r str,
-    allowed: bool,
+pub(super) struct Response<'r> {
+    pub uid: &'r str,
+    pub allowed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: BTreeMap<&'static str, String>,
+    pub audit_annotations: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'r>>,
+    pub status: Option<Status<'r>>,
 }
 
 /// Why a request is not allowed.
 #[derive(Serialize)]
-struct Status<'r> {
-    code: u16,
-    reason: &'static str,
-    message: &'r str,
+pub(super) struct Status<'r> {
+    pub code: u16,
+    pub reason: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details<'r>>,
+}
+
+/// Each problem of the object that is not allowed.
+#[derive(Serialize)]
+pub(super) struct Details<'r> {
+    pub name: &'r str,
+    pub group: &'static str,
+    pub kind: &'static str,
+    pub causes: Vec<Cause<'r>>,
+}
+
+/// One problem.
+#[derive(Serialize)]
+pub(super) struct Cause<'r> {
+    pub reason: &'static str,
+    pub field: &'r str,
+    pub message: &'r str,
 }
 
 /// The `AdmissionReview` that answers `request` with `decision`. It always allows.
@@ -94,13 +113,13 @@ pub(crate) fn review(request: &Request<'_>, decision: &Decision<'_>) -> Vec<u8> 
 
 /// The `AdmissionReview` that refuses the request `uid` for now. 503, because ARC tries again: it
 /// marks a runner whose pod was refused with 403 or 422 as Failed for ever.
-pub(super) fn refusal(uid: &str, message: &str) -> Vec<u8> {
-    let status = Status { code: 503, reason: "ServiceUnavailable", message };
+pub(super) fn refusal(uid: &str, message: String) -> Vec<u8> {
+    let status = Status { code: 503, reason: "ServiceUnavailable", message, details: None };
     written(Response { uid, status: Some(status), ..Response::default() })
 }
 
 /// The `AdmissionReview` with this response.
-pub(super) fn written<R: Serialize>(response: R) -> Vec<u8> {
+pub(super) fn written(response: Response<'_>) -> Vec<u8> {
     let (api_version, kind) = (super::review::API_VERSION, super::review::KIND);
     // A response has only strings and numbers, which always serialise.
     serde_json::to_vec(&Review { api_version, kind, response }).unwrap_or_default()

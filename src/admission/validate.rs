@@ -8,11 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    response,
+    response::{self, Cause, Details, Response, Status},
     review::{self, GroupVersionKind, Unreadable},
 };
 use crate::profile::{
@@ -213,7 +213,7 @@ impl ProfileRequest {
             code: 422,
             reason: "Invalid",
             message: message(problems),
-            details: Details {
+            details: Some(Details {
                 name: &self.name,
                 group: GROUP,
                 kind: spec::KIND,
@@ -222,9 +222,15 @@ impl ProfileRequest {
                     .take(MAX_PROBLEMS)
                     .map(|(field, message)| Cause { reason: "FieldValueInvalid", field, message })
                     .collect(),
-            },
+            }),
         });
-        response::written(Response { uid: &self.uid, allowed: status.is_none(), warnings, status })
+        response::written(Response {
+            uid: &self.uid,
+            allowed: status.is_none(),
+            warnings: warnings.clone(),
+            status,
+            ..Response::default()
+        })
     }
 }
 
@@ -248,39 +254,6 @@ fn message(problems: &[(String, String)]) -> String {
         [one] => one.clone(),
         lines => format!("{} problems:\n- {}", problems.len(), lines.join("\n- ")),
     }
-}
-
-#[derive(Serialize)]
-struct Response<'r> {
-    uid: &'r str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'r [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'r>>,
-}
-
-#[derive(Serialize)]
-struct Status<'r> {
-    code: u16,
-    reason: &'static str,
-    message: String,
-    details: Details<'r>,
-}
-
-#[derive(Serialize)]
-struct Details<'r> {
-    name: &'r str,
-    group: &'static str,
-    kind: &'static str,
-    causes: Vec<Cause<'r>>,
-}
-
-#[derive(Serialize)]
-struct Cause<'r> {
-    reason: &'static str,
-    field: &'r str,
-    message: &'r str,
 }
 
 #[cfg(test)]
