@@ -5,7 +5,8 @@
 //!
 //! - [`cli`]: the commands.
 //! - [`manifests`]: the Kubernetes objects of an installation.
-//! - [`cluster`]: talks to the API server, beside the way of a review and never on it.
+//! - [`doctor`]: reads an installation and says what is wrong with it.
+//! - [`controller`]: talks to the API server, beside the way of a review and never on it.
 //! - [`server`]: bytes over TLS in, bytes out.
 //! - [`telemetry`]: logs and metrics.
 //! - [`certs`]: makes certificates and says when to renew them.
@@ -24,7 +25,8 @@ pub mod admission;
 pub mod annotations;
 pub mod certs;
 pub mod cli;
-pub mod cluster;
+pub mod controller;
+pub mod doctor;
 pub mod inject;
 pub mod manifests;
 

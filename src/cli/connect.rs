@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kube::Client;
 
 use super::UsageError;
-use crate::cluster;
+use crate::controller;
 
 /// The flags that name a cluster.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// A client of the cluster.
     pub(super) async fn client(&self) -> anyhow::Result<Client> {
-        cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref())
+        controller::connect(self.kubeconfig.as_deref(), self.context.as_deref())
             .await
             .context(UsageError("cannot reach a cluster".to_owned()))
     }

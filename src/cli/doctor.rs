@@ -10,7 +10,7 @@ use super::{
     connect::ConnectArgs,
     output::{self, Format, printable},
 };
-use crate::cluster::doctor::{Check, Level, Settings, examine};
+use crate::doctor::{Check, Level, Settings, examine};
 
 /// Whom to examine.
 #[derive(Clone, Debug, clap::Args)]
@@ -117,7 +117,7 @@ fn report(checks: &[Check]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::doctor::{
+    use crate::doctor::{
         FailedRunner, Finding, FindingCode, Listed, Unknown, evaluate,
         testing::{healthy, pod},
     };

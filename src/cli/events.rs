@@ -3,7 +3,7 @@
 use kube::Client;
 
 use crate::{
-    cluster::events::{EventSender, EventTask},
+    controller::events::{EventSender, EventTask},
     server::Service,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 
 use crate::{
-    cluster::profiles::{self, Channels},
+    controller::profiles::{self, Channels},
     server::{Gate, Service},
 };
 

@@ -16,7 +16,7 @@ use tokio::time::{self, MissedTickBehavior};
 use self::log_dedup::{LogDedup, Message};
 use super::config::{ConfigArgs, ConfigError};
 use crate::{
-    cluster::profiles::{Acceptance, Channels, Compiled, Snapshot},
+    controller::profiles::{Acceptance, Channels, Compiled, Snapshot},
     inject::Config,
     profile::{File, Object, resolve},
     server::{Gate, Service},

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     certs::{self, Issued},
-    cluster::{self, events},
+    controller::{self, events},
     server::{self, Limits, PATH, Service, Shutdown, admin},
     telemetry::{CertificateKind, LogArgs, LogFormat, Metrics},
     tls::{self, Files, Identity, Pair},
@@ -199,7 +199,7 @@ impl Args {
         // One for all: one set of connections, one token to renew.
         let client =
             if trust.webhook_configuration.is_some() || objects.watch_profiles || events.events {
-                let client = cluster::connect(None, None).await;
+                let client = controller::connect(None, None).await;
                 Some(client.context(UsageError(NO_CLUSTER.to_owned()))?)
             } else {
                 None

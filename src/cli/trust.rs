@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{certs::certificate_error, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
-    cluster::certificates::{self, CertManager, ObjectRefs},
+    controller::certificates::{self, CertManager, ObjectRefs},
     server::{Gate, Service, Shutdown},
     tls::Identity,
 };

@@ -20,8 +20,7 @@ use std::{
 
 use arc_rocm::{
     admission::{Outcome, Record},
-    annotations,
-    cluster::doctor,
+    annotations, doctor,
     inject::{ChangeReason, ConflictCode, Skip},
     profile::{File, ProfileSet, spec_schema},
     telemetry::{CertificateKind, Metrics},

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_rocm::cluster::events::QUEUE;
+use arc_rocm::controller::events::QUEUE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

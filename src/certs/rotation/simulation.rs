@@ -116,7 +116,7 @@ impl World {
         self.disturbed = self.now;
     }
 
-    /// One read or one write of one replica, as `cluster::certificates` does them.
+    /// One read or one write of one replica, as `controller::certificates` does them.
     fn turn(&mut self, index: usize) {
         let mut replica = std::mem::take(&mut self.replicas[index]);
         if replica.live.is_none() {

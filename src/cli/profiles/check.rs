@@ -16,7 +16,7 @@ use crate::{
         inject::patched,
         output,
     },
-    cluster::dry_run::{DryRunError, PodProblem, create_pod},
+    controller::dry_run::{DryRunError, PodProblem, create_pod},
     inject::{ARC_CONTROLLER, Config, ControllerUsers},
     podspec::scale_set::plain_runner_pod,
     profile::{Origin, Profile, ProfileSet},

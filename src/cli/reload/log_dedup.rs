@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    cluster::profiles::{Acceptance, first_problem},
+    controller::profiles::{Acceptance, first_problem},
     inject::Config,
     profile::{BUILTIN, Object},
 };

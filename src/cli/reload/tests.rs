@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::{
     cli::config::ProfileArgs,
-    cluster::profiles::ObjectWithStatus,
+    controller::profiles::ObjectWithStatus,
     inject::DEFAULT_CONTROLLER_USER,
     profile::{BUILTIN, status::RunnerProfileStatus},
     server::Limits,

@@ -265,11 +265,14 @@ async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
                 "spec": spec,
             })
         };
-        objects.extend([
+        // The profiles come before the registrations: those are served within a second, and would
+        // refuse the bad one in some runs.
+        let profiles = [
             profile("a-first", json!({"extends": "z-last", "match": {"scaleSets": ["first-*"]}})),
             profile("bad", json!({"template": {"spec": {"nodeSelectr": {}}}})),
             profile("z-last", json!({})),
-        ]);
+        ];
+        objects.splice(0..0, profiles);
         let kubectl = async |arguments: &[&str], items: &[Value]| {
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
             let (is_done, printed) = program::kubectl(settings, arguments, &list).await?;

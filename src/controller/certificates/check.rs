@@ -11,7 +11,7 @@ use super::{
     watch,
 };
 use crate::{
-    cluster::{
+    controller::{
         REQUEST_TIMEOUT,
         backoff::{Backoff, random},
     },
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::{
         certs::{Issued, certificates, issue},
-        cluster::certificates::testing::{ApiServer, PATIENCE, refs},
+        controller::certificates::testing::{ApiServer, PATIENCE, refs},
         inject::Config,
         server::Limits,
         telemetry::Metrics,

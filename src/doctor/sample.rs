@@ -173,7 +173,7 @@ impl Resolved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::doctor::{facts::Listed, testing::healthy};
+    use crate::doctor::{facts::Listed, testing::healthy};
 
     fn captured(stem: &str) -> Value {
         let path = format!(

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{ObjectWithStatus, Snapshot, stored::Stored};
 use crate::{
-    cluster::watched::watched,
+    controller::watched::watched,
     server::{Gate, Service},
 };
 
@@ -27,7 +27,7 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 const MISSING: Duration = Duration::from_mins(1);
 /// One watch, in seconds, after which the API server ends it and the next one continues from there.
 /// By then a broken connection is noticed. Otherwise that takes as long as a request may be silent
-/// ([`crate::cluster::connect`]).
+/// ([`crate::controller::connect`]).
 const WATCH_SECONDS: u32 = 20;
 /// `404 Not Found`: there is no such kind.
 const NOT_FOUND: u16 = 404;

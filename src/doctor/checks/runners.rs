@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{count, names};
 use crate::{
     annotations::STATUS,
-    cluster::doctor::{
+    doctor::{
         Check, Facts, FailedRunner, FindingCode,
         facts::{full_name, text, texts},
         sample::{Samples, evaluate},
@@ -122,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::{
+    use crate::doctor::{
         Listed,
         testing::{codes, healthy, pod},
     };

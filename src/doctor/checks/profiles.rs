@@ -2,7 +2,7 @@
 
 use super::{count, names};
 use crate::{
-    cluster::doctor::{
+    doctor::{
         Check, Facts, FindingCode,
         facts::text,
         sample::{Sample, Samples, rejection, watched},
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy, profile, scale_set};
+    use crate::doctor::testing::{codes, healthy, profile, scale_set};
 
     fn with(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
         let mut facts = healthy();
@@ -200,7 +200,7 @@ mod tests {
         };
         let list = |status: &str| {
             let items = vec![object(status)];
-            Ok(Some(crate::cluster::doctor::Listed { items, cut: false }))
+            Ok(Some(crate::doctor::Listed { items, cut: false }))
         };
         assert_eq!(
             with(|facts| facts.profiles = list("False")),

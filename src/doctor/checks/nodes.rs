@@ -1,7 +1,7 @@
 //! Whether each scale set's runner fits on a node.
 
 use super::names;
-use crate::cluster::doctor::{
+use crate::doctor::{
     Check, Facts, FindingCode, Node,
     sample::{Resolved, Samples},
 };
@@ -74,14 +74,14 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
 }
 
 /// The result for a scale set that gets GPUs.
-fn wants(sample: &crate::cluster::doctor::sample::Sample) -> Option<&Resolved> {
+fn wants(sample: &crate::doctor::sample::Sample) -> Option<&Resolved> {
     sample.outcome.as_ref().ok().filter(|chosen| chosen.gpus > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy, scale_set};
+    use crate::doctor::testing::{codes, healthy, scale_set};
 
     fn with(change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();

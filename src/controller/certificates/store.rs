@@ -19,7 +19,7 @@ use super::{
     clock::{ApiServerClock, recording},
     live::{Kind, Live},
 };
-use crate::{certs::CertBundle, cluster::MANAGER};
+use crate::{certs::CertBundle, controller::MANAGER};
 
 /// The names of the Secret and the registration.
 #[derive(Clone, Debug)]

@@ -32,7 +32,7 @@ use tokio::{
     time,
 };
 
-pub(super) use self::live::asked;
+pub(crate) use self::live::asked;
 pub use self::{check::check, store::ObjectRefs};
 use self::{
     live::{Kind, Live},
@@ -48,7 +48,7 @@ use crate::{
             self, Candidate, Current, LeafSource, Policy, RotationAction, SecretChange, Snapshot,
         },
     },
-    cluster::{
+    controller::{
         self,
         backoff::{Backoff, random},
     },
@@ -62,7 +62,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Events come in groups. An object that another tool rewrites all the time is read this often.
 const GATHER: Duration = Duration::from_millis(100);
 /// The time for one pass.
-const PASS_TIMEOUT: Duration = cluster::REQUEST_TIMEOUT;
+const PASS_TIMEOUT: Duration = controller::REQUEST_TIMEOUT;
 /// How often the Secret is written under lasting contention. Each write may be a new CA, and the
 /// served certificate does not depend on it.
 const LEAST_WRITES: Duration = Duration::from_mins(10);

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Acceptance, Latest, ObjectWithStatus, Snapshot, stored::Stored};
 use crate::{
-    cluster::{
+    controller::{
         MANAGER,
         backoff::{Backoff, random},
     },

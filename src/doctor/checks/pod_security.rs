@@ -1,7 +1,7 @@
 //! Namespaces whose Pod Security level refuses patched runners.
 
 use super::names;
-use crate::cluster::doctor::{
+use crate::doctor::{
     Check, Facts, FindingCode, Unknown, gather::runner_namespaces, sample::Samples,
 };
 
@@ -60,7 +60,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy, opted_out};
+    use crate::doctor::testing::{codes, healthy, opted_out};
 
     fn with(level: &str, change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();

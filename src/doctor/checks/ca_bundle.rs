@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::validity::soon;
 use crate::{
-    cluster::doctor::{
+    doctor::{
         Check, Facts, FindingCode, deployment,
         facts::{found, text},
         gather::our_webhook,
@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::testing::{DAYS, codes, healthy};
+    use crate::doctor::testing::{DAYS, codes, healthy};
 
     fn with(ca_bundle: &str, later: i64) -> Vec<&'static str> {
         let mut facts = healthy();

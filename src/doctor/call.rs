@@ -8,7 +8,7 @@ use kube::{Client, client::Body};
 use serde_json::Value;
 
 use super::facts::{Known, Listed, Unknown, text};
-use crate::{cluster::REQUEST_TIMEOUT, profile::DepthLimited};
+use crate::{controller::REQUEST_TIMEOUT, profile::DepthLimited};
 
 /// Objects in one response: pods with long environments have some 30 KB each.
 const PAGE: usize = 250;

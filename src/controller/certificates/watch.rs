@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::store::Store;
-use crate::cluster::watched::watched;
+use crate::controller::watched::watched;
 
 /// Starts to wake `waker` whenever the registration changes.
 pub(super) fn configuration(store: &Store, waker: &Arc<Notify>) {

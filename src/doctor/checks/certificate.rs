@@ -10,13 +10,11 @@ use super::{
     validity::soon,
 };
 use crate::{
-    cluster::{
-        certificates::asked,
-        doctor::{
-            Check, Facts, FindingCode, deployment,
-            facts::{found, text},
-            gather::our_webhook,
-        },
+    controller::certificates::asked,
+    doctor::{
+        Check, Facts, FindingCode, deployment,
+        facts::{found, text},
+        gather::our_webhook,
     },
     tls::{self, VerifyError},
 };
@@ -126,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         certs,
-        cluster::doctor::{
+        doctor::{
             Unknown,
             testing::{DAYS, codes, healthy},
         },

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{count, names};
 use crate::{
     VERSION,
-    cluster::doctor::{
+    doctor::{
         Check, Facts, FindingCode,
         facts::{list, text},
         gather::our_webhook,
@@ -136,7 +136,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::{
+    use crate::doctor::{
         Unknown,
         testing::{codes, healthy},
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cluster::doctor::{
+use crate::doctor::{
     Check, DryRun, Facts, FindingCode, Unknown,
     facts::{list, text},
     gather::our_webhook,
@@ -188,7 +188,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy};
+    use crate::doctor::testing::{codes, healthy};
 
     fn refused(code: u16, message: &str, warnings: &[&str]) -> Check {
         let dry_run = DryRun {

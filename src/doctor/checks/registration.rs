@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     annotations::INJECT,
-    cluster::doctor::{
+    doctor::{
         Check, Facts, FindingCode,
         facts::{list, text},
         gather::{excluded, our_webhook},
@@ -172,7 +172,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy};
+    use crate::doctor::testing::{codes, healthy};
 
     fn with(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
         let mut facts = healthy();

@@ -11,7 +11,7 @@ use super::{
     message::message,
     runner_event::{EventKind, RunnerEvent},
 };
-use crate::{cluster::MANAGER, podspec::OWNER_KIND};
+use crate::{controller::MANAGER, podspec::OWNER_KIND};
 
 /// The kind's version in every release of ARC so far. `kubectl describe` looks by name and uid.
 const OWNER_VERSION: &str = "actions.github.com/v1alpha1";

@@ -5,7 +5,6 @@
 
 mod backoff;
 pub mod certificates;
-pub mod doctor;
 pub mod dry_run;
 pub mod events;
 pub mod profiles;

@@ -1,6 +1,6 @@
 //! Whether the API server is reachable and new enough.
 
-use crate::cluster::doctor::{Check, Facts, FindingCode, Unknown};
+use crate::doctor::{Check, Facts, FindingCode, Unknown};
 
 const NAME: &str = "api-server";
 /// The chart's `kubeVersion`: `ValidatingAdmissionPolicy` is v1 since 1.30 (KEP-3488). Sidecars, such
@@ -60,7 +60,7 @@ fn minor(version: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy};
+    use crate::doctor::testing::{codes, healthy};
 
     #[test]
     fn version_is_checked_by_its_minor() {

@@ -2,7 +2,7 @@
 
 use super::names;
 use crate::{
-    cluster::doctor::{Check, Facts, FindingCode, Unknown, deployment},
+    doctor::{Check, Facts, FindingCode, Unknown, deployment},
     inject::{ControllerUsers, DEFAULT_CONTROLLER_USER},
 };
 
@@ -73,7 +73,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::doctor::testing::{codes, healthy};
+    use crate::doctor::testing::{codes, healthy};
 
     fn with(args: &[&str], user: &str) -> Vec<&'static str> {
         let mut facts = healthy();
