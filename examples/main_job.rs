@@ -22,6 +22,7 @@ use arc_rocm::{
     telemetry::Metrics,
     tls::{self, Identity, Pair},
 };
+use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::aws_lc_rs::default_provider,
@@ -34,7 +35,8 @@ const SHOWN: &str = "plain";
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let (address, ca) = runtime.block_on(serve())?;
+    let _inside = runtime.enter();
+    let (address, ca) = serve()?;
     println!("serving https://{address}{PATH} with the built-in profile\n");
     let tls = client(&ca)?;
 
@@ -91,13 +93,15 @@ fn captured() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// Starts the webhook on a free port, with its own CA.
-async fn serve() -> anyhow::Result<(SocketAddr, String)> {
+fn serve() -> anyhow::Result<(SocketAddr, String)> {
     let Issued { ca, certificate, key } = certs::issue(&[], 1)?;
     let identity = Identity::new(&Pair::from_pem(certificate.as_bytes(), key.as_bytes())?);
-    let config = tls::server_config(Arc::new(identity), None)?;
+    let config = tls::server_config(Arc::new(identity))?;
     let service = Arc::new(Service::new(Config::default(), Metrics::default(), Limits::default()));
-    let bound = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    Ok((bound.spawn(config, service, Shutdown::new()).local_addr(), ca))
+    let listener = server::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let router = server::router(&service, Router::default());
+    let server = server::spawn(listener, config, router, service, Shutdown::new())?;
+    Ok((server.local_addr(), ca))
 }
 
 fn client(ca: &str) -> anyhow::Result<Arc<ClientConfig>> {

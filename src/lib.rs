@@ -11,6 +11,7 @@
 //! - [`telemetry`]: logs and metrics.
 //! - [`certs`]: makes certificates and says when to renew them.
 //! - [`tls`]: uses certificates.
+//! - [`files`]: reads files within bounds.
 //! - [`admission`]: a review in, its answer out.
 //! - [`inject`]: selects the profile of a pod, plans what goes in, and writes the JSON patch.
 //! - [`profile`]: a profile's text or object in, its template out.
@@ -27,6 +28,7 @@ pub mod certs;
 pub mod cli;
 pub mod controller;
 pub mod doctor;
+pub mod files;
 pub mod inject;
 pub mod manifests;
 

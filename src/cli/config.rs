@@ -2,12 +2,13 @@
 
 use std::{
     fmt, fs,
-    io::Write as _,
+    io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
 use super::{UsageError, output};
 use crate::{
+    files,
     inject::{Config, ControllerUsers, DEFAULT_CONTROLLER_USER},
     profile::{File, Problem, ProfileSet},
 };
@@ -58,7 +59,7 @@ pub enum ConfigError {
         /// The file or directory.
         path: String,
         /// The cause.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A directory or a file has no profiles any more.
     #[error("{path} has no profiles any more")]
@@ -93,7 +94,7 @@ impl ProfileArgs {
             let error = |source| ConfigError::Read { path: path.display().to_string(), source };
             if path.is_dir() {
                 let entries = fs::read_dir(path).map_err(error)?;
-                let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>();
+                let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
                 let mut paths: Vec<PathBuf> = paths.map_err(error)?;
                 paths.retain(|path| is_profile_file(path));
                 paths.sort();
@@ -132,12 +133,16 @@ fn has_files(files: &[File], path: &Path) -> bool {
 fn is_profile_file(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().is_some_and(|ending| ENDINGS.iter().any(|e| ending == *e));
-    !hidden && ending && path.is_file()
+    !hidden && ending && !path.is_dir()
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
     let name = path.display().to_string();
-    match fs::read_to_string(path) {
+    let text = files::read(path).and_then(|bytes| {
+        String::from_utf8(bytes)
+            .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+    });
+    match text {
         Ok(text) => Ok(File { name, text }),
         Err(source) => Err(ConfigError::Read { path: name, source }),
     }
@@ -174,7 +179,7 @@ pub(super) fn usage_error(error: ConfigError) -> anyhow::Error {
 
 /// Prints each problem on standard error, and returns their number as a usage error.
 pub(super) fn problems_error(problems: &[impl fmt::Display]) -> anyhow::Error {
-    let mut stderr = std::io::stderr();
+    let mut stderr = io::stderr();
     for problem in problems {
         let _ = writeln!(stderr, "{problem}");
     }

@@ -1,6 +1,5 @@
 //! The command line.
 
-mod callers;
 pub mod certs;
 pub mod config;
 pub mod connect;

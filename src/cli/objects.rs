@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use kube::Client;
 
 use crate::{
@@ -20,7 +21,11 @@ pub struct ObjectArgs {
 
 impl ObjectArgs {
     /// Starts to watch, if asked to. The server is not ready before the objects have been read.
-    pub(super) fn start(self, client: Option<&Client>, service: &Arc<Service>) -> Option<Channels> {
+    pub(super) fn start(
+        self,
+        client: Option<&Client>,
+        service: &Arc<Service>,
+    ) -> Option<(Channels, Router<Arc<Service>>)> {
         let client = client.filter(|_| self.watch_profiles)?;
         service.gates().close(Gate::Profiles, "the RunnerProfiles were not read yet");
         Some(profiles::spawn(client, service))

@@ -13,7 +13,6 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     UsageError,
-    callers::CallerArgs,
     certs::certificate_error,
     config::{self, ConfigArgs},
     duration::{parse_duration, parse_period},
@@ -53,9 +52,6 @@ pub struct Args {
     /// The certificate, where the cluster has a part in it.
     #[command(flatten)]
     pub trust: TrustArgs,
-    /// Who may call.
-    #[command(flatten)]
-    pub callers: CallerArgs,
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -83,17 +79,12 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Address of the webhook, HTTPS
-    #[arg(long, env = "ARC_ROCM_BIND", default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
+    /// Address of the webhook, HTTPS; [::] takes IPv4 too
+    #[arg(long, env = "ARC_ROCM_BIND", default_value = "[::]:8443", value_name = "ADDRESS")]
     pub bind: SocketAddr,
 
     /// Address of /livez, /readyz and /metrics, plain HTTP
-    #[arg(
-        long,
-        env = "ARC_ROCM_ADMIN_BIND",
-        default_value = "0.0.0.0:8080",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "ARC_ROCM_ADMIN_BIND", default_value = "[::]:8080", value_name = "ADDRESS")]
     pub admin_bind: SocketAddr,
 
     /// How long to go on serving after SIGTERM
@@ -119,7 +110,7 @@ pub struct TlsArgs {
     #[arg(long, env = "ARC_ROCM_TLS_KEY", requires = "tls_cert", value_name = "PATH")]
     pub tls_key: Option<PathBuf>,
 
-    /// How often to look at the two files, and at that of --client-ca
+    /// How often to look at the two files
     #[arg(
         long,
         env = "ARC_ROCM_TLS_POLL",
@@ -170,14 +161,11 @@ impl Args {
     /// Serves until `shutdown` is asked for and done with.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let logs = self.log.init()?;
-        let is_open = self.callers.client_ca.is_none();
-        let metrics = Metrics::new(logs.dropped().clone());
+        let mut metrics = Metrics::new();
+        metrics.add_dropped_lines(logs.dropped());
         // Asked to stop before there was a certificate, there is nothing to drain.
         let Some(serving) = self.start(metrics, shutdown).await? else { return Ok(()) };
-        // The command would be refused.
-        if is_open {
-            serving.hint(logs.format());
-        }
+        serving.hint(logs.format());
         serving.join().await
     }
 
@@ -187,9 +175,7 @@ impl Args {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Option<Serving>> {
-        let Self { listen, tls, trust, callers, config, objects, profiles_poll, events, log: _ } =
-            self;
-        let callers = callers.read().await?;
+        let Self { listen, tls, trust, config, objects, profiles_poll, events, log: _ } = self;
         let (profiles, config) =
             ProfileSources::new(config, objects.watch_profiles).map_err(config::usage_error)?;
         metrics.profiles_loaded.set(reload::loaded(&config));
@@ -208,12 +194,9 @@ impl Args {
         let (service, events) = events.start(client, Service::new(config, metrics, limits));
         let service = Arc::new(service);
 
-        let serve_admin = async || {
-            let bound = admin::bind(admin_bind).await.with_context(|| cannot_listen(admin_bind))?;
-            anyhow::Ok(bound.spawn(Arc::clone(&service)))
-        };
         // While the process waits for a certificate, /livez answers and /readyz says what it waits for.
-        let early = if trust.tls_secret.is_some() { Some(serve_admin().await?) } else { None };
+        let admin = admin::spawn(admin_bind, Arc::clone(&service))
+            .with_context(|| cannot_listen(admin_bind))?;
 
         // The certificate before the port: nothing connects to a server that cannot answer.
         let mut files = tls_cert.zip(tls_key).map(|(cert, key)| Files::new(cert, key));
@@ -229,7 +212,7 @@ impl Args {
         } else {
             let (pair, ca) = if let Some(files) = &mut files {
                 let none = || UsageError("no certificate".to_owned());
-                let pair = files.changed().await.with_context(none)?;
+                let pair = files.changed().with_context(none)?;
                 (pair.context("the first read is always a change")?, Ca::Foreign)
             } else {
                 (in_memory(bind, tls_hosts, ca_out.as_deref())?, Ca::Own(ca_out))
@@ -241,14 +224,8 @@ impl Args {
             trust.check(client, &identity, &service);
             (identity, ca)
         };
-        let known = callers.as_ref().map(|(_, callers)| Arc::clone(callers));
-        let tls_config = tls::server_config(Arc::clone(&identity), known)?;
-
-        let bound = server::bind(bind).await.with_context(|| cannot_listen(bind))?;
-        let admin = match early {
-            Some(admin) => admin,
-            None => serve_admin().await?,
-        };
+        let tls_config = tls::server_config(Arc::clone(&identity))?;
+        let listener = server::listen(bind).with_context(|| cannot_listen(bind))?;
         if let Some(files) = files {
             tokio::spawn(server::watch_certificate(
                 files,
@@ -257,12 +234,10 @@ impl Args {
                 Arc::clone(&service),
             ));
         }
-        if let Some((file, callers)) = callers {
-            tokio::spawn(server::watch_client_ca(file, tls_poll, callers, Arc::clone(&service)));
-        }
-        let channels = objects.start(client, &service);
+        let (channels, validate) = objects.start(client, &service).unzip();
         tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), channels));
-        let server = bound.spawn(tls_config, Arc::clone(&service), shutdown);
+        let router = server::router(&service, validate.unwrap_or_default());
+        let server = server::spawn(listener, tls_config, router, Arc::clone(&service), shutdown)?;
         tracing::info!(
             address = %server.local_addr(),
             admin = %admin.local_addr(),

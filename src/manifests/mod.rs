@@ -162,30 +162,6 @@ impl FailurePolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        podspec::Quantity as Amount,
-        server::limits::{
-            BUFFERED_BODIES, LARGE_REVIEWS, MAX_CONNECTIONS, READ_BUFFER, SPARE_CONNECTIONS,
-        },
-    };
-
-    #[test]
-    fn memory_limit_covers_the_servers_limits() {
-        // limits.rs: some 30 KiB a connection, and what is read ahead on each; 30 MiB a large
-        // review; a few MiB for the process itself.
-        let connections = (MAX_CONNECTIONS + SPARE_CONNECTIONS) * (30 * 1024 + READ_BUFFER);
-        let needed = BUFFERED_BODIES + connections + LARGE_REVIEWS * (30 << 20) + (16 << 20);
-        for text in [SELF_MANAGED, FILES] {
-            let list = list(text).unwrap();
-            let items = list["items"].as_array().unwrap();
-            let deployment = items.iter().find(|item| item["kind"] == "Deployment").unwrap();
-            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-            let limit = container["resources"]["limits"]["memory"].as_str().unwrap();
-            let limit = limit.parse::<Amount>().unwrap().whole().unwrap();
-            assert!(limit >= needed as u64, "{limit} < {needed}");
-        }
-    }
-
     #[test]
     fn renders_have_no_placeholder_left() {
         let settings = |target| Settings {

@@ -1,13 +1,15 @@
-//! Conditions of readiness beside the server's phase.
+//! Conditions of readiness.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
-/// A condition outside of the server. While it does not hold, the pod is not ready.
+/// A condition. While it does not hold, the pod is not ready.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Gate {
+    /// The server accepts connections and is not asked to stop.
+    Serving,
     /// The certificate in use verifies against the `caBundle` that the API server has.
     Trust,
     /// The profiles in the cluster were read once.
@@ -16,7 +18,7 @@ pub enum Gate {
 
 /// The closed gates with their reasons. Only the admin port and a few tasks use it, so a lock is
 /// cheap enough.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gates(Mutex<BTreeMap<Gate, String>>);
 
 impl Gates {
@@ -38,6 +40,12 @@ impl Gates {
     }
 }
 
+impl Default for Gates {
+    fn default() -> Self {
+        Self(Mutex::new(BTreeMap::from([(Gate::Serving, "starting".to_owned())])))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +53,8 @@ mod tests {
     #[test]
     fn closed_gate_has_a_line_until_it_opens() {
         let gates = Gates::default();
-        assert_eq!(gates.closed(), None);
+        assert_eq!(gates.closed().as_deref(), Some("starting"));
+        gates.open(Gate::Serving);
         gates.close(Gate::Profiles, "no profiles");
         gates.close(Gate::Trust, "not trusted");
         gates.close(Gate::Trust, "not trusted yet");

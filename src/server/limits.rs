@@ -1,63 +1,60 @@
 //! Every limit of the server, with its unit and the reason for its value.
+//!
+//! Together they keep the process below the chart's memory limit (`tests/it/bounded.rs`).
 
 use std::time::Duration;
 
-/// Connections served at a time. The API servers of a large cluster keep a few dozen open. The cap
-/// bounds other clients, at some 30 KiB of TLS and HTTP state each, and up to [`READ_BUFFER`] more
-/// while they send.
+/// Connections that have sent at least one byte of a request. HTTP/1.1 needs one for each review at
+/// a time, and an API server runs 200 mutating requests at a time by default. Each costs some 30 KiB,
+/// and up to [`SMALL_BODY`] more while it sends.
 pub const MAX_CONNECTIONS: usize = 1024;
 
-/// Connections accepted above [`MAX_CONNECTIONS`]. Each gets one response and `Connection: close`, so
-/// that an API server gets through while other clients hold all regular connections.
-pub const SPARE_CONNECTIONS: usize = 64;
+/// Connections before their first byte of a request. Each costs some 10 KiB for at most
+/// [`FIRST_BYTE_DEADLINE`], so that silent clients keep no API server out.
+pub const MAX_NEW_CONNECTIONS: usize = 4096;
+
+/// From accept to the first byte of a request, with the TLS handshake between. The API server waits
+/// 10 s for a webhook by default, and sends at once.
+pub const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// From one response to the head of the next request. The API server closes idle connections after
+/// 90 s. The server must close later: a review sent into a closing connection is lost, because the
+/// API server does not retry a POST.
+pub const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// From a request's head to its response. The longest timeout that a registration may ask for is
+/// 30 s, and the default is 10 s.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may leave a response unread: `TCP_USER_TIMEOUT`, tcp(7).
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of one body. The API server takes requests of at most 3 MiB, a review of a CREATE carries
 /// one object, and the envelope takes the rest.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Bytes of all bodies that are being read or wait for an answer. Eighteen of the largest fit, and
-/// some ten thousand of the usual 6 KiB. Beyond it a request is shed with 503, so that a flood of
-/// bodies cannot fill the memory.
-pub const BUFFERED_BODIES: usize = 72 * 1024 * 1024;
+/// Bytes of a body up to which a review is read beside all others, and a pod's is answered on the
+/// thread of its connection. A usual review has 6 KiB and takes 50 us, less than a hand-over to
+/// another thread and back.
+pub const SMALL_BODY: usize = 64 * 1024;
 
-/// Bytes of a body above which a review waits for one of [`LARGE_REVIEWS`] and is answered on a
-/// thread of its own. A usual review has 6 KiB and takes microseconds; one of 256 KiB takes
-/// a millisecond or more, which would hold up every connection of a worker thread.
-pub const LARGE_BODY: usize = 256 * 1024;
+/// Bytes of all bodies above [`SMALL_BODY`] at a time, by their Content-Length. For a moment they take
+/// twice as much.
+pub const LARGE_BODIES: usize = 32 * 1024 * 1024;
 
-/// Large reviews that are answered at a time. Each holds a copy of its body and a tree of it, up to
-/// some 30 MiB together, which no other limit counts; and each takes a core from the usual reviews.
-pub const LARGE_REVIEWS: usize = 1;
+/// How long such a body waits for its turn, before the answer is 503 with `Retry-After`.
+pub const LARGE_BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// Reviews with such a body, and reviews of RunnerProfiles, that are answered at a time, on threads of
+/// their own. Each takes a core for milliseconds, and its tree up to 30 MiB.
+pub const HEAVY_REVIEWS: usize = 1;
 
 /// Bytes that hyper reads ahead on one connection, which is also its bound on a request's head.
 /// An API server's head has some 300 bytes.
-pub const READ_BUFFER: usize = 64 * 1024;
-
-/// Bytes of a refused body that are read and dropped, so that a client that is still writing gets the
-/// response. Beyond it the server closes the connection.
-pub const DISCARD_LIMIT: usize = 2 * BODY_LIMIT;
+pub const READ_BUFFER: usize = 32 * 1024;
 
 /// Header fields of one request; an API server sends fewer than ten.
 pub const MAX_HEADERS: usize = 64;
-
-/// From accept to the end of the TLS handshake. The API server waits at most 30 s for a webhook, and
-/// usually 10 s.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// From the end of the handshake to the first complete request head, so that port scanners cannot
-/// hold connections.
-pub const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
-
-/// From one response to the next complete request head. The API server closes idle connections after
-/// 90 s. The server must close later: a review sent into a closing connection is lost, because the
-/// API server does not retry a POST.
-pub const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// From a request's head to the end of its body.
-pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long the server reads a refused body, see [`DISCARD_LIMIT`].
-pub const DISCARD_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The pause after a failed `accept`. Without file descriptors it fails at once each time and would
 /// spin.
@@ -71,27 +68,25 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Kubernetes' default terminationGracePeriodSeconds of 30.
 pub const HARD_STOP: Duration = Duration::from_secs(15);
 
-/// The limits of one server. The constants are the defaults; tests set shorter ones.
+/// The limits of one server. The constants are the defaults; tests set smaller ones.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// See [`MAX_CONNECTIONS`].
     pub max_connections: usize,
-    /// See [`SPARE_CONNECTIONS`].
-    pub spare_connections: usize,
-    /// See [`BODY_LIMIT`].
-    pub body: usize,
-    /// See [`BUFFERED_BODIES`].
-    pub buffered_bodies: usize,
-    /// See [`HANDSHAKE_DEADLINE`].
-    pub handshake_deadline: Duration,
-    /// See [`FIRST_REQUEST_DEADLINE`].
-    pub first_request_deadline: Duration,
+    /// See [`MAX_NEW_CONNECTIONS`].
+    pub max_new_connections: usize,
+    /// See [`FIRST_BYTE_DEADLINE`].
+    pub first_byte_deadline: Duration,
     /// See [`IDLE_TIMEOUT`].
     pub idle_timeout: Duration,
-    /// See [`BODY_DEADLINE`].
-    pub body_deadline: Duration,
-    /// See [`DISCARD_DEADLINE`].
-    pub discard_deadline: Duration,
+    /// See [`REQUEST_DEADLINE`].
+    pub request_deadline: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
+    /// See [`LARGE_BODIES`].
+    pub large_bodies: usize,
+    /// See [`LARGE_BODY_WAIT`].
+    pub large_body_wait: Duration,
     /// See [`SHUTDOWN_GRACE`].
     pub shutdown_grace: Duration,
     /// See [`HARD_STOP`].
@@ -102,14 +97,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: MAX_CONNECTIONS,
-            spare_connections: SPARE_CONNECTIONS,
-            body: BODY_LIMIT,
-            buffered_bodies: BUFFERED_BODIES,
-            handshake_deadline: HANDSHAKE_DEADLINE,
-            first_request_deadline: FIRST_REQUEST_DEADLINE,
+            max_new_connections: MAX_NEW_CONNECTIONS,
+            first_byte_deadline: FIRST_BYTE_DEADLINE,
             idle_timeout: IDLE_TIMEOUT,
-            body_deadline: BODY_DEADLINE,
-            discard_deadline: DISCARD_DEADLINE,
+            request_deadline: REQUEST_DEADLINE,
+            write_timeout: WRITE_TIMEOUT,
+            large_bodies: LARGE_BODIES,
+            large_body_wait: LARGE_BODY_WAIT,
             shutdown_grace: SHUTDOWN_GRACE,
             hard_stop: HARD_STOP,
         }

@@ -1,93 +1,63 @@
-//! Watches certificate files and puts what they hold to use.
-//!
-//! By polling, because the kubelet replaces a Secret's files by swapping a symlink above them,
-//! which a file watch does not survive (kubernetes#111947).
+//! Watches a certificate's files and puts what they hold to use.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::service::Service;
 use crate::{
-    telemetry::{CertificateKind, Chain, Metrics, ReloadResult},
-    tls::{CaFile, ClientAuth, Files, Identity, ReadError},
+    certs,
+    telemetry::{CertificateKind, Chain, ReloadResult},
+    tls::{Files, Identity, ReadError, Validity},
 };
 
-/// The state of polling one kind of file.
-struct Polling {
-    /// What is in the files, for the log.
-    what: &'static str,
-    /// Whether the last poll found no file.
-    unreadable: bool,
-}
+const KEPT: &str = "certificate not replaced, the old one stays in use";
 
-/// Polls the certificate's files every `period`, forever, and gives each new pair to `identity`.
+/// Reads the certificate's files every `period`, forever, and gives each new pair to `identity`.
 pub async fn watch_certificate(
     mut files: Files,
     period: Duration,
     identity: Arc<Identity>,
     service: Arc<Service>,
 ) {
-    let mut polling = Polling::new("certificate");
     let metrics = service.metrics();
+    let mut is_missing = false;
     loop {
-        time::sleep(period).await;
-        polling.apply(files.changed().await, metrics, |pair| {
-            // The CA's figures come first: replacing the pair wakes the task that knows the
-            // caBundle, and its figures of the CA are the better ones.
-            metrics.validity(CertificateKind::Ca, pair.ca);
-            identity.replace(&pair);
-            metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
-            tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
+        sleep(period).await;
+        let read = spawn_blocking(move || {
+            let read = files.changed();
+            (files, read)
         });
-    }
-}
-
-/// Polls the client CA's file every `period`, forever, and gives each new CA to `client_auth`.
-pub async fn watch_client_ca(
-    mut file: CaFile,
-    period: Duration,
-    client_auth: Arc<ClientAuth>,
-    service: Arc<Service>,
-) {
-    let mut polling = Polling::new("client CA");
-    loop {
-        time::sleep(period).await;
-        polling.apply(file.changed().await, service.metrics(), |ca| {
-            client_auth.replace(ca);
-            tracing::info!("client CA replaced");
-        });
-    }
-}
-
-impl Polling {
-    const fn new(what: &'static str) -> Self {
-        Self { what, unreadable: false }
-    }
-
-    /// Uses what a poll has found, or logs why it cannot be used.
-    fn apply<T>(
-        &mut self,
-        found: Result<Option<T>, ReadError>,
-        metrics: &Metrics,
-        replace: impl FnOnce(T),
-    ) {
-        match found {
-            Ok(new) => {
-                self.unreadable = false;
-                if let Some(new) = new {
-                    replace(new);
-                    metrics.reloaded(ReloadResult::Replaced);
-                }
-            }
-            // A file that is gone stays gone for many polls, and one line is enough.
-            Err(ReadError::Io { .. }) if self.unreadable => {}
-            Err(error) => {
-                self.unreadable = matches!(error, ReadError::Io { .. });
+        let Ok((back, read)) = read.await else { return };
+        files = back;
+        // A file that is gone stays gone for many reads, and one line is enough.
+        let was_missing =
+            std::mem::replace(&mut is_missing, matches!(read, Err(ReadError::Io { .. })));
+        match read {
+            Ok(None) => {}
+            // A stale file must not take a good certificate's place.
+            Ok(Some(pair)) if has_ended(pair.leaf) && !has_ended(identity.leaf()) => {
                 metrics.reloaded(ReloadResult::Rejected);
-                let error = Chain(&error);
-                tracing::warn!(%error, "{} not replaced, the old one stays in use", self.what);
+                tracing::warn!(error = "the new certificate has ended", KEPT);
+            }
+            Ok(Some(pair)) => {
+                // The CA's figures come first: replacing the pair wakes the task that knows the
+                // caBundle, and its figures of the CA are the better ones.
+                metrics.validity(CertificateKind::Ca, pair.ca);
+                identity.replace(&pair);
+                metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
+                metrics.reloaded(ReloadResult::Replaced);
+                tracing::info!(not_after = pair.leaf.not_after, "certificate replaced");
+            }
+            Err(ReadError::Io { .. }) if was_missing => {}
+            Err(error) => {
+                metrics.reloaded(ReloadResult::Rejected);
+                tracing::warn!(error = %Chain(&error), KEPT);
             }
         }
     }
+}
+
+fn has_ended(leaf: Validity) -> bool {
+    leaf.not_after < certs::now()
 }

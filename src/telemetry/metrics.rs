@@ -1,13 +1,21 @@
 //! Prometheus metrics. Every label value is a fixed word, a status or the name of a profile, so that
 //! no client can add a series.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
     registry::{Registry, Unit},
 };
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::{
     VERSION,
@@ -24,7 +32,7 @@ const DURATION_BUCKETS: [f64; 15] = [
 ];
 
 /// The statuses of refused requests.
-const REFUSALS: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
+const REFUSALS: [u16; 6] = [400, 404, 405, 413, 500, 503];
 
 /// All metrics.
 #[derive(Debug)]
@@ -40,14 +48,8 @@ pub struct Metrics {
     publishes: Family<Reload, Counter>,
     reloads: Family<Reload, Counter>,
     profile_reloads: Family<Reload, Counter>,
-    /// Requests shed with 503 because the memory budget for bodies was used up.
-    pub requests_shed: Counter,
     /// Open connections, admin port excluded.
     pub connections: Gauge,
-    /// Connections above the limit, closed after one response.
-    pub connections_over_cap: Counter,
-    /// Handshakes refused by client authentication.
-    pub callers_refused: Counter,
     /// Events stored by the API server, now or before.
     pub events_sent: Counter,
     /// Events that could not be created.
@@ -130,8 +132,8 @@ struct ProfileObjects {
 // === impl Metrics ===
 
 impl Metrics {
-    /// New metrics, all zero. `dropped` counts log lines dropped because of a slow reader.
-    pub fn new(dropped: Counter) -> Self {
+    /// New metrics, all zero.
+    pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("arc_rocm"),
             admissions: Family::default(),
@@ -144,10 +146,7 @@ impl Metrics {
             publishes: Family::default(),
             reloads: Family::default(),
             profile_reloads: Family::default(),
-            requests_shed: Counter::default(),
             connections: Gauge::default(),
-            connections_over_cap: Counter::default(),
-            callers_refused: Counter::default(),
             events_sent: Counter::default(),
             events_failed: Counter::default(),
             events_dropped: Counter::default(),
@@ -170,10 +169,7 @@ impl Metrics {
             publishes,
             reloads,
             profile_reloads,
-            requests_shed,
             connections,
-            connections_over_cap,
-            callers_refused,
             events_sent,
             events_failed,
             events_dropped,
@@ -206,24 +202,9 @@ impl Metrics {
             refused.clone(),
         );
         registry.register(
-            "requests_shed",
-            "Requests shed with 503 because the memory budget for bodies was used up",
-            requests_shed.clone(),
-        );
-        registry.register(
             "connections",
             "Open connections, without the admin port",
             connections.clone(),
-        );
-        registry.register(
-            "connections_over_cap",
-            "Connections above the limit, closed after one response",
-            connections_over_cap.clone(),
-        );
-        registry.register(
-            "callers_refused",
-            "Handshakes refused by client authentication (--client-ca, --client-name)",
-            callers_refused.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_not_before_timestamp",
@@ -281,17 +262,17 @@ impl Metrics {
             events_dropped.clone(),
         );
         registry.register("panics", "Panics answered with 500", panics.clone());
-        registry.register(
-            "log_lines_dropped",
-            "Log lines dropped because the log's reader was too slow",
-            dropped,
-        );
         metrics.create();
         metrics
     }
 
-    /// Creates 29 series at 0 for alerts on an increase: a series that appears with its first count has
-    /// not increased. Twelve are reasons to skip a pod, eight are statuses.
+    /// Adds the log lines that were dropped because the log's reader was too slow.
+    pub fn add_dropped_lines(&mut self, dropped: ErrorCounter) {
+        self.registry.register_collector(Box::new(DroppedLines(dropped)));
+    }
+
+    /// Creates 27 series at 0 for alerts on an increase: a series that appears with its first count has
+    /// not increased. Twelve are reasons to skip a pod, six are statuses.
     fn create(&self) {
         for skip in Skip::ALL {
             let outcome = Outcome::Skipped.as_str();
@@ -378,10 +359,23 @@ impl Metrics {
     }
 
     /// All metrics as OpenMetrics text.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::with_capacity(4096);
         text::encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+}
+
+/// Reads tracing-appender's own counter.
+#[derive(Debug)]
+struct DroppedLines(ErrorCounter);
+
+impl Collector for DroppedLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let count = ConstCounter::new(self.0.dropped_lines() as u64);
+        let help = "Log lines dropped because the log's reader was too slow";
+        let kind = count.metric_type();
+        count.encode(encoder.encode_descriptor("log_lines_dropped", help, None, kind)?)
     }
 }
 
@@ -427,7 +421,7 @@ impl ReloadResult {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Counter::default())
+        Self::new()
     }
 }
 

@@ -4,7 +4,6 @@
 //! only, and a panic is logged with its location and without its message.
 
 mod metrics;
-mod writer;
 
 use std::{
     fmt,
@@ -14,11 +13,10 @@ use std::{
 };
 
 use clap::ValueEnum;
-use prometheus_client::metrics::counter::Counter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 pub use metrics::{CertificateKind, Metrics, PublishResult, ReloadResult};
-pub use writer::{Flush, Lines};
 
 use crate::{admission::Record, inject::ConflictCode};
 
@@ -44,12 +42,16 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
+/// Lines that wait for the log's reader, some 500 bytes each. Beyond it lines are dropped and counted:
+/// a stuck log collector must not delay reviews.
+const QUEUED_LINES: usize = 8192;
+
 /// The running log. On drop, at the end of the process, it writes queued lines.
 #[derive(Debug)]
 pub struct Logs {
-    dropped: Counter,
+    dropped: ErrorCounter,
     format: LogFormat,
-    _flush: Flush,
+    _guard: WorkerGuard,
 }
 
 impl LogArgs {
@@ -59,8 +61,12 @@ impl LogArgs {
         let format = log_format.unwrap_or_else(|| {
             if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
         });
-        let (lines, flush) = writer::spawn(io::stderr())?;
-        let dropped = lines.dropped().clone();
+        // Buffered: the writer's thread flushes when no line waits.
+        let (lines, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(QUEUED_LINES)
+            .thread_name("log")
+            .finish(io::BufWriter::new(io::stderr()));
+        let dropped = lines.error_counter();
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter(log_level)?)
             .with_ansi(io::stderr().is_terminal())
@@ -73,7 +79,7 @@ impl LogArgs {
         }
         .map_err(InitError::Twice)?;
         panic::set_hook(Box::new(log_panic));
-        Ok(Logs { dropped, format, _flush: flush })
+        Ok(Logs { dropped, format, _guard: guard })
     }
 }
 
@@ -81,9 +87,6 @@ impl LogArgs {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// The thread that writes the lines could not be started.
-    #[error("cannot start the thread that writes the log")]
-    Thread(#[from] io::Error),
     /// The filter does not parse.
     #[error("cannot read the log filter")]
     Filter(#[from] ParseError),
@@ -94,8 +97,8 @@ pub enum InitError {
 
 impl Logs {
     /// Counts the lines dropped because of a slow reader.
-    pub const fn dropped(&self) -> &Counter {
-        &self.dropped
+    pub fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
     }
 
     /// The format of the lines.

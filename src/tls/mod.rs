@@ -1,6 +1,5 @@
 //! TLS: an explicit crypto provider, and a certificate that can be replaced while serving.
 
-mod client_auth;
 mod reload;
 mod verify;
 
@@ -18,8 +17,7 @@ use tokio::sync::Notify;
 use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
 
 pub use self::{
-    client_auth::{ClientAuth, ClientCa, ClientCaError},
-    reload::{CaFile, Files, ReadError},
+    reload::{Files, ReadError},
     verify::{VerifyError, is_unknown_issuer, named, signed, verify},
 };
 
@@ -68,25 +66,18 @@ pub enum PairError {
 
 /// The certificate for new handshakes.
 pub struct Identity {
-    key: ArcSwap<CertifiedKey>,
+    pair: ArcSwap<Pair>,
     changed: Notify,
 }
 
-/// The server's TLS configuration. Without `client_auth` every client passes.
-pub fn server_config(
-    identity: Arc<Identity>,
-    client_auth: Option<Arc<ClientAuth>>,
-) -> Result<ServerConfig, rustls::Error> {
-    let config =
-        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let config = match client_auth {
-        Some(client_auth) => config.with_client_cert_verifier(client_auth),
-        None => config.with_no_client_auth(),
-    };
-    let mut config = config.with_cert_resolver(identity);
+/// The server's TLS configuration.
+pub fn server_config(identity: Arc<Identity>) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // No resumption: the API server never resumes, and a resuming client would skip both a new
-    // server certificate and client authentication.
+    // No resumption: the API server never resumes, and a resuming client would skip a new certificate.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
@@ -146,12 +137,12 @@ impl Validity {
 impl Identity {
     /// An identity that starts with this pair.
     pub fn new(pair: &Pair) -> Self {
-        Self { key: ArcSwap::new(Arc::clone(&pair.key)), changed: Notify::new() }
+        Self { pair: ArcSwap::from_pointee(pair.clone()), changed: Notify::new() }
     }
 
     /// Uses this pair for later handshakes.
     pub fn replace(&self, pair: &Pair) {
-        self.key.store(Arc::clone(&pair.key));
+        self.pair.store(Arc::new(pair.clone()));
         self.changed.notify_one();
     }
 
@@ -162,13 +153,18 @@ impl Identity {
 
     /// The chain for new handshakes, leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.key.load().cert.clone()
+        self.pair.load().key.cert.clone()
+    }
+
+    /// The validity of that chain's leaf.
+    pub fn leaf(&self) -> Validity {
+        self.pair.load().leaf
     }
 }
 
 impl ResolvesServerCert for Identity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.key.load_full())
+        Some(Arc::clone(&self.pair.load().key))
     }
 }
 

@@ -1,14 +1,16 @@
-//! Reads certificate files and polls them for changes.
+//! Reads a certificate's files and says when they have changed.
 //!
 //! The kubelet replaces a Secret's files by swapping a symlink above them, which a file watch does
 //! not survive (kubernetes#111947), and modification times do not change with it. So it polls, and
 //! compares bytes.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
-use tokio::fs;
-
-use super::{ClientCa, ClientCaError, Pair, PairError};
+use super::{Pair, PairError};
+use crate::files;
 
 /// A certificate file and a key file.
 #[derive(Debug)]
@@ -17,14 +19,6 @@ pub struct Files {
     key: PathBuf,
     /// The content read last, usable or not.
     seen: Option<Contents>,
-}
-
-/// The file of the client CA.
-#[derive(Debug)]
-pub struct CaFile {
-    path: PathBuf,
-    /// The content read last, usable or not.
-    seen: Option<Vec<u8>>,
 }
 
 #[derive(Eq, PartialEq)]
@@ -55,14 +49,6 @@ pub enum ReadError {
         /// Why.
         source: PairError,
     },
-    /// It holds no usable CA.
-    #[error("{} is not usable as client CA", path.display())]
-    ClientCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ClientCaError,
-    },
 }
 
 /// Without the private key.
@@ -81,9 +67,8 @@ impl Files {
     }
 
     /// Reads the pair if the files have changed since the last call, successful or not.
-    pub async fn changed(&mut self) -> Result<Option<Pair>, ReadError> {
-        let contents =
-            Contents { certificate: read(&self.certificate).await?, key: read(&self.key).await? };
+    pub fn changed(&mut self) -> Result<Option<Pair>, ReadError> {
+        let contents = Contents { certificate: read(&self.certificate)?, key: read(&self.key)? };
         if self.seen.as_ref() == Some(&contents) {
             return Ok(None);
         }
@@ -97,28 +82,8 @@ impl Files {
     }
 }
 
-// === impl CaFile ===
-
-impl CaFile {
-    /// Creates it without reading the file.
-    pub const fn new(path: PathBuf) -> Self {
-        Self { path, seen: None }
-    }
-
-    /// Reads the CA if the file has changed since the last call, successful or not.
-    pub async fn changed(&mut self) -> Result<Option<ClientCa>, ReadError> {
-        let contents = read(&self.path).await?;
-        if self.seen.as_ref() == Some(&contents) {
-            return Ok(None);
-        }
-        let ca = ClientCa::from_pem(&contents);
-        self.seen = Some(contents);
-        ca.map(Some).map_err(|source| ReadError::ClientCa { path: self.path.clone(), source })
-    }
-}
-
-async fn read(path: &PathBuf) -> Result<Vec<u8>, ReadError> {
-    fs::read(path).await.map_err(|source| ReadError::Io { path: path.clone(), source })
+fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    files::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

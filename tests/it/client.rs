@@ -9,12 +9,9 @@ use std::{
 
 use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
-    SupportedProtocolVersion,
-    client::Resumption,
-    crypto::aws_lc_rs,
-    sign::{CertifiedKey, SingleCertAndKey},
+    SupportedProtocolVersion, client::Resumption, crypto::aws_lc_rs,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 /// Longer than anything in these tests takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,12 +23,6 @@ pub struct Client<S> {
 }
 
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
-
-/// A certificate and its key, both PEM, that a client shows of itself.
-pub struct Shown {
-    pub certificate: String,
-    pub key: String,
-}
 
 /// What came back.
 #[derive(Debug)]
@@ -79,27 +70,14 @@ fn config(
     ca: &str,
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[u8],
-    shown: Option<&Shown>,
 ) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-    let provider = aws_lc_rs::default_provider();
-    let keys = provider.key_provider;
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots);
-    let mut config = match shown {
-        None => config.with_no_client_auth(),
-        Some(Shown { certificate, key }) => {
-            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            let key = keys.load_private_key(key).unwrap();
-            // They need not belong together.
-            let shown = CertifiedKey::new(chain.map(Result::unwrap).collect(), key);
-            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
-        }
-    };
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     // A client that resumes sees the certificate of its first handshake for ever.
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![alpn.to_vec()];
@@ -118,21 +96,7 @@ impl Client<Tls> {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[u8],
     ) -> io::Result<Self> {
-        Self::connect_with(address, config(ca, versions, alpn, None))
-    }
-
-    /// Connects and shows a certificate, or none. Of TLS 1.3 the server may refuse it only after
-    /// what the client takes for the end of the handshake (RFC 8446, 4.4.2.4).
-    pub fn connect_as(
-        address: SocketAddr,
-        ca: &str,
-        version: &'static SupportedProtocolVersion,
-        shown: Option<&Shown>,
-    ) -> io::Result<Self> {
-        Self::connect_with(address, config(ca, &[version], b"http/1.1", shown))
-    }
-
-    fn connect_with(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let config = config(ca, versions, alpn);
         let name = "localhost".try_into().unwrap();
         let mut session = ClientConnection::new(config, name).unwrap();
         let mut stream = tcp(address);

@@ -81,7 +81,7 @@ fn drain_finishes_requests_in_flight() {
 
 #[test]
 fn hard_stop_abandons_stuck_requests() {
-    let mut server = Server::start(Limits { body_deadline: MINUTE, ..stops_after(GRACE) });
+    let mut server = Server::start(Limits { request_deadline: MINUTE, ..stops_after(GRACE) });
     let mut client = server.connect();
     begin_request(&mut client, 100);
     client.send(b"{");
@@ -94,7 +94,7 @@ fn hard_stop_abandons_stuck_requests() {
 
 #[test]
 fn repeated_shutdown_skips_grace_and_wait() {
-    let limits = Limits { body_deadline: MINUTE, hard_stop: MINUTE, ..stops_after(MINUTE) };
+    let limits = Limits { request_deadline: MINUTE, hard_stop: MINUTE, ..stops_after(MINUTE) };
     let mut server = Server::start(limits);
     let mut client = server.connect();
     begin_request(&mut client, 100);

@@ -11,7 +11,6 @@
 
 mod bounded;
 mod client;
-mod client_auth;
 mod drain;
 mod events;
 mod http;
@@ -21,4 +20,3 @@ mod process;
 mod same;
 mod server;
 mod tls;
-mod validate;

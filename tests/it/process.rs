@@ -157,16 +157,6 @@ fn bad_configuration_exits_with_2_and_a_reason() {
     fails(&["serve", "--tls-poll", "0s"], "--tls-poll");
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
     fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a DNS name nor an IP address");
-    fails(&["serve", "--client-name", "kube-apiserver"], "--client-ca");
-    fails(&["serve", "--client-ca", "Cargo.toml", "--client-name", ""], "a name is not empty");
-    fails(
-        &["serve", "--client-ca", "/nowhere/ca.crt"],
-        "cannot read /nowhere/ca.crt: No such file",
-    );
-    fails(
-        &["serve", "--client-ca", "Cargo.toml"],
-        "Cargo.toml is not usable as client CA: it has no CERTIFICATE",
-    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     fails(&["serve", "--bind", &address], "cannot listen on 127.0.0.1:");

@@ -15,6 +15,7 @@ use arc_rocm::{
     telemetry::Metrics,
     tls::{self, Files, Identity, Pair},
 };
+use axum::Router;
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Response, Tls};
@@ -47,13 +48,14 @@ impl Server {
         let identity = Arc::new(Identity::new(&pair));
         let service = Service::new(Config::default(), Metrics::default(), limits);
         let service = Arc::new(service.with_answerer(answerer));
-        let config = tls::server_config(Arc::clone(&identity), None).unwrap();
+        let config = tls::server_config(Arc::clone(&identity)).unwrap();
         let shutdown = Shutdown::new();
-        let (server, admin) = runtime.block_on(async {
-            let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let bound = server::bind(any).await.unwrap();
-            let admin = admin::bind(any).await.unwrap().spawn(Arc::clone(&service));
-            (bound.spawn(config, Arc::clone(&service), shutdown.clone()), admin)
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = admin::spawn(any, Arc::clone(&service)).unwrap();
+        let server = runtime.block_on(async {
+            let listener = server::listen(any).unwrap();
+            let router = server::router(&service, Router::default());
+            server::spawn(listener, config, router, Arc::clone(&service), shutdown.clone()).unwrap()
         });
         let (address, admin_address) = (server.local_addr(), admin.local_addr());
         Self {
@@ -85,7 +87,7 @@ impl Server {
 
     /// Starts to watch a certificate's files.
     pub fn watch(&self, mut files: Files, period: Duration) {
-        let pair = self.runtime.block_on(files.changed()).unwrap().unwrap();
+        let pair = files.changed().unwrap().unwrap();
         self.identity.replace(&pair);
         let (identity, service) = (Arc::clone(&self.identity), Arc::clone(&self.service));
         self.runtime.spawn(server::watch_certificate(files, period, identity, service));

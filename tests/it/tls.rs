@@ -1,6 +1,6 @@
 //! Certificates: issued, served, replaced.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command, time::Duration};
 
 use arc_rocm::{
     certs::{self, Issued},
@@ -99,6 +99,59 @@ fn tls_bad_pair_keeps_the_old_and_is_counted_once() {
         server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
     });
     Client::connect(server.address, &other.ca);
+}
+
+/// A pair whose certificate ended long ago.
+fn ended() -> Issued {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    Issued { ca: certificate.clone(), certificate, key: key.serialize_pem() }
+}
+
+#[test]
+fn tls_ended_pair_does_not_replace_a_good_one() {
+    let server = Server::start(Limits::default());
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new, ended) = (issue(), issue(), ended());
+    mount(directory.path(), "..1", &old.certificate, &old.key);
+    server.watch(files(directory.path()), POLL);
+
+    mount(directory.path(), "..2", &ended.certificate, &ended.key);
+    eventually("rejected", || {
+        server.metric(r#"arc_rocm_tls_reloads_total{result="rejected"}"#) == 1
+    });
+    Client::connect(server.address, &old.ca);
+
+    mount(directory.path(), "..3", &new.certificate, &new.key);
+    eventually("replaced", || {
+        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
+    });
+    Client::connect(server.address, &new.ca);
+}
+
+#[test]
+fn tls_file_that_is_no_regular_file_stops_nothing() {
+    let server = Server::start(Limits::default());
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (issue(), issue());
+    mount(directory.path(), "..1", &old.certificate, &old.key);
+    server.watch(files(directory.path()), POLL);
+    let rejected = r#"arc_rocm_tls_reloads_total{result="rejected"}"#;
+
+    // Opening it would wait for a writer that never comes.
+    let fifo = directory.path().join("..data/fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::rename(fifo, directory.path().join("..data/tls.crt")).unwrap();
+    eventually("rejected", || server.metric(rejected) == 1);
+
+    mount(directory.path(), "..2", &new.certificate, &new.key);
+    eventually("replaced", || {
+        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
+    });
+    Client::connect(server.address, &new.ca);
 }
 
 #[test]

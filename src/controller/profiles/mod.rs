@@ -11,6 +11,7 @@ mod watch;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use axum::Router;
 use kube::{Api, Client};
 use tokio::sync::watch::{Receiver, Sender, channel};
 
@@ -65,14 +66,14 @@ pub struct Channels {
     pub compiled: Sender<Latest>,
 }
 
-/// Starts to watch the objects, to check them and to write their status, until the channels are
-/// dropped.
-pub fn spawn(client: &Client, service: &Arc<Service>) -> Channels {
+/// Starts to watch the objects and to write their status, until the channels are dropped. The router
+/// checks an object before it is stored.
+pub fn spawn(client: &Client, service: &Arc<Service>) -> (Channels, Router<Arc<Service>>) {
     let api: Api<Stored> = Api::all(client.clone());
     let (snapshot, snapshots) = channel(None);
     let (compiled, latest) = channel(None);
-    service.validate_by(Validator::new(api.clone(), latest.clone()).into_hook());
+    let router = validate::router(Validator::new(api.clone(), latest.clone()));
     tokio::spawn(watch::watch(api.clone(), snapshot, Arc::clone(service)));
     tokio::spawn(status::write(api, snapshots.clone(), latest));
-    Channels { snapshots, compiled }
+    (Channels { snapshots, compiled }, router)
 }

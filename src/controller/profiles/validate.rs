@@ -2,18 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{Router, extract::State, response::Response, routing::post};
 use kube::{Api, api::ListParams};
 use tokio::{
     sync::{Mutex, watch::Receiver},
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Latest, stored::Stored};
+use super::{Compiled, Latest, stored::Stored};
 use crate::{
-    admission::{ProfileDecision, ProfileRequest},
+    admission::{ProfileDecision, ProfileRequest, Unreadable},
     profile::Object,
-    server::{Unvalidated, ValidateHook},
+    server::{ReviewBody, Service, busy, review_response},
 };
+
+/// The path for reviews of RunnerProfiles.
+const PATH: &str = "/validate";
 
 /// Between two reads of all objects, so that a flood of bad objects does not burden the API server.
 const LIST_INTERVAL: Duration = Duration::from_millis(200);
@@ -34,20 +38,12 @@ impl Validator {
         Self { api, latest, next_list: Mutex::new(Instant::now()) }
     }
 
-    /// For the server.
-    pub(super) fn into_hook(self) -> ValidateHook {
-        let validator = Arc::new(self);
-        Box::new(move |body| {
-            let validator = Arc::clone(&validator);
-            Box::pin(async move { validator.answer(&body).await })
-        })
-    }
-
-    /// The `AdmissionReview` that answers the one in `body`.
-    async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Unvalidated> {
-        let request = ProfileRequest::read(body).map_err(Unvalidated::Unreadable)?;
+    /// The `AdmissionReview` that answers the one in `body`; `None` before the objects have been read.
+    async fn answer(&self, service: &Service, body: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        let request = ProfileRequest::read(body)?;
         let decision = if request.is_checked() {
-            self.decide(&request).await?
+            let Some(latest) = self.latest.borrow().clone() else { return Ok(None) };
+            self.decide(service, &request, &latest).await
         } else {
             request.decide(&[], &[])
         };
@@ -60,20 +56,24 @@ impl Validator {
                 "a RunnerProfile was refused when it was applied"
             );
         }
-        Ok(request.answer(&decision))
+        Ok(Some(request.answer(&decision)))
     }
 
-    async fn decide(&self, request: &ProfileRequest) -> Result<ProfileDecision, Unvalidated> {
-        let Some(latest) = self.latest.borrow().clone() else { return Err(Unvalidated::NotReady) };
-        let decision = decide(request, &latest, None).await?;
+    async fn decide(
+        &self,
+        service: &Service,
+        request: &ProfileRequest,
+        latest: &Arc<Compiled>,
+    ) -> ProfileDecision {
+        let decision = decide(service, request, latest, None).await;
         if decision == ProfileDecision::default() {
-            return Ok(decision);
+            return decision;
         }
         // What was applied a moment before may not have come by the watch yet. Where the objects
         // cannot be read, those that are known have to do.
         match timeout(LIST_TIMEOUT, self.list()).await {
-            Ok(Ok(objects)) => decide(request, &latest, Some(objects)).await,
-            _ => Ok(decision),
+            Ok(Ok(objects)) => decide(service, request, latest, Some(objects)).await,
+            _ => decision,
         }
     }
 
@@ -87,19 +87,32 @@ impl Validator {
     }
 }
 
-/// Decides beside `objects`, or those of `latest`. It takes milliseconds, so it keeps no thread
-/// from answering reviews of pods.
+/// Decides beside `objects`, or those of `latest`.
 async fn decide(
+    service: &Service,
     request: &ProfileRequest,
-    latest: &Arc<super::Compiled>,
+    latest: &Arc<Compiled>,
     objects: Option<Vec<Object>>,
-) -> Result<ProfileDecision, Unvalidated> {
+) -> ProfileDecision {
     let (request, latest) = (request.clone(), Arc::clone(latest));
     let decide = move || {
         let objects = objects.as_deref().unwrap_or(&latest.objects);
         request.decide(&latest.files, objects)
     };
-    tokio::task::spawn_blocking(decide).await.map_err(|_| Unvalidated::Panicked)
+    service.run_heavy(decide).await
+}
+
+/// The route of [`PATH`].
+pub(super) fn router(validator: Validator) -> Router<Arc<Service>> {
+    let validator = Arc::new(validator);
+    let review = async move |State(service): State<Arc<Service>>, body: ReviewBody| -> Response {
+        match validator.answer(&service, &body.bytes).await {
+            Ok(None) => busy("the RunnerProfiles were not read yet, try again"),
+            Ok(Some(answer)) => review_response(Ok(answer)),
+            Err(unreadable) => review_response(Err(unreadable)),
+        }
+    };
+    Router::new().route(PATH, post(review))
 }
 
 #[cfg(test)]
@@ -109,18 +122,27 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    use hyper::http;
-    use kube::{Client, client::Body};
+    use axum::{
+        body::{Body, to_bytes},
+        http::{Request, Response, StatusCode},
+    };
+    use kube::Client;
     use serde_json::{Value, json};
     use tokio::sync::watch::channel;
+    use tower::ServiceExt as _;
 
-    use super::{super::Compiled, *};
+    use super::*;
+    use crate::{
+        inject::Config,
+        server::{self, Limits},
+        telemetry::Metrics,
+    };
 
     /// An API server that has `items`, and how often it was asked.
     fn api(items: Value) -> (Api<Stored>, Arc<AtomicUsize>) {
         let lists = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&lists);
-        let service = tower::service_fn(move |_: http::Request<Body>| {
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| {
             counter.fetch_add(1, Ordering::Relaxed);
             let list = json!({
                 "apiVersion": "arc-rocm.dev/v1alpha1",
@@ -128,7 +150,7 @@ mod tests {
                 "metadata": {"resourceVersion": "1"},
                 "items": items,
             });
-            let response = http::Response::new(Body::from(list.to_string().into_bytes()));
+            let response = Response::new(kube::client::Body::from(list.to_string().into_bytes()));
             async move { Ok::<_, kube::Error>(response) }
         });
         (Api::all(Client::new(service, "arc-rocm")), lists)
@@ -154,9 +176,26 @@ mod tests {
         review.to_string().into_bytes()
     }
 
-    async fn response(validator: &Validator, spec: &Value) -> Value {
-        let answer = validator.answer(&review(spec)).await.unwrap();
-        serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
+    /// The response to a body: its status, and its own body.
+    async fn post(router: &Router, body: Vec<u8>) -> (StatusCode, Value) {
+        let request = Request::post(PATH).body(Body::from(body)).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// What a server with this validator serves.
+    fn serving(api: Api<Stored>, latest: Receiver<Latest>) -> Router {
+        let service =
+            Arc::new(Service::new(Config::default(), Metrics::default(), Limits::default()));
+        server::router(&service, router(Validator::new(api, latest)))
+    }
+
+    async fn allowed(router: &Router, spec: &Value) -> bool {
+        let (status, answer) = post(router, review(spec)).await;
+        assert_eq!((status, &answer["response"]["uid"]), (StatusCode::OK, &json!("1")), "{answer}");
+        answer["response"]["allowed"].as_bool().unwrap()
     }
 
     #[tokio::test]
@@ -164,26 +203,31 @@ mod tests {
         let base = json!({"metadata": {"name": "common", "uid": "u"}, "spec": {"extends": "rocm"}});
         let (api, lists) = api(json!([base]));
         let (_sender, latest) = channel(Some(nothing()));
-        let validator = Validator::new(api, latest);
-        let good = response(&validator, &json!({"extends": "rocm"})).await;
-        assert_eq!(
-            (good, lists.load(Ordering::Relaxed)),
-            (json!({"uid": "1", "allowed": true}), 0)
-        );
-        let child = response(&validator, &json!({"extends": "common"})).await;
-        assert_eq!(
-            (child, lists.load(Ordering::Relaxed)),
-            (json!({"uid": "1", "allowed": true}), 1)
-        );
-        let bad = response(&validator, &json!({"extends": "common", "gpus": 1})).await;
-        assert_eq!((&bad["allowed"], &bad["status"]["code"]), (&json!(false), &json!(422)));
+        let router = serving(api, latest);
+        assert!(allowed(&router, &json!({"extends": "rocm"})).await);
+        assert_eq!(lists.load(Ordering::Relaxed), 0);
+        assert!(allowed(&router, &json!({"extends": "common"})).await);
+        assert_eq!(lists.load(Ordering::Relaxed), 1);
+        assert!(!allowed(&router, &json!({"extends": "common", "gpus": 1})).await);
     }
 
     #[tokio::test]
-    async fn review_before_the_objects_are_read_is_not_answered() {
+    async fn every_problem_is_in_the_answer() {
+        let (_sender, latest) = channel(Some(nothing()));
+        let router = serving(api(json!([])).0, latest);
+        let (status, answer) = post(&router, review(&json!({"gpus": 1, "group": []}))).await;
+        let response = &answer["response"];
+        assert_eq!((status, &response["status"]["code"]), (StatusCode::OK, &json!(422)));
+        let causes = response["status"]["details"]["causes"].as_array().unwrap();
+        assert_eq!(causes.len(), 2, "{causes:?}");
+        assert_eq!(post(&router, b"{}".to_vec()).await.0, StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn review_before_the_objects_are_read_is_retriable() {
         let (_sender, latest) = channel(None);
-        let validator = Validator::new(api(json!([])).0, latest);
-        let answer = validator.answer(&review(&json!({"extends": "rocm"}))).await;
-        assert!(matches!(answer, Err(Unvalidated::NotReady)));
+        let router = serving(api(json!([])).0, latest);
+        let (status, _) = post(&router, review(&json!({"extends": "rocm"}))).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

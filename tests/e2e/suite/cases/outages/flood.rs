@@ -20,13 +20,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// the machine busy.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Size of an announced body, in bytes: more than what a connection reads ahead (`READ_BUFFER` in
-/// `src/server/limits.rs`), so that it comes in pieces and is counted, and less than the review of
-/// a large pod. The budget is then nearly full at any time: what those give back that found no room
-/// is less than such a review takes.
+/// Size of an announced body, in bytes: more than `SMALL_BODY` in `src/server/limits.rs`, so that it
+/// is counted, as the review of a large pod is.
 const BODY: usize = 96 * 1024;
-/// Clients of one address: a fourth more than the budget of 72 MiB (`BUFFERED_BODIES`) has room for, and
-/// fewer than the 1,024 connections that a server has regular places for.
+/// Clients of one address: more than the 32 MiB of `LARGE_BODIES` have room for, and fewer than the 1,024
+/// connections that a server has places for.
 const CLIENTS: usize = 960;
 
 /// TLS that trusts the CA of a file.

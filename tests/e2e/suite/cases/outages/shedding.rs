@@ -1,8 +1,8 @@
 //! Replicas whose memory is held by others: they answer 503 with `Retry-After`, and the API
 //! server's own client tries again.
 //!
-//! What is counted against the memory is a body that comes in pieces. The review of an ordinary
-//! runner comes in one, and passes in the midst of a flood; so the runners here are large.
+//! What is counted against the memory is a body of more than 64 KiB. The review of an ordinary runner
+//! has a tenth of that, and passes in the midst of a flood; so the runners here are large.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ const EVERY: Duration = Duration::from_millis(500);
 const LEAST: usize = 20;
 /// `Retry-After` of the server's answer: who was shed once took longer than this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Bytes of an annotation, which make a review larger than what is read at once. All annotations
+/// Bytes of an annotation, which make a review one that is counted. All annotations
 /// together may have 256 KiB.
 const LARGE: usize = 96 * 1024;
 /// Ordinary runners, tried during the flood.
