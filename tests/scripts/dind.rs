@@ -120,7 +120,7 @@ const START_SECONDS: &str = "120";
 
 /// Lets this, and not a clock, say when dockerd's time to answer is over.
 fn start_seconds(world: &World, body: &str) {
-    assert!(DIND.contains(&format!("\nSTART_SECONDS={START_SECONDS} ")));
+    assert!(DIND.contains(&format!("\nSTART_SECONDS={START_SECONDS}\n")));
     let body = format!(
         "[ \"$1\" != {START_SECONDS} ] || {{ {body}; }}\nexec \"$WORLD/tools/sleep\" \"$@\""
     );

@@ -1,13 +1,8 @@
 //! What can be said of the scripts without running them.
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-};
-
 use arc_rocm::scripts::{DIND, DIND_NAME, JOB_COMPLETED, JOB_STARTED, START, START_NAME};
 
-use crate::world::{Shell, program};
+use crate::world::Shell;
 
 const SCRIPTS: [(&str, &str); 4] = [
     (START_NAME, START),
@@ -15,23 +10,6 @@ const SCRIPTS: [(&str, &str); 4] = [
     ("job-started.sh", JOB_STARTED),
     ("job-completed.sh", JOB_COMPLETED),
 ];
-
-#[test]
-fn scripts_pass_shellcheck() {
-    for (name, script) in SCRIPTS {
-        let mut child = Command::new(program("shellcheck"))
-            // SC2317: shellcheck 0.9 does not see that a trap calls `stop`.
-            .args(["--norc", "--shell=sh", "--severity=style", "--exclude=SC2317", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let findings = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{name}:\n{findings}");
-    }
-}
 
 #[test]
 fn scripts_parse_in_every_shell() {

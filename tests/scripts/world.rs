@@ -83,16 +83,19 @@ macro_rules! in_every_shell {
     )*};
 }
 
-/// Where `name` is installed.
+/// Where `name` is installed. Without it all tests end, with one line that says what to install: a
+/// hundred panics would say no more.
 pub(crate) fn program(name: &str) -> PathBuf {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
         .unwrap_or_else(|| {
-            panic!(
-                "{name} is not installed: apt-get install dash busybox bash shellcheck util-linux"
-            )
+            let install = "apt-get install dash busybox bash util-linux procps";
+            // Not by eprintln!, whose text the test harness keeps to itself.
+            let line = format!("\n{name} is not installed. Install it: {install}\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+            std::process::exit(1)
         })
 }
 
