@@ -4,9 +4,9 @@
 //! decodes the pod into a type that drops fields it does not know.
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
-use crate::podspec::{Json, MAX_VALUES, ParseError, Text};
+use crate::podspec::{Bounded, Json, MAX_VALUES, Text};
 
 /// The only version that the webhook registers for.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -97,7 +97,7 @@ pub struct Request<'a> {
     #[serde(skip)]
     pub object: Option<Json<'a>>,
     #[serde(borrow, default, rename = "object")]
-    text: Option<&'a RawValue>,
+    read: Bounded<'a>,
     /// Whether nothing will be stored.
     #[serde(default)]
     pub dry_run: Option<bool>,
@@ -147,13 +147,9 @@ pub(super) fn request<'a, R: Deserialize<'a>>(
 /// Reads the request of a review.
 pub fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let mut request = request(body, |request: &Request<'_>| &request.uid)?;
-    let object = request.text.map(|text| Json::parse(text.get())).transpose();
-    request.object = match object {
-        Ok(object) => object.filter(|object| !object.is_null()),
-        Err(ParseError::Malformed(error)) => return Err(error.into()),
-        Err(ParseError::TooManyValues) => {
-            return Err(Unreadable::TooManyValues { uid: request.uid.to_string() });
-        }
+    let Some(object) = request.read.0.take() else {
+        return Err(Unreadable::TooManyValues { uid: request.uid.to_string() });
     };
+    request.object = Some(object).filter(|object| !object.is_null());
     Ok(request)
 }

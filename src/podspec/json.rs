@@ -40,33 +40,11 @@ pub enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Self)>),
 }
 
-/// Why a text is no tree.
-#[derive(Debug, thiserror::Error)]
-pub enum ParseError {
-    /// Not JSON, or nested deeper than `serde_json` reads (128 levels).
-    #[error(transparent)]
-    Malformed(#[from] serde_json::Error),
-    /// More than [`MAX_VALUES`].
-    #[error("more than {MAX_VALUES} values")]
-    TooManyValues,
-}
+/// A tree; `None` for JSON of more than [`MAX_VALUES`] values, which is read to its end and dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounded<'a>(pub Option<Json<'a>>);
 
 impl<'a> Json<'a> {
-    /// Parses `text`.
-    ///
-    /// # Errors
-    ///
-    /// What is not JSON, and what has more than [`MAX_VALUES`] values.
-    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        let left = Cell::new(MAX_VALUES);
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let tree = Tree { left: &left }.deserialize(&mut deserializer);
-        match tree.and_then(|tree| deserializer.end().map(|()| tree)) {
-            Err(_) if left.get() == 0 => Err(ParseError::TooManyValues),
-            result => Ok(result?),
-        }
-    }
-
     /// The same value, with strings that borrow from this one.
     #[must_use]
     pub fn borrowed(&'a self) -> Self {
@@ -279,25 +257,34 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// Builds the tree, and counts down to the limit.
+impl Default for Bounded<'_> {
+    fn default() -> Self {
+        Self(Some(Json::Null))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bounded<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let left = Cell::new(MAX_VALUES);
+        let tree = Tree { left: &left }.deserialize(deserializer)?;
+        Ok(Self((left.get() > 0).then_some(tree)))
+    }
+}
+
+/// Builds the tree, and counts down to the limit. At 0 it reads on and keeps nothing.
 #[derive(Clone, Copy)]
 struct Tree<'c> {
     left: &'c Cell<usize>,
-}
-
-impl Tree<'_> {
-    fn count<E: de::Error>(self) -> Result<(), E> {
-        let left = self.left.get().saturating_sub(1);
-        self.left.set(left);
-        if left == 0 { Err(E::custom("too many values")) } else { Ok(()) }
-    }
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
-        self.count()?;
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.left.get() == 0 {
+            return IgnoredAny::deserialize(deserializer).map(|_| Json::Null);
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -344,7 +331,9 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json<'de>, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element_seed(self)? {
-            items.push(item);
+            if self.left.get() > 0 {
+                items.push(item);
+            }
         }
         Ok(Json::Array(items))
     }
@@ -358,7 +347,9 @@ impl<'de> Visitor<'de> for Tree<'_> {
             } else {
                 map.next_value_seed(self)?
             };
-            members.push((key, value));
+            if self.left.get() > 0 {
+                members.push((key, value));
+            }
         }
         Ok(Json::Object(members))
     }
@@ -403,24 +394,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 mod tests {
     use super::*;
 
+    fn bounded(text: &str) -> Bounded<'_> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn parse(text: &str) -> Json<'_> {
+        bounded(text).0.unwrap()
+    }
+
     #[test]
     fn json_strings_without_escapes_are_borrowed() {
         let text = r#"{"name":"runner","note":"a\nb"}"#;
-        let json = Json::parse(text).unwrap();
+        let json = parse(text);
         assert!(matches!(json.get("name"), Some(Json::String(Cow::Borrowed("runner")))));
         assert_eq!(json.text("note"), "a\nb");
     }
 
     #[test]
     fn json_null_reads_as_absent() {
-        let json = Json::parse(r#"{"volumes":null}"#).unwrap();
+        let json = parse(r#"{"volumes":null}"#);
         assert!(json.get("volumes").is_none());
     }
 
     /// A label of that name cannot be: its value is a string, and nothing reads it.
     #[test]
     fn json_managed_fields_are_dropped() {
-        let json = Json::parse(r#"{"managedFields":[{"a":[1]}],"labels":{"a":"x"}}"#).unwrap();
+        let json = parse(r#"{"managedFields":[{"a":[1]}],"labels":{"a":"x"}}"#);
         assert!(json.get("managedFields").is_none());
         assert_eq!(json.at(&["labels", "a"]).and_then(Json::as_str), Some("x"));
     }
@@ -428,7 +427,7 @@ mod tests {
     #[test]
     fn json_serialises_to_its_source() {
         let text = r#"{"a":[1,-2,3.5,true,null,"xé"],"b":{"c":{}}}"#;
-        let json = Json::parse(text).unwrap();
+        let json = parse(text);
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(Json::of(&value), json);
@@ -440,17 +439,15 @@ mod tests {
         let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
         for (item, values) in [("0", 1), (r#"{"":0}"#, 2), ("[]", 1), (r#"{"a":{}}"#, 2)] {
             let most = (MAX_VALUES - 2) / values;
-            assert!(Json::parse(&list(item, most)).is_ok(), "{item}");
-            let text = list(item, most + 2);
-            let refused = Json::parse(&text);
-            assert!(matches!(refused, Err(ParseError::TooManyValues)), "{item}");
+            assert!(bounded(&list(item, most)).0.is_some(), "{item}");
+            assert_eq!(bounded(&list(item, most + 2)).0, None, "{item}");
         }
     }
 
     #[test]
-    fn json_syntax_error_is_malformed() {
+    fn json_syntax_error_is_an_error() {
         for text in ["", "{", "[1,]", "{} x", &"[".repeat(1000)] {
-            assert!(matches!(Json::parse(text), Err(ParseError::Malformed(_))), "{text}");
+            assert!(serde_json::from_str::<Bounded<'_>>(text).is_err(), "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ mod runner_pod;
 pub mod scale_set;
 
 pub use containers::{ContainerRef, LISTS, all_containers};
-pub use json::{Json, MAX_VALUES, ParseError, Text};
+pub use json::{Bounded, Json, MAX_VALUES, Text};
 pub use quantity::{Quantity, QuantityError};
 pub use runner_pod::{
     OWNER_KIND, RUNNER, RUNNER_LABEL, RunnerPod, asked, is_kubernetes_mode, owner,

@@ -321,13 +321,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::podspec::Bounded;
 
     fn steps<'s>(path: &[&'s str]) -> Vec<Step<'s>> {
         path.iter().map(|part| part.parse().map_or_else(|_| Step::key(part), Step::Index)).collect()
     }
 
     fn operations(edits: Edits<'_, &str>, pod: &str) -> Value {
-        let pod = Json::parse(pod).unwrap();
+        let pod = serde_json::from_str::<Bounded<'_>>(pod).unwrap().0.unwrap();
         serde_json::to_value(edits.operations(&pod)).unwrap()
     }
 

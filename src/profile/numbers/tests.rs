@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::{
-    podspec::{Json, RunnerPod},
+    podspec::{Bounded, RunnerPod},
     profile::{File, Match, ProfileSet},
 };
 
@@ -27,7 +27,7 @@ fn matches(set: &ProfileSet, profile: &str, name: &str, gpus: Option<u32>) -> Ma
         "spec": {"containers": [{"name": "runner", "resources": {"limits": limits}}]},
     })
     .to_string();
-    let pod = Json::parse(&pod).unwrap();
+    let pod = serde_json::from_str::<Bounded<'_>>(&pod).unwrap().0.unwrap();
     set.get(profile).unwrap().matches(&RunnerPod::new(&pod, "n"))
 }
 
