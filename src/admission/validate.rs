@@ -128,13 +128,12 @@ impl ProfileRequest {
             decision.problems.push(("spec".to_owned(), message));
         }
         let Some(spec) = &self.spec else { return decision };
-        let Ok(change) =
-            resolve_change(files, &self.related(spec, objects), &self.name, Some(spec))
-        else {
+        let objects = self.related(spec, objects);
+        let Ok(change) = resolve_change(files, &objects, &self.name, Some(spec)) else {
             return decision;
         };
         let Change { own, others, was_accepted } = change;
-        let may_wait = !was_accepted && others.is_empty() && !self.is_in_circle(spec, objects);
+        let may_wait = !was_accepted && others.is_empty() && !self.is_in_circle(spec, &objects);
         let (waiting, own): (Vec<Problem>, Vec<Problem>) =
             own.into_iter().partition(|problem| may_wait && problem.path == EXTENDS);
         let field = |problem: &Problem| match problem.path.as_str() {

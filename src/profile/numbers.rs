@@ -26,13 +26,22 @@ pub(super) fn patterns(document: &Document, bases: &[&Document]) -> Vec<Pattern>
     patterns
 }
 
-/// A name that seems to say how many GPUs must not get another number that is inherited.
+/// A name that says how many GPUs must not get another number: neither one that is inherited, nor none
+/// because nothing here uses the number.
 pub(super) fn check(
     document: &Document,
     spec: &RunnerProfileSpec,
     patterns: &[Pattern],
     report: &mut Report<'_>,
 ) {
+    if spec.gpu.is_none() {
+        for (index, _) in texts(document).enumerate().filter(|(_, text)| text.contains("{gpus}")) {
+            let message = "the profile gives no GPUs, so nothing uses the number; write gpu, or * in \
+                           place of {gpus}";
+            report.add(&path(index), message.to_owned());
+        }
+        return;
+    }
     let gpu = spec.gpu.as_ref();
     let inherited = gpu.and_then(|gpu| gpu.count).unwrap_or_default();
     let is_without = inherited == 0 && gpu.is_none_or(|gpu| gpu.per_gpu.is_none());
@@ -47,15 +56,19 @@ pub(super) fn check(
         }
         let number = pattern::runs(&name).filter(|run| is_number(&name, run)).last();
         let Some(Run { count, .. }) = number.filter(|run| run.count != inherited) else { continue };
-        let path = ["spec", "match", "scaleSets"].map(Part::from);
-        let path: Vec<Part> = path.into_iter().chain([Part::Index(index)]).collect();
         let message = format!(
             "the name seems to say {}, and gpu.count is {inherited} here; write {{gpus}} in place \
              of the number, or gpu.count",
             gpus(count)
         );
-        report.add(&path, message);
+        report.add(&path(index), message);
     }
+}
+
+/// The place of a pattern.
+fn path(index: usize) -> Vec<Part> {
+    let list = ["spec", "match", "scaleSets"].map(Part::from);
+    list.into_iter().chain([Part::Index(index)]).collect()
 }
 
 /// `1 GPU`, `2 GPUs`.

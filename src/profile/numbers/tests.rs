@@ -55,6 +55,17 @@ fn exact_name_keeps_base_pattern_count() {
 }
 
 #[test]
+fn number_that_nothing_uses_is_refused() {
+    let problems = compiled(&[
+        ("unused", "{extends: base, match: {scaleSets: [a-*, 'b-{gpus}']}}"),
+        ("used", "{extends: base, match: {scaleSets: ['c-{gpus}']}, gpu: {}}"),
+    ])
+    .unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert!(problem.contains("scaleSets[1]: the profile gives no GPUs"), "{problem}");
+}
+
+#[test]
 fn written_count_precedes_base_patterns() {
     let set = compiled(&[(
         "exact",
