@@ -16,7 +16,7 @@ const PERIOD: Duration = Duration::from_mins(10);
 
 fn object(name: &str, spec: Value) -> ObjectWithStatus {
     let object = Object { name: name.to_owned(), uid: format!("uid-{name}"), generation: 1, spec };
-    ObjectWithStatus { object, status: RunnerProfileStatus::default() }
+    ObjectWithStatus { object, status: RunnerProfileStatus::default(), version: None }
 }
 
 fn sources(watches_objects: bool) -> (ProfileSources, Config) {

@@ -48,7 +48,8 @@ const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
 const DEFINITION_PATH: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerprofiles.arc-rocm.dev";
 /// Where registrations for RunnerProfiles are.
-const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+pub(super) const VALIDATING: &str =
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 /// Image pulls included.
 const ROLLOUT: Duration = Duration::from_mins(3);
 
@@ -431,7 +432,12 @@ async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
 
 /// The `caBundle` of the installation of the moment.
 pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
-    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    bundle_of(scene, REGISTRATIONS).await
+}
+
+/// The `caBundle` of its registration of this kind.
+pub(super) async fn bundle_of(scene: &Scene, kind: &str) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{kind}/{NAME}")).await?;
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 
