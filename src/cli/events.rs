@@ -3,7 +3,7 @@
 use kube::Client;
 
 use crate::{
-    controller::events::{EventSender, EventTask},
+    controller::events::{self, EventTask},
     server::Service,
 };
 
@@ -27,10 +27,9 @@ impl EventArgs {
         client: Option<&Client>,
         service: Service,
     ) -> (Service, Option<EventTask>) {
-        let Self { events, events_instance } = self;
-        let Some(client) = client.filter(|_| events) else { return (service, None) };
-        let (sender, receiver) = EventSender::new(service.metrics().events_dropped.clone());
-        let running = receiver.spawn(client.clone(), events_instance, service.metrics());
+        let Self { events: is_on, events_instance } = self;
+        let Some(client) = client.filter(|_| is_on) else { return (service, None) };
+        let (sender, running) = events::spawn(client.clone(), events_instance, service.metrics());
         (service.with_observer(move |record| sender.send(record)), Some(running))
     }
 }
