@@ -1,4 +1,4 @@
-//! Whether `arc-rocm serve` writes Events.
+//! Flags for Events.
 
 use kube::Client;
 
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Events")]
 pub struct EventArgs {
-    /// Say what was done with a pod by an Event on its EphemeralRunner
+    /// Write an Event on the EphemeralRunner: what the webhook did with its pod
     #[arg(long, env = "ARC_ROCM_EVENTS")]
     pub events: bool,
 
@@ -21,7 +21,7 @@ pub struct EventArgs {
 }
 
 impl EventArgs {
-    /// Starts to send Events, if that is wanted: `service` leaves them, the task sends them.
+    /// Starts to send Events, if the flag is set: `service` queues them, the task sends them.
     pub(super) fn start(
         self,
         client: Option<&Client>,

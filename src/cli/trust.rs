@@ -1,6 +1,6 @@
 //! Flags for certificates in a Secret, and for readiness by the API server's trust.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::Client;
 use tokio::sync::oneshot;
@@ -12,9 +12,6 @@ use crate::{
     server::{Service, Shutdown},
     tls::Identity,
 };
-
-/// Where a pod's own namespace is written.
-const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// How long a CA must be in the live `caBundle` before a certificate of it is served. API servers see a
 /// change within a second; this leaves room for a slow one.
@@ -66,8 +63,8 @@ pub struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// Starts to keep the Secret, if asked to, until `shutdown` is asked for. The first certificate
-    /// comes when the API server trusts it.
+    /// Starts to keep the Secret until shutdown begins, if the flag is set. The first certificate comes
+    /// when the API server trusts it.
     pub(super) fn keep(
         &self,
         client: Option<&Client>,
@@ -79,23 +76,22 @@ impl TrustArgs {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
         let names = Names::new(hosts).map_err(certificate_error)?;
-        let namespace = self.namespace.clone().or_else(own_namespace);
-        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        // In a pod, the default is the pod's own.
+        let namespace = self.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
         let policy = Policy {
             ca: self.ca_lifetime,
             leaf: self.certificate_lifetime,
             settle: SETTLE,
             jitter: fastrand::u8(..),
         };
-        let object = (&*namespace, &**secret);
-        let service = Arc::clone(service);
+        let (object, service) = ((namespace, secret.as_str()), Arc::clone(service));
         let (manager, first) =
             CertManager::new(client, object, &configuration, validates, policy, names, service);
         tokio::spawn(manager.run(shutdown.clone()));
         Ok(Some(first))
     }
 
-    /// Starts to check whether a certificate from files is trusted, if the flags say so.
+    /// Starts to check whether the API server trusts a certificate from files, if the flag is set.
     pub(super) fn check(
         &self,
         client: Option<&Client>,
@@ -108,9 +104,4 @@ impl TrustArgs {
         let manager = CertManager::checking(client, name, identity, service);
         tokio::spawn(manager.run(shutdown.clone()));
     }
-}
-
-fn own_namespace() -> Option<String> {
-    let text = fs::read_to_string(NAMESPACE_FILE).ok()?;
-    Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }

@@ -185,7 +185,7 @@ impl CertManager {
             }
             time::sleep(pause).await;
             // What came meanwhile is read by the next pass.
-            while changes.next().now_or_never().is_some() {}
+            while let Some(Some(())) = changes.next().now_or_never() {}
         }
     }
 
