@@ -1,4 +1,4 @@
-//! Certificates of our own: two replicas, one Secret, no leader.
+//! Self-managed certificates: two replicas, one Secret, no leader.
 
 use std::{
     fs,
@@ -50,12 +50,9 @@ const EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("certificates-of-our-own", kept).needs(&[Need::Host]).alone(),
-        case("certificates-rotate-under-load", rotated)
-            .needs(&[Need::Host])
-            .alone()
-            .within(ROTATED * 2),
-        case("certificates-after-a-leak", leaked)
+        case("certificates-restored", kept).needs(&[Need::Host]).alone(),
+        case("certificates-rotated", rotated).needs(&[Need::Host]).alone().within(ROTATED * 2),
+        case("certificates-leaked-key", leaked)
             .needs(&[Need::Service, Need::Helm])
             .alone()
             .within(chart::WITHIN),
@@ -144,7 +141,7 @@ impl<'s> Replicas<'s> {
         Ok(())
     }
 
-    /// The authorities that both webhooks trust; none while they differ.
+    /// The CAs that both webhooks trust; none while they differ.
     async fn bundle(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         let live = self.scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
         let of = |index: usize| text(&live, &format!("/webhooks/{index}/clientConfig/caBundle"));
@@ -165,11 +162,7 @@ impl<'s> Replicas<'s> {
         let seen = until(what, within, || async {
             let bundle = self.bundle().await?;
             let count = bundle.len();
-            Ok(if wanted(&bundle) {
-                Look::Seen(())
-            } else {
-                Look::NotYet(format!("{count} authorities"))
-            })
+            Ok(if wanted(&bundle) { Look::Seen(()) } else { Look::NotYet(format!("{count} CAs")) })
         });
         seen.await.with_context(|| self.log())?;
         Ok(start.elapsed())
@@ -235,7 +228,7 @@ impl<'s> Replicas<'s> {
 async fn kept(scene: &Scene) -> anyhow::Result<()> {
     let replicas = Replicas::start(scene, &[]).await?;
     let first = replicas.bundle().await?;
-    ensure!(first.len() == 1, "{} authorities, not one of both", first.len());
+    ensure!(first.len() == 1, "{} CAs, not one of both", first.len());
     let issued = r#"arc_rocm_tls_certificates_issued_total{certificate="ca"}"#;
     ensure!(replicas.sum(issued).await? == 1, "more than one was issued");
 
@@ -283,13 +276,13 @@ async fn rotated(scene: &Scene) -> anyhow::Result<()> {
     let attempts = arc.all_attempts();
     let (failed, line) = failures(&attempts);
     let of = |kind| format!("arc_rocm_tls_certificates_issued_total{{certificate=\"{kind}\"}}");
-    let (authorities, leaves) = (replicas.sum(&of("ca")).await?, replicas.sum(&of("leaf")).await?);
+    let (cas, leaves) = (replicas.sum(&of("ca")).await?, replicas.sum(&of("leaf")).await?);
     scene.figure(
-        "rotation of our own certificates while runners are made",
-        &format!("{line}, {authorities} CAs, {leaves} certificates"),
+        "rotation of self-managed certificates while runners are made",
+        &format!("{line}, {cas} CAs, {leaves} certificates"),
     );
     ensure!(failed.is_empty(), "{failed:?}\n{}", replicas.log());
-    ensure!((2..=6).contains(&authorities), "{authorities} CAs");
+    ensure!((2..=6).contains(&cas), "{cas} CAs");
     ensure!((4..=12).contains(&leaves), "{leaves} certificates");
     replicas.say("\r\n\r\nok\n", READY).await
 }
@@ -301,7 +294,7 @@ async fn leaked(scene: &Scene) -> anyhow::Result<()> {
         chart::helm_install(scene, &[]).await?;
         probe::called(scene.cluster()).await?;
         let old = certificates(&chart::bundle(scene).await?)?;
-        ensure!(old.len() == 1, "{} authorities", old.len());
+        ensure!(old.len() == 1, "{} CAs", old.len());
 
         let arc = scene.controller().await?;
         let start = Instant::now();

@@ -35,7 +35,7 @@ const SOON: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_mins(12);
 /// Of a case that installs.
 pub(super) const WITHIN: Duration = Duration::from_mins(16);
-/// The settling of a new authority (30 s), and what leads to it and away from it.
+/// Until there is a new CA and its certificate is served: 30 s in the caBundle.
 const REISSUED: Duration = Duration::from_mins(2);
 /// As `docs/certificates.md` has it for the end of the pods.
 const STOPPED: Duration = Duration::from_mins(1);
@@ -138,19 +138,18 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
         let before = cluster.get(&secret).await?;
         let leaf = text(&before, "/data/tls.crt");
         cluster.delete(&secret).await?;
-        until("a new authority beside the old certificate", REISSUED, || async {
+        until("a new CA in the Secret", REISSUED, || async {
             let found = cluster.find(&secret).await?.unwrap_or_default();
-            let authority = text(&found, "/data/ca.crt");
-            let is_new = !authority.is_empty()
-                && authority != bundle
-                && !text(&found, "/data/tls.crt").is_empty();
+            let ca = text(&found, "/data/ca.crt");
+            let is_new =
+                !ca.is_empty() && ca != bundle && !text(&found, "/data/tls.crt").is_empty();
             Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
         })
         .await?;
         webhook.rolled_out(cluster).await?;
         // A replica that starts in the middle of it has to come up with what there is.
         webhook.restart_rollout(cluster, &scene.namespace).await?;
-        until("a certificate of the new authority", REISSUED, || async {
+        until("a certificate of the new CA", REISSUED, || async {
             let is_new = text(&cluster.get(&secret).await?, "/data/tls.crt") != leaf;
             Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
         })
