@@ -1,35 +1,30 @@
 //! Issuing CA and server certificates, and deciding when to issue new ones.
 //!
 //! Pure but for the randomness of keys: callers pass the time in and store the result. [`issue`] is
-//! for files and for memory, and drops the CA key. [`CertBundle`] and [`rotation`] are for a Secret
-//! that keeps the CA key, so that the same CA signs the next certificate.
+//! for files and for memory, and drops the CA key. [`CertBundle`] is the content of a Secret that keeps
+//! the CA key, so that the same CA signs the next certificate; [`rotation`] decides about it.
 
 mod bundle;
 mod ca;
-mod clock;
-mod file;
-mod leaf;
 mod names;
 pub mod rotation;
-mod span;
 
-use std::time::Duration;
-
-use rcgen::{DistinguishedName, DnType};
+use std::time::{Duration, SystemTime};
 
 pub use self::{
     bundle::{
-        CA_CERTIFICATE, CA_KEY, CERTIFICATE, CertBundle, KEY, ServingCert, certificates, dated,
+        CA_CERTIFICATE, CA_KEY, CERTIFICATE, CertBundle, KEY, ServingCert, certificates, pem,
     },
     ca::SigningCa,
-    clock::Clock,
-    file::write,
     names::Names,
-    span::{BACKDATED, Span, now},
 };
+use crate::tls::Validity;
 
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;
+/// How long before its issue a certificate is valid, in seconds, for clocks that are behind. At most
+/// as long as it is valid afterwards.
+const BACKDATED: i64 = 60 * 60;
 
 /// A CA certificate and a server certificate that it signs, PEM.
 #[derive(Clone)]
@@ -69,16 +64,27 @@ pub enum IssueError {
 /// Issues a certificate for the default names and `hosts`, valid for `days`. The CA key is dropped,
 /// so that nothing can sign for other names later.
 pub fn issue(hosts: &[String], days: u32) -> Result<Issued, IssueError> {
-    let span = Span::new(now(), Duration::from_secs(u64::from(days) * DAY));
-    let ca = SigningCa::issue(span)?;
-    let leaf::Issued { certificate, key } = ca.leaf(span, Names::new(hosts)?.and(&[]))?;
-    Ok(Issued { ca: bundle::pem([ca.certificate()]), certificate, key })
+    let validity = validity(now(), Duration::from_secs(u64::from(days) * DAY));
+    let ca = SigningCa::issue(validity)?;
+    let (certificate, key) = ca.leaf(validity, Names::new(hosts)?.and(&[]))?;
+    Ok(Issued { ca: pem([ca.certificate()]), certificate, key })
 }
 
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
+/// The local time, in seconds since the epoch.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    seconds(since)
+}
+
+/// The validity of a certificate that is issued now.
+fn validity(now: i64, lifetime: Duration) -> Validity {
+    let lifetime = seconds(lifetime);
+    let not_before = now.saturating_sub(lifetime.min(BACKDATED));
+    Validity { not_before, not_after: now.saturating_add(lifetime) }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Without the key.

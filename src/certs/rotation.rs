@@ -1,33 +1,34 @@
-//! Decides when to issue a CA or a certificate, so that the served certificate is always trusted.
+//! When to renew the Secret's certificates, what the `caBundle` has, and which certificate to serve.
 //!
-//! One Secret has the CA certificates (the signing one first, then older ones that are still
-//! trusted), the signing CA's key, and a server certificate. Every replica reads and writes it by
-//! compare-and-swap. The next action follows from the certificates alone: there is no other state
-//! to lose, and no leader to be stuck (vault-k8s#388).
+//! One Secret has the CAs (the signing one first), the signing CA's key, and a server certificate that it
+//! signed. Every replica reads it, decides by these functions and writes by compare-and-swap. All state
+//! is in the Secret and the registrations: there is no leader to be stuck (vault-k8s#388).
 //!
-//! A rotation has three writes. First the new CA joins the old one, and the old certificate stays.
-//! Once the new CA was in the live `caBundle` for [`Policy::settle`], it signs a certificate. After
-//! [`Policy::overlap`] the old CA goes.
+//! A new CA and its first certificate are one write. The `caBundle` gets the new CA beside the older
+//! ones. A replica serves the new certificate once its CA has been in the `caBundle` for
+//! [`Policy::settle`]; until then it goes on with the one that it has. So a lost or leaked Secret is
+//! simply deleted.
 
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod tests;
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
+use rustls_pki_types::CertificateDer;
 
-use super::Span;
+use super::{CertBundle, Names};
+use crate::tls::{self, Validity};
 
-/// The most CAs in one Secret. Each deletion of the Secret adds one until the overlap ends. A Secret
-/// and a `caBundle` are limited to 1 MiB, and every handshake tries all CAs.
+/// The most CAs in a `caBundle`. Each deletion of the Secret adds one. A `caBundle` is limited to 1 MiB,
+/// and every handshake tries all CAs.
 pub const MAX_CAS: usize = 8;
-/// A certificate is renewed when a third of its lifetime is left.
+/// A CA is replaced a year before its end, in seconds: far longer than any certificate that it signs.
+const CA_LEFT: i64 = 365 * 24 * 60 * 60;
+/// A CA of a few years or less is replaced when this part of its lifetime is left, and a certificate
+/// as well.
 const LEFT: i64 = 3;
-/// Renewal is overdue when less than this part of a lifetime is left. The last replica renews when
+/// The part of a lifetime over which replicas spread their renewals, so that one of them does it.
+const SPREAD: i64 = 30;
+/// A renewal is overdue when less than this part of a lifetime is left. The last replica renews when
 /// three tenths are left, and a short outage after that is no reason to warn.
-pub const OVERDUE: i64 = 4;
-/// Replicas spread their renewals over this part of a lifetime.
-const SPREAD: f64 = 1.0 / 30.0;
+const OVERDUE: i64 = 4;
 
 /// Lifetimes and waiting times.
 #[derive(Clone, Copy, Debug)]
@@ -36,254 +37,111 @@ pub struct Policy {
     pub ca: Duration,
     /// Lifetime of a server certificate.
     pub leaf: Duration,
-    /// How long an old CA stays trusted after the new CA signs its first certificate.
-    pub overlap: Duration,
-    /// How long a CA must be in the live `caBundle` before it signs, so that every API server
-    /// has seen it.
+    /// How long a CA must be in the live `caBundle` before a certificate of it is served, so that every
+    /// API server has seen it.
     pub settle: Duration,
-    /// This replica's jitter for renewals: 0 (first) to 1 (last).
-    pub turn: f64,
+    /// This replica's part of the spread: 0 (first) to [`u8::MAX`] (last).
+    pub jitter: u8,
 }
 
-/// A trusted CA. `I` identifies it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TrustedCa<I> {
-    /// Its identity.
-    pub id: I,
-    /// How long it is valid.
-    pub span: Span,
-}
-
-/// A server certificate.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Leaf<I> {
-    /// The CA that signed it, if known.
-    pub issuer: Option<I>,
-    /// How long it is valid.
-    pub span: Span,
-    /// Whether it has all required names.
-    pub named: bool,
-}
-
-/// The usable content of the Secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretCerts<I> {
-    /// The CAs, newest first.
-    pub cas: Vec<TrustedCa<I>>,
-    /// Whether the first CA's key is there.
-    pub signs: bool,
-    /// The server certificate, with its key.
-    pub leaf: Option<Leaf<I>>,
-}
-
-/// The input of [`next`], beside time and policy.
-#[derive(Clone, Debug)]
-pub struct Snapshot<I> {
-    /// The Secret; empty if there is none.
-    pub secret: SecretCerts<I>,
-    /// The Secret as this process read it last; empty at the start.
-    pub memory: SecretCerts<I>,
-    /// The CAs that every live `caBundle` has.
-    pub live: Vec<TrustedCa<I>>,
-    /// Those of them that have been there for [`Policy::settle`].
-    pub settled: Vec<I>,
-}
-
-/// What to do next.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum RotationAction<I> {
-    /// Wait until this time, in seconds since the epoch, or until something changes.
-    Wait(i64),
-    /// Write the Secret.
-    Write(SecretChange<I>),
-}
-
-/// A change of the Secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SecretChange<I> {
-    /// Issue a new CA and put it first.
-    pub ca: bool,
-    /// The CAs to keep, newest first.
-    pub keep: Vec<I>,
-    /// Where the server certificate comes from.
-    pub leaf: LeafSource,
-    /// Whether a new certificate also gets the names of the old one.
-    pub widen: bool,
-}
-
-/// Where the server certificate comes from.
+/// What to issue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LeafSource {
-    /// The one in the Secret.
-    Secret,
-    /// The one that this process remembers.
-    Memory,
-    /// A new one, signed by the first CA.
-    New,
+pub enum Renewal {
+    /// A new CA, and a certificate that it signs.
+    Ca,
+    /// A certificate that the present CA signs.
+    Leaf,
 }
 
-/// The next action.
-pub fn next<I: Clone + Eq>(seen: &Snapshot<I>, policy: &Policy, now: i64) -> RotationAction<I> {
-    let Some(front) = front(&seen.secret, policy, now) else {
-        return RotationAction::Write(reissue(seen, now));
-    };
-    let SecretCerts { cas, leaf, .. } = &seen.secret;
-    let usable = leaf.as_ref().and_then(|leaf| Some((leaf, issuer(leaf, cas, now)?)));
-    let all = || cas.iter().map(|one| one.id.clone()).collect();
-    let Some((leaf, issuer)) = usable else {
-        let (ca, leaf, widen) = (false, LeafSource::New, false);
-        return RotationAction::Write(SecretChange { ca, keep: all(), leaf, widen });
-    };
-    let own = *issuer == front.id;
-    let renewal = due(leaf.span, policy.leaf, policy.turn);
-    if (!own || !leaf.named || renewal <= now) && (own || seen.settled.contains(&front.id)) {
-        let (ca, widen) = (false, own && renewal > now);
-        return RotationAction::Write(SecretChange {
-            ca,
-            keep: all(),
-            leaf: LeafSource::New,
-            widen,
-        });
+/// What to issue at `now`, in seconds since the epoch; `None` if the Secret is good. A new CA is issued
+/// only where there is none that can sign, or its end is near.
+pub fn renewal(secret: &CertBundle, names: &Names, policy: &Policy, now: i64) -> Option<Renewal> {
+    let ca = secret.signer().map(super::SigningCa::validity);
+    if !ca.is_some_and(|ca| holds(ca, now) && now < ca.not_after.saturating_sub(ca_left(ca))) {
+        return Some(Renewal::Ca);
     }
-    let over = leaf.span.created.saturating_add(overlap(leaf.span, policy));
-    let stays = |one: &&TrustedCa<I>| {
-        one.id == *issuer || (now < one.span.not_after && (!own || now < over))
-    };
-    let keep: Vec<&TrustedCa<I>> = cas.iter().filter(stays).collect();
-    if keep.len() < cas.len() {
-        let keep = keep.into_iter().map(|one| one.id.clone()).collect();
-        return RotationAction::Write(SecretChange {
-            ca: false,
-            keep,
-            leaf: LeafSource::Secret,
-            widen: false,
-        });
-    }
-    let mut times = vec![due(front.span, policy.ca, policy.turn), renewal];
-    if cas.len() > 1 {
-        times.push(over);
-    }
-    times.extend(cas.iter().map(|one| one.span.not_after));
-    RotationAction::Wait(times.into_iter().filter(|time| *time > now).min().unwrap_or(now))
+    let is_good = secret.leaf().is_some_and(|leaf| {
+        let chain = leaf.pair.chain();
+        secret.is_usable(now)
+            && tls::named(chain, names.asked()).is_ok()
+            && now < leaf_due(leaf.pair.leaf, policy.jitter)
+    });
+    (!is_good).then_some(Renewal::Leaf)
 }
 
-/// The signing CA, unless it is invalid or due for renewal.
-fn front<'a, I>(held: &'a SecretCerts<I>, policy: &Policy, now: i64) -> Option<&'a TrustedCa<I>> {
-    let front = held.cas.first().filter(|_| held.signs)?;
-    let due = due(front.span, policy.ca, policy.turn);
-    (front.span.holds(now) && now < due).then_some(front)
-}
-
-/// Issues a new CA. A certificate that is still valid stays in use.
-fn reissue<I: Clone + Eq>(seen: &Snapshot<I>, now: i64) -> SecretChange<I> {
-    let Snapshot { secret, memory, live, .. } = seen;
-    let mut known: Vec<&TrustedCa<I>> = Vec::new();
-    // The CAs of a lost or broken Secret may still be in use: other replicas remember their
-    // certificate.
-    let lost = !secret.signs || !secret.cas.iter().any(|one| one.span.holds(now));
-    let more = memory.cas.iter().chain(live).filter(|_| lost);
-    for one in secret.cas.iter().chain(more) {
-        if one.span.holds(now) && !known.iter().any(|other| other.id == one.id) {
-            known.push(one);
+/// The CAs that a `caBundle` must have: those of the Secret, then those that it has already, until each
+/// ends. `served` is the chain in use; its CA stays where there are too many.
+pub fn ca_bundle(
+    secret: &CertBundle,
+    live: &[CertificateDer<'static>],
+    served: &[CertificateDer<'static>],
+    now: i64,
+) -> Vec<CertificateDer<'static>> {
+    let signs =
+        |ca: &&CertificateDer<'static>| tls::signed(served, std::slice::from_ref(*ca), now).is_ok();
+    let (signing, older) = secret.cas().split_at(secret.cas().len().min(1));
+    let (needed, others): (Vec<_>, Vec<_>) = older.iter().chain(live).partition(signs);
+    let mut bundle: Vec<CertificateDer<'static>> = Vec::new();
+    for ca in signing.iter().chain(needed).chain(others) {
+        if !bundle.contains(ca) && tls::validity(ca).is_ok_and(|ca| now <= ca.not_after) {
+            bundle.push(ca.clone());
         }
     }
-    let usable = |held: &SecretCerts<I>| {
-        let leaf = held.leaf.as_ref().filter(|leaf| leaf.span.holds(now))?;
-        let issuer = leaf.issuer.as_ref()?;
-        known.iter().any(|one| one.id == *issuer).then(|| issuer.clone())
-    };
-    let (leaf, issuer) = match (usable(secret), usable(memory).filter(|_| lost)) {
-        (Some(issuer), _) => (LeafSource::Secret, Some(issuer)),
-        (None, Some(issuer)) => (LeafSource::Memory, Some(issuer)),
-        (None, None) => (LeafSource::New, None),
-    };
-    // One place is for the new CA, and one for the issuer of the certificate.
-    let mut keep: Vec<I> = Vec::new();
-    for one in known {
-        let places = MAX_CAS - 1 - usize::from(issuer.is_some());
-        let others = keep.iter().filter(|id| Some(*id) != issuer.as_ref()).count();
-        if Some(&one.id) == issuer.as_ref() || others < places {
-            keep.push(one.id.clone());
+    bundle.truncate(MAX_CAS);
+    bundle
+}
+
+/// Since when the live `caBundle` trusts the CA of the Secret's certificate.
+#[derive(Debug, Default)]
+pub struct TrustedSince(Option<(CertificateDer<'static>, Instant)>);
+
+impl TrustedSince {
+    /// Whether to serve the Secret's certificate at `at`. A certificate in use that is trusted stays
+    /// until the CA has settled; one that is not, or none, gives way at once.
+    pub fn accepts(
+        &mut self,
+        secret: &CertBundle,
+        is_trusted: bool,
+        is_current_trusted: bool,
+        policy: &Policy,
+        at: Instant,
+    ) -> bool {
+        let Some(issuer) = secret.issuer().filter(|_| is_trusted) else {
+            self.0 = None;
+            return is_trusted;
+        };
+        if self.0.as_ref().is_none_or(|(known, _)| known != issuer) {
+            self.0 = Some((issuer.clone(), at));
         }
-    }
-    SecretChange { ca: true, keep, leaf, widen: false }
-}
-
-/// The CA that signed a certificate, if both are valid.
-fn issuer<'a, I: Eq>(leaf: &Leaf<I>, cas: &'a [TrustedCa<I>], now: i64) -> Option<&'a I> {
-    let issuer = leaf.issuer.as_ref().filter(|_| leaf.span.holds(now))?;
-    let found = cas.iter().find(|one| one.id == *issuer && one.span.holds(now))?;
-    Some(&found.id)
-}
-
-/// When a certificate is due for renewal. A shortened lifetime applies to existing certificates too.
-fn due(span: Span, lifetime: Duration, turn: f64) -> i64 {
-    let lifetime = span.lifetime().min(seconds(lifetime));
-    let used = lifetime - lifetime / LEFT;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "a part of a lifetime, rounded"
-    )]
-    let later = (lifetime as f64 * SPREAD * turn.clamp(0.0, 1.0)) as i64;
-    span.created.saturating_add(used).saturating_add(later)
-}
-
-/// How long older CAs stay beside the CA of this certificate. At least two settling times, for
-/// replicas that have not seen the certificate yet; at most half of its lifetime, because a renewal
-/// follows.
-fn overlap(leaf: Span, policy: &Policy) -> i64 {
-    let least = seconds(policy.settle).saturating_mul(2);
-    seconds(policy.overlap).max(least).min(leaf.lifetime() / 2)
-}
-
-/// For how many seconds the content of a `caBundle` was certainly there, for a replica that just
-/// started. `unchanged` is the time since the last change of the registration. One settling time is
-/// taken off, for API servers whose clocks differ.
-pub fn there_for(unchanged: i64, policy: &Policy) -> i64 {
-    unchanged.saturating_sub(seconds(policy.settle)).max(0)
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A certificate that may be served next. Trust is by the live `caBundle`.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate {
-    /// Whether the candidate is trusted.
-    pub trusted: bool,
-    /// Whether its CA has settled.
-    pub settled: bool,
-    /// Whether the live `caBundle` has no other CA.
-    pub alone: bool,
-    /// The certificate in use.
-    pub current: Current,
-}
-
-/// The certificate in use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Current {
-    /// None yet.
-    None,
-    /// Not trusted.
-    Distrusted,
-    /// Trusted.
-    Trusted,
-    /// Trusted, and signed by the candidate's CA.
-    SameIssuer,
-}
-
-impl Candidate {
-    /// Whether to serve it. A trusted certificate stays until the candidate's CA has settled. A
-    /// replica without a certificate waits too, unless the candidate's CA is the only one.
-    pub const fn accept(self) -> bool {
-        self.trusted
-            && (self.settled
-                || match self.current {
-                    Current::None => self.alone,
-                    Current::Distrusted | Current::SameIssuer => true,
-                    Current::Trusted => false,
-                })
+        let since = self.0.as_ref().map_or(at, |(_, since)| *since);
+        !is_current_trusted || at.saturating_duration_since(since) >= policy.settle
     }
 }
+
+/// How long before its end the renewal of a CA or a certificate is overdue, in seconds.
+pub fn overdue(validity: Validity) -> i64 {
+    (lifetime(validity) / OVERDUE).min(CA_LEFT / 2)
+}
+
+/// How long before its end a CA is replaced, in seconds.
+fn ca_left(ca: Validity) -> i64 {
+    (lifetime(ca) / LEFT).min(CA_LEFT)
+}
+
+/// When a server certificate is due for renewal.
+fn leaf_due(leaf: Validity, jitter: u8) -> i64 {
+    let lifetime = lifetime(leaf);
+    let later = (lifetime / SPREAD).saturating_mul(jitter.into()) / i64::from(u8::MAX);
+    leaf.not_after.saturating_sub(lifetime / LEFT).saturating_add(later)
+}
+
+const fn lifetime(validity: Validity) -> i64 {
+    validity.not_after.saturating_sub(validity.not_before)
+}
+
+fn holds(validity: Validity, now: i64) -> bool {
+    (validity.not_before..=validity.not_after).contains(&now)
+}
+
+#[cfg(test)]
+mod tests;

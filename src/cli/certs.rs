@@ -1,6 +1,11 @@
 //! `arc-rocm certs`: a CA and a server certificate, as files.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 
@@ -48,15 +53,27 @@ impl Args {
         }
         fs::create_dir_all(&out)
             .with_context(|| UsageError(format!("cannot create {}", out.display())))?;
-        let mut stderr = std::io::stderr();
+        let mut stderr = io::stderr();
         for (name, text, mode) in files {
             let path = out.join(name);
-            certs::write(&path, text.as_bytes(), mode)
+            write(&path, text.as_bytes(), mode)
                 .with_context(|| UsageError(format!("cannot write {}", path.display())))?;
             let _ = writeln!(stderr, "wrote {}", path.display());
         }
         Ok(())
     }
+}
+
+/// Writes a file as a whole, with these permission bits: a reader sees the old one or the new one.
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// A bad host name or validity is a usage error.

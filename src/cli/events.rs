@@ -1,9 +1,9 @@
-//! Whether `arc-rocm serve` writes Events.
+//! Flags for Events.
 
 use kube::Client;
 
 use crate::{
-    controller::events::{EventSender, EventTask},
+    controller::events::{self, EventTask},
     server::Service,
 };
 
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Events")]
 pub struct EventArgs {
-    /// Say what was done with a pod by an Event on its EphemeralRunner
+    /// Write an Event on the EphemeralRunner: what the webhook did with its pod
     #[arg(long, env = "ARC_ROCM_EVENTS")]
     pub events: bool,
 
@@ -21,16 +21,15 @@ pub struct EventArgs {
 }
 
 impl EventArgs {
-    /// Starts to send Events, if that is wanted: `service` leaves them, the task sends them.
+    /// Starts to send Events, if the flag is set: `service` queues them, the task sends them.
     pub(super) fn start(
         self,
         client: Option<&Client>,
         service: Service,
     ) -> (Service, Option<EventTask>) {
-        let Self { events, events_instance } = self;
-        let Some(client) = client.filter(|_| events) else { return (service, None) };
-        let (sender, receiver) = EventSender::new(service.metrics().events_dropped.clone());
-        let running = receiver.spawn(client.clone(), events_instance, service.metrics());
+        let Self { events: is_on, events_instance } = self;
+        let Some(client) = client.filter(|_| is_on) else { return (service, None) };
+        let (sender, running) = events::spawn(client.clone(), events_instance, service.metrics());
         (service.with_observer(move |record| sender.send(record)), Some(running))
     }
 }

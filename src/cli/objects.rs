@@ -1,4 +1,4 @@
-//! The flag of `arc-rocm serve` by which profiles come from the cluster, and what it starts.
+//! The flag for RunnerProfile objects.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     server::{Gate, Service},
 };
 
-/// Whether there are profiles in the cluster.
+/// Whether to watch RunnerProfile objects.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Config")]
 pub struct ObjectArgs {
@@ -20,7 +20,7 @@ pub struct ObjectArgs {
 }
 
 impl ObjectArgs {
-    /// Starts to watch, if asked to. The server is not ready before the objects have been read.
+    /// Starts to watch, if the flag is set. The server is not ready before the objects have been read.
     pub(super) fn start(
         self,
         client: Option<&Client>,

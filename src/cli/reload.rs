@@ -7,18 +7,15 @@
 //! swaps a ConfigMap's files by a symlink above them (kubernetes#111947). Objects are watched
 //! elsewhere.
 
-mod log_dedup;
-
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::{self, MissedTickBehavior};
 
-use self::log_dedup::{LogDedup, Message};
 use super::config::{ConfigArgs, ConfigError};
 use crate::{
-    controller::profiles::{Acceptance, Channels, Compiled, Snapshot},
+    controller::profiles::{Acceptance, Channels, Compiled, Snapshot, first_problem},
     inject::Config,
-    profile::{File, Object, resolve},
+    profile::{BUILTIN, File, Object, resolve},
     server::{Gate, Service},
     telemetry::{Chain, ReloadResult},
 };
@@ -34,14 +31,16 @@ pub(super) struct ProfileSources {
     objects: Option<Vec<Object>>,
     /// Whether objects are watched.
     watches_objects: bool,
-    log: LogDedup,
+    /// Whether each object was in force, by uid, when they were compiled last.
+    acceptances: BTreeMap<String, Acceptance>,
+    /// Whether the built-in profile matches pods; `None` before that is known.
+    is_builtin_for_all: Option<bool>,
 }
 
 /// A new configuration.
 struct Reloaded {
     config: Config,
     compiled: Compiled,
-    messages: Vec<Message>,
 }
 
 impl ProfileSources {
@@ -53,8 +52,9 @@ impl ProfileSources {
     ) -> Result<(Self, Config), ConfigError> {
         let files = args.profiles.read()?;
         let read = files.clone();
-        let log = LogDedup::default();
-        let mut sources = Self { args, read, files, objects: None, watches_objects, log };
+        let (objects, acceptances, is_builtin_for_all) = (None, BTreeMap::new(), None);
+        let mut sources =
+            Self { args, read, files, objects, watches_objects, acceptances, is_builtin_for_all };
         let files = sources.files.clone();
         let Reloaded { config, .. } = sources.compile(&files)?;
         Ok((sources, config))
@@ -67,7 +67,8 @@ impl ProfileSources {
         service: Arc<Service>,
         mut channels: Option<Channels>,
     ) {
-        let mut is_missing = false;
+        // Files that are missing stay so for many looks, and one line is enough.
+        let mut last_error = None;
         let mut ticks = time::interval_at(time::Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -90,10 +91,12 @@ impl ProfileSources {
             };
             self = next;
             match reloaded {
-                Ok(None) => is_missing &= is_of_objects,
-                Ok(Some(Reloaded { config, compiled, messages })) => {
-                    is_missing &= is_of_objects;
+                // It says nothing of the files.
+                Ok(None) if is_of_objects => {}
+                Ok(None) => last_error = None,
+                Ok(Some(Reloaded { config, compiled })) => {
                     if !is_of_objects {
+                        last_error = None;
                         service.metrics().profiles_reloaded(ReloadResult::Replaced);
                     }
                     let profiles = loaded(&config);
@@ -101,7 +104,6 @@ impl ProfileSources {
                     service.metrics().profiles_loaded.set(profiles);
                     let objects = compiled.objects.len();
                     tracing::info!(profiles, objects, "profiles replaced");
-                    messages.iter().for_each(Message::log);
                     if self.objects.is_some() {
                         let all = compiled.acceptances.values();
                         let refused = all.filter(|one| !one.problems.is_empty()).count();
@@ -111,19 +113,13 @@ impl ProfileSources {
                         channels.compiled.send_replace(Some(Arc::new(compiled)));
                     }
                 }
-                // Files that are missing stay so for many looks, and one line is enough.
-                Err(error) if is_missing && is_of_missing(&error) => {}
                 Err(error) => {
-                    is_missing = is_of_missing(&error);
-                    service.metrics().profiles_reloaded(ReloadResult::Rejected);
-                    if let ConfigError::Profiles(problems) = &error {
-                        for problem in problems {
-                            tracing::warn!(%problem, "profiles not replaced, the old ones stay");
-                        }
-                    } else {
-                        let error = Chain(&error);
-                        tracing::warn!(%error, "profiles not replaced, the old ones stay");
+                    let text = Chain(&error).to_string();
+                    if last_error.as_ref() != Some(&text) {
+                        service.metrics().profiles_reloaded(ReloadResult::Rejected);
+                        log_rejected(&error, &text);
                     }
+                    last_error = Some(text);
                 }
             }
             if self.objects.is_some() {
@@ -183,12 +179,55 @@ impl ProfileSources {
         let profiles =
             if is_waiting { resolved.profiles.builtin_by_name() } else { resolved.profiles };
         let config = self.args.config_of(profiles)?;
-        let mut messages = self.log.refusals(&objects, &acceptances);
+        for (profile, problem) in refusals(&objects, &self.acceptances, &acceptances) {
+            tracing::warn!(profile, problem, "RunnerProfile refused and left out");
+        }
+        self.acceptances.clone_from(&acceptances);
         if !is_waiting {
-            messages.extend(self.log.builtin(&config));
+            let builtin = config.profiles.get(BUILTIN);
+            let is_for_all = builtin.is_some_and(|profile| profile.matcher.is_some());
+            match (self.is_builtin_for_all.replace(is_for_all), is_for_all) {
+                (Some(true), false) => tracing::warn!(
+                    "there are profiles now: the built-in profile no longer applies to runners that no \
+                     profile matches"
+                ),
+                (Some(false), true) => tracing::info!(
+                    "there are no profiles any more: the built-in profile applies to runners again"
+                ),
+                _ => {}
+            }
         }
         let compiled = Compiled { files: files.to_vec(), objects, acceptances };
-        Ok(Reloaded { config, compiled, messages })
+        Ok(Reloaded { config, compiled })
+    }
+}
+
+/// Name and first problem of each object that is refused now and was not, or was at another generation or
+/// for another field. The words of a problem may name other profiles and change with them.
+fn refusals(
+    objects: &[Object],
+    before: &BTreeMap<String, Acceptance>,
+    now: &BTreeMap<String, Acceptance>,
+) -> Vec<(String, String)> {
+    let at = |acceptance: &Acceptance| {
+        Some((acceptance.generation, acceptance.problems.first()?.path.clone()))
+    };
+    let refusal = |object: &Object| {
+        let acceptance = now.get(&object.uid)?;
+        let is_new = at(acceptance) != before.get(&object.uid).and_then(at);
+        let problem = first_problem(&acceptance.problems).filter(|_| is_new)?;
+        Some((object.name.clone(), problem))
+    };
+    objects.iter().filter_map(refusal).collect()
+}
+
+fn log_rejected(error: &ConfigError, text: &str) {
+    if let ConfigError::Profiles(problems) = error {
+        for problem in problems {
+            tracing::warn!(%problem, "profiles not replaced, the old ones stay");
+        }
+    } else {
+        tracing::warn!(error = text, "profiles not replaced, the old ones stay");
     }
 }
 
@@ -200,11 +239,6 @@ async fn next(channels: &mut Option<Channels>) -> Snapshot {
         return channels.snapshots.borrow_and_update().clone();
     }
     std::future::pending().await
-}
-
-/// Whether there is nothing to compile, which stays so for many looks.
-const fn is_of_missing(error: &ConfigError) -> bool {
-    matches!(error, ConfigError::Read { .. } | ConfigError::Emptied { .. })
 }
 
 /// The number of profiles in force.

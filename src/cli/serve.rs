@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     UsageError,
-    certs::certificate_error,
+    certs::{certificate_error, write},
     config::{self, ConfigArgs},
     duration::{parse_duration, parse_period},
     events::EventArgs,
@@ -221,7 +221,7 @@ impl Args {
             metrics.validity(CertificateKind::Leaf, Some(pair.leaf));
             metrics.validity(CertificateKind::Ca, pair.ca);
             let identity = Arc::new(Identity::new(&pair));
-            trust.check(client, &identity, &service);
+            trust.check(client, &identity, &service, &shutdown);
             (identity, ca)
         };
         let tls_config = tls::server_config(Arc::clone(&identity))?;
@@ -266,7 +266,7 @@ fn in_memory(
     let mut pair = Pair::from_pem(certificate.as_bytes(), key.as_bytes())?;
     pair.ca = Some(tls::validity(&CertificateDer::from_pem_slice(ca.as_bytes())?)?);
     if let Some(path) = ca_out {
-        certs::write(path, ca.as_bytes(), 0o644)
+        write(path, ca.as_bytes(), 0o644)
             .with_context(|| UsageError(format!("cannot write {}", path.display())))?;
     }
     Ok(pair)

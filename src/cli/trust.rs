@@ -1,6 +1,6 @@
-//! Flags for certificates of our own and for readiness by the API server's trust.
+//! Flags for certificates in a Secret, and for readiness by the API server's trust.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::Client;
 use tokio::sync::oneshot;
@@ -8,19 +8,20 @@ use tokio::sync::oneshot;
 use super::{certs::certificate_error, duration::parse_period};
 use crate::{
     certs::{Names, rotation::Policy},
-    controller::certificates::{self, CertManager, ObjectRefs},
-    server::{Gate, Service, Shutdown},
+    controller::certificates::CertManager,
+    server::{Service, Shutdown},
     tls::Identity,
 };
 
-/// Where a pod's own namespace is written.
-const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// How long a CA must be in the live `caBundle` before a certificate of it is served. API servers see a
+/// change within a second; this leaves room for a slow one.
+const SETTLE: Duration = Duration::from_secs(30);
 
-/// Certificates of our own, and who has to trust them.
+/// Flags for certificates in a Secret, and for who has to trust the certificate in use.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Certificate in the cluster")]
 pub struct TrustArgs {
-    /// Keep a certificate of our own in this Secret, for all replicas, and renew it
+    /// Keep the certificate of all replicas in this Secret, and renew it
     #[arg(
         long,
         env = "ARC_ROCM_TLS_SECRET",
@@ -34,23 +35,23 @@ pub struct TrustArgs {
     #[arg(long, env = "ARC_ROCM_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// MutatingWebhookConfiguration that must trust the certificate before we are ready; with
-    /// --tls-secret, its caBundle is kept, and with --watch-profiles also that of a
-    /// ValidatingWebhookConfiguration of the same name
+    /// Name of the MutatingWebhookConfiguration that must trust the certificate. With
+    /// --tls-secret its caBundle is kept, and with --watch-profiles also that of a
+    /// ValidatingWebhookConfiguration of this name
     #[arg(long, env = "ARC_ROCM_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
-    /// Lifetime of a certificate authority of our own
+    /// Lifetime of a CA in the Secret
     #[arg(
         long,
         env = "ARC_ROCM_CA_LIFETIME",
-        default_value = "8760h",
+        default_value = "87600h",
         value_parser = parse_period,
         value_name = "DURATION"
     )]
     pub ca_lifetime: Duration,
 
-    /// Lifetime of a certificate of our own
+    /// Lifetime of a certificate in the Secret
     #[arg(
         long,
         env = "ARC_ROCM_CERTIFICATE_LIFETIME",
@@ -59,32 +60,11 @@ pub struct TrustArgs {
         value_name = "DURATION"
     )]
     pub certificate_lifetime: Duration,
-
-    /// How long an old authority is trusted beside its successor
-    #[arg(
-        long,
-        env = "ARC_ROCM_CA_OVERLAP",
-        default_value = "1h",
-        value_parser = parse_period,
-        value_name = "DURATION"
-    )]
-    pub ca_overlap: Duration,
-
-    /// How long until every API server has noticed a new authority; for tests
-    #[arg(
-        long,
-        env = "ARC_ROCM_CA_SETTLE",
-        default_value = "30s",
-        value_parser = parse_period,
-        value_name = "DURATION",
-        hide = true
-    )]
-    pub ca_settle: Duration,
 }
 
 impl TrustArgs {
-    /// Starts to keep the Secret, if asked to, until `shutdown` is asked for. The first certificate
-    /// comes when the API server trusts it.
+    /// Starts to keep the Secret until shutdown begins, if the flag is set. The first certificate comes
+    /// when the API server trusts it.
     pub(super) fn keep(
         &self,
         client: Option<&Client>,
@@ -96,39 +76,32 @@ impl TrustArgs {
         let (Some(secret), Some(client)) = (&self.tls_secret, client) else { return Ok(None) };
         let configuration = self.webhook_configuration.clone().unwrap_or_default();
         let names = Names::new(hosts).map_err(certificate_error)?;
-        let namespace = self.namespace.clone().or_else(own_namespace);
-        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        let refs = ObjectRefs { namespace, secret: secret.clone(), configuration, validates };
+        // In a pod, the default is the pod's own.
+        let namespace = self.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
         let policy = Policy {
             ca: self.ca_lifetime,
             leaf: self.certificate_lifetime,
-            overlap: self.ca_overlap,
-            settle: self.ca_settle,
-            turn: 0.0,
+            settle: SETTLE,
+            jitter: fastrand::u8(..),
         };
-        let (manager, first) = CertManager::new(client, refs, policy, names, Arc::clone(service));
+        let (object, service) = ((namespace, secret.as_str()), Arc::clone(service));
+        let (manager, first) =
+            CertManager::new(client, object, &configuration, validates, policy, names, service);
         tokio::spawn(manager.run(shutdown.clone()));
         Ok(Some(first))
     }
 
-    /// Starts to check whether a certificate from files is trusted, if the flags say so.
+    /// Starts to check whether the API server trusts a certificate from files, if the flag is set.
     pub(super) fn check(
         &self,
         client: Option<&Client>,
         identity: &Arc<Identity>,
         service: &Arc<Service>,
+        shutdown: &Shutdown,
     ) {
-        let configuration = self.webhook_configuration.clone();
-        let (Some(configuration), Some(client)) = (configuration, client) else { return };
-        let (namespace, secret) = (String::new(), String::new());
-        let refs = ObjectRefs { namespace, secret, configuration, validates: false };
-        service.gates().close(Gate::Trust, "the webhook configuration was not read yet");
+        let (Some(name), Some(client)) = (&self.webhook_configuration, client) else { return };
         let (identity, service) = (Arc::clone(identity), Arc::clone(service));
-        tokio::spawn(certificates::check(client.clone(), refs, identity, service));
+        let manager = CertManager::checking(client, name, identity, service);
+        tokio::spawn(manager.run(shutdown.clone()));
     }
-}
-
-fn own_namespace() -> Option<String> {
-    let text = fs::read_to_string(NAMESPACE_FILE).ok()?;
-    Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }

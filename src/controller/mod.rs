@@ -3,12 +3,11 @@
 //! Each part is a task. A failing API server slows a task down and never ends it. This folder does
 //! the I/O; the decisions are pure code elsewhere.
 
-mod backoff;
 pub mod certificates;
 pub mod dry_run;
 pub mod events;
 pub mod profiles;
-mod watched;
+mod watch;
 
 use std::time::Duration;
 

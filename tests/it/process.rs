@@ -151,7 +151,7 @@ fn bad_configuration_exits_with_2_and_a_reason() {
     fails(&["serve", "--tls-secret", "arc-rocm-tls"], "--webhook-configuration");
     let both = ["--tls-secret=a", "--tls-cert=b", "--tls-key=c", "--webhook-configuration=d"];
     fails(&[&["serve"], &both[..]].concat(), "cannot be used with");
-    fails(&["serve", "--ca-overlap", "0s"], "--ca-overlap");
+    fails(&["serve", "--ca-lifetime", "0s"], "--ca-lifetime");
     fails(&["serve", "--bind", "nowhere"], "--bind");
     fails(&["serve", "--shutdown-grace", "soon"], "--shutdown-grace");
     fails(&["serve", "--tls-poll", "0s"], "--tls-poll");

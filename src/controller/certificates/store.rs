@@ -1,7 +1,11 @@
-//! The Secret and the registration in the API server.
+//! The Secret and the registrations in the API server.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use k8s_openapi::{
     ByteString,
     api::{
@@ -10,135 +14,150 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::PartialObjectMeta,
+    runtime::watcher::{self, watcher},
+};
+use serde_json::Value;
+
+use super::registration::Registration;
+use crate::{
+    certs::CertBundle,
+    controller::{MANAGER, watch::watched},
 };
 
-use super::{
-    clock::{ApiServerClock, recording},
-    live::{Kind, Live},
-};
-use crate::{certs::CertBundle, controller::MANAGER};
+/// `404 Not Found`: an object that was read is gone.
+const NOT_FOUND: u16 = 404;
+/// `409 Conflict` or `AlreadyExists`: another write came first.
+const CONFLICT: u16 = 409;
 
-/// The names of the Secret and the registration.
-#[derive(Clone, Debug)]
-pub struct ObjectRefs {
-    /// The namespace of the Secret.
-    pub namespace: String,
-    /// The Secret.
-    pub secret: String,
-    /// The `MutatingWebhookConfiguration`.
-    pub configuration: String,
-    /// Whether to also keep the `caBundle` of a `ValidatingWebhookConfiguration` of this name.
-    pub validates: bool,
-}
-
-/// Access to the Secret and the registration.
+/// The Secret, if there is one to keep, and the registrations.
 pub(super) struct Store {
-    pub(super) refs: ObjectRefs,
-    /// The API server's clock.
-    pub(super) clock: Arc<ApiServerClock>,
-    client: Client,
-    secrets: Api<Secret>,
-    configurations: Api<MutatingWebhookConfiguration>,
-    validating: Api<ValidatingWebhookConfiguration>,
+    pub(super) secret: Option<Object<Secret>>,
+    /// The `MutatingWebhookConfiguration`.
+    pub(super) pods: Object<DynamicObject>,
+    /// The `ValidatingWebhookConfiguration`, if its `caBundle` is to be kept.
+    pub(super) profiles: Option<Object<DynamicObject>>,
 }
 
-/// How a compare-and-swap write ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Written {
-    Done,
-    /// The object was changed meanwhile: read it again.
-    Conflict,
+/// One object of the API server. It is displayed as kind and name.
+pub(super) struct Object<K> {
+    name: String,
+    kind: String,
+    api: Api<K>,
+    metadata: Api<PartialObjectMeta<K>>,
 }
 
-impl Store {
-    pub(super) fn new(client: &Client, refs: ObjectRefs) -> Self {
-        let clock = Arc::new(ApiServerClock::new());
-        let client = recording(client, &clock);
+impl<K: Clone + std::fmt::Debug + serde::de::DeserializeOwned> Object<K> {
+    /// The object; `None` if it does not exist.
+    pub(super) async fn read(&self) -> kube::Result<Option<K>> {
+        self.api.get_opt(&self.name).await
+    }
+}
+
+impl Object<Secret> {
+    pub(super) fn secret(client: &Client, namespace: &str, name: &str) -> Self {
         Self {
-            clock,
-            secrets: Api::namespaced(client.clone(), &refs.namespace),
-            configurations: Api::all(client.clone()),
-            validating: Api::all(client.clone()),
-            client,
-            refs,
+            name: name.to_owned(),
+            kind: "Secret".to_owned(),
+            api: Api::namespaced(client.clone(), namespace),
+            metadata: Api::namespaced(client.clone(), namespace),
         }
     }
 
-    /// For a watch that gets metadata only.
-    pub(super) fn metadata_of_secrets(&self) -> Api<PartialObjectMeta<Secret>> {
-        Api::namespaced(self.client.clone(), &self.refs.namespace)
-    }
-
-    /// For a watch that gets metadata only.
-    pub(super) fn metadata_of_configurations(
-        &self,
-    ) -> Api<PartialObjectMeta<MutatingWebhookConfiguration>> {
-        Api::all(self.client.clone())
-    }
-
-    /// For a watch that gets metadata only.
-    pub(super) fn metadata_of_validating(
-        &self,
-    ) -> Api<PartialObjectMeta<ValidatingWebhookConfiguration>> {
-        Api::all(self.client.clone())
-    }
-
-    pub(super) async fn secret(&self) -> kube::Result<Option<Secret>> {
-        self.secrets.get_opt(&self.refs.secret).await
-    }
-
-    pub(super) async fn live(&self) -> kube::Result<Option<Live>> {
-        let found = self.configurations.get_opt(&self.refs.configuration).await?;
-        Ok(found.as_ref().map(Live::mutating))
-    }
-
-    /// The registration for RunnerProfiles, if it exists and the webhook keeps its `caBundle`.
-    pub(super) async fn validating(&self) -> kube::Result<Option<Live>> {
-        if !self.refs.validates {
-            return Ok(None);
-        }
-        let found = self.validating.get_opt(&self.refs.configuration).await?;
-        Ok(found.as_ref().map(Live::validating))
-    }
-
-    /// Creates the Secret, or replaces the webhook's keys in the one that was read.
+    /// Creates the Secret, or replaces the webhook's keys in the one that was read. False if another
+    /// write came first.
     pub(super) async fn write(
         &self,
         read: Option<Secret>,
         bundle: &CertBundle,
-    ) -> kube::Result<Written> {
-        let Some(data) = bundle.data() else { return Ok(Written::Conflict) };
+    ) -> kube::Result<bool> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+        let data = bundle.data().into_iter().flatten();
         let data = data.map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes())));
-        if let Some(mut secret) = read {
+        let written = if let Some(mut secret) = read {
             secret.data.get_or_insert_default().extend(data);
-            outcome(self.secrets.replace(&self.refs.secret, &params, &secret).await, &[409, 404])
+            match self.api.replace(&self.name, &params, &secret).await {
+                Err(kube::Error::Api(status)) if status.code == NOT_FOUND => return Ok(false),
+                written => written,
+            }
         } else {
-            let mut secret = Secret { data: Some(data.into()), ..Secret::default() };
-            secret.metadata.name = Some(self.refs.secret.clone());
+            let mut secret = Secret { data: Some(data.collect()), ..Secret::default() };
+            secret.metadata.name = Some(self.name.clone());
             secret.type_ = Some("kubernetes.io/tls".to_owned());
-            // 404: there is no such namespace.
-            outcome(self.secrets.create(&params, &secret).await, &[409])
+            self.api.create(&params, &secret).await
+        };
+        match written {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == CONFLICT => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Object<DynamicObject> {
+    pub(super) fn pods(client: &Client, name: &str) -> Self {
+        Self::registration::<MutatingWebhookConfiguration>(client, name)
+    }
+
+    pub(super) fn profiles(client: &Client, name: &str) -> Self {
+        Self::registration::<ValidatingWebhookConfiguration>(client, name)
+    }
+
+    fn registration<K: Resource<DynamicType = ()>>(client: &Client, name: &str) -> Self {
+        let resource = ApiResource::erase::<K>(&());
+        Self {
+            name: name.to_owned(),
+            api: Api::all_with(client.clone(), &resource),
+            metadata: Api::all_with(client.clone(), &resource),
+            kind: resource.kind,
         }
     }
 
-    /// Applies the registration's `caBundle`.
-    pub(super) async fn publish(&self, live: &Live, bundle: &str) -> kube::Result<Written> {
+    pub(super) async fn registration_read(&self) -> kube::Result<Option<Registration>> {
+        Ok(self.read().await?.map(|object| Registration::read(&self.kind, object)))
+    }
+
+    /// Applies a change of the `caBundle`. Returns what is there now; `None` if another write came
+    /// first.
+    pub(super) async fn publish(&self, change: &Value) -> kube::Result<Option<Registration>> {
         let params = PatchParams::apply(MANAGER).force();
-        let patch = Patch::Apply(live.publication(bundle));
-        let name = &self.refs.configuration;
-        let conflicts = &[409, 404];
-        match live.kind {
-            Kind::Mutating => {
-                outcome(self.configurations.patch(name, &params, &patch).await, conflicts)
+        match self.api.patch(&self.name, &params, &Patch::Apply(change)).await {
+            Ok(object) => Ok(Some(Registration::read(&self.kind, object))),
+            Err(kube::Error::Api(status)) if [CONFLICT, NOT_FOUND].contains(&status.code) => {
+                Ok(None)
             }
-            Kind::Validating => {
-                outcome(self.validating.patch(name, &params, &patch).await, conflicts)
-            }
+            Err(error) => Err(error),
         }
+    }
+}
+
+impl<K> std::fmt::Display for Object<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl<K> Object<K>
+where
+    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    PartialObjectMeta<K>: Resource,
+{
+    /// One item for each change. Of the Secret, the metadata is enough.
+    fn changes(&self) -> BoxStream<'static, ()> {
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
+        let events = watched(watcher(self.metadata.clone(), config), self.to_string());
+        events.filter_map(async |event| event.ok().map(drop)).boxed()
+    }
+}
+
+impl Store {
+    /// One item for each change of any of the objects.
+    pub(super) fn changes(&self) -> impl Stream<Item = ()> + Send + Unpin + use<> {
+        let registrations = [Some(&self.pods), self.profiles.as_ref()];
+        let registrations = registrations.into_iter().flatten().map(Object::changes);
+        stream::select_all(registrations.chain(self.secret.as_ref().map(Object::changes)))
     }
 }
 
@@ -146,14 +165,4 @@ impl Store {
 pub(super) fn data(secret: Option<&Secret>) -> BTreeMap<String, Vec<u8>> {
     let data = secret.and_then(|secret| secret.data.as_ref());
     data.into_iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect()
-}
-
-/// The result of a write. The codes `conflicts` mean that the object was changed meanwhile: 409 is
-/// `Conflict` or `AlreadyExists`, and 404 of an object that was read that it was deleted.
-fn outcome<K>(result: kube::Result<K>, conflicts: &[u16]) -> kube::Result<Written> {
-    match result {
-        Ok(_) => Ok(Written::Done),
-        Err(kube::Error::Api(status)) if conflicts.contains(&status.code) => Ok(Written::Conflict),
-        Err(error) => Err(error),
-    }
 }

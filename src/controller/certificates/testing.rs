@@ -1,4 +1,4 @@
-//! An API server for tests: one Secret, one registration, and watches of both.
+//! An API server for tests: one Secret, both registrations, and watches of them.
 
 use std::{
     convert::Infallible,
@@ -16,8 +16,6 @@ use hyper::{
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time};
-
-use super::store::ObjectRefs;
 
 /// Longer than any test takes: only a hang reaches it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,37 +41,35 @@ pub(super) struct Objects {
     pub(super) is_down: bool,
 }
 
-/// The names of the objects.
-pub(super) fn refs() -> ObjectRefs {
-    ObjectRefs {
-        namespace: "arc-rocm".to_owned(),
-        secret: "arc-rocm-tls".to_owned(),
-        configuration: "arc-rocm".to_owned(),
-        validates: true,
+impl Objects {
+    const fn all(&mut self) -> [&mut Option<Value>; 3] {
+        [&mut self.secret, &mut self.configuration, &mut self.validating]
     }
 }
 
 impl ApiServer {
     /// A server with a registration and no Secret.
     pub(super) fn new() -> Self {
-        let configuration = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "arc-rocm"},
-            "webhooks": [{
-                "name": "inject.arc-rocm.dev",
-                "admissionReviewVersions": ["v1"],
-                "sideEffects": "None",
-                "clientConfig": {"service": {"name": "arc-rocm", "namespace": "arc-rocm"}},
-            }],
-        });
-        let objects = Objects { configuration: Some(configuration), ..Objects::default() };
-        Self { objects: Arc::new(Mutex::new(objects)), version: Arc::new(watch::Sender::new(1)) }
+        let server = Self { objects: Arc::default(), version: Arc::new(watch::Sender::new(1)) };
+        let configuration = registration("MutatingWebhookConfiguration");
+        server.change(|objects| objects.configuration = Some(configuration));
+        server
     }
 
     /// Changes the objects and wakes the watches.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Objects) -> T) -> T {
-        let done = change(&mut self.objects());
+        let done = {
+            let mut objects = self.objects();
+            let before = objects.all().map(|one| one.clone());
+            let done = change(&mut objects);
+            let version = *self.version.borrow() + 1;
+            for (now, before) in objects.all().into_iter().zip(before) {
+                if let Some(now) = now.as_mut().filter(|now| before.as_ref() != Some(*now)) {
+                    now["metadata"]["resourceVersion"] = json!(version.to_string());
+                }
+            }
+            done
+        };
         self.version.send_modify(|version| *version += 1);
         done
     }
@@ -114,39 +110,37 @@ impl ApiServer {
         if target.contains("watch=true") {
             return self.watched();
         }
-        let sent = || serde_json::from_slice::<Value>(body).unwrap();
-        let is_secret = target.contains("/secrets");
-        let is_validating = target.contains("/validatingwebhookconfigurations");
-        match *method {
-            Method::GET if target.contains("fieldSelector") => answered(&json!({
+        let which = if target.contains("/secrets") {
+            0
+        } else if target.contains("/mutatingwebhookconfigurations") {
+            1
+        } else {
+            2
+        };
+        let live = self.objects().all()[which].clone();
+        if *method == Method::GET && target.contains("fieldSelector") {
+            return answered(&json!({
                 "metadata": {"resourceVersion": self.version.borrow().to_string()},
                 "items": [],
-            })),
-            Method::GET => {
-                let objects = self.objects();
-                let found = match (is_secret, is_validating) {
-                    (true, _) => &objects.secret,
-                    (_, true) => &objects.validating,
-                    _ => &objects.configuration,
-                };
-                found.as_ref().map_or_else(|| failed(StatusCode::NOT_FOUND), answered)
-            }
-            Method::POST | Method::PUT => answered(&self.change(|objects| {
-                objects.secret = Some(sent());
-                sent()
-            })),
-            _ => answered(&self.change(|objects| {
-                let configuration = if is_validating {
-                    &mut objects.validating
-                } else {
-                    &mut objects.configuration
-                };
-                let configuration = configuration.as_mut().unwrap();
-                let bundle = sent()["webhooks"][0]["clientConfig"]["caBundle"].take();
-                configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle;
-                configuration.clone()
-            })),
+            }));
         }
+        if *method == Method::GET {
+            return live.as_ref().map_or_else(|| failed(StatusCode::NOT_FOUND), answered);
+        }
+        let mut sent: Value = serde_json::from_slice(body).unwrap();
+        // A new object has no version.
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        if live.as_ref().map(version).unwrap_or_default() != version(&sent) {
+            return failed(StatusCode::CONFLICT);
+        }
+        if *method == Method::PATCH {
+            let bundle = sent["webhooks"][0]["clientConfig"]["caBundle"].take();
+            sent = live.unwrap();
+            sent["webhooks"][0]["clientConfig"]["caBundle"] = bundle;
+        }
+        self.change(|objects| *objects.all()[which] = Some(sent));
+        let stored = self.objects().all()[which].clone();
+        answered(&stored.unwrap())
     }
 
     /// Each change is an event of the watched object.
@@ -163,6 +157,21 @@ impl ApiServer {
         });
         Response::new(StreamBody::new(events).boxed_unsync())
     }
+}
+
+/// A registration without a `caBundle`.
+pub(super) fn registration(kind: &str) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "arc-rocm"},
+        "webhooks": [{
+            "name": "inject.arc-rocm.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {"service": {"name": "arc-rocm", "namespace": "arc-rocm"}},
+        }],
+    })
 }
 
 fn answered(object: &Value) -> HttpResponse {

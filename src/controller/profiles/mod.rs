@@ -29,6 +29,8 @@ pub struct ObjectWithStatus {
     pub object: Object,
     /// Its status; the default where it has none or one that cannot be read.
     pub status: RunnerProfileStatus,
+    /// Its `metadata.resourceVersion`.
+    pub version: Option<String>,
 }
 
 /// All objects; `None` until they have been listed for the first time.

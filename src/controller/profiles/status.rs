@@ -8,18 +8,19 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 use tokio::{
     sync::watch::Receiver,
-    time::{Instant, sleep_until},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{Acceptance, Latest, ObjectWithStatus, Snapshot, stored::Stored};
 use crate::{
-    controller::{
-        MANAGER,
-        backoff::{Backoff, random},
-    },
+    controller::{MANAGER, watch::FailureLog},
     profile::{
         Problem,
         status::{ACCEPTED, RunnerProfileStatus, line},
@@ -27,152 +28,98 @@ use crate::{
     telemetry::Chain,
 };
 
-/// How often a status is corrected that another replica has written, up to a fifth more: replicas
-/// started together drift apart.
+/// How often a status is written that failed, or that another replica has changed.
 const CORRECT: Duration = Duration::from_secs(30);
 /// Writes at a time. The API server has other things to do.
 const PARALLEL: usize = 4;
-/// How often a write is tried that another one came before.
-const TRIES: usize = 5;
-/// `409 Conflict`: the object has changed since it was read.
-const CONFLICT: u16 = 409;
-/// `404 Not Found`: the object is gone.
-const NOT_FOUND: u16 = 404;
+/// `409 Conflict` and `404 Not Found`: the object has changed since it was read, or is gone.
+const CHANGED: [u16; 2] = [409, 404];
 /// The longest message of a condition, in bytes. The API server takes 32,768; a screen or two is
 /// enough, and every replica has all statuses in memory.
 const MESSAGE_BYTES: usize = 8 << 10;
 /// The longest line of the log for one problem, in bytes.
 const LINE_BYTES: usize = 512;
 
-/// What this replica wrote last of each object, by uid.
-type Written = BTreeMap<String, Acceptance>;
+type Acceptances = BTreeMap<String, Acceptance>;
 
 /// Writes until the owner is gone.
 pub(super) async fn write(
     api: Api<Stored>,
-    mut snapshots: Receiver<Snapshot>,
+    snapshots: Receiver<Snapshot>,
     mut latest: Receiver<Latest>,
 ) {
-    let mut written = Written::new();
-    let mut backoff = Backoff::default();
-    let mut correct_at = Instant::now() + jittered(CORRECT);
-    let mut retry_at: Option<Instant> = None;
+    let mut written = Acceptances::new();
+    let mut log = FailureLog::default();
+    // Up to a fifth more, so that replicas started together drift apart.
+    let mut corrections = interval(CORRECT.mul_f64(1.0 + fastrand::f64() / 5.0));
+    corrections.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let next = retry_at.map_or(correct_at, |at| at.min(correct_at));
-        tokio::select! {
-            changed = latest.changed() => if changed.is_err() { return },
-            changed = snapshots.changed() => if changed.is_err() { return },
-            () = sleep_until(next) => {}
-        }
-        let corrects = Instant::now() >= correct_at;
-        if corrects {
-            correct_at = Instant::now() + jittered(CORRECT);
-        }
+        let corrects = tokio::select! {
+            changed = latest.changed() => if changed.is_err() { return } else { false },
+            _ = corrections.tick() => true,
+        };
         let compiled = latest.borrow_and_update().clone();
-        let snapshot = snapshots.borrow_and_update().clone();
+        let snapshot = snapshots.borrow().clone();
         let (Some(compiled), Some(snapshot)) = (compiled, snapshot) else { continue };
-        let acceptances = &compiled.acceptances;
-        written.retain(|uid, _| acceptances.contains_key(uid));
-        let jobs = jobs(&snapshot, acceptances, &written, corrects);
-        let results: Vec<_> = stream::iter(jobs)
-            .map(|job| async {
-                let result = put(&api, &job).await;
-                (job, result)
-            })
-            .buffer_unordered(PARALLEL)
-            .collect()
-            .await;
-        let mut failed = None;
-        for (job, result) in results {
-            match result {
-                Ok(()) => {
-                    written.insert(job.uid, job.acceptance);
-                }
-                Err(error) => failed = Some((job.name, error)),
-            }
+        if corrects {
+            written.clear();
         }
+        let writes = due(&snapshot, &compiled.acceptances, &written, Timestamp::now());
+        let puts = writes.into_iter().map(|write| put(&api, write));
+        let results: Vec<_> = stream::iter(puts).buffer_unordered(PARALLEL).collect().await;
         // One line for all: what prevents one write prevents the others.
-        retry_at = failed.map(|(name, error)| {
+        if let Some(error) = results.into_iter().find_map(Result::err) {
             let error = Chain(&error).to_string();
-            if backoff.record(&error) {
-                tracing::warn!(name, error, "cannot write the status of RunnerProfiles");
+            if log.is_new(&error) {
+                tracing::warn!(error, "cannot write the status of RunnerProfiles; retrying");
             }
-            Instant::now() + backoff.delay(random())
-        });
-        if retry_at.is_none() {
-            backoff.reset();
         }
+        written.clone_from(&compiled.acceptances);
     }
 }
 
 /// One status to write.
-#[derive(Clone, Debug, PartialEq)]
-struct Job {
+#[derive(Debug, PartialEq)]
+struct Write {
     name: String,
-    uid: String,
-    acceptance: Acceptance,
+    /// The `metadata.resourceVersion` of the object as it was read.
+    version: Option<String>,
+    status: RunnerProfileStatus,
 }
 
-/// What there is to write.
+/// The statuses to write.
 ///
-/// A status that differs from what this replica has written already is another replica's, which
-/// has other files or another version. It is corrected with the others (`corrects`) and no sooner,
-/// or the two would write as fast as they can for as long as they differ.
-fn jobs(
+/// What this replica has `written` already and is different now is another replica's, which has other
+/// files or another version. It is corrected from time to time, or the two would write as fast as they
+/// can for as long as they differ.
+fn due(
     objects: &[ObjectWithStatus],
-    acceptances: &BTreeMap<String, Acceptance>,
-    written: &Written,
-    corrects: bool,
-) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    for ObjectWithStatus { object, status } in objects {
-        let Some(acceptance) = acceptances.get(&object.uid) else { continue };
-        if acceptance.generation == object.generation
-            && (corrects || written.get(&object.uid) != Some(acceptance))
-            && changed(acceptance, status, Timestamp::UNIX_EPOCH).is_some()
+    acceptances: &Acceptances,
+    written: &Acceptances,
+    now: Timestamp,
+) -> Vec<Write> {
+    let due = |ObjectWithStatus { object, status, version }: &ObjectWithStatus| {
+        let acceptance = acceptances.get(&object.uid)?;
+        if acceptance.generation != object.generation
+            || written.get(&object.uid) == Some(acceptance)
         {
-            jobs.push(Job {
-                name: object.name.clone(),
-                uid: object.uid.clone(),
-                acceptance: acceptance.clone(),
-            });
+            return None;
         }
-    }
-    jobs
+        let status = changed(acceptance, status, now)?;
+        Some(Write { name: object.name.clone(), version: version.clone(), status })
+    };
+    objects.iter().filter_map(due).collect()
 }
 
-/// Reads, changes and writes, again where another write came first.
-async fn put(api: &Api<Stored>, job: &Job) -> Result<(), kube::Error> {
-    let parameters =
-        PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let result = match api.get_status(&job.name).await {
-            Ok(mut object) => match changed_of(&object, job, Timestamp::now()) {
-                None => return Ok(()),
-                Some(status) => {
-                    object.status.0 = serde_json::to_value(status).unwrap_or_default();
-                    api.replace_status(&job.name, &parameters, &object).await.map(drop)
-                }
-            },
-            Err(error) => Err(error),
-        };
-        match result {
-            Err(kube::Error::Api(status)) if status.code == CONFLICT && tries < TRIES => {}
-            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => return Ok(()),
-            result => return result,
-        }
+/// Writes a status, unless the object has changed since it was read: then there is a newer compilation,
+/// or another replica was faster.
+async fn put(api: &Api<Stored>, Write { name, version, status }: Write) -> kube::Result<()> {
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+    match api.patch_status(&name, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if CHANGED.contains(&status.code) => Ok(()),
+        result => result.map(drop),
     }
-}
-
-/// The status that the object is to have; `None` where it has it, or is not the one that was
-/// compiled: made anew, or edited since.
-fn changed_of(object: &Stored, job: &Job, now: Timestamp) -> Option<RunnerProfileStatus> {
-    let Job { uid, acceptance, .. } = job;
-    let is_same = object.metadata.uid.as_ref() == Some(uid)
-        && object.metadata.generation == Some(acceptance.generation);
-    if is_same { changed(acceptance, &object.status(), now) } else { None }
 }
 
 /// The status by `acceptance`; `None` where `old` says the same, so that replicas do not write in
@@ -216,11 +163,6 @@ fn cut(mut text: String, most: usize) -> String {
         text.push_str(MORE);
     }
     text
-}
-
-/// `period` and up to a fifth more.
-fn jittered(period: Duration) -> Duration {
-    period.mul_f64(1.0 + random() / 5.0)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::Resource;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
+use super::ObjectWithStatus;
 use crate::profile::{
     DepthLimited, Object,
     crd::PLURAL,
@@ -16,22 +17,14 @@ use crate::profile::{
 /// JSON, not the types that it stands for: the compiler reports unknown fields and wrong types.
 /// With a limit on its depth: one object that is too deep would otherwise make the whole list
 /// unreadable.
-///
-/// Written out, it is the body of an update of its status. The API server takes all else from what
-/// it has.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Stored {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
     #[serde(default, deserialize_with = "metadata")]
-    pub(super) metadata: ObjectMeta,
-    #[serde(default, skip_serializing)]
+    metadata: ObjectMeta,
+    #[serde(default)]
     spec: DepthLimited,
     #[serde(default)]
-    pub(super) status: DepthLimited,
+    status: DepthLimited,
 }
 
 impl Stored {
@@ -46,9 +39,13 @@ impl Stored {
         }
     }
 
-    /// Its status; the default where it cannot be read, so that it is written anew.
-    pub(super) fn status(&self) -> RunnerProfileStatus {
-        RunnerProfileStatus::deserialize(&self.status.0).unwrap_or_default()
+    /// With its status; the default where that cannot be read, so that it is written anew.
+    pub(super) fn with_status(&self) -> ObjectWithStatus {
+        ObjectWithStatus {
+            object: self.object(),
+            status: RunnerProfileStatus::deserialize(&self.status.0).unwrap_or_default(),
+            version: self.metadata.resource_version.clone(),
+        }
     }
 }
 
@@ -99,7 +96,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
 #[cfg(test)]
 mod tests {
     use kube::{api::ObjectList, core::WatchEvent};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -139,14 +136,5 @@ mod tests {
         let event = format!(r#"{{"type":"ADDED","object":{}}}"#, text("deep", 9_900));
         let event: WatchEvent<Stored> = serde_json::from_str(&event).unwrap();
         assert!(matches!(event, WatchEvent::Added(_)));
-    }
-
-    #[test]
-    fn status_update_has_the_version_and_no_spec() {
-        let stored: Stored = serde_json::from_str(&text("deep", 500)).unwrap();
-        let body = serde_json::to_value(&stored).unwrap();
-        assert_eq!(body["metadata"]["resourceVersion"], "7");
-        assert_eq!((&body["kind"], body.get("spec")), (&Value::from("RunnerProfile"), None));
-        assert_eq!(body["status"], json!({"conditions": []}));
     }
 }

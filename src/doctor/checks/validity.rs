@@ -12,7 +12,7 @@ const LEFT: i64 = 5;
 /// and is late.
 pub(super) fn soon(validity: Validity, is_own: bool) -> i64 {
     let lifetime = validity.not_after.saturating_sub(validity.not_before);
-    if is_own { lifetime / rotation::OVERDUE } else { (lifetime / LEFT).min(LONGEST) }
+    if is_own { rotation::overdue(validity) } else { (lifetime / LEFT).min(LONGEST) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-use serde_json::json;
+use hyper::http;
+use kube::{Client, client::Body};
 
 use super::*;
 use crate::profile::{Object, Position};
@@ -29,11 +30,11 @@ fn first(acceptance: &Acceptance) -> RunnerProfileStatus {
 fn object(status: RunnerProfileStatus) -> ObjectWithStatus {
     let object =
         Object { name: "a".to_owned(), uid: "u".to_owned(), generation: 1, spec: json!({}) };
-    ObjectWithStatus { object, status }
+    ObjectWithStatus { object, status, version: Some("7".to_owned()) }
 }
 
-fn job(acceptance: Acceptance) -> Job {
-    Job { name: "a".to_owned(), uid: "u".to_owned(), acceptance }
+fn of(acceptance: Acceptance) -> Acceptances {
+    Acceptances::from([("u".to_owned(), acceptance)])
 }
 
 #[test]
@@ -69,48 +70,47 @@ fn status_message_is_cut_between_characters() {
 
 /// Replicas of other files or another version would else write as fast as they can.
 #[test]
-fn status_of_another_replica_is_corrected_seldom() {
-    let acceptances = BTreeMap::from([("u".to_owned(), acceptance(1, &[]))]);
-    let others = object(first(&acceptance(1, &["no such field"])));
-    let jobs_at = |written: &Written, corrects| {
-        jobs(std::slice::from_ref(&others), &acceptances, written, corrects).len()
-    };
-    assert_eq!(jobs_at(&Written::new(), false), 1);
-    let written = Written::from([("u".to_owned(), acceptance(1, &[]))]);
-    assert_eq!(jobs_at(&written, false), 0);
-    assert_eq!(jobs_at(&written, true), 1);
-    let changed = Written::from([("u".to_owned(), acceptance(1, &["another problem"]))]);
-    assert_eq!(jobs_at(&changed, false), 1);
+fn status_of_another_replica_is_left_until_the_next_correction() {
+    let others = [object(first(&acceptance(1, &["no such field"])))];
+    let good = of(acceptance(1, &[]));
+    let count = |written: &Acceptances| due(&others, &good, written, at(2)).len();
+    assert_eq!(count(&Acceptances::new()), 1);
+    assert_eq!(count(&good), 0);
+    assert_eq!(count(&of(acceptance(1, &["another problem"]))), 1);
 }
 
 #[test]
 fn status_that_is_right_is_not_written() {
-    let acceptances = BTreeMap::from([("u".to_owned(), acceptance(1, &[]))]);
     let right = [object(first(&acceptance(1, &[])))];
-    assert!(jobs(&right, &acceptances, &Written::new(), true).is_empty());
+    assert_eq!(due(&right, &of(acceptance(1, &[])), &Acceptances::new(), at(2)), []);
 }
 
 #[test]
 fn status_of_an_object_that_changed_since_is_not_written() {
-    let mut stored: Stored = serde_json::from_value(json!({
-        "apiVersion": "arc-rocm.dev/v1alpha1",
-        "kind": "RunnerProfile",
-        "metadata": {"name": "a", "uid": "u", "generation": 1, "resourceVersion": "7"},
-        "spec": {},
-    }))
-    .unwrap();
-    let job = job(acceptance(1, &[]));
-    assert!(changed_of(&stored, &job, at(1)).is_some());
-    stored.metadata.generation = Some(2);
-    assert_eq!(changed_of(&stored, &job, at(1)), None);
-    stored.metadata.generation = Some(1);
-    stored.metadata.uid = Some("other".to_owned());
-    assert_eq!(changed_of(&stored, &job, at(1)), None);
+    let none = [object(RunnerProfileStatus::default())];
+    let count = |acceptances| due(&none, &acceptances, &Acceptances::new(), at(1)).len();
+    assert_eq!(count(of(acceptance(1, &[]))), 1);
+    assert_eq!(count(of(acceptance(2, &[]))), 0);
+    assert_eq!(count(Acceptances::from([("other".to_owned(), acceptance(1, &[]))])), 0);
 }
 
-#[test]
-fn corrections_of_replicas_drift_apart() {
-    let periods: Vec<Duration> = (0..50).map(|_| jittered(CORRECT)).collect();
-    assert!(periods.iter().all(|one| (CORRECT..CORRECT * 6 / 5).contains(one)), "{periods:?}");
-    assert!(periods.iter().any(|one| *one != periods[0]), "{periods:?}");
+#[tokio::test]
+async fn status_write_names_the_version_and_takes_a_conflict() {
+    for (code, is_ok) in [(200, true), (404, true), (409, true), (403, false)] {
+        let server = tower::service_fn(move |request: http::Request<Body>| async move {
+            let body = request.into_body().collect_bytes().await?;
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["metadata"], json!({"resourceVersion": "7"}));
+            assert_eq!(body["status"]["conditions"][0]["status"], "True");
+            let answer = json!({"kind": "Status", "status": "Failure", "code": code});
+            let response = http::Response::builder().status(code);
+            Ok::<_, kube::Error>(
+                response.body(Body::from(answer.to_string().into_bytes())).unwrap(),
+            )
+        });
+        let api = Api::all(Client::new(server, "arc-rocm"));
+        let none = [object(RunnerProfileStatus::default())];
+        let mut writes = due(&none, &of(acceptance(1, &[])), &Acceptances::new(), at(1));
+        assert_eq!(put(&api, writes.remove(0)).await.is_ok(), is_ok, "{code}");
+    }
 }

@@ -1,5 +1,5 @@
-//! The chart with a real cert-manager: the chart's own authority, what it signs in the pods, that
-//! renewals of both cost no review, and the way to our own certificates and back.
+//! The chart with a real cert-manager: the chart's own CA, what it signs in the pods, that
+//! renewals of both cost no review, and the way to self-managed ones and back.
 
 use std::{
     fs,
@@ -33,12 +33,12 @@ use crate::{
     wait::{Look, until},
 };
 
-/// The Certificate and the Secret of the chart's own authority.
-const AUTHORITY: &str = "e2e-chart-ca";
+/// The Certificate and the Secret of the chart's own CA.
+const CA: &str = "e2e-chart-ca";
 /// A Secret's way into the pods, which the kubelet starts each minute, and into the webhook, which
 /// looks each ten seconds.
 const SERVED: Duration = Duration::from_mins(3);
-/// Until a new authority is there and signs: a second each.
+/// Until a new CA is there and signs: a second each.
 const SIGNS: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_millis(200);
 /// Of an outage, for which runners wait longer and longer, and until the last of them is there.
@@ -81,14 +81,14 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
         let what = "certificate renewed by cert-manager, until all replicas serve it";
         scene.figure(what, &ms(start));
 
-        let authority = manager.renew(NAME, AUTHORITY).await?;
-        let leaf = signed(manager, &authority).await?;
+        let ca = manager.renew(NAME, CA).await?;
+        let leaf = signed(manager, &ca).await?;
         // The key is the same, so the old CA certificate verifies it too: a cert-manager before 1.19,
         // which replaces the caBundle, would do no harm.
         replicas.serve(&leaf, &first).await?;
 
-        let authority = with_another_key(scene, &authority).await?;
-        let leaf = signed(manager, &authority).await?;
+        let ca = with_another_key(scene, &ca).await?;
+        let leaf = signed(manager, &ca).await?;
         replicas.serve(&leaf, text(&leaf, "/data/ca.crt")).await?;
         trusted_alone(scene, text(&leaf, "/data/ca.crt")).await
     };
@@ -96,7 +96,7 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     recovered(scene, &arc, &runners).await?;
     let attempts = arc.all_attempts();
     let (failed, line) = failures(&attempts);
-    scene.figure("certificate and authority renewed by cert-manager while runners are made", &line);
+    scene.figure("certificate and CA renewed by cert-manager while runners are made", &line);
     ensure!(failed.is_empty(), "{failed:?}");
 
     let before = arc.all_attempts().len();
@@ -112,7 +112,7 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     }
     ensure!(arc.ends().is_empty(), "{:?}", arc.ends());
     let (_, line) = failures(&arc.all_attempts().split_off(before));
-    scene.figure("from cert-manager to our own and back while runners are made", &line);
+    scene.figure("from cert-manager to self-managed and back while runners are made", &line);
 
     helm_uninstall(scene).await
 }
@@ -127,54 +127,54 @@ async fn mode(scene: &Scene, mode: &str) -> anyhow::Result<()> {
     probe::called(scene.cluster()).await?;
     scene.figure(&format!("another way to certificates: {mode}"), &ms(start));
 
-    // Who makes them now has the Secret for good: our own has the authority's key in it.
+    // The new issuer has the Secret for good: a self-managed one has the CA's key in it.
     let key = scene.cluster().get(&secret()).await?["data"]["ca.key"].take();
     ensure!(key.is_string() == (mode == "SelfManaged"), "ca.key is {key}");
     Ok(())
 }
 
-/// The webhook's Secret with a certificate that the authority in this Secret has signed.
-async fn signed(manager: &CertManager, authority: &Value) -> anyhow::Result<Value> {
-    let authority = text(authority, "/data/tls.crt");
-    until("a certificate of the new authority", SIGNS, || async {
+/// The webhook's Secret with a certificate that the CA in this Secret has signed.
+async fn signed(manager: &CertManager, ca: &Value) -> anyhow::Result<Value> {
+    let ca = text(ca, "/data/tls.crt");
+    until("a certificate of the new CA", SIGNS, || async {
         let leaf = manager.renew(NAME, NAME).await?;
-        let is_of_it = text(&leaf, "/data/ca.crt") == authority;
-        Ok(if is_of_it { Look::Seen(leaf) } else { Look::NotYet("one of the old".to_owned()) })
+        let is_of_it = text(&leaf, "/data/ca.crt") == ca;
+        Ok(if is_of_it { Look::Seen(leaf) } else { Look::NotYet("one of the old CA".to_owned()) })
     })
     .await
 }
 
-/// Deletes the authority's Secret, as `docs/certificates.md` says of a key that leaked, and waits for
+/// Deletes the CA's Secret, as `docs/certificates.md` says of a key that leaked, and waits for
 /// the one that cert-manager makes in its place.
-async fn with_another_key(scene: &Scene, authority: &Value) -> anyhow::Result<Value> {
-    let path = format!("/api/v1/namespaces/{NAME}/secrets/{AUTHORITY}");
+async fn with_another_key(scene: &Scene, ca: &Value) -> anyhow::Result<Value> {
+    let path = format!("/api/v1/namespaces/{NAME}/secrets/{CA}");
     scene.cluster().delete(&path).await?;
-    until("an authority with another key", SIGNS, || async {
+    until("a CA with another key", SIGNS, || async {
         let found = scene.cluster().find(&path).await?.unwrap_or_default();
         let key = text(&found, "/data/tls.key");
         let is_new = !key.is_empty()
-            && key != text(authority, "/data/tls.key")
+            && key != text(ca, "/data/tls.key")
             && !text(&found, "/data/tls.crt").is_empty();
         Ok(if is_new { Look::Seen(found) } else { Look::NotYet("none".to_owned()) })
     })
     .await
 }
 
-/// Takes all authorities but this one out of the `caBundle`, where cert-manager has kept them.
-async fn trusted_alone(scene: &Scene, authority: &str) -> anyhow::Result<()> {
+/// Takes all CAs but this one out of the `caBundle`, where cert-manager has kept them.
+async fn trusted_alone(scene: &Scene, ca: &str) -> anyhow::Result<()> {
     let before = bundle(scene).await?;
-    ensure!(before != authority, "the old authorities have gone by themselves");
+    ensure!(before != ca, "the old CAs have gone by themselves");
     let change = json!([{
         "op": "replace",
         "path": "/webhooks/0/clientConfig/caBundle",
-        "value": authority,
+        "value": ca,
     }]);
     let registration = format!("{REGISTRATIONS}/{NAME}");
     let body = change.to_string().into_bytes();
     let patch = "application/json-patch+json";
     scene.cluster().call(Method::PATCH, &registration, patch, body).await?;
     probe::called(scene.cluster()).await?;
-    ensure!(bundle(scene).await? == authority, "the caBundle is another one");
+    ensure!(bundle(scene).await? == ca, "the caBundle is another one");
     Ok(())
 }
 
@@ -194,9 +194,9 @@ impl Replicas {
 
     /// Waits until every replica serves the certificate of a Secret and a CA, in base64 as in objects,
     /// verifies it.
-    async fn serve(&self, secret: &Value, authority: &str) -> anyhow::Result<()> {
+    async fn serve(&self, secret: &Value, ca: &str) -> anyhow::Result<()> {
         let file = NamedTempFile::new()?;
-        fs::write(file.path(), BASE64_STANDARD.decode(authority)?)?;
+        fs::write(file.path(), BASE64_STANDARD.decode(ca)?)?;
         let tls = trusting(file.path())?;
         let pem = BASE64_STANDARD.decode(text(secret, "/data/tls.crt"))?;
         let wanted = CertificateDer::from_pem_slice(&pem)?;

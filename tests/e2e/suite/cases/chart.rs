@@ -35,7 +35,7 @@ const SOON: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_mins(12);
 /// Of a case that installs.
 pub(super) const WITHIN: Duration = Duration::from_mins(16);
-/// The settling of a new authority (30 s), and what leads to it and away from it.
+/// Until there is a new CA and its certificate is served: 30 s in the caBundle.
 const REISSUED: Duration = Duration::from_mins(2);
 /// As `docs/certificates.md` has it for the end of the pods.
 const STOPPED: Duration = Duration::from_mins(1);
@@ -48,7 +48,8 @@ const PROFILE: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles/chart";
 const DEFINITION_PATH: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerprofiles.arc-rocm.dev";
 /// Where registrations for RunnerProfiles are.
-const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+pub(super) const VALIDATING: &str =
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 /// Image pulls included.
 const ROLLOUT: Duration = Duration::from_mins(3);
 
@@ -137,19 +138,18 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
         let before = cluster.get(&secret).await?;
         let leaf = text(&before, "/data/tls.crt");
         cluster.delete(&secret).await?;
-        until("a new authority beside the old certificate", REISSUED, || async {
+        until("a new CA in the Secret", REISSUED, || async {
             let found = cluster.find(&secret).await?.unwrap_or_default();
-            let authority = text(&found, "/data/ca.crt");
-            let is_new = !authority.is_empty()
-                && authority != bundle
-                && !text(&found, "/data/tls.crt").is_empty();
+            let ca = text(&found, "/data/ca.crt");
+            let is_new =
+                !ca.is_empty() && ca != bundle && !text(&found, "/data/tls.crt").is_empty();
             Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
         })
         .await?;
         webhook.rolled_out(cluster).await?;
         // A replica that starts in the middle of it has to come up with what there is.
         webhook.restart_rollout(cluster, &scene.namespace).await?;
-        until("a certificate of the new authority", REISSUED, || async {
+        until("a certificate of the new CA", REISSUED, || async {
             let is_new = text(&cluster.get(&secret).await?, "/data/tls.crt") != leaf;
             Ok(if is_new { Look::Seen(()) } else { Look::NotYet("the old one".to_owned()) })
         })
@@ -431,7 +431,12 @@ async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
 
 /// The `caBundle` of the installation of the moment.
 pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
-    let live = scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    bundle_of(scene, REGISTRATIONS).await
+}
+
+/// The `caBundle` of its registration of this kind.
+pub(super) async fn bundle_of(scene: &Scene, kind: &str) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{kind}/{NAME}")).await?;
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 

@@ -1,15 +1,11 @@
-//! The registration as the API server has it, as far as trust is concerned.
+//! A registration as the API server has it, as far as trust is concerned.
 
-use std::{fmt, slice::from_ref};
+use std::slice::from_ref;
 
-use k8s_openapi::{
-    ByteString,
-    api::admissionregistration::v1::{
-        MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{ByteString, api::admissionregistration::v1::WebhookClientConfig};
+use kube::api::DynamicObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,23 +13,12 @@ use crate::{
     tls::{self, Validity},
 };
 
-/// The kind of a registration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
-    /// For pods.
-    Mutating,
-    /// For RunnerProfiles.
-    Validating,
-}
-
 /// One registration.
 #[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub(super) kind: Kind,
+pub(super) struct Registration {
+    kind: String,
     name: String,
     version: Option<String>,
-    /// When it was changed last, by the API server's clock; `None` if that cannot be told.
-    changed: Option<i64>,
     webhooks: Vec<Webhook>,
 }
 
@@ -45,58 +30,27 @@ struct Webhook {
     host: Option<ServerName<'static>>,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mutating => "MutatingWebhookConfiguration",
-            Self::Validating => "ValidatingWebhookConfiguration",
-        })
-    }
+/// A webhook, as both kinds of registrations have it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    name: String,
+    client_config: WebhookClientConfig,
 }
 
-impl Live {
-    /// The registration for pods.
-    pub(super) fn mutating(configuration: &MutatingWebhookConfiguration) -> Self {
-        let webhooks = configuration.webhooks.iter().flatten();
-        let webhooks = webhooks.map(|one| webhook(&one.name, &one.client_config)).collect();
-        Self::new(Kind::Mutating, &configuration.metadata, webhooks)
-    }
-
-    /// The registration for RunnerProfiles.
-    pub(super) fn validating(configuration: &ValidatingWebhookConfiguration) -> Self {
-        let webhooks = configuration.webhooks.iter().flatten();
-        let webhooks = webhooks.map(|one| webhook(&one.name, &one.client_config)).collect();
-        Self::new(Kind::Validating, &configuration.metadata, webhooks)
-    }
-
-    fn new(kind: Kind, metadata: &ObjectMeta, webhooks: Vec<Webhook>) -> Self {
+impl Registration {
+    /// Reads a registration of this kind. A webhook that cannot be read is left out.
+    pub(super) fn read(kind: &str, object: DynamicObject) -> Self {
+        let DynamicObject { metadata, mut data, .. } = object;
+        let webhooks = data.get_mut("webhooks").and_then(Value::as_array_mut);
+        let webhooks = webhooks.into_iter().flatten();
+        let webhooks = webhooks.filter_map(|one| Stored::deserialize(one.take()).ok());
         Self {
-            kind,
-            name: metadata.name.clone().unwrap_or_default(),
-            version: metadata.resource_version.clone(),
-            changed: changed(metadata),
-            webhooks,
+            kind: kind.to_owned(),
+            name: metadata.name.unwrap_or_default(),
+            version: metadata.resource_version,
+            webhooks: webhooks.map(webhook).collect(),
         }
-    }
-
-    /// For how many seconds no field was set.
-    pub(super) fn unchanged(&self, now: i64) -> i64 {
-        self.changed.map_or(0, |changed| now.saturating_sub(changed))
-    }
-
-    /// The certificates that every webhook's `caBundle` has.
-    pub(super) fn trusted(&self) -> Vec<CertificateDer<'static>> {
-        let Some((first, others)) = self.webhooks.split_first() else { return Vec::new() };
-        let all = |one: &&CertificateDer<'static>| others.iter().all(|w| w.bundle.contains(one));
-        first.bundle.iter().filter(all).cloned().collect()
-    }
-
-    /// Whether a `caBundle` differs from these certificates, in any order.
-    pub(super) fn lacks(&self, bundle: &[CertificateDer<'static>]) -> bool {
-        self.webhooks.iter().any(|webhook| {
-            !bundle.iter().all(|one| webhook.bundle.contains(one))
-                || !webhook.bundle.iter().all(|one| bundle.contains(one))
-        })
     }
 
     /// Whether every webhook trusts a chain, regardless of its names.
@@ -148,21 +102,33 @@ impl Live {
         of_all?.into_iter().min_by_key(|validity| validity.not_after)
     }
 
-    /// The object to apply so that every webhook trusts `bundle`, PEM. It conflicts if the configuration
-    /// has changed since it was read.
-    pub(super) fn publication(&self, bundle: &str) -> Value {
-        let bundle = ByteString(bundle.as_bytes().to_vec());
-        let webhooks: Vec<Value> = self
-            .webhooks
+    /// The object to apply so that each webhook has the CAs that `wanted` says of those that it has;
+    /// `None` if it has them. It conflicts if the registration has changed since it was read.
+    pub(super) fn publication(
+        &self,
+        wanted: impl Fn(&[CertificateDer<'static>]) -> Vec<CertificateDer<'static>>,
+    ) -> Option<Value> {
+        let is_same = |webhook: &Webhook, wanted: &[CertificateDer<'static>]| {
+            wanted.len() == webhook.bundle.len()
+                && wanted.iter().all(|one| webhook.bundle.contains(one))
+        };
+        let wanted: Vec<_> = self.webhooks.iter().map(|one| (one, wanted(&one.bundle))).collect();
+        if wanted.iter().all(|(webhook, wanted)| is_same(webhook, wanted)) {
+            return None;
+        }
+        let webhooks: Vec<Value> = wanted
             .iter()
-            .map(|one| json!({"name": one.name, "clientConfig": {"caBundle": bundle}}))
+            .map(|(webhook, wanted)| {
+                let bundle = ByteString(certs::pem(wanted).into_bytes());
+                json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}})
+            })
             .collect();
-        json!({
+        Some(json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": self.kind.to_string(),
+            "kind": self.kind,
             "metadata": {"name": self.name, "resourceVersion": self.version},
             "webhooks": webhooks,
-        })
+        }))
     }
 }
 
@@ -181,22 +147,12 @@ fn first_to_end(
     all.min_by_key(|validity| validity.not_after)
 }
 
-/// When a field was last set, from the managed fields. A manager that sets a field is there with the
-/// time; one that removes a field may not be (apimachinery, `managedfields`). `None` if a manager has no
-/// time.
-fn changed(metadata: &ObjectMeta) -> Option<i64> {
-    let managers = metadata.managed_fields.as_deref().unwrap_or_default();
-    let times: Option<Vec<i64>> =
-        managers.iter().map(|manager| Some(manager.time.as_ref()?.0.as_second())).collect();
-    times?.into_iter().max()
-}
-
-fn webhook(name: &str, config: &WebhookClientConfig) -> Webhook {
-    let bundle = config.ca_bundle.as_ref().map(|bytes| String::from_utf8_lossy(&bytes.0));
+fn webhook(Stored { name, client_config }: Stored) -> Webhook {
+    let bundle = client_config.ca_bundle.as_ref().map(|bytes| String::from_utf8_lossy(&bytes.0));
     Webhook {
-        name: name.to_owned(),
+        name,
         bundle: bundle.map(|text| certs::certificates(&text)).unwrap_or_default(),
-        host: asked(config),
+        host: asked(&client_config),
     }
 }
 
@@ -218,7 +174,6 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, ServiceReference};
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
     };
@@ -229,23 +184,19 @@ mod tests {
         tls::Pair,
     };
 
-    fn live(bundles: &[&str]) -> Live {
-        let service = ServiceReference {
-            name: "arc-rocm".to_owned(),
-            namespace: "arc-rocm".to_owned(),
-            ..ServiceReference::default()
+    fn live(bundles: &[&str]) -> Registration {
+        let webhook = |(index, bundle): (usize, &&str)| {
+            json!({
+                "name": format!("{index}.arc-rocm.dev"),
+                "clientConfig": {
+                    "caBundle": ByteString(bundle.as_bytes().to_vec()),
+                    "service": {"name": "arc-rocm", "namespace": "arc-rocm"},
+                },
+            })
         };
-        let webhook = |(index, bundle): (usize, &&str)| MutatingWebhook {
-            name: format!("{index}.arc-rocm.dev"),
-            client_config: WebhookClientConfig {
-                ca_bundle: Some(ByteString(bundle.as_bytes().to_vec())),
-                service: Some(service.clone()),
-                url: None,
-            },
-            ..MutatingWebhook::default()
-        };
-        let webhooks = Some(bundles.iter().enumerate().map(webhook).collect());
-        Live::mutating(&MutatingWebhookConfiguration { webhooks, ..Default::default() })
+        let webhooks: Vec<Value> = bundles.iter().enumerate().map(webhook).collect();
+        let object = json!({"metadata": {"name": "arc-rocm"}, "webhooks": webhooks});
+        Registration::read("MutatingWebhookConfiguration", serde_json::from_value(object).unwrap())
     }
 
     fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
@@ -275,7 +226,7 @@ mod tests {
     fn expired_ca_or_certificate_is_not_trusted() {
         let own = issue(&[], 1).unwrap();
         let chain = chain(&own);
-        for now in [now() - 600, now() + 2 * 24 * 3600] {
+        for now in [now() - 2 * 3600, now() + 2 * 24 * 3600] {
             let refused = live(&[&own.ca]).accepts(&chain, now).unwrap_err();
             assert!(refused.contains("verification failed"), "{refused}");
         }
@@ -366,29 +317,25 @@ mod tests {
     }
 
     #[test]
-    fn bundle_compares_without_order() {
+    fn bundle_is_published_where_a_webhook_has_another() {
         let (one, two) = (issue(&[], 1).unwrap().ca, issue(&[], 1).unwrap().ca);
-        let both = certs::certificates(&format!("{one}{two}"));
-        let reversed = format!("{two}\n{one}");
-        assert!(!live(&[&reversed]).lacks(&both));
-        assert!(live(&[&one]).lacks(&both));
-        assert!(live(&[&reversed]).lacks(&both[..1]));
-        assert!(live(&[&reversed, ""]).lacks(&both));
-        assert_eq!(live(&[&reversed, &one]).trusted(), both[..1]);
-    }
-
-    #[test]
-    fn the_time_since_the_last_change_is_that_of_the_last_manager_and_none_if_one_is_unknown() {
-        let of = |times: &[Option<&str>]| {
-            let manager = |time: Option<&str>| json!({"manager": "m", "time": time});
-            let managers: Vec<Value> = times.iter().copied().map(manager).collect();
-            let metadata = json!({"name": "a", "managedFields": managers});
-            Live::mutating(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+        let (both, reversed) = (format!("{one}{two}"), format!("{two}\n{one}"));
+        let wanted = |text: &str| {
+            let wanted = certs::certificates(text);
+            move |_: &[CertificateDer<'static>]| wanted.clone()
         };
-        let (early, late) = (Some("1970-01-01T00:01:00Z"), Some("1970-01-01T00:02:00Z"));
-        assert_eq!(of(&[late, early]).unchanged(200), 80);
-        assert_eq!(of(&[early, None]).unchanged(200), 0);
-        assert_eq!(of(&[]).unchanged(200), 0);
+        // The order does not matter.
+        assert_eq!(live(&[&reversed, &both]).publication(wanted(&both)), None);
+        for bundles in [[&*one, &both], [&reversed, ""], [&both, &format!("{both}{one}")]] {
+            let change = live(&bundles).publication(wanted(&both)).unwrap();
+            assert_eq!(change["metadata"]["name"], "arc-rocm");
+            let expected = json!(ByteString(both.replace('\r', "").into_bytes()));
+            for index in 0..2 {
+                let webhook = &change["webhooks"][index];
+                assert_eq!(webhook["name"], format!("{index}.arc-rocm.dev"));
+                assert_eq!(webhook["clientConfig"], json!({"caBundle": expected}));
+            }
+        }
     }
 
     #[test]
