@@ -32,7 +32,6 @@ use tokio::{
     time,
 };
 
-pub(crate) use self::live::asked;
 pub use self::{check::check, store::ObjectRefs};
 use self::{
     live::{Kind, Live},
