@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::ResourceExt;
+use kube::{ResourceExt, core::Status};
 
 use super::{Grouped, count, names};
 use crate::doctor::{
@@ -13,11 +13,9 @@ use crate::doctor::{
 };
 
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-/// A refusal by a quota, after which ARC tries again; after others it does not
-/// (actions-runner-controller, `ephemeralrunner_controller.go`).
+/// The one refusal with 403 after which ARC tries again (actions-runner-controller,
+/// `ephemeralrunner_controller.go`).
 const QUOTA: &str = "exceeded quota:";
-/// The codes of a pod that is refused: malformed, forbidden, too large, invalid.
-const REFUSED: [u16; 4] = [400, 403, 413, 422];
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("runner-pods");
@@ -45,7 +43,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
         for (sample, trial) in trials() {
             match trial {
                 Ok(None) => {}
-                Ok(Some(status)) if REFUSED.contains(&status.code) => {
+                Ok(Some(status)) if is_final(status) => {
                     let is_quota = status.message.contains(QUOTA);
                     let code =
                         if is_quota { FindingCode::PodOverQuota } else { FindingCode::PodRefused };
@@ -75,6 +73,12 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
         count(samples.injected().count(), "scale set")
     );
     check
+}
+
+/// Whether ARC does not try again after a refusal (actions-runner-controller,
+/// `ephemeralrunner_controller.go`: `IsForbidden`, `IsInvalid`).
+fn is_final(status: &Status) -> bool {
+    matches!(status.reason.as_str(), "Forbidden" | "Invalid") || matches!(status.code, 403 | 422)
 }
 
 /// The scale sets that are injected, by namespace. A namespace whose scale sets are not known is there
@@ -143,7 +147,10 @@ mod tests {
         assert_eq!(codes(&check(&with("", Some((422, "Invalid value"))))), ["pod-refused"]);
         let over = check(&with("", Some((403, "exceeded quota: q, requested: cpu=40"))));
         assert_eq!(codes(&over), ["pod-over-quota"]);
-        assert_eq!(codes(&check(&with("", Some((500, "failed calling webhook"))))), ["unknown"]);
+        // ARC tries again, so no runner is lost; or another webhook takes no dry runs.
+        for code in [400, 409, 500] {
+            assert_eq!(codes(&check(&with("", Some((code, "x"))))), ["unknown"]);
+        }
     }
 
     #[test]
