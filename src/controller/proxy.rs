@@ -49,6 +49,8 @@ pub(super) fn proxy(
 fn parse(url: &str, source_name: &'static str) -> Result<Uri, ProxyError> {
     // Without a scheme it is an HTTP proxy.
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    // kube's client has the proxy resolve names anyway, which is what the `h` asks for.
+    let url = url.replacen("socks5h://", "socks5://", 1);
     let uri = url.parse::<Uri>().ok();
     let usable = |uri: &Uri| uri.scheme_str().is_some_and(|scheme| SCHEMES.contains(&scheme));
     uri.filter(usable).ok_or(ProxyError { source_name })
@@ -161,8 +163,9 @@ mod tests {
         let exempt = &[("HTTPS_PROXY", "http://proxy:1"), ("NO_PROXY", "api.example")][..];
         assert_eq!(found(None, server, exempt), None);
         // As client-go: NO_PROXY says nothing about a kubeconfig's own proxy.
-        let own = found(Some("socks5://bastion:1080"), server, exempt);
-        assert_eq!(own.unwrap(), "socks5://bastion:1080/");
+        for own in ["socks5://bastion:1080", "socks5h://bastion:1080"] {
+            assert_eq!(found(Some(own), server, exempt).unwrap(), "socks5://bastion:1080/");
+        }
         assert_eq!(found(Some(""), server, env).unwrap(), "http://proxy:3128/");
     }
 

@@ -64,7 +64,7 @@ macro_rules! codes {
 codes! {
     Unknown = "unknown", Unknown,
         "It could not be checked; the message has the reason",
-        "grant the permission (docs/doctor.md, \"Permissions\"), or check it yourself";
+        "check it yourself; docs/doctor.md, \"Permissions\", has what the doctor reads";
     ApiServerUnreachable = "api-server-unreachable", Error,
         "The API server does not answer; nothing else was checked",
         "check the kubeconfig (--kubeconfig, --context), the proxy and the network";

@@ -97,9 +97,10 @@ impl Samples {
         Self { all: all.collect(), config, problems, rejected, known }
     }
 
-    /// The scale sets that the webhook is for.
+    /// The scale sets that the webhook is for; none if the profiles are not known.
     pub(super) fn injected(&self) -> impl Iterator<Item = (&Sample, &Injected)> {
-        self.all.iter().filter_map(|sample| Some((sample, sample.outcome.as_ref().ok()?)))
+        let all = self.all.iter().filter(|_| self.known);
+        all.filter_map(|sample| Some((sample, sample.outcome.as_ref().ok()?)))
     }
 }
 
@@ -119,8 +120,8 @@ pub(super) fn watches(facts: &Facts) -> bool {
     facts.deployment().is_none_or(|one| flag(one).first().is_some_and(|value| *value != "false"))
 }
 
-/// A pod for each scale set, by `NAMESPACE/NAME` and with its namespace: from its template, or where
-/// scale sets are not known an existing one.
+/// A pod for each scale set, by `NAMESPACE/NAME` and with its namespace: from its template, or or an
+/// existing one.
 fn pods(facts: &Facts) -> BTreeMap<String, (String, Value)> {
     let mut pods = BTreeMap::new();
     for set in facts.scale_sets.iter().flatten() {

@@ -41,6 +41,13 @@ fn installation(settings: &Settings) -> [(&str, &str); 2] {
     [("NAME", &settings.name), ("NAMESPACE", &settings.namespace)]
 }
 
+/// Adds a finding if the pods of scale sets are not known, because the profiles are not.
+fn needs_profiles(check: &mut Check, samples: &Samples) {
+    if !samples.known {
+        check.unknown("the profiles are not known, as the profiles check says");
+    }
+}
+
 /// A list of names, cut at [`NAMES`].
 fn names(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let all: Vec<_> = names.into_iter().collect();

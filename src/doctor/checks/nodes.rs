@@ -9,7 +9,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde::Deserialize as _;
 
-use super::{Grouped, count, names};
+use super::{Grouped, count, names, needs_profiles};
 use crate::{
     doctor::{Check, Facts, FindingCode, sample::Samples},
     podspec::Quantity,
@@ -24,10 +24,11 @@ type Amounts = BTreeMap<String, Quantity>;
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("nodes");
     let Some(nodes) = check.known(&facts.nodes) else { return check };
+    needs_profiles(&mut check, samples);
     check.summary = summary(nodes);
     let all: Vec<(&Node, Amounts)> = nodes.iter().map(|node| (node, allocatable(node))).collect();
     let mut grouped = Grouped::default();
-    for (sample, injected) in samples.injected().filter(|_| samples.known) {
+    for (sample, injected) in samples.injected() {
         let spec = injected.pod.get("spec").and_then(|spec| PodSpec::deserialize(spec).ok());
         let Some(spec) = spec else { continue };
         if let Some(mut why) = why_not(&spec, &all) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{ResourceExt, core::Status};
 
-use super::{Grouped, count, names};
+use super::{Grouped, count, names, needs_profiles};
 use crate::doctor::{
     Check, Facts, FindingCode,
     facts::Unknown,
@@ -21,6 +21,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("runner-pods");
     check.known(&facts.scale_sets);
     check.known(&facts.namespaces);
+    needs_profiles(&mut check, samples);
     let mut unknowns = BTreeSet::new();
     let mut accepted = 0;
     for (namespace, samples) in by_namespace(facts, samples) {
@@ -192,6 +193,13 @@ mod tests {
         let default = found("");
         assert_eq!(codes(&default), ["unknown"]);
         assert!(default.findings[0].message.ends_with("default of Pod Security cannot be read"));
+    }
+
+    #[test]
+    fn unknown_profiles_make_the_pods_unknown() {
+        let hidden = Err(Unknown::Forbidden("get configmaps arc-rocm-profiles".to_owned()));
+        let facts = Facts { config_map: hidden, ..with("", Some((403, "no"))) };
+        assert_eq!(codes(&check(&facts)), ["unknown"]);
     }
 
     #[test]
