@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
     path::Path,
     sync::mpsc::{Receiver, channel},
@@ -75,6 +75,21 @@ fn proxy_of_the_environment_or_kubeconfig_is_used() {
     let own = kubeconfig(&folder, &own);
     doctor(&["--kubeconfig", &own], &[("NO_PROXY", "api.example")]);
     assert_eq!(lines.recv().unwrap(), "CONNECT api.example:6443 HTTP/1.1");
+}
+
+#[test]
+fn socks_proxy_of_kubeconfig_is_used() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let greeting = thread::spawn(move || {
+        let mut version = [0];
+        listener.accept().unwrap().0.read_exact(&mut version).unwrap();
+        version
+    });
+    let folder = TempDir::new().unwrap();
+    let cluster = format!("server: 'https://api.example', proxy-url: 'socks5://{address}'");
+    doctor(&["--kubeconfig", &kubeconfig(&folder, &cluster)], &[]);
+    assert_eq!(greeting.join().unwrap(), [5]);
 }
 
 #[test]
