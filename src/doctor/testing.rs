@@ -16,6 +16,7 @@ use super::{
     sample::{Samples, profile_of},
 };
 use crate::{
+    VERSION,
     annotations::STATUS,
     certs::{self, Issued},
     tls,
@@ -115,7 +116,7 @@ pub(crate) fn pod(name: &str, status: Option<&str>) -> Pod {
 
 /// The annotation of a patched pod.
 pub(crate) fn status_of(profile: &str, digest: &str) -> String {
-    json!({"profile": profile, "version": "0.1.0", "digest": digest}).to_string()
+    json!({"profile": profile, "version": VERSION, "digest": digest}).to_string()
 }
 
 /// A runner with a status.
@@ -193,7 +194,7 @@ pub(crate) fn healthy() -> Facts {
         "spec": {"replicas": 2, "selector": {}, "template": {"spec": {
             "containers": [{
                 "name": "arc-rocm",
-                "image": "ghcr.io/arc-rocm/arc-rocm:0.1.0",
+                "image": format!("ghcr.io/arc-rocm/arc-rocm:{VERSION}"),
                 "args": ["serve", "--tls-cert=/tls/tls.crt", "--profiles=/profiles"],
                 "volumeMounts": [
                     {"name": "tls", "mountPath": "/tls"},

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{Grouped, controller, count};
 use crate::{
+    VERSION,
     annotations::STATUS,
     doctor::{
         Check, EphemeralRunner, Facts, FindingCode,
         api::cut,
+        deployment,
         facts::full_name,
         sample::{Samples, profile_of},
     },
@@ -46,6 +48,9 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
 /// Adds findings for pods that are not as the webhook would patch them today, by reason.
 fn pods(check: &mut Check, facts: &Facts, pods: &[Pod], samples: &Samples) {
     let busy = busy(facts);
+    // The digest covers the scripts of this version, so those of others do not compare.
+    let image = facts.deployment().and_then(deployment::image);
+    let serves_this_version = image.is_some_and(|image| image.contains(&format!(":{VERSION}")));
     let is_controller_known = controller::strangers(facts).is_empty();
     let mut grouped = Grouped::default();
     let names: Vec<String> = pods.iter().map(full_name).collect();
@@ -57,13 +62,16 @@ fn pods(check: &mut Check, facts: &Facts, pods: &[Pod], samples: &Samples) {
         let (code, why) = match (status, profile) {
             // A busy runner ends after its job. With unknown profiles the built-in ones were used.
             (Some(_), _) if !samples.known || busy.contains(name) => continue,
-            (Some(status), Ok((profile, digest))) => match of_status(status) {
-                Some((_, of)) if of == digest => continue,
-                Some((of, _)) if of == profile => {
-                    (FindingCode::RunnerOutdated, format!("profile {profile} has changed"))
+            (Some(status), Ok((profile, digest))) => {
+                match serde_json::from_str::<Status>(status).ok() {
+                    Some(status) if status.digest == digest => continue,
+                    Some(status) if status.version != VERSION && !serves_this_version => continue,
+                    Some(status) if status.profile == profile => {
+                        (FindingCode::RunnerOutdated, format!("profile {profile} has changed"))
+                    }
+                    _ => (FindingCode::RunnerOutdated, format!("the profile is {profile} today")),
                 }
-                _ => (FindingCode::RunnerOutdated, format!("the profile is {profile} today")),
-            },
+            }
             (Some(_), Err(_)) => continue,
             (None, Ok(_)) if !samples.known => {
                 (FindingCode::RunnerSkipped, "the profiles are not known".to_owned())
@@ -88,11 +96,12 @@ fn pods(check: &mut Check, facts: &Facts, pods: &[Pod], samples: &Samples) {
     grouped.add_to(check, "runner pods");
 }
 
-/// Profile and digest of a status annotation.
-fn of_status(status: &str) -> Option<(String, String)> {
-    let status: Value = serde_json::from_str(status).ok()?;
-    let text = |field: &str| Some(status.get(field)?.as_str()?.to_owned());
-    Some((text("profile")?, text("digest")?))
+/// The status annotation of a patched pod.
+#[derive(Deserialize)]
+struct Status {
+    profile: String,
+    version: String,
+    digest: String,
 }
 
 /// The runners that have a job, by name. ARC gives a runner and its pod the same.
@@ -105,6 +114,7 @@ fn busy(facts: &Facts) -> BTreeSet<String> {
     busy.map(full_name).collect()
 }
 
+/// Adds findings for Failed runners.
 fn failed(check: &mut Check, runners: &[EphemeralRunner]) {
     let failed = runners.iter().filter_map(|runner| {
         let status = runner.status.as_ref().filter(|status| status.phase == "Failed")?;
@@ -139,10 +149,12 @@ fn failed(check: &mut Check, runners: &[EphemeralRunner]) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::doctor::testing::{codes, controller, ephemeral_runner, healthy, pod, status_of};
+    use crate::doctor::testing::{
+        change, codes, controller, ephemeral_runner, healthy, pod, status_of,
+    };
 
     fn with(change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();
@@ -193,6 +205,22 @@ mod tests {
         for busy in [json!({"jobId": "3d1c"}), json!({"jobRequestId": 7})] {
             assert!(codes(&found("fleet", "000000000000", busy)).is_empty());
         }
+    }
+
+    #[test]
+    fn digests_of_another_version_are_not_compared() {
+        let found = |image: &str| {
+            with(|facts| {
+                change(facts.deployment.as_mut().unwrap(), |one| {
+                    one["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+                });
+                let old = status_of("fleet", "000000000000").replace(VERSION, "0.0.1");
+                facts.runner_pods.as_mut().unwrap().push(pod("old", Some(&old)));
+            })
+        };
+        assert!(codes(&found("registry.example/arc-rocm:0.0.1")).is_empty());
+        let same = format!("registry.example/arc-rocm:{VERSION}@sha256:0");
+        assert_eq!(codes(&found(&same)), ["runner-outdated"]);
     }
 
     #[test]

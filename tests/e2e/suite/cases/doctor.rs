@@ -206,7 +206,7 @@ async fn old(scene: &Scene) -> anyhow::Result<()> {
     let path = pods(&scene.namespace);
     cluster.create(&path, &pod("before", &json!({}))).await?;
     let mut outdated = pod("outdated", &json!({}));
-    let status = json!({"profile": "rocm", "version": "0.0.1", "digest": "000000000000"});
+    let status = json!({"profile": "rocm", "version": arc_rocm::VERSION, "digest": "000000000000"});
     outdated["metadata"]["annotations"] = json!({"arc-rocm.dev/status": status.to_string()});
     cluster.create(&path, &outdated).await?;
     cluster.create(&path, &pod("out", &json!({"arc-rocm.dev/inject": "false"}))).await?;
