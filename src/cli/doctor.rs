@@ -118,8 +118,8 @@ fn report(checks: &[Check]) -> Value {
 mod tests {
     use super::*;
     use crate::doctor::{
-        FailedRunner, Finding, FindingCode, Listed, Unknown, evaluate,
-        testing::{healthy, pod},
+        Finding, FindingCode, Unknown, evaluate,
+        testing::{change, controller, ephemeral_runner, healthy, pod, status},
     };
 
     fn printed(checks: &[Check]) -> String {
@@ -129,47 +129,44 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_cluster_reads_so() {
+    fn healthy_cluster_is_ok_in_every_check() {
         insta::assert_snapshot!(printed(&evaluate(&healthy())));
     }
 
     #[test]
-    fn a_sick_cluster_is_told_what_to_do() {
+    fn sick_cluster_has_findings_with_remedies() {
         let mut facts = healthy();
-        let registration = facts.registration.as_mut().unwrap().as_mut().unwrap();
-        registration["webhooks"][0]["reinvocationPolicy"] = json!("Never");
-        facts.slices.as_mut().unwrap().items.clear();
+        change(facts.registration.as_mut().unwrap(), |one| {
+            one["webhooks"][0]["reinvocationPolicy"] = json!("Never");
+        });
+        change(facts.deployment.as_mut().unwrap(), |one| one["status"] = json!({}));
         let dry_run = facts.dry_run.as_mut().unwrap();
-        dry_run.warnings.clear();
-        dry_run.code = 500;
-        dry_run.message =
-            "Internal error occurred: failed calling webhook \"mutate.arc-rocm.dev\": \
-                         failed to call webhook: Post \"https://arc-rocm.arc-rocm.svc:443/mutate\
-                         ?timeout=5s\": no endpoints available for service \"arc-rocm\""
-                .to_owned();
+        dry_run.called = false;
+        dry_run.refusal = Some(status(
+            500,
+            "Internal error occurred: failed calling webhook \"mutate.arc-rocm.dev\": failed to call \
+             webhook: Post \"https://arc-rocm.arc-rocm.svc:443/mutate?timeout=5s\": no endpoints \
+             available for service \"arc-rocm\"",
+        ));
         facts.certificate = Err(Unknown::Forbidden("get secrets arc-rocm-tls".to_owned()));
-        facts.controllers.as_mut().unwrap().items[0].user =
-            "system:serviceaccount:arc-systems:my-arc".to_owned();
-        facts.namespaces.as_mut().unwrap().insert("arc-runners".to_owned(), "baseline".to_owned());
-        facts.nodes.as_mut().unwrap().items.clear();
-        facts.runners.as_mut().unwrap().items.push(pod("old", false));
-        let failed = FailedRunner {
-            namespace: "arc-runners".to_owned(),
-            name: "late".to_owned(),
-            reason: "InvalidPod".to_owned(),
-            message: "pods \"late\" is forbidden: violates PodSecurity \"baseline:latest\": \
-                      privileged (container \"dind\" must not set \
-                      securityContext.privileged=true)"
-                .to_owned(),
-        };
-        facts.failed = Ok(Some(Listed { items: vec![failed], cut: false }));
+        facts.controllers = Ok(vec![controller("my-arc")]);
+        let refusal = status(
+            403,
+            "pods \"arc-rocm-doctor\" is forbidden: violates PodSecurity \"baseline:latest\": privileged \
+             (container \"dind\" must not set securityContext.privileged=true)",
+        );
+        facts.trials.values_mut().for_each(|trial| *trial = Ok(Some(refusal.clone())));
+        facts.nodes.as_mut().unwrap().clear();
+        facts.runner_pods.as_mut().unwrap().push(pod("old", None));
+        let failed = json!({"phase": "Failed", "reason": "InvalidPod", "message": refusal.message});
+        facts.runners = Ok(vec![ephemeral_runner("late", &failed)]);
         let checks = evaluate(&facts);
         insta::assert_snapshot!(printed(&checks));
         insta::assert_snapshot!("sick_json", format!("{:#}", report(&checks)));
     }
 
     #[test]
-    fn what_moves_a_cursor_is_not_printed() {
+    fn control_characters_are_not_printed() {
         let message = "x\u{1b}[2Jy\nz".to_owned();
         let finding = Finding { code: FindingCode::RunnerFailed, message, remedy: String::new() };
         let check = Check { name: "runners", summary: String::new(), findings: vec![finding] };

@@ -2,125 +2,110 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
-use super::facts::{list, text};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Container, PodSpec, Volume},
+};
 
 /// The Secret without a Deployment.
 const SECRET: &str = "arc-rocm-tls";
 /// The `ConfigMap` without a Deployment.
 const CONFIG_MAP: &str = "arc-rocm-profiles";
 
-/// The values of a flag of `arc-rocm serve`: `--flag=a,b`, `--flag a`, or by environment variable.
-pub(super) fn flag<'d>(deployment: &'d Value, flag: &str) -> Vec<&'d str> {
-    let Some(container) = container(deployment) else { return Vec::new() };
-    let args: Vec<&str> = list(container, "/args").filter_map(Value::as_str).collect();
+/// The values of a flag of `arc-rocm serve`: `--flag=a,b` or `--flag a`.
+pub(super) fn flag<'d>(deployment: &'d Deployment, flag: &str) -> Vec<&'d str> {
+    let args = container(deployment).and_then(|one| one.args.as_deref()).unwrap_or_default();
     let mut values = Vec::new();
     for (index, arg) in args.iter().enumerate() {
-        let Some(rest) = arg.strip_prefix("--").and_then(|arg| arg.strip_prefix(flag)) else {
-            continue;
-        };
-        if let Some(value) = rest.strip_prefix('=') {
-            values.push(value);
-        } else if rest.is_empty() {
-            let next = args.get(index + 1).filter(|next| !next.starts_with("--"));
-            values.push(next.copied().unwrap_or("true"));
+        let rest = arg.strip_prefix("--").and_then(|arg| arg.strip_prefix(flag));
+        match rest.map(|rest| (rest, rest.strip_prefix('='))) {
+            Some((_, Some(value))) => values.extend(value.split(',')),
+            Some(("", None)) => {
+                let next = args.get(index + 1).filter(|next| !next.starts_with("--"));
+                values.extend(next.map_or("true", String::as_str).split(','));
+            }
+            _ => {}
         }
     }
-    if values.is_empty() {
-        let name = format!("ARC_ROCM_{}", flag.replace('-', "_").to_uppercase());
-        let set = list(container, "/env").find(|variable| text(variable, "/name") == name);
-        values.extend(set.map(|variable| text(variable, "/value")));
-    }
     values
-        .into_iter()
-        .flat_map(|value| value.split(','))
-        .filter(|value| !value.is_empty())
-        .collect()
 }
 
-/// Whether the webhook renews its own certificates; `None` without a Deployment.
-pub(super) fn renews(deployment: Option<&Value>) -> Option<bool> {
-    deployment.map(|deployment| !flag(deployment, "tls-secret").is_empty())
+/// The image of the webhook's container.
+pub(super) fn image(deployment: &Deployment) -> Option<&str> {
+    container(deployment)?.image.as_deref()
 }
 
 /// The Secret with the serving certificate.
-pub(super) fn secret(deployment: Option<&Value>) -> String {
-    let Some(deployment) = deployment else { return SECRET.to_owned() };
-    if let Some(name) = flag(deployment, "tls-secret").first() {
-        return (*name).to_owned();
-    }
-    let file = flag(deployment, "tls-cert").first().copied().unwrap_or_default();
-    mounted(deployment, file, "/secret/secretName").unwrap_or_else(|| SECRET.to_owned())
+pub(super) fn secret(deployment: Option<&Deployment>) -> String {
+    let found = deployment.and_then(|deployment| {
+        let named = flag(deployment, "tls-secret").first().map(|&name| name.to_owned());
+        let source = |volume: &Volume| volume.secret.as_ref()?.secret_name.clone();
+        named.or_else(|| source(mounted(deployment, flag(deployment, "tls-cert").first()?)?))
+    });
+    found.unwrap_or_else(|| SECRET.to_owned())
 }
 
 /// The `ConfigMap` with the profiles.
-pub(super) fn config_map(deployment: Option<&Value>) -> String {
-    let named = deployment.and_then(|deployment| {
-        let path = flag(deployment, "profiles").first().copied()?;
-        mounted(deployment, path, "/configMap/name")
+pub(super) fn config_map(deployment: Option<&Deployment>) -> String {
+    let found = deployment.and_then(|deployment| {
+        let volume = mounted(deployment, flag(deployment, "profiles").first()?)?;
+        Some(volume.config_map.as_ref()?.name.clone())
     });
-    named.unwrap_or_else(|| CONFIG_MAP.to_owned())
+    found.unwrap_or_else(|| CONFIG_MAP.to_owned())
 }
 
-/// The source of the volume that is mounted at `path` or above it.
-fn mounted(deployment: &Value, path: &str, source: &str) -> Option<String> {
-    let container = container(deployment)?;
-    let above = |mount: &&Value| {
-        let at = text(mount, "/mountPath");
-        !at.is_empty() && Path::new(path).starts_with(at)
-    };
-    let volume = text(list(container, "/volumeMounts").find(above)?, "/name");
-    let mut volumes = list(deployment, "/spec/template/spec/volumes");
-    let name = text(volumes.find(|other| text(other, "/name") == volume)?, source);
-    (!name.is_empty()).then(|| name.to_owned())
+/// The volume that is mounted at `path` or above it.
+fn mounted<'d>(deployment: &'d Deployment, path: &str) -> Option<&'d Volume> {
+    let mut mounts = container(deployment)?.volume_mounts.iter().flatten();
+    let mount = mounts.find(|mount| Path::new(path).starts_with(&mount.mount_path))?;
+    spec(deployment)?.volumes.iter().flatten().find(|volume| volume.name == mount.name)
 }
 
 /// The webhook's container; others may be injected.
-fn container(deployment: &Value) -> Option<&Value> {
-    let serves = |container: &&Value| list(container, "/args").any(|arg| arg == "serve");
-    list(deployment, "/spec/template/spec/containers").find(serves)
+fn container(deployment: &Deployment) -> Option<&Container> {
+    let serves = |one: &&Container| one.args.iter().flatten().any(|arg| arg == "serve");
+    spec(deployment)?.containers.iter().find(serves)
+}
+
+fn spec(deployment: &Deployment) -> Option<&PodSpec> {
+    deployment.spec.template.spec.as_ref()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
     use super::*;
 
-    fn with(args: &[&str]) -> Value {
+    fn with(args: &[&str]) -> Deployment {
         let mounts = json!([{"name": "a", "mountPath": "/tls"}, {"name": "b", "mountPath": "/p"}]);
-        json!({"spec": {"template": {"spec": {
+        from_value(json!({"spec": {"selector": {}, "template": {"spec": {
             "containers": [
                 {"name": "mesh", "args": ["proxy", "--arc-controller-user=no"]},
-                {
-                    "name": "arc-rocm",
-                    "args": args,
-                    "env": [{"name": "ARC_ROCM_ARC_CONTROLLER_USER", "value": "x,y"}],
-                    "volumeMounts": mounts,
-                },
+                {"name": "arc-rocm", "image": "i:1", "args": args, "volumeMounts": mounts},
             ],
             "volumes": [
                 {"name": "b", "configMap": {"name": "fleet"}},
                 {"name": "a", "secret": {"secretName": "pair"}},
             ],
-        }}}})
+        }}}}))
+        .unwrap()
     }
 
     #[test]
     fn flag_is_read_in_each_form() {
         let deployment = with(&[
             "serve",
-            "--arc-controller-user=a",
+            "--arc-controller-user=a,b",
             "--arc-controller-user",
-            "b",
+            "c",
             "--watch-profiles",
         ]);
-        assert_eq!(flag(&deployment, "arc-controller-user"), ["a", "b"]);
+        assert_eq!(flag(&deployment, "arc-controller-user"), ["a", "b", "c"]);
         assert_eq!(flag(&deployment, "watch-profiles"), ["true"]);
-        assert_eq!(flag(&with(&["serve"]), "arc-controller-user"), ["x", "y"]);
         assert!(flag(&with(&["serve", "--tls-certificate=x"]), "tls-cert").is_empty());
-        assert!(flag(&json!({}), "arc-controller-user").is_empty());
+        assert!(flag(&Deployment::default(), "arc-controller-user").is_empty());
+        assert_eq!(image(&deployment), Some("i:1"));
     }
 
     #[test]

@@ -2,7 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::{
+    admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration},
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Namespace, Node, Pod},
+    node::v1::RuntimeClass,
+};
+use kube::{
+    ResourceExt,
+    core::{NotUsed, Object, Status},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::profile::{DepthLimited, status::RunnerProfileStatus};
+
+/// The webhook's name in its registration, the same in every installation.
+pub(super) const WEBHOOK: &str = "mutate.arc-rocm.dev";
 
 /// Which installation to examine.
 #[derive(Clone, Debug)]
@@ -28,22 +44,38 @@ pub enum Unknown {
 /// A fact, or why it is not known.
 pub type Known<T> = Result<T, Unknown>;
 
-/// A list of objects, which may be cut.
-#[derive(Clone, Debug)]
-pub struct Listed<T> {
-    /// The objects.
-    pub items: Vec<T>,
-    /// Whether the list was cut.
-    pub cut: bool,
+/// ARC's scale set.
+pub type ScaleSet = Object<Value, ScaleSetStatus>;
+/// One runner of ARC.
+pub type EphemeralRunner = Object<NotUsed, RunnerStatus>;
+/// A `RunnerProfile`, unchecked.
+pub type ProfileObject = Object<DepthLimited, RunnerProfileStatus>;
+
+/// `AutoscalingRunnerSet.status`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ScaleSetStatus {
+    /// `Outdated`: ARC has stopped the scale set.
+    pub phase: String,
 }
 
-impl<T> Default for Listed<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), cut: false }
-    }
+/// `EphemeralRunner.status`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RunnerStatus {
+    /// `Failed`: ARC does not try again.
+    pub phase: String,
+    /// `InvalidPod` if the API server refused the pod.
+    pub reason: String,
+    /// What the API server said.
+    pub message: String,
+    /// The job of a busy runner.
+    pub job_id: String,
+    /// The job of a busy runner, before ARC 0.13.
+    pub job_request_id: i64,
 }
 
-/// All facts.
+/// All facts. A list is empty if its kind is not served.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Which installation.
@@ -52,121 +84,68 @@ pub struct Facts {
     pub now: i64,
     /// `gitVersion`, such as `v1.37.2`.
     pub version: Known<String>,
-    /// The `MutatingWebhookConfiguration` of the installation.
-    pub registration: Known<Option<Value>>,
-    /// Other configurations that register the webhook.
+    /// The registration of the installation.
+    pub registration: Known<Option<MutatingWebhookConfiguration>>,
+    /// Other registrations that have the webhook.
     pub other_registrations: Vec<String>,
-    /// Whether the registered Service exists.
-    pub service: Known<bool>,
     /// The Deployment of the installation.
-    pub deployment: Known<Option<Value>>,
-    /// The Service's `EndpointSlice`s.
-    pub slices: Known<Listed<Value>>,
-    /// The webhook's pods, without their spec.
-    pub pods: Known<Listed<WebhookPod>>,
-    /// The API server's response to a runner pod as a dry run.
-    pub dry_run: Known<DryRun>,
+    pub deployment: Known<Option<Deployment>>,
     /// `tls.crt` of the serving certificate's Secret.
     pub certificate: Known<Option<String>>,
-    /// `AutoscalingRunnerSet`s; `None` without their definition.
-    pub scale_sets: Known<Option<Listed<Value>>>,
-    /// `EphemeralRunner`s that have failed; `None` without their definition.
-    pub failed: Known<Option<Listed<FailedRunner>>>,
-    /// Running runner pods.
-    pub runners: Known<Listed<Value>>,
-    /// Each namespace with the Pod Security level that it enforces, empty for the cluster's default.
-    pub namespaces: Known<BTreeMap<String, String>>,
-    /// ARC's controllers.
-    pub controllers: Known<Listed<Controller>>,
+    /// The profiles' `ConfigMap`.
+    pub config_map: Known<Option<ConfigMap>>,
+    /// The `RunnerProfile` objects.
+    pub profiles: Known<Vec<ProfileObject>>,
+    /// The runtime classes.
+    pub runtime_classes: Known<Vec<RuntimeClass>>,
+    /// The scale sets.
+    pub scale_sets: Known<Vec<ScaleSet>>,
+    /// The EphemeralRunners.
+    pub runners: Known<Vec<EphemeralRunner>>,
+    /// Runner pods that have not ended and are not being deleted.
+    pub runner_pods: Known<Vec<Pod>>,
+    /// All namespaces.
+    pub namespaces: Known<Vec<Namespace>>,
+    /// Deployments of ARC's controllers.
+    pub controllers: Known<Vec<Deployment>>,
     /// The nodes.
-    pub nodes: Known<Listed<Node>>,
-    /// The `RunnerProfile` objects; `None` without their definition.
-    pub profiles: Known<Option<Listed<Value>>>,
-    /// The files of the profiles' `ConfigMap`; `None` without it.
-    pub config_map: Known<Option<BTreeMap<String, String>>>,
+    pub nodes: Known<Vec<Node>>,
+    /// The API server's response to a plain runner pod.
+    pub dry_run: Known<DryRun>,
+    /// Its response to the next runner pod of each scale set as the webhook patches it, by
+    /// `NAMESPACE/NAME`: why it refuses the pod, `None` if it does not.
+    pub trials: BTreeMap<String, Known<Option<Status>>>,
 }
 
-/// A pod of the webhook.
-#[derive(Clone, Debug)]
-pub struct WebhookPod {
-    /// Its name.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// Restarts of its containers.
-    pub restarts: u64,
-    /// Why the last container ended, such as `OOMKilled`; empty without a restart.
-    pub last_end: String,
-}
-
-/// The API server's response to a dry run.
+/// The API server's response to a plain runner pod as a dry run.
 #[derive(Clone, Debug)]
 pub struct DryRun {
     /// The namespace of the pod.
     pub namespace: String,
-    /// The HTTP status.
-    pub code: u16,
-    /// The message of an error; empty on success.
-    pub message: String,
-    /// The texts of the `Warning` headers.
-    pub warnings: Vec<String>,
-    /// Whether the returned pod has the webhook's status annotation.
-    pub patched: bool,
+    /// Whether the response shows that the webhook was called.
+    pub called: bool,
+    /// Why the API server refuses the pod.
+    pub refusal: Option<Status>,
 }
 
-/// An `EphemeralRunner` in phase `Failed`.
-#[derive(Clone, Debug)]
-pub struct FailedRunner {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// `status.reason`.
-    pub reason: String,
-    /// `status.message`.
-    pub message: String,
+impl Facts {
+    /// The Deployment, if it is known and exists.
+    pub(super) fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_ref().ok()?.as_ref()
+    }
+
+    /// The webhook in the registration, if it is known and exists.
+    pub(super) fn webhook(&self) -> Option<&MutatingWebhook> {
+        webhook(self.registration.as_ref().ok()?.as_ref()?)
+    }
 }
 
-/// A controller of ARC.
-#[derive(Clone, Debug)]
-pub struct Controller {
-    /// The Deployment, as `NAMESPACE/NAME`.
-    pub deployment: String,
-    /// Its user name at the API server.
-    pub user: String,
-}
-
-/// A node.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its allocatable resources that are whole numbers.
-    pub allocatable: BTreeMap<String, u64>,
-}
-
-/// The fact, if it is known and exists.
-pub(super) fn found<T>(known: &Known<Option<T>>) -> Option<&T> {
-    known.as_ref().ok().and_then(Option::as_ref)
-}
-
-/// A string in an object; empty if missing.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The members of a list in an object.
-pub(super) fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// The strings of a map in an object.
-pub(super) fn texts(value: &Value, pointer: &str) -> BTreeMap<String, String> {
-    let members = value.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-    members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+/// The webhook in a registration.
+pub(super) fn webhook(registration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
+    registration.webhooks.iter().flatten().find(|webhook| webhook.name == WEBHOOK)
 }
 
 /// `NAMESPACE/NAME` of an object.
-pub(super) fn full_name(object: &Value) -> String {
-    format!("{}/{}", text(object, "/metadata/namespace"), text(object, "/metadata/name"))
+pub(super) fn full_name(object: &impl ResourceExt) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }

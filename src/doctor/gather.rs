@@ -1,370 +1,178 @@
 //! Gathers the facts, all requests in parallel. A missing permission makes one fact unknown and no
 //! other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use kube::Client;
-use serde_json::Value;
+use futures::{StreamExt as _, stream};
+use k8s_openapi::{
+    ByteString,
+    api::{
+        admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration},
+        core::v1::{Pod, Secret},
+    },
+};
+use kube::{Api, Client, ResourceExt, core::Status};
 
 use super::{
-    call::{cut, encoded, get, list},
+    api::{ask, get, kind, list},
     deployment, dry_run,
-    facts::{
-        Controller, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod, found,
-        full_name, list as members, text, texts,
-    },
-    names::{NAMESPACE_LABEL, WEBHOOK},
+    facts::{Facts, Known, Settings, Unknown, webhook},
+    sample::Samples,
 };
-use crate::{annotations::STATUS, podspec::RUNNER_LABEL};
+use crate::{
+    podspec::RUNNER_LABEL,
+    profile::{crd::PLURAL, spec},
+};
 
-const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-const PROFILES: &str = "/apis/arc-rocm.dev/v1alpha1/runnerprofiles";
-const ARC: &str = "/apis/actions.github.com/v1alpha1";
-/// The labels by which ARC's charts find their own controller (`gha-runner-scale-set`,
-/// `_helpers.tpl`).
-const CONTROLLER_NAMESPACE: &str = "actions.github.com/controller-service-account-namespace";
-const CONTROLLER_NAME: &str = "actions.github.com/controller-service-account-name";
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// The label by which ARC's charts find their own controller (`gha-runner-scale-set`, `_helpers.tpl`).
+pub(super) const CONTROLLER_NAME: &str = "actions.github.com/controller-service-account-name";
+/// The label that holds a namespace's name.
+const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
+/// The API group of ARC.
+const ARC: &str = "actions.github.com";
 /// The namespace of the dry run without a scale set.
 const DEFAULT_NAMESPACE: &str = "default";
+/// Scale sets whose next runner is tried: many times what a known fleet has.
+const TRIALS: usize = 500;
+/// Trials at a time: the API server runs every admission plugin and webhook for each.
+const TRIALS_AT_A_TIME: usize = 8;
 
 /// Gathers all facts. Fails if the API server is not reachable.
 pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Known<Facts> {
-    let version = get(client, "/version", "get /version").await;
-    if let Err(Unknown::Failed(message)) = version {
-        return Err(Unknown::Failed(message));
-    }
-    let version = version
-        .map(|version| version.as_ref().map(|v| text(v, "/gitVersion").to_owned()))
-        .map(Option::unwrap_or_default);
+    let version = match ask(client.apiserver_version()).await {
+        Ok(version) => Ok(version.map(|version| version.git_version).unwrap_or_default()),
+        Err(failure) => match failure.of("get", "/version", None) {
+            unknown @ Unknown::Forbidden(_) => Err(unknown),
+            unreachable @ Unknown::Failed(_) => return Err(unreachable),
+        },
+    };
+    let name = settings.name.as_str();
+    let registrations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let deployments = Api::namespaced(client.clone(), &settings.namespace);
+    let sets = kind(ARC, "AutoscalingRunnerSet", "autoscalingrunnersets");
+    let runners = kind(ARC, "EphemeralRunner", "ephemeralrunners");
+    let profiles = kind(spec::GROUP, spec::KIND, PLURAL);
+    let labels = format!("{RUNNER_LABEL}=True");
 
-    let Settings { name, namespace } = &settings;
-    let path = format!("{REGISTRATIONS}/{name}");
-    let registration =
-        get(client, &path, "get mutatingwebhookconfigurations.admissionregistration.k8s.io").await;
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
-    let needs = format!("get deployments.apps in namespace {namespace}");
-    let deployment = get(client, &path, &needs).await;
-    let known = found(&deployment);
-    let (scale_sets, runners) = tokio::join!(scale_sets(client), runners(client));
-    let known_webhook = found(&registration).and_then(our_webhook);
-    let excluded = known_webhook.map(excluded).unwrap_or_default();
-    let tried = namespace_to_try(&scale_sets, &runners, &excluded);
-
-    let (
-        other_registrations,
-        (service, slices),
-        pods,
-        certificate,
-        config_map,
-        failed,
-        namespaces,
-        controllers,
-        nodes,
-        profiles,
-        dry_run,
-    ) = tokio::join!(
-        other_registrations(client, &settings, &registration),
-        service(client, found(&registration)),
-        pods(client, namespace, known),
-        certificate(client, namespace, known),
-        config_map(client, namespace, known),
-        failed(client),
-        namespaces(client),
-        controllers(client),
-        nodes(client),
-        list(client, PROFILES, "list runnerprofiles.arc-rocm.dev", Some),
-        dry_run::run(client, &tried),
+    let (registration, deployment, scale_sets, runners, profiles) = tokio::join!(
+        get(registrations.clone(), name),
+        get(deployments, name),
+        list(Api::all_with(client.clone(), &sets), &sets, ""),
+        list(Api::all_with(client.clone(), &runners), &runners, ""),
+        list(Api::all_with(client.clone(), &profiles), &profiles, ""),
     );
-    Ok(Facts {
+    let (runner_pods, namespaces, controllers, nodes, runtime_classes) = tokio::join!(
+        list(Api::all(client.clone()), &(), &labels),
+        list(Api::all(client.clone()), &(), ""),
+        list(Api::all(client.clone()), &(), CONTROLLER_NAME),
+        list(Api::all(client.clone()), &(), ""),
+        list(Api::all(client.clone()), &(), ""),
+    );
+    let mut facts = Facts {
         settings,
         now,
         version,
         registration,
-        other_registrations,
-        service,
+        other_registrations: Vec::new(),
         deployment,
-        slices,
-        pods,
-        dry_run,
-        certificate,
+        certificate: Ok(None),
+        config_map: Ok(None),
+        profiles,
+        runtime_classes,
         scale_sets,
-        failed,
         runners,
+        runner_pods: runner_pods.map(|pods| pods.into_iter().filter(lives).collect()),
         namespaces,
         controllers,
         nodes,
-        profiles,
-        config_map,
-    })
+        dry_run: Err(Unknown::Failed("not tried".to_owned())),
+        trials: BTreeMap::new(),
+    };
+    if facts.registration == Ok(None) {
+        let all = list(registrations, &(), "").await.unwrap_or_default();
+        let others = all.iter().filter(|other| webhook(other).is_some());
+        facts.other_registrations = others.map(ResourceExt::name_any).collect();
+    }
+    let tried = namespace_to_try(&facts);
+    let config_map = deployment::config_map(facts.deployment());
+    (facts.certificate, facts.config_map, facts.dry_run) = tokio::join!(
+        certificate(client, &facts),
+        get(Api::namespaced(client.clone(), &facts.settings.namespace), &config_map),
+        dry_run::call(client, &tried),
+    );
+    facts.trials = trials(client, &facts).await;
+    Ok(facts)
 }
 
 /// A namespace that has runners and that the registration does not exclude.
-fn namespace_to_try(
-    scale_sets: &Known<Option<Listed<Value>>>,
-    runners: &Known<Listed<Value>>,
-    excluded: &[&str],
-) -> String {
-    let sets = scale_sets.iter().flatten().flat_map(|listed| &listed.items);
-    let pods = runners.iter().flat_map(|listed| &listed.items);
-    let mut all = sets.chain(pods).map(|object| text(object, "/metadata/namespace"));
-    all.find(|namespace| !excluded.contains(namespace)).unwrap_or(DEFAULT_NAMESPACE).to_owned()
-}
-
-/// Other configurations that register the webhook, if the expected one does not exist.
-async fn other_registrations(
-    client: &Client,
-    settings: &Settings,
-    registration: &Known<Option<Value>>,
-) -> Vec<String> {
-    if !matches!(registration, Ok(None)) {
-        return Vec::new();
-    }
-    let our_webhook = |object: Value| {
-        let name = text(&object, "/metadata/name");
-        let has = members(&object, "/webhooks").any(|webhook| text(webhook, "/name") == WEBHOOK);
-        (has && name != settings.name).then(|| name.to_owned())
-    };
-    let all = list(client, REGISTRATIONS, "", our_webhook).await;
-    all.ok().flatten().map(|listed| listed.items).unwrap_or_default()
-}
-
-/// Whether the registered Service exists, and its `EndpointSlice`s.
-async fn service(
-    client: &Client,
-    registration: Option<&Value>,
-) -> (Known<bool>, Known<Listed<Value>>) {
-    let webhook = registration.and_then(our_webhook);
-    let service = webhook.and_then(|webhook| webhook.pointer("/clientConfig/service"));
-    let Some(service) = service else { return (Ok(true), Ok(Listed::default())) };
-    let (namespace, name) = (text(service, "/namespace"), text(service, "/name"));
-    let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
-    let needs = format!("get services in namespace {namespace}");
-    let found = get(client, &path, &needs).await;
-    let path = format!(
-        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={}",
-        encoded(&format!("kubernetes.io/service-name={name}"))
-    );
-    let needs = format!("list endpointslices.discovery.k8s.io in namespace {namespace}");
-    let slices = list(client, &path, &needs, Some).await;
-    (found.map(|found| found.is_some()), slices.map(Option::unwrap_or_default))
+fn namespace_to_try(facts: &Facts) -> String {
+    let excluded = facts.webhook().map(excluded).unwrap_or_default();
+    let sets = facts.scale_sets.iter().flatten().filter_map(ResourceExt::namespace);
+    let pods = facts.runner_pods.iter().flatten().filter_map(ResourceExt::namespace);
+    let mut all = sets.chain(pods).filter(|namespace| !excluded.contains(&namespace.as_str()));
+    all.next().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())
 }
 
 /// The namespaces that the registration excludes by name.
-pub(super) fn excluded(webhook: &Value) -> Vec<&str> {
-    members(webhook, "/namespaceSelector/matchExpressions")
-        .filter(|expression| {
-            text(expression, "/key") == NAMESPACE_LABEL && text(expression, "/operator") == "NotIn"
-        })
-        .flat_map(|expression| members(expression, "/values"))
-        .filter_map(Value::as_str)
+fn excluded(webhook: &MutatingWebhook) -> Vec<&str> {
+    let selector = webhook.namespace_selector.iter();
+    selector
+        .flat_map(|selector| selector.match_expressions.iter().flatten())
+        .filter(|one| one.key == NAMESPACE_LABEL && one.operator == "NotIn")
+        .flat_map(|one| one.values.iter().flatten().map(String::as_str))
         .collect()
 }
 
-/// The webhook in a registration.
-pub(super) fn our_webhook(registration: &Value) -> Option<&Value> {
-    members(registration, "/webhooks").find(|webhook| text(webhook, "/name") == WEBHOOK)
-}
-
-async fn pods(
-    client: &Client,
-    namespace: &str,
-    deployment: Option<&Value>,
-) -> Known<Listed<WebhookPod>> {
-    let Some(deployment) = deployment else { return Ok(Listed::default()) };
-    let labels = texts(deployment, "/spec/selector/matchLabels");
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let path =
-        format!("/api/v1/namespaces/{namespace}/pods?labelSelector={}", encoded(&labels.join(",")));
-    let needs = format!("list pods in namespace {namespace}");
-    Ok(list(client, &path, &needs, |pod| Some(webhook_pod(&pod))).await?.unwrap_or_default())
-}
-
-fn webhook_pod(pod: &Value) -> WebhookPod {
-    let mut restarts = 0;
-    let mut last_end = String::new();
-    for status in members(pod, "/status/containerStatuses") {
-        restarts += status.pointer("/restartCount").and_then(Value::as_u64).unwrap_or_default();
-        let reason = text(status, "/lastState/terminated/reason");
-        if !reason.is_empty() {
-            reason.clone_into(&mut last_end);
-        }
-    }
-    let image = text(pod, "/spec/containers/0/image").to_owned();
-    WebhookPod { name: text(pod, "/metadata/name").to_owned(), image, restarts, last_end }
+/// Whether a runner pod has not ended and is not being deleted.
+fn lives(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// The certificate chain. The key beside it is dropped at once.
-async fn certificate(
-    client: &Client,
-    namespace: &str,
-    deployment: Option<&Value>,
-) -> Known<Option<String>> {
-    let name = deployment::secret(deployment);
-    let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
-    let needs = format!("get secrets {name} in namespace {namespace}");
-    let secret = get(client, &path, &needs).await?;
+async fn certificate(client: &Client, facts: &Facts) -> Known<Option<String>> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), &facts.settings.namespace);
+    let secret = get(api, &deployment::secret(facts.deployment())).await?;
     Ok(secret.map(|secret| {
-        let chain = text(&secret, "/data/tls.crt").as_bytes();
-        let chain = base64_simd::STANDARD.decode_to_vec(chain).unwrap_or_default();
+        let chain = secret.data.and_then(|mut data| data.remove("tls.crt"));
+        let ByteString(chain) = chain.unwrap_or_default();
         String::from_utf8_lossy(&chain).into_owned()
     }))
 }
 
-async fn config_map(
-    client: &Client,
-    namespace: &str,
-    deployment: Option<&Value>,
-) -> Known<Option<BTreeMap<String, String>>> {
-    let name = deployment::config_map(deployment);
-    let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
-    let needs = format!("get configmaps {name} in namespace {namespace}");
-    Ok(get(client, &path, &needs).await?.map(|object| texts(&object, "/data")))
-}
-
-async fn scale_sets(client: &Client) -> Known<Option<Listed<Value>>> {
-    let path = format!("{ARC}/autoscalingrunnersets");
-    list(client, &path, "list autoscalingrunnersets.actions.github.com", Some).await
-}
-
-/// Runner pods that have not ended and are not being deleted.
-async fn runners(client: &Client) -> Known<Listed<Value>> {
-    let path = format!("/api/v1/pods?labelSelector={}", encoded(&format!("{RUNNER_LABEL}=True")));
-    let lives = |pod: Value| {
-        let ended = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
-        let going = pod.pointer("/metadata/deletionTimestamp").is_some();
-        (!ended && !going).then(|| slim(pod))
-    };
-    Ok(list(client, &path, "list pods", lives).await?.unwrap_or_default())
-}
-
-/// Removes what no check reads: there may be thousands of pods.
-fn slim(mut pod: Value) -> Value {
-    let patched = texts(&pod, "/metadata/annotations").contains_key(STATUS);
-    if let Value::Object(members) = &mut pod {
-        members.remove("status");
-        if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
-            metadata.remove("managedFields");
-        }
-        // A patched pod stands for its scale set if there is no AutoscalingRunnerSet.
-        if let (true, Some(Value::Object(spec))) = (patched, members.get_mut("spec")) {
-            spec.retain(|field, _| field == "containers" || field == "nodeSelector");
-        }
-    }
-    pod
-}
-
-async fn failed(client: &Client) -> Known<Option<Listed<FailedRunner>>> {
-    let path = format!("{ARC}/ephemeralrunners");
-    let failed = |runner: Value| {
-        (text(&runner, "/status/phase") == "Failed").then(|| FailedRunner {
-            namespace: text(&runner, "/metadata/namespace").to_owned(),
-            name: text(&runner, "/metadata/name").to_owned(),
-            reason: text(&runner, "/status/reason").to_owned(),
-            message: cut(text(&runner, "/status/message")),
-        })
-    };
-    list(client, &path, "list ephemeralrunners.actions.github.com", failed).await
-}
-
-async fn namespaces(client: &Client) -> Known<BTreeMap<String, String>> {
-    let level = |namespace: Value| {
-        let labels = texts(&namespace, "/metadata/labels");
-        let level = labels.get(ENFORCE).cloned().unwrap_or_default();
-        Some((text(&namespace, "/metadata/name").to_owned(), level))
-    };
-    let all = list(client, "/api/v1/namespaces", "list namespaces", level).await?;
-    Ok(all.unwrap_or_default().items.into_iter().collect())
-}
-
-async fn controllers(client: &Client) -> Known<Listed<Controller>> {
-    let path = format!("/apis/apps/v1/deployments?labelSelector={}", encoded(CONTROLLER_NAME));
-    let controller = |deployment: Value| {
-        let labels = texts(&deployment, "/metadata/labels");
-        let own = text(&deployment, "/metadata/namespace");
-        let namespace = labels.get(CONTROLLER_NAMESPACE).map_or(own, String::as_str);
-        let name = labels.get(CONTROLLER_NAME)?;
-        Some(Controller {
-            deployment: full_name(&deployment),
-            user: format!("system:serviceaccount:{namespace}:{name}"),
-        })
-    };
-    let all = list(client, &path, "list deployments.apps", controller).await?;
-    Ok(all.unwrap_or_default())
-}
-
-async fn nodes(client: &Client) -> Known<Listed<Node>> {
-    let node = |node: Value| {
-        let allocatable = texts(&node, "/status/allocatable");
-        Some(Node {
-            labels: texts(&node, "/metadata/labels"),
-            allocatable: allocatable
-                .into_iter()
-                .filter_map(|(resource, amount)| Some((resource, amount.parse().ok()?)))
-                .collect(),
-        })
-    };
-    Ok(list(client, "/api/v1/nodes", "list nodes", node).await?.unwrap_or_default())
-}
-
-/// The namespaces with runners, as far as known.
-pub(super) fn runner_namespaces(facts: &Facts) -> BTreeSet<&str> {
-    let sets = facts.scale_sets.iter().flatten().flat_map(|listed| &listed.items);
-    let pods = facts.runners.iter().flat_map(|listed| &listed.items);
-    let objects = sets.chain(pods).map(|object| text(object, "/metadata/namespace"));
-    let failed = facts.failed.iter().flatten().flat_map(|listed| &listed.items);
-    objects.chain(failed.map(|runner| runner.namespace.as_str())).collect()
+/// Tries the next runner pod of each scale set that is injected.
+async fn trials(client: &Client, facts: &Facts) -> BTreeMap<String, Known<Option<Status>>> {
+    let samples = Samples::of(facts);
+    let trials = samples.injected().take(TRIALS).map(|(sample, injected)| async {
+        let outcome = dry_run::try_out(client, &sample.namespace, &injected.pod).await;
+        (sample.name.clone(), outcome)
+    });
+    stream::iter(trials).buffer_unordered(TRIALS_AT_A_TIME).collect().await
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
     use super::*;
+    use crate::doctor::testing::{healthy, pod};
 
     #[test]
     fn dry_run_is_in_a_namespace_with_runners() {
-        let set = |namespace: &str| json!({"metadata": {"namespace": namespace}});
-        let sets = |items: Vec<Value>| Ok(Some(Listed { items, cut: false }));
-        let none = || Ok(Listed::default());
-        let both = sets(vec![set("infra"), set("arc-runners")]);
-        assert_eq!(namespace_to_try(&both, &none(), &["infra"]), "arc-runners");
-        assert_eq!(namespace_to_try(&Ok(None), &none(), &[]), "default");
-        let pods = Ok(Listed { items: vec![set("by-pod")], cut: false });
-        assert_eq!(namespace_to_try(&Ok(None), &pods, &[]), "by-pod");
+        let mut facts = healthy();
+        assert_eq!(namespace_to_try(&facts), "arc-runners");
+        facts.scale_sets.as_mut().unwrap()[0].metadata.namespace = Some("kube-system".to_owned());
+        facts.runner_pods = Ok(Vec::new());
+        assert_eq!(namespace_to_try(&facts), "default", "kube-system is excluded");
+        facts.runner_pods = Ok(vec![pod("x", None)]);
+        assert_eq!(namespace_to_try(&facts), "arc-runners");
     }
 
     #[test]
-    fn pod_is_slimmed_to_what_checks_read() {
-        let pod = |annotations: Value| {
-            json!({
-                "metadata": {"name": "x", "managedFields": [{}], "annotations": annotations},
-                "spec": {"containers": [], "nodeSelector": {}, "volumes": [{}]},
-                "status": {"phase": "Running"},
-            })
-        };
-        let bare = slim(pod(json!({})));
-        assert_eq!(bare["spec"], pod(json!({}))["spec"]);
-        assert_eq!(
-            (&bare["status"], &bare["metadata"]["managedFields"]),
-            (&Value::Null, &Value::Null)
-        );
-        let patched = slim(pod(json!({"arc-rocm.dev/status": "{}"})));
-        assert_eq!(patched["spec"], json!({"containers": [], "nodeSelector": {}}));
-    }
-
-    #[test]
-    fn last_end_of_webhook_pod_is_read() {
-        let pod = json!({
-            "metadata": {"name": "arc-rocm-x"},
-            "spec": {"containers": [{"image": "i:1"}]},
-            "status": {"containerStatuses": [{
-                "restartCount": 4,
-                "lastState": {"terminated": {"reason": "OOMKilled"}},
-            }]},
-        });
-        let WebhookPod { name, image, restarts, last_end } = webhook_pod(&pod);
-        assert_eq!((name.as_str(), image.as_str()), ("arc-rocm-x", "i:1"));
-        assert_eq!((restarts, last_end.as_str()), (4, "OOMKilled"));
+    fn ended_or_deleted_pod_is_no_runner() {
+        let of = |value| lives(&from_value(value).unwrap());
+        assert!(of(json!({"status": {"phase": "Pending"}})) && of(json!({})));
+        assert!(!of(json!({"status": {"phase": "Succeeded"}})));
+        assert!(!of(json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})));
     }
 }

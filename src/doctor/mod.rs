@@ -1,16 +1,15 @@
 //! `arc-rocm doctor`: what is wrong with an installation, and what to do about it.
 //!
 //! [`Facts`] come from the API server. Pure functions, one for each check, turn them into findings.
-//! Nothing is written: the one pod is created as a dry run.
+//! Nothing is written: pods are created as dry runs.
 
-mod call;
+mod api;
 mod checks;
 mod deployment;
 mod dry_run;
 mod facts;
 mod finding;
 mod gather;
-mod names;
 mod sample;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,13 +17,14 @@ pub(crate) mod testing;
 use kube::Client;
 
 pub use facts::{
-    Controller, DryRun, Facts, FailedRunner, Known, Listed, Node, Settings, Unknown, WebhookPod,
+    DryRun, EphemeralRunner, Facts, Known, ProfileObject, RunnerStatus, ScaleSet, ScaleSetStatus,
+    Settings, Unknown,
 };
 pub use finding::{Check, Finding, FindingCode, Level};
 
 /// Gathers the facts and runs all checks. `now` is in seconds since the epoch.
 pub async fn examine(client: &Client, settings: Settings, now: i64) -> Vec<Check> {
-    match gather::facts(client, settings, now).await {
+    match Box::pin(gather::facts(client, settings, now)).await {
         Ok(facts) => evaluate(&facts),
         Err(error) => vec![checks::unreachable(&error)],
     }

@@ -2,178 +2,191 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use kube::ResourceExt;
+use serde_json::{Value, to_value};
 
 use super::{
-    Facts, deployment,
-    facts::{found, text, texts},
+    deployment,
+    facts::{Facts, full_name},
 };
 use crate::{
-    admission::{of_pod, read, subject},
-    inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Selection, Skip},
+    admission::{Decision, Request, decide, of_pod, read, subject},
+    inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Skip},
     podspec::scale_set::runner_pod,
-    profile::{BUILTIN, File, ProfileSet, status::ACCEPTED},
+    profile::{DepthLimited, File, Object, ProfileSet, Resolved, resolve, status},
 };
 
+/// The label with the scale set's name.
 const SCALE_SET: &str = "actions.github.com/scale-set-name";
 
 /// What the webhook does with a pod.
 #[derive(Clone, Debug)]
-pub(super) struct Resolved {
+pub(super) struct Injected {
     pub(super) profile: String,
-    pub(super) gpus: u32,
-    pub(super) resource: String,
-    /// Whether the number of GPUs comes from the scale set's name.
-    pub(super) by_name: bool,
-    pub(super) node_selector: BTreeMap<String, String>,
+    /// The GPUs, if their number comes from the scale set's name.
+    pub(super) gpus_by_name: Option<u32>,
+    /// The pod with the patch.
+    pub(super) pod: Value,
 }
 
 /// A scale set with the result for its next runner.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) namespace: String,
+    /// `NAMESPACE/NAME`.
     pub(super) name: String,
-    pub(super) outcome: Result<Resolved, Skip>,
+    pub(super) outcome: Result<Injected, Skip>,
+    /// Whether the built-in profile alone would be for it, by its name or its request of GPUs.
+    pub(super) wants_rocm: bool,
 }
 
 /// All scale sets, evaluated with the webhook's profiles.
 #[derive(Debug)]
 pub(super) struct Samples {
     pub(super) config: Config,
-    /// Why the profiles do not compile. The built-in profile then replaces them.
+    /// Why the files do not compile. The built-in profiles then replace them.
     pub(super) problems: Vec<String>,
-    /// Whether the profiles could be read.
+    /// The objects that are left out, each with the reason.
+    pub(super) rejected: BTreeMap<String, String>,
+    /// Whether the profiles could be read and compiled.
     pub(super) known: bool,
     pub(super) all: Vec<Sample>,
 }
 
 impl Samples {
     pub(super) fn of(facts: &Facts) -> Self {
-        let objects = objects(facts);
-        let files = files(facts, objects);
-        let (profiles, problems) = match ProfileSet::compile(&files) {
-            Ok(profiles) => (profiles, Vec::new()),
+        let mut rejected = BTreeMap::new();
+        let mut objects = Vec::new();
+        for object in facts.profiles.iter().flatten().filter(|_| watches(facts)) {
+            let conditions = object.status.iter().flat_map(|status| &status.conditions);
+            let refusal = conditions
+                .filter(|one| one.type_ == status::ACCEPTED && one.status == "False")
+                .map(|one| one.message.clone())
+                .next();
+            let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+            if let Some(refusal) = refusal {
+                rejected.insert(name, refusal);
+            } else {
+                let DepthLimited(spec) = object.spec.clone();
+                objects.push(Object { name, uid, generation: 0, spec });
+            }
+        }
+        // An object that is left out counts as one: the built-in profiles are then used by name.
+        let has_rejected = !rejected.is_empty();
+        let (profiles, problems) = match resolve(&files(facts), &objects) {
+            Ok(Resolved { profiles, refused }) => {
+                for (name, problems) in refused {
+                    let all: Vec<String> = problems.iter().map(status::line).collect();
+                    rejected.entry(name).or_insert_with(|| all.join("; "));
+                }
+                (profiles, Vec::new())
+            }
             Err(problems) => {
                 (ProfileSet::builtin(), problems.iter().map(ToString::to_string).collect())
             }
         };
-        // If there are objects, accepted or not, the built-in profile is only used by name.
-        let profiles = if !objects.is_empty() && files.is_empty() {
-            profiles.builtin_by_name()
-        } else {
-            profiles
-        };
+        let profiles = if has_rejected { profiles.builtin_by_name() } else { profiles };
         let config = Config::new(profiles, ControllerUsers::default());
         let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
-        let all = pods(facts)
-            .into_iter()
-            .map(|((namespace, name), pod)| {
-                let outcome = evaluate(&pod, &namespace, &config);
-                Sample { namespace, name, outcome }
-            })
-            .collect();
-        Self { config, problems, known, all }
+        let all = pods(facts).into_iter().map(|(name, (namespace, pod))| Sample {
+            outcome: inject(&pod, &namespace, &config),
+            wants_rocm: profile_of(&pod, &namespace, &Config::default()).is_ok(),
+            namespace,
+            name,
+        });
+        Self { all: all.collect(), config, problems, rejected, known }
+    }
+
+    /// The scale sets that the webhook is for; none if the profiles are not known.
+    pub(super) fn injected(&self) -> impl Iterator<Item = (&Sample, &Injected)> {
+        let all = self.all.iter().filter(|_| self.known);
+        all.filter_map(|sample| Some((sample, sample.outcome.as_ref().ok()?)))
     }
 }
 
-/// The objects that the webhook watches.
-fn objects(facts: &Facts) -> &[Value] {
-    match &facts.profiles {
-        Ok(Some(all)) if watched(facts) => &all.items,
-        _ => &[],
-    }
-}
-
-/// The profiles in force, as files: the `ConfigMap`'s and the accepted objects.
-fn files(facts: &Facts, objects: &[Value]) -> Vec<File> {
-    let mut files = Vec::new();
-    for (name, text) in facts.config_map.iter().flatten().flatten() {
-        // As the webhook reads a directory (cli::config).
-        if [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending)) {
-            files.push(File { name: name.clone(), text: text.clone() });
-        }
-    }
-    for object in objects {
-        let name = text(object, "/metadata/name");
-        if let (None, Some(spec)) = (rejection(object), object.get("spec")) {
-            let kept = json!({
-                "apiVersion": object.get("apiVersion"),
-                "kind": "RunnerProfile",
-                "metadata": {"name": name},
-                "spec": spec,
-            });
-            files.push(File { name: format!("runnerprofile/{name}"), text: kept.to_string() });
-        }
-    }
-    files
-}
-
-/// Why an object is not accepted, from its status.
-pub(super) fn rejection(profile: &Value) -> Option<&str> {
-    let accepted = super::facts::list(profile, "/status/conditions")
-        .find(|condition| text(condition, "/type") == ACCEPTED)?;
-    (text(accepted, "/status") == "False").then(|| text(accepted, "/message"))
+/// The profiles' files, as the webhook reads a directory (`cli::config`).
+fn files(facts: &Facts) -> Vec<File> {
+    let data = facts.config_map.iter().flatten().filter_map(|map| map.data.as_ref());
+    let is_profile = |name: &str| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+    data.flatten()
+        .filter(|(name, _)| is_profile(name))
+        .map(|(name, text)| File { name: name.clone(), text: text.clone() })
+        .collect()
 }
 
 /// Whether the webhook watches the objects; true if its flags are not known.
-pub(super) fn watched(facts: &Facts) -> bool {
-    let deployment = found(&facts.deployment);
-    deployment.is_none_or(|deployment| {
-        deployment::flag(deployment, "watch-profiles")
-            .first()
-            .is_some_and(|value| *value != "false")
-    })
+pub(super) fn watches(facts: &Facts) -> bool {
+    let flag = |deployment| deployment::flag(deployment, "watch-profiles");
+    facts.deployment().is_none_or(|one| flag(one).first().is_some_and(|value| *value != "false"))
 }
 
-/// A pod for each scale set, by namespace and name: from its template, or an existing one.
-fn pods(facts: &Facts) -> BTreeMap<(String, String), Value> {
+/// A pod for each scale set, by `NAMESPACE/NAME` and with its namespace: from its template, or or an
+/// existing one.
+fn pods(facts: &Facts) -> BTreeMap<String, (String, Value)> {
     let mut pods = BTreeMap::new();
-    if let Ok(Some(sets)) = &facts.scale_sets {
-        for set in &sets.items {
-            let at = |pointer| text(set, pointer).to_owned();
-            pods.insert((at("/metadata/namespace"), at("/metadata/name")), runner_pod(set));
-        }
-        return pods;
+    for set in facts.scale_sets.iter().flatten() {
+        let pod = to_value(set).map(|set| runner_pod(&set)).unwrap_or_default();
+        pods.insert(full_name(set), (set.namespace().unwrap_or_default(), pod));
     }
-    for pod in facts.runners.iter().flat_map(|listed| &listed.items) {
-        let labels = texts(pod, "/metadata/labels");
-        let Some(name) = labels.get(SCALE_SET) else { continue };
-        let namespace = text(pod, "/metadata/namespace").to_owned();
-        pods.entry((namespace, name.clone())).or_insert_with(|| pod.clone());
+    for pod in facts.runner_pods.iter().flatten() {
+        let Some(set) = pod.labels().get(SCALE_SET) else { continue };
+        let namespace = pod.namespace().unwrap_or_default();
+        pods.entry(format!("{namespace}/{set}"))
+            .or_insert_with(|| (namespace, to_value(pod).unwrap_or_default()));
     }
     pods
 }
 
-/// Evaluates a pod as if ARC's controller created it.
-pub(super) fn evaluate(pod: &Value, namespace: &str, config: &Config) -> Result<Resolved, Skip> {
-    // Another check compares the controller's user.
-    let body = of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string();
-    // An unreadable review is no pod.
-    let request = read(body.as_bytes()).map_err(|_| Skip::NotAPod)?;
-    let Selection { profile, gpus, gpus_from, .. } = subject(&request, config)?.selection;
-    let template = profile.pod_template(gpus);
-    let mut node_selector = texts(&template, "/spec/nodeSelector");
-    // The scale set's template wins.
-    node_selector.extend(texts(pod, "/spec/nodeSelector"));
-    Ok(Resolved {
-        profile: profile.name.clone(),
-        gpus,
-        resource: profile.gpu_resource().to_owned(),
-        by_name: gpus_from == GpusFrom::Name,
-        node_selector,
-    })
+/// The review of a pod as if ARC's controller created it: another check compares the controller's user.
+fn review(pod: &Value, namespace: &str) -> String {
+    of_pod("doctor", pod, namespace, ARC_CONTROLLER).to_string()
 }
 
-impl Resolved {
-    pub(super) fn is_built_in(&self) -> bool {
-        self.profile == BUILTIN
+fn request(body: &str) -> Result<Request<'_>, Skip> {
+    // An unreadable review is no pod.
+    read(body.as_bytes()).map_err(|_| Skip::NotAPod)
+}
+
+/// Injects a pod.
+fn inject(pod: &Value, namespace: &str, config: &Config) -> Result<Injected, Skip> {
+    let body = review(pod, namespace);
+    match decide(&request(&body)?, config) {
+        Decision::Skip(skip) => Err(skip),
+        Decision::Planned { selection, operations, .. } => {
+            let mut pod = pod.clone();
+            let patch = to_value(&operations).and_then(serde_json::from_value::<json_patch::Patch>);
+            patch
+                .ok()
+                .and_then(|patch| json_patch::patch(&mut pod, &patch).ok())
+                .ok_or(Skip::NotAPod)?;
+            let by_name = selection.gpus_from == GpusFrom::Name;
+            Ok(Injected {
+                profile: selection.profile.name.clone(),
+                gpus_by_name: by_name.then_some(selection.gpus),
+                pod,
+            })
+        }
     }
+}
+
+/// The profile for a pod: its name and digest.
+pub(super) fn profile_of(
+    pod: &Value,
+    namespace: &str,
+    config: &Config,
+) -> Result<(String, String), Skip> {
+    let body = review(pod, namespace);
+    let request = request(&body)?;
+    let profile = subject(&request, config)?.selection.profile;
+    Ok((profile.name.clone(), profile.digest.clone()))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::doctor::{facts::Listed, testing::healthy};
+    use crate::doctor::testing::{healthy, profile_object};
 
     fn captured(stem: &str) -> Value {
         let path = format!(
@@ -189,15 +202,17 @@ mod tests {
         for stem in ["plain", "dind", "kubernetes", "author-overrides", "experimental-plain"] {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let by_pod = evaluate(&pod, "arc-runners", &config);
-            let by_set = evaluate(&runner_pod(&captured(stem)), "arc-runners", &config);
+            let by_pod = inject(&pod, "arc-runners", &config);
+            let by_set = inject(&runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
-                        (pod.profile, pod.gpus, pod.node_selector),
-                        (set.profile, set.gpus, set.node_selector),
+                        (pod.profile, pod.gpus_by_name),
+                        (set.profile, set.gpus_by_name),
                         "{stem}"
                     );
+                    let selector = |pod: &Value| pod["spec"]["nodeSelector"].clone();
+                    assert_eq!(selector(&pod.pod), selector(&set.pod), "{stem}");
                 }
                 (pod, set) => assert_eq!(pod.unwrap_err(), set.unwrap_err(), "{stem}"),
             }
@@ -206,30 +221,44 @@ mod tests {
 
     #[test]
     fn ephemeral_runner_metadata_reaches_the_pod() {
+        let inject = |set: &Value| inject(&runner_pod(set), "n", &Config::default());
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
-        assert_eq!(evaluate(&runner_pod(&set), "n", &Config::default()).unwrap().gpus, 7);
+        let pod = inject(&set).unwrap().pod;
+        assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["amd.com/gpu"], "7");
         set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
-        let skip = evaluate(&runner_pod(&set), "n", &Config::default()).unwrap_err();
-        assert_eq!(skip, Skip::OptedOut);
+        assert_eq!(inject(&set).unwrap_err(), Skip::OptedOut);
     }
 
     #[test]
-    fn refused_object_is_left_out() {
-        let names = |accepted: Option<&str>| {
-            let condition = accepted.map(|status| json!({"type": "Accepted", "status": status}));
-            let object = json!({
-                "apiVersion": "arc-rocm.dev/v1alpha1",
-                "metadata": {"name": "fleet"},
-                "spec": {"groups": [1]},
-                "status": {"conditions": condition.into_iter().collect::<Vec<_>>()},
-            });
-            let listed = Listed { items: vec![object], cut: false };
-            let facts = Facts { profiles: Ok(Some(listed)), deployment: Ok(None), ..healthy() };
-            let files = files(&facts, objects(&facts));
-            files.iter().any(|file| file.name == "runnerprofile/fleet")
+    fn rejected_object_is_left_out_and_counts() {
+        let samples = |accepted: Option<&str>| {
+            let object = profile_object("fleet", &json!({"extends": "rocm"}), accepted);
+            let facts = Facts {
+                profiles: Ok(vec![object]),
+                config_map: Ok(None),
+                deployment: Ok(None),
+                ..healthy()
+            };
+            Samples::of(&facts)
         };
-        assert!(names(Some("True")) && names(None));
-        assert!(!names(Some("False")));
+        for accepted in [Some("True"), None] {
+            let samples = samples(accepted);
+            assert!(samples.rejected.is_empty() && samples.config.profiles.get("fleet").is_some());
+        }
+        let samples = samples(Some("False"));
+        assert!(samples.config.profiles.get("fleet").is_none());
+        assert_eq!(samples.rejected["fleet"], "spec.x: no such field");
+        // Once an object exists, the built-in profile is only for pods that name it.
+        assert_eq!(samples.all[0].outcome.as_ref().unwrap_err(), &Skip::NoProfile);
+        assert!(samples.all[0].wants_rocm);
+    }
+
+    #[test]
+    fn bad_object_without_a_status_is_rejected_here() {
+        let object = profile_object("bad", &json!({"groups": ["x"]}), None);
+        let facts = Facts { profiles: Ok(vec![object]), deployment: Ok(None), ..healthy() };
+        let rejected = Samples::of(&facts).rejected;
+        assert!(rejected["bad"].starts_with("spec.groups"), "{rejected:?}");
     }
 }

@@ -2,10 +2,22 @@
 
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Node, Pod},
+};
+use kube::core::Status;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, from_value, json, to_value};
 
-use super::{Check, Controller, DryRun, Facts, Listed, Node, Settings, WebhookPod};
+use super::{
+    Check, DryRun, EphemeralRunner, Facts, Settings,
+    facts::{ProfileObject, ScaleSet},
+    sample::{Samples, profile_of},
+};
 use crate::{
+    VERSION,
+    annotations::STATUS,
     certs::{self, Issued},
     tls,
 };
@@ -20,6 +32,21 @@ pub(crate) fn codes(check: &Check) -> Vec<&'static str> {
     check.findings.iter().map(|finding| finding.code.as_str()).collect()
 }
 
+/// Changes an object as JSON.
+pub(crate) fn change<T: Serialize + DeserializeOwned>(object: &mut T, of: impl FnOnce(&mut Value)) {
+    let mut value = to_value(&*object).unwrap();
+    of(&mut value);
+    *object = from_value(value).unwrap();
+}
+
+/// Adds flags to the webhook.
+pub(crate) fn flags(facts: &mut Facts, more: &[&str]) {
+    let deployment = facts.deployment.as_mut().unwrap().as_mut().unwrap();
+    let spec = deployment.spec.template.spec.as_mut().unwrap();
+    let args = spec.containers[0].args.as_mut().unwrap();
+    args.extend(more.iter().map(|&flag| flag.to_owned()));
+}
+
 /// A profile for the scale sets of a pattern.
 pub(crate) fn profile(name: &str, pattern: &str) -> String {
     format!(
@@ -28,25 +55,44 @@ pub(crate) fn profile(name: &str, pattern: &str) -> String {
     )
 }
 
-/// The `AutoscalingRunnerSet` of a plain values file.
-pub(crate) fn scale_set(name: &str) -> Value {
-    json!({
+/// The profiles' `ConfigMap`.
+pub(crate) fn config_map(text: &str) -> ConfigMap {
+    from_value(json!({"data": {"fleet.yaml": text}})).unwrap()
+}
+
+/// A RunnerProfile object with the condition `Accepted`, if any.
+pub(crate) fn profile_object(name: &str, spec: &Value, accepted: Option<&str>) -> ProfileObject {
+    let condition = accepted.map(|status| {
+        json!({
+            "type": "Accepted", "status": status, "message": "spec.x: no such field", "reason": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    });
+    let status = json!({"conditions": condition.into_iter().collect::<Vec<_>>()});
+    from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status})).unwrap()
+}
+
+/// The scale set of a plain values file.
+pub(crate) fn scale_set(name: &str) -> ScaleSet {
+    from_value(json!({
         "metadata": {"name": name, "namespace": "arc-runners", "labels": {}},
         "spec": {"template": {"spec": {
             "restartPolicy": "Never",
             "containers": [{"name": "runner", "image": "ghcr.io/actions/actions-runner:latest"}],
         }}},
-    })
+        "status": {"phase": "Running"},
+    }))
+    .unwrap()
 }
 
 /// Makes the scale set opt out.
-pub(crate) fn opted_out(set: &mut Value) {
-    set["spec"]["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
+pub(crate) fn opted_out(set: &mut ScaleSet) {
+    set.spec["template"]["metadata"] = json!({"labels": {"arc-rocm.dev/inject": "false"}});
 }
 
-/// A runner pod.
-pub(crate) fn pod(name: &str, patched: bool) -> Value {
-    let mut pod = json!({
+/// A runner pod, with the webhook's annotation if it is patched.
+pub(crate) fn pod(name: &str, status: Option<&str>) -> Pod {
+    from_value(json!({
         "metadata": {
             "name": name,
             "namespace": "arc-runners",
@@ -54,18 +100,60 @@ pub(crate) fn pod(name: &str, patched: bool) -> Value {
                 "actions-ephemeral-runner": "True",
                 "actions.github.com/scale-set-name": "linux.rocm.gpu.gfx942.2",
             },
+            "annotations": status.map(|status| json!({STATUS: status})),
             "ownerReferences": [{
                 "apiVersion": "actions.github.com/v1alpha1",
                 "kind": "EphemeralRunner",
+                "name": name,
+                "uid": "",
                 "controller": true,
             }],
         },
         "spec": {"containers": [{"name": "runner"}]},
-    });
-    if patched {
-        pod["metadata"]["annotations"] = json!({"arc-rocm.dev/status": "{}"});
-    }
-    pod
+    }))
+    .unwrap()
+}
+
+/// The annotation of a patched pod.
+pub(crate) fn status_of(profile: &str, digest: &str) -> String {
+    json!({"profile": profile, "version": VERSION, "digest": digest}).to_string()
+}
+
+/// A runner with a status.
+pub(crate) fn ephemeral_runner(name: &str, status: &Value) -> EphemeralRunner {
+    let metadata = json!({"name": name, "namespace": "arc-runners"});
+    from_value(json!({"metadata": metadata, "spec": {}, "status": status})).unwrap()
+}
+
+/// ARC's controller with a service account.
+pub(crate) fn controller(account: &str) -> Deployment {
+    from_value(json!({"metadata": {
+        "name": "arc-gha-rs-controller",
+        "namespace": "arc-systems",
+        "labels": {
+            "actions.github.com/controller-service-account-namespace": "arc-systems",
+            "actions.github.com/controller-service-account-name": account,
+        },
+    }}))
+    .unwrap()
+}
+
+/// A node.
+pub(crate) fn node(labels: &Value, allocatable: &Value) -> Node {
+    from_value(json!({
+        "metadata": {"name": "n", "labels": labels},
+        "status": {"allocatable": allocatable, "nodeInfo": {
+            "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "containerd://2.1.4",
+            "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "v1.37.2", "machineID": "",
+            "operatingSystem": "linux", "osImage": "", "systemUUID": "",
+        }},
+    }))
+    .unwrap()
+}
+
+/// The API server's refusal.
+pub(crate) fn status(code: u16, message: &str) -> Status {
+    from_value(json!({"status": "Failure", "code": code, "message": message})).unwrap()
 }
 
 /// The facts of a healthy cluster.
@@ -74,6 +162,7 @@ pub(crate) fn healthy() -> Facts {
         "metadata": {"name": "arc-rocm"},
         "webhooks": [{
             "name": "mutate.arc-rocm.dev",
+            "admissionReviewVersions": ["v1"],
             "clientConfig": {
                 "caBundle": base64_simd::STANDARD.encode_to_string(&ISSUED.ca),
                 "service": {"name": "arc-rocm", "namespace": "arc-rocm", "path": "/mutate", "port": 443},
@@ -102,9 +191,10 @@ pub(crate) fn healthy() -> Facts {
         }],
     });
     let deployment = json!({
-        "spec": {"replicas": 2, "template": {"spec": {
+        "spec": {"replicas": 2, "selector": {}, "template": {"spec": {
             "containers": [{
                 "name": "arc-rocm",
+                "image": format!("ghcr.io/arc-rocm/arc-rocm:{VERSION}"),
                 "args": ["serve", "--tls-cert=/tls/tls.crt", "--profiles=/profiles"],
                 "volumeMounts": [
                     {"name": "tls", "mountPath": "/tls"},
@@ -116,56 +206,37 @@ pub(crate) fn healthy() -> Facts {
                 {"name": "profiles", "configMap": {"name": "arc-rocm-profiles"}},
             ],
         }}},
-        "status": {"readyReplicas": 2},
+        "status": {"readyReplicas": 2, "updatedReplicas": 2},
     });
-    let webhook_pod = |name: &str| WebhookPod {
-        name: name.to_owned(),
-        image: "ghcr.io/arc-rocm/arc-rocm:0.1.0".to_owned(),
-        restarts: 0,
-        last_end: String::new(),
-    };
+    let namespace = |name| from_value(json!({"metadata": {"name": name}})).unwrap();
     let leaf = tls::Pair::from_pem(ISSUED.certificate.as_bytes(), ISSUED.key.as_bytes()).unwrap();
-    let patterns = "linux.rocm.gpu.*.{gpus}";
-    Facts {
+    let allocatable =
+        json!({"amd.com/gpu": "8", "cpu": "191500m", "memory": "2Ti", "ephemeral-storage": "3T"});
+    let mut facts = Facts {
         settings: Settings { name: "arc-rocm".to_owned(), namespace: "arc-rocm".to_owned() },
         now: leaf.leaf.not_after - DAYS * 86_400,
         version: Ok("v1.37.2".to_owned()),
-        registration: Ok(Some(registration)),
+        registration: Ok(Some(from_value(registration).unwrap())),
         other_registrations: Vec::new(),
-        service: Ok(true),
-        deployment: Ok(Some(deployment)),
-        slices: Ok(listed(vec![json!({"endpoints": [
-            {"conditions": {"ready": true}},
-            {"conditions": {"ready": true}},
-        ]})])),
-        pods: Ok(listed(vec![webhook_pod("arc-rocm-a"), webhook_pod("arc-rocm-b")])),
-        dry_run: Ok(DryRun {
-            namespace: "arc-runners".to_owned(),
-            code: 201,
-            message: String::new(),
-            warnings: vec!["arc-rocm: the pod is not created by ARC's controller".to_owned()],
-            patched: false,
-        }),
+        deployment: Ok(Some(from_value(deployment).unwrap())),
         certificate: Ok(Some(ISSUED.certificate.clone())),
-        scale_sets: Ok(Some(listed(vec![scale_set("linux.rocm.gpu.gfx942.2")]))),
-        failed: Ok(Some(Listed::default())),
-        runners: Ok(listed(vec![pod("linux.rocm.gpu.gfx942.2-abcde-runner-fghij", true)])),
-        namespaces: Ok([("arc-runners", "privileged"), ("arc-rocm", "restricted")]
-            .map(|(name, level)| (name.to_owned(), level.to_owned()))
-            .into()),
-        controllers: Ok(listed(vec![Controller {
-            deployment: "arc-systems/arc-gha-rs-controller".to_owned(),
-            user: "system:serviceaccount:arc-systems:arc-gha-rs-controller".to_owned(),
-        }])),
-        nodes: Ok(listed(vec![Node {
-            labels: [("pytorch".to_owned(), "yes".to_owned())].into(),
-            allocatable: [("amd.com/gpu".to_owned(), 8)].into(),
-        }])),
-        profiles: Ok(None),
-        config_map: Ok(Some([("fleet.yaml".to_owned(), profile("fleet", patterns))].into())),
-    }
-}
-
-fn listed<T>(items: Vec<T>) -> Listed<T> {
-    Listed { items, cut: false }
+        config_map: Ok(Some(config_map(&profile("fleet", "linux.rocm.gpu.*.{gpus}")))),
+        profiles: Ok(Vec::new()),
+        runtime_classes: Ok(Vec::new()),
+        scale_sets: Ok(vec![scale_set("linux.rocm.gpu.gfx942.2")]),
+        runners: Ok(Vec::new()),
+        runner_pods: Ok(Vec::new()),
+        namespaces: Ok(["arc-runners", "arc-rocm"].map(namespace).into()),
+        controllers: Ok(vec![controller("arc-gha-rs-controller")]),
+        nodes: Ok(vec![node(&json!({"pytorch": "yes"}), &allocatable)]),
+        dry_run: Ok(DryRun { namespace: "arc-runners".to_owned(), called: true, refusal: None }),
+        trials: [("arc-runners/linux.rocm.gpu.gfx942.2".to_owned(), Ok(None))].into(),
+    };
+    let name = "linux.rocm.gpu.gfx942.2-abcde-runner-fghij";
+    let config = Samples::of(&facts).config;
+    let bare = to_value(pod(name, None)).unwrap();
+    let (profile, digest) = profile_of(&bare, "arc-runners", &config).unwrap();
+    facts.runner_pods = Ok(vec![pod(name, Some(&status_of(&profile, &digest)))]);
+    facts.runners = Ok(vec![ephemeral_runner(name, &json!({"phase": "Running", "ready": true}))]);
+    facts
 }

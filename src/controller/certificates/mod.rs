@@ -20,7 +20,6 @@ use kube::{Client, api::DynamicObject, runtime::watcher::DefaultBackoff};
 use rustls_pki_types::CertificateDer;
 use tokio::{sync::oneshot, time};
 
-pub(crate) use self::registration::asked;
 use self::{
     registration::Registration,
     store::{Object, Store},

@@ -158,7 +158,7 @@ fn webhook(Stored { name, client_config }: Stored) -> Webhook {
 
 /// The name that the API server asks a webhook's certificate for: NAME.NAMESPACE.svc, or the URL's
 /// host; `None` if it cannot be told.
-pub(crate) fn asked(config: &WebhookClientConfig) -> Option<ServerName<'static>> {
+fn asked(config: &WebhookClientConfig) -> Option<ServerName<'static>> {
     let host = match (&config.service, &config.url) {
         (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
         (None, url) => host(url.as_deref()?)?,

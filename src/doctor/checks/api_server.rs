@@ -12,40 +12,31 @@ const TESTED: std::ops::RangeInclusive<u32> = 35..=37;
 /// The only check without a reachable API server.
 pub(in super::super) fn unreachable(error: &Unknown) -> Check {
     let mut check = Check::new(NAME);
-    check.add(
-        FindingCode::ApiServerUnreachable,
-        error.to_string(),
-        "check the kubeconfig and its context (--kubeconfig, --context); nothing else was checked",
-    );
+    check.add(FindingCode::ApiServerUnreachable, error.to_string(), &[]);
     check
 }
 
 pub(super) fn check(facts: &Facts) -> Check {
     let mut check = Check::new(NAME);
-    let version = match &facts.version {
-        Ok(version) => version,
-        Err(unknown) => {
-            check.unknown(unknown);
-            return check;
-        }
-    };
+    let Some(version) = check.known(&facts.version) else { return check };
     check.summary.clone_from(version);
     match minor(version) {
         Some(minor) if minor < OLDEST => check.add(
             FindingCode::ApiServerTooOld,
-            format!(
-                "{version} is older than 1.{OLDEST}; before 1.29 the API server refuses pods with sidecars, \
-                 and ARC then marks their runners as Failed"
-            ),
-            format!("update the cluster to 1.{OLDEST} or newer before you install the webhook"),
+            format!("{version} is older than 1.{OLDEST}"),
+            &[],
         ),
         Some(minor) if !TESTED.contains(&minor) => check.add(
             FindingCode::ApiServerUntested,
-            format!("{version} is not tested; tested are 1.{} to 1.{}", TESTED.start(), TESTED.end()),
-            "",
+            format!(
+                "{version} is not tested; tested are 1.{} to 1.{}",
+                TESTED.start(),
+                TESTED.end()
+            ),
+            &[],
         ),
         Some(_) => {}
-        None => check.unknown(&Unknown::Failed(format!("{version:?} is no Kubernetes version 1.x"))),
+        None => check.unknown(format!("{version:?} is no Kubernetes version 1.x")),
     }
     check
 }

@@ -1,87 +1,182 @@
-//! Whether each scale set's runner fits on a node.
+//! Whether a node can hold the next runner of each scale set.
 
-use super::names;
-use crate::doctor::{
-    Check, Facts, FindingCode, Node,
-    sample::{Resolved, Samples},
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{Container, Node, PodSpec},
+    apimachinery::pkg::api::resource::Quantity as ApiQuantity,
+};
+use kube::ResourceExt;
+use serde::Deserialize as _;
+
+use super::{Grouped, count, names, needs_profiles};
+use crate::{
+    doctor::{Check, Facts, FindingCode, sample::Samples},
+    podspec::Quantity,
 };
 
 /// The resource of AMD's device plugin.
 const GPU: &str = "amd.com/gpu";
 
+/// Resources with their amounts.
+type Amounts = BTreeMap<String, Quantity>;
+
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("nodes");
-    let nodes = match &facts.nodes {
-        Ok(nodes) => nodes,
-        Err(unknown) => {
-            check.unknown(unknown);
-            return check;
+    let Some(nodes) = check.known(&facts.nodes) else { return check };
+    needs_profiles(&mut check, samples);
+    check.summary = summary(nodes);
+    let all: Vec<(&Node, Amounts)> = nodes.iter().map(|node| (node, allocatable(node))).collect();
+    let mut grouped = Grouped::default();
+    for (sample, injected) in samples.injected() {
+        let spec = injected.pod.get("spec").and_then(|spec| PodSpec::deserialize(spec).ok());
+        let Some(spec) = spec else { continue };
+        if let Some(mut why) = why_not(&spec, &all) {
+            if let Some(gpus) = injected.gpus_by_name {
+                why = format!("{why} ({gpus} GPUs by its name)");
+            }
+            grouped.say(FindingCode::RunnerDoesNotFit, &sample.name, why);
         }
-    };
-    check.cut(nodes.cut, "nodes");
-    let offers = |node: &Node, resource: &str| node.allocatable.get(resource).copied().unwrap_or(0);
-    let total: u64 = nodes.items.iter().map(|node| offers(node, GPU)).sum();
-    let with = nodes.items.iter().filter(|node| offers(node, GPU) > 0).count();
-    check.summary = format!("{total} {GPU} on {}", super::count(with, "node"));
-
-    let resources: Vec<&str> =
-        samples.all.iter().filter_map(wants).map(|chosen| chosen.resource.as_str()).collect();
-    // A fleet may only request partitions, which have other names.
-    let asked = resources.is_empty() || resources.contains(&GPU);
-    if total == 0 && asked {
-        check.add(
-            FindingCode::NoGpuNodes,
-            format!("no node has {GPU} allocatable: GPU runners stay Pending"),
-            "install AMD's GPU device plugin; if an autoscaler adds GPU nodes from zero, this is \
-             expected",
-        );
-        return check;
     }
-    if !samples.known {
-        return check;
-    }
-    for sample in &samples.all {
-        let Some(chosen) = wants(sample) else { continue };
-        let fits = |node: &Node| offers(node, &chosen.resource) >= chosen.gpus.into();
-        let selected = |node: &Node| {
-            chosen.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        };
-        if nodes.items.iter().any(|node| fits(node) && selected(node)) {
-            continue;
-        }
-        let labels: Vec<String> =
-            chosen.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let why = if nodes.items.iter().any(fits) {
-            format!(
-                "no node with as many has the labels {}",
-                names(labels.iter().map(String::as_str))
-            )
-        } else {
-            "no node has as many".to_owned()
-        };
-        let source = if chosen.by_name { " (by its name)" } else { "" };
-        check.add(
-            FindingCode::GpusDoNotFit,
-            format!(
-                "a runner of {}/{} requests {} {}{source}, and {why}: it stays Pending",
-                sample.namespace, sample.name, chosen.gpus, chosen.resource
-            ),
-            "label nodes, or change nodeSelector or gpu.count of the profile; if an autoscaler adds GPU \
-             nodes from zero, this is expected",
-        );
-    }
+    grouped.add_to(&mut check, "no node can hold a runner of");
     check
 }
 
-/// The result for a scale set that gets GPUs.
-fn wants(sample: &crate::doctor::sample::Sample) -> Option<&Resolved> {
-    sample.outcome.as_ref().ok().filter(|chosen| chosen.gpus > 0)
+/// GPUs, kubelets and container runtimes.
+fn summary(nodes: &[Node]) -> String {
+    let gpus =
+        |node: &Node| allocatable(node).get(GPU).and_then(Quantity::whole).unwrap_or_default();
+    let with = nodes.iter().filter(|node| gpus(node) > 0).count();
+    let mut text = format!(
+        "{} {GPU} on {with} of {}",
+        nodes.iter().map(gpus).sum::<u64>(),
+        count(nodes.len(), "node")
+    );
+    let infos = nodes.iter().filter_map(|node| node.status.as_ref()?.node_info.as_ref());
+    let versions: BTreeSet<String> = infos
+        .map(|info| {
+            format!("kubelet {} on {}", info.kubelet_version, info.container_runtime_version)
+        })
+        .collect();
+    if !versions.is_empty() {
+        text = format!("{text}; {}", names(versions));
+    }
+    text
+}
+
+/// Why no node can hold a pod, even an empty one: labels and amounts, not taints and affinity.
+fn why_not(spec: &PodSpec, nodes: &[(&Node, Amounts)]) -> Option<String> {
+    let requests = requests(spec);
+    let selector = spec.node_selector.clone().unwrap_or_default();
+    let selects =
+        |node: &Node| selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
+    let selected: Vec<&Amounts> =
+        nodes.iter().filter(|(node, _)| selects(node)).map(|(_, amounts)| amounts).collect();
+    let labels: Vec<String> =
+        selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let shown = |name: &str, amount: &Quantity| match amount.whole() {
+        Some(whole) if amount.as_str().ends_with('m') => format!("{whole} {name}"),
+        _ => format!("{amount} {name}"),
+    };
+    let with = if labels.is_empty() {
+        String::new()
+    } else {
+        format!(" with the labels {}", names(labels))
+    };
+    if selected.is_empty() {
+        return Some(format!("there is no node{with}"));
+    }
+    let holds = |node: &Amounts, name: &str, amount: &Quantity| {
+        amount.is_zero() || node.get(name).is_some_and(|has| has >= amount)
+    };
+    if selected.iter().any(|node| requests.iter().all(|(name, amount)| holds(node, name, amount))) {
+        return None;
+    }
+    let short = requests
+        .iter()
+        .filter(|(name, amount)| !selected.iter().any(|node| holds(node, name, amount)));
+    let short: Vec<String> = short
+        .map(|(name, amount)| {
+            let most = selected.iter().filter_map(|node| node.get(name)).max();
+            let most = most.map_or("0", Quantity::as_str);
+            format!("it requests {}, and the largest node{with} has {most}", shown(name, amount))
+        })
+        .collect();
+    Some(if short.is_empty() {
+        let all: Vec<String> = requests.iter().map(|(name, amount)| shown(name, amount)).collect();
+        format!("no node{with} has all that it requests: {}", names(all))
+    } else {
+        short.join("; ")
+    })
+}
+
+fn allocatable(node: &Node) -> Amounts {
+    parsed(node.status.iter().flat_map(|status| &status.allocatable).flatten())
+}
+
+fn parsed<'a>(amounts: impl Iterator<Item = (&'a String, &'a ApiQuantity)>) -> Amounts {
+    amounts.filter_map(|(name, amount)| Some((name.clone(), amount.0.parse().ok()?))).collect()
+}
+
+/// What the scheduler reserves for a pod (kubernetes `component-helpers/resource/helpers.go`).
+fn requests(spec: &PodSpec) -> Amounts {
+    let mut sidecars = Amounts::new();
+    let mut highest = Amounts::new();
+    for init in spec.init_containers.iter().flatten() {
+        let own = of(init);
+        if init.restart_policy.as_deref() == Some("Always") {
+            add(&mut sidecars, own);
+        } else {
+            let mut now = sidecars.clone();
+            add(&mut now, own);
+            raise(&mut highest, now);
+        }
+    }
+    let mut total = sidecars;
+    for container in &spec.containers {
+        add(&mut total, of(container));
+    }
+    raise(&mut total, highest);
+    let pod = spec.resources.iter().flat_map(|resources| &resources.requests).flatten();
+    total.extend(parsed(pod));
+    if let Some(overhead) = &spec.overhead {
+        add(&mut total, parsed(overhead.iter()));
+    }
+    total
+}
+
+/// A container's requests. A limit alone is a request too.
+fn of(container: &Container) -> Amounts {
+    let resources = container.resources.clone().unwrap_or_default();
+    let mut amounts = parsed(resources.limits.iter().flatten());
+    amounts.extend(parsed(resources.requests.iter().flatten()));
+    amounts
+}
+
+fn add(total: &mut Amounts, more: Amounts) {
+    for (name, amount) in more {
+        let sum = match total.get(&name) {
+            Some(so_far) => so_far.checked_add(&amount).unwrap_or(amount),
+            None => amount,
+        };
+        total.insert(name, sum);
+    }
+}
+
+fn raise(total: &mut Amounts, other: Amounts) {
+    for (name, amount) in other {
+        if total.get(&name).is_none_or(|so_far| *so_far < amount) {
+            total.insert(name, amount);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, from_value, json};
+
     use super::*;
-    use crate::doctor::testing::{codes, healthy, scale_set};
+    use crate::doctor::testing::{codes, healthy, node, scale_set};
 
     fn with(change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();
@@ -90,23 +185,81 @@ mod tests {
     }
 
     #[test]
-    fn scale_set_needs_a_node_with_gpus_and_labels() {
+    fn runner_needs_a_node_with_gpus_amounts_and_labels() {
         assert!(codes(&with(|_| {})).is_empty());
-        let sixteen = with(|facts| {
-            let sets = facts.scale_sets.as_mut().unwrap().as_mut().unwrap();
-            sets.items.push(scale_set("linux.rocm.gpu.gfx942.16"));
-        });
-        assert_eq!(codes(&sixteen), ["gpus-do-not-fit"]);
-        assert!(sixteen.findings[0].message.contains("16 amd.com/gpu (by its name)"));
-        assert!(sixteen.findings[0].message.contains("no node has as many"));
-        let unlabelled = with(|facts| facts.nodes.as_mut().unwrap().items[0].labels.clear());
-        assert_eq!(codes(&unlabelled), ["gpus-do-not-fit"]);
-        assert!(unlabelled.findings[0].message.contains("has the labels pytorch=yes"));
+        let large =
+            json!({"amd.com/gpu": "8", "cpu": "96", "memory": "2Ti", "ephemeral-storage": "1T"});
+        let yes = json!({"pytorch": "yes"});
+        let found = |nodes: Vec<Node>| {
+            let found = with(|facts| facts.nodes = Ok(nodes));
+            assert_eq!(codes(&found), ["runner-does-not-fit"]);
+            found.findings[0].message.split_once(": ").unwrap().1.to_owned()
+        };
+        let no = "there is no node with the labels pytorch=yes (2 GPUs by its name)";
+        assert_eq!(found(vec![]), no);
+        assert_eq!(found(vec![node(&json!({}), &large)]), no);
+        // A real cluster's node, beside which the built-in profile's CPUs are too many.
+        let mut small = large.clone();
+        small["cpu"] = json!("2");
+        assert_eq!(
+            found(vec![node(&yes, &small), node(&json!({}), &large)]),
+            "it requests 40 cpu, and the largest node with the labels pytorch=yes has 2 (2 GPUs by its name)"
+        );
+        let mut no_gpu = large.clone();
+        no_gpu.as_object_mut().unwrap().remove("amd.com/gpu");
+        assert!(
+            found(vec![node(&yes, &no_gpu)])
+                .starts_with("it requests 2 amd.com/gpu, and the largest")
+        );
+        let both = found(vec![node(&yes, &no_gpu), node(&yes, &small)]);
+        assert!(
+            both.starts_with("no node with the labels pytorch=yes has all that it requests: 2 amd"),
+            "{both}"
+        );
     }
 
     #[test]
-    fn cluster_without_gpus_is_one_finding() {
-        let found = with(|facts| facts.nodes.as_mut().unwrap().items.clear());
-        assert_eq!(codes(&found), ["no-gpu-nodes"]);
+    fn scale_sets_that_do_not_fit_are_grouped_by_reason() {
+        let found = with(|facts| {
+            let sets = ["16", "32"].map(|gpus| scale_set(&format!("linux.rocm.gpu.gfx942.{gpus}")));
+            facts.scale_sets.as_mut().unwrap().extend(sets);
+        });
+        assert_eq!(codes(&found), ["runner-does-not-fit"; 2]);
+        assert!(found.findings[0].message.contains("(16 GPUs by its name)"), "{found:?}");
+    }
+
+    #[test]
+    fn requests_are_those_of_the_scheduler() {
+        let container = |cpu: &str| json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+        let sidecar = |cpu: &str| {
+            let mut sidecar = container(cpu);
+            sidecar["restartPolicy"] = json!("Always");
+            sidecar
+        };
+        let cpu = |spec: Value| {
+            let spec: PodSpec = from_value(spec).unwrap();
+            requests(&spec)["cpu"].to_string()
+        };
+        let spec = |inits: Vec<Value>| json!({"containers": [container("1"), container("500m")], "initContainers": inits});
+        assert_eq!(cpu(spec(vec![])), "1.5");
+        assert_eq!(cpu(spec(vec![container("1")])), "1.5");
+        assert_eq!(cpu(spec(vec![container("4")])), "4");
+        assert_eq!(cpu(spec(vec![sidecar("1"), container("4"), sidecar("1")])), "5");
+        assert_eq!(cpu(spec(vec![sidecar("2"), sidecar("2")])), "5.5");
+        let mut whole = spec(vec![]);
+        whole["resources"] = json!({"requests": {"cpu": "8"}});
+        whole["overhead"] = json!({"cpu": "1"});
+        assert_eq!(cpu(whole), "9");
+        let limited = json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "3"}}}]});
+        assert_eq!(cpu(limited), "3");
+    }
+
+    #[test]
+    fn summary_has_gpus_kubelets_and_runtimes() {
+        let found = with(|_| {});
+        assert_eq!(
+            found.summary,
+            "8 amd.com/gpu on 1 of 1 node; kubelet v1.37.2 on containerd://2.1.4"
+        );
     }
 }

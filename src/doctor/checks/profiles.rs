@@ -1,217 +1,203 @@
 //! Whether the profiles are in use, and for which scale sets.
 
+use kube::ResourceExt;
+use serde_json::Value;
+
 use super::{count, names};
 use crate::{
     doctor::{
         Check, Facts, FindingCode,
-        facts::text,
-        sample::{Sample, Samples, rejection, watched},
+        sample::{Samples, watches},
     },
     inject::Skip,
-    profile::BUILTIN,
+    profile::{Origin, Profile},
 };
 
 pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     let mut check = Check::new("profiles");
-    let unknown = [facts.profiles.as_ref().err(), facts.config_map.as_ref().err()];
-    for unknown in unknown.into_iter().flatten() {
-        check.unknown(unknown);
+    check.known(&facts.profiles);
+    check.known(&facts.config_map);
+    check.known(&facts.scale_sets);
+    check.known(&facts.runtime_classes);
+    for (name, why) in &samples.rejected {
+        let message = format!("RunnerProfile {name} is not used: {why}");
+        check.add(FindingCode::ProfileRejected, message, &[("PROFILE", name)]);
     }
-    objects(&mut check, facts);
+    let objects = facts.profiles.iter().flatten().count();
+    if objects > 0 && !watches(facts) {
+        let objects = count(objects, "RunnerProfile");
+        let message = format!("{objects} in the cluster, and the webhook does not watch them");
+        check.add(FindingCode::ProfilesUnwatched, message, &[]);
+    }
     if let Some(first) = samples.problems.first() {
-        check.add(
-            FindingCode::ProfilesBroken,
-            format!(
-                "the profiles do not compile ({}); first: {first}",
-                count(samples.problems.len(), "problem")
-            ),
-            "run arc-rocm profiles check FILES; running pods keep the last good profiles, a starting pod \
-             exits with code 2",
-        );
-    }
-    if let Err(unknown) = &facts.scale_sets {
-        check.unknown(unknown);
+        let problems = count(samples.problems.len(), "problem");
+        let message = format!("the profiles do not compile ({problems}); first: {first}");
+        check.add(FindingCode::ProfilesBroken, message, &[]);
     }
     check.summary = format!(
-        "{} for {}",
+        "{} for {} of {}",
         count(samples.config.profiles.len(), "profile"),
+        samples.injected().count(),
         count(samples.all.len(), "scale set")
     );
     // With unknown profiles the choice for each scale set is unknown too.
     if samples.known {
         scale_sets(&mut check, samples);
-        unused(&mut check, samples);
+        own_profiles(&mut check, facts, samples);
     }
     check
 }
 
-fn objects(check: &mut Check, facts: &Facts) {
-    let Ok(Some(objects)) = &facts.profiles else { return };
-    check.cut(objects.cut, "RunnerProfiles");
-    for object in &objects.items {
-        if let Some(why) = rejection(object) {
-            check.add(
-                FindingCode::ProfileRejected,
-                format!("RunnerProfile {} is not accepted: {why}", text(object, "/metadata/name")),
-                "correct it: arc-rocm profiles check shows each problem with its place",
-            );
+fn scale_sets(check: &mut Check, samples: &Samples) {
+    for (skip, code, why) in [
+        (
+            Skip::UnknownProfile,
+            FindingCode::ScaleSetUnknownProfile,
+            "the annotation arc-rocm.dev/profile names no profile",
+        ),
+        (Skip::NoProfile, FindingCode::ScaleSetWithoutProfile, "no profile matches"),
+    ] {
+        // A scale set that is not for ROCm needs no profile.
+        let wants = |wants_rocm| wants_rocm || skip == Skip::UnknownProfile;
+        let all = samples.all.iter().filter(|one| one.outcome.as_ref().err() == Some(&skip));
+        let all: Vec<&str> =
+            all.filter(|one| wants(one.wants_rocm)).map(|one| one.name.as_str()).collect();
+        if !all.is_empty() {
+            let message = format!("{why}: the runners of {} are not injected", names(all));
+            check.add(code, message, &[]);
         }
     }
-    if !objects.items.is_empty() && !watched(facts) {
-        check.add(
-            FindingCode::ProfilesUnwatched,
-            format!(
-                "{} in the cluster, and the webhook does not watch them",
-                count(objects.items.len(), "RunnerProfile")
-            ),
-            "run serve with --watch-profiles",
-        );
-    }
 }
 
-fn scale_sets(check: &mut Check, samples: &Samples) {
-    let of = |wanted: &dyn Fn(&Sample) -> bool| {
-        let full = |sample: &Sample| format!("{}/{}", sample.namespace, sample.name);
-        samples.all.iter().filter(|sample| wanted(sample)).map(full).collect::<Vec<_>>()
-    };
-    let unknown = of(&|sample| matches!(sample.outcome, Err(Skip::UnknownProfile)));
-    if !unknown.is_empty() {
-        check.add(
-            FindingCode::ScaleSetUnknownProfile,
-            format!(
-                "the annotation arc-rocm.dev/profile of {} names a profile that does not exist: their \
-                 runners are not injected",
-                names(unknown.iter().map(String::as_str))
-            ),
-            "add the profile, or correct the annotation",
-        );
-    }
-    let without = of(&|sample| matches!(sample.outcome, Err(Skip::NoProfile)));
-    if !without.is_empty() {
-        check.add(
-            FindingCode::ScaleSetWithoutProfile,
-            format!(
-                "no profile matches {}: their runners are not injected",
-                names(without.iter().map(String::as_str))
-            ),
-            "add them to a profile's match.scaleSets; nothing to do if they need no ROCm",
-        );
-    }
-    let built_in = of(&|sample| {
-        sample.outcome.as_ref().is_ok_and(super::super::sample::Resolved::is_built_in)
-    });
-    if !built_in.is_empty() {
-        check.add(
-            FindingCode::ScaleSetBuiltIn,
-            format!(
-                "{} get the built-in profile {BUILTIN}",
-                names(built_in.iter().map(String::as_str))
-            ),
-            "",
-        );
-    }
-}
-
-fn unused(check: &mut Check, samples: &Samples) {
-    if samples.all.is_empty() {
-        return;
-    }
-    let used: Vec<&str> = samples
-        .all
-        .iter()
-        .filter_map(|sample| sample.outcome.as_ref().ok())
-        .map(|chosen| chosen.profile.as_str())
-        .collect();
+fn own_profiles(check: &mut Check, facts: &Facts, samples: &Samples) {
+    let own = || samples.config.profiles.iter().filter(|one| one.origin != Origin::BuiltIn);
+    let is_used =
+        |profile: &Profile| samples.injected().any(|(_, one)| one.profile == profile.name);
     // A profile without match is extended or named.
-    let unused: Vec<&str> = samples
-        .config
-        .profiles
-        .iter()
-        .filter(|profile| profile.matcher.is_some() && !used.contains(&profile.name.as_str()))
-        .map(|profile| profile.name.as_str())
-        .collect();
-    if !unused.is_empty() {
-        check.add(
-            FindingCode::ProfileUnused,
-            format!("no scale set uses {}", names(unused)),
-            "run arc-rocm explain --scale-set NAME to see why",
-        );
+    let unused = own().filter(|profile| profile.matcher.is_some() && !is_used(profile));
+    let unused: Vec<&str> = unused.map(|profile| profile.name.as_str()).collect();
+    if !unused.is_empty() && !samples.all.is_empty() {
+        check.add(FindingCode::ProfileUnused, format!("no scale set uses {}", names(unused)), &[]);
+    }
+    for profile in own() {
+        runtime_class(check, facts, profile);
+    }
+}
+
+/// The admission plugin merges the nodeSelector of a RuntimeClass into the pod, and refuses two values
+/// for one key (kubernetes `plugin/pkg/admission/runtimeclass`).
+fn runtime_class(check: &mut Check, facts: &Facts, profile: &Profile) {
+    let Ok(classes) = &facts.runtime_classes else { return };
+    let template = profile.pod_template(profile.default_gpus());
+    let Some(name) = template.pointer("/spec/runtimeClassName").and_then(Value::as_str) else {
+        return;
+    };
+    let profile = &profile.name;
+    let Some(class) = classes.iter().find(|class| class.name_any() == name) else {
+        let message = format!("profile {profile}: there is no RuntimeClass {name}");
+        return check.add(FindingCode::RuntimeClassMissing, message, &[]);
+    };
+    let selector = class.scheduling.iter().flat_map(|one| &one.node_selector).flatten();
+    for (key, value) in selector {
+        let own = template.pointer("/spec/nodeSelector").and_then(|all| all.get(key));
+        if let Some(own) = own.and_then(Value::as_str).filter(|own| own != value) {
+            let message = format!(
+                "nodeSelector {key} is {own:?} in profile {profile} and {value:?} in its RuntimeClass {name}"
+            );
+            check.add(FindingCode::RuntimeClassConflict, message, &[("CLASS", name)]);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{from_value, json};
 
     use super::*;
-    use crate::doctor::testing::{codes, healthy, profile, scale_set};
+    use crate::doctor::testing::{
+        codes, config_map, flags, healthy, profile, profile_object, scale_set,
+    };
 
-    fn with(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
+    fn with(change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();
         change(&mut facts);
-        codes(&check(&facts, &Samples::of(&facts)))
+        check(&facts, &Samples::of(&facts))
     }
 
-    fn file(text: &str) -> std::collections::BTreeMap<String, String> {
-        [("fleet.yaml".to_owned(), text.to_owned())].into()
+    /// On a fresh install no profile is meant for a scale set without GPUs.
+    #[test]
+    fn plain_scale_set_needs_no_profile() {
+        for own in [None, Some(profile("fleet", "linux.rocm.gpu.*.{gpus}"))] {
+            let found = with(|facts| {
+                facts.config_map = Ok(own.as_deref().map(config_map));
+                let sets = facts.scale_sets.as_mut().unwrap();
+                sets.extend(["linux-amd64", "windows-2022"].map(scale_set));
+            });
+            assert!(codes(&found).is_empty(), "{found:?}");
+            assert!(found.summary.ends_with("for 1 of 3 scale sets"), "{found:?}");
+        }
     }
 
     #[test]
-    fn built_in_profile_alone_is_info() {
-        assert_eq!(with(|facts| facts.config_map = Ok(None)), ["scale-set-built-in"]);
-        assert!(with(|_| {}).is_empty());
-    }
-
-    #[test]
-    fn unmatched_scale_set_and_unused_profile_are_found() {
-        let other = profile("other", "other-*");
-        assert_eq!(
-            with(|facts| facts.config_map = Ok(Some(file(&other)))),
-            ["scale-set-without-profile", "profile-unused"]
-        );
-        let named = |facts: &mut Facts| {
+    fn unmatched_rocm_scale_set_and_unused_profile_are_found() {
+        let other =
+            with(|facts| facts.config_map = Ok(Some(config_map(&profile("other", "other-*")))));
+        assert_eq!(codes(&other), ["scale-set-without-profile", "profile-unused"]);
+        let named = with(|facts| {
             let mut set = scale_set("named");
-            set["spec"]["template"]["metadata"] =
+            set.spec["template"]["metadata"] =
                 json!({"annotations": {"arc-rocm.dev/profile": "missing"}});
-            facts.scale_sets.as_mut().unwrap().as_mut().unwrap().items.push(set);
-        };
-        assert_eq!(with(named), ["scale-set-unknown-profile"]);
+            facts.scale_sets.as_mut().unwrap().push(set);
+        });
+        assert_eq!(codes(&named), ["scale-set-unknown-profile"]);
     }
 
     #[test]
     fn broken_profiles_are_one_finding() {
         let broken = "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\n\
                       metadata: {name: x}\nspec: {gpus: 2}\n";
-        assert_eq!(with(|facts| facts.config_map = Ok(Some(file(broken)))), ["profiles-broken"]);
+        let found = with(|facts| facts.config_map = Ok(Some(config_map(broken))));
+        assert_eq!(codes(&found), ["profiles-broken"]);
     }
 
     #[test]
     fn objects_are_checked_by_status_and_watch() {
-        let object = |status: &str| {
-            json!({
-                "apiVersion": "arc-rocm.dev/v1alpha1",
-                "kind": "RunnerProfile",
-                "metadata": {"name": "mi300", "uid": "x"},
-                "spec": {"extends": "rocm", "match": {"scaleSets": ["mi300-*"]}},
-                "status": {"conditions": [
-                    {"type": "Accepted", "status": status, "message": "spec.x: no such field"},
-                ]},
+        let spec = json!({"extends": "rocm", "match": {"scaleSets": ["mi300-*"]}});
+        let found = |accepted, args: &[&str]| {
+            let found = with(|facts| {
+                facts.profiles = Ok(vec![profile_object("mi300", &spec, Some(accepted))]);
+                flags(facts, args);
+            });
+            codes(&found)
+        };
+        assert_eq!(found("True", &[]), ["profiles-unwatched"]);
+        assert_eq!(found("True", &["--watch-profiles"]), ["profile-unused"]);
+        assert_eq!(found("False", &["--watch-profiles"]), ["profile-rejected"]);
+    }
+
+    /// redhat-best-practices-for-k8s/certsuite#3716, kubermatic#10698: one key with two values is refused.
+    #[test]
+    fn runtime_class_must_exist_and_agree_with_the_profile() {
+        let with = |class: &str, selector: Value| {
+            let class = json!({"metadata": {"name": class}, "handler": "kata", "scheduling": {"nodeSelector": selector}});
+            let own = profile("kata", "*")
+                .replace("extends", "template: {spec: {runtimeClassName: kata-gpu}}, extends");
+            with(|facts| {
+                facts.config_map = Ok(Some(config_map(&own)));
+                facts.runtime_classes = Ok(vec![from_value(class).unwrap()]);
             })
         };
-        let list = |status: &str| {
-            let items = vec![object(status)];
-            Ok(Some(crate::doctor::Listed { items, cut: false }))
-        };
-        assert_eq!(
-            with(|facts| facts.profiles = list("False")),
-            ["profile-rejected", "profiles-unwatched"]
+        let conflict = with("kata-gpu", json!({"pytorch": "kata", "kata": "yes"}));
+        assert_eq!(codes(&conflict), ["runtime-class-conflict"]);
+        assert!(
+            conflict.findings[0]
+                .message
+                .starts_with("nodeSelector pytorch is \"yes\" in profile kata and \"kata\""),
+            "{conflict:?}"
         );
-        let watched = |facts: &mut Facts| {
-            facts.profiles = list("True");
-            let deployment = facts.deployment.as_mut().unwrap().as_mut().unwrap();
-            let args = deployment.pointer_mut("/spec/template/spec/containers/0/args").unwrap();
-            args.as_array_mut().unwrap().push(json!("--watch-profiles"));
-        };
-        assert_eq!(with(watched), ["profile-unused"]);
+        for selector in [json!({"pytorch": "yes", "kata": "yes"}), json!({}), Value::Null] {
+            assert!(codes(&with("kata-gpu", selector)).is_empty());
+        }
+        assert_eq!(codes(&with("gvisor", json!({}))), ["runtime-class-missing"]);
     }
 }

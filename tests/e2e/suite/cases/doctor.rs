@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     arc::{kinds::Kind, runners, scale_set::ScaleSet},
     case::{Case, case},
-    cluster::{pods, text},
+    cluster::{path_of, pods, text},
     probe, program,
     scene::Scene,
     wait::{Look, until},
@@ -20,14 +20,15 @@ const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("doctor-finds-nothing-wrong", healthy).alone(),
-        case("doctor-names-a-webhook-that-is-down", down).alone(),
-        case("doctor-names-a-ca-that-does-not-belong", untrusted).alone(),
-        case("doctor-names-a-registration-that-is-gone", unregistered).alone(),
-        case("doctor-names-pod-security-and-its-victims", pod_security).alone(),
-        case("doctor-names-runners-from-before", bare).alone(),
-        case("doctor-says-what-it-may-not-see", blind).alone(),
-        case("doctor-needs-no-more-than-its-page-says", permitted).alone(),
+        case("doctor-healthy-cluster", healthy).alone(),
+        case("doctor-webhook-down", down).alone(),
+        case("doctor-foreign-ca", untrusted).alone(),
+        case("doctor-registration-missing", unregistered).alone(),
+        case("doctor-pod-security", pod_security).alone(),
+        case("doctor-old-runners", old).alone(),
+        case("doctor-scale-sets", scale_sets).alone(),
+        case("doctor-without-permissions", blind).alone(),
+        case("doctor-documented-permissions", permitted).alone(),
     ]
 }
 
@@ -89,7 +90,10 @@ async fn healthy(scene: &Scene) -> anyhow::Result<()> {
     let checks = report.printed["checks"].as_array().context("no checks")?;
     let registration = checks.iter().find(|check| check["check"] == "registration");
     let level = registration.map(|check| text(check, "/level")).unwrap_or_default();
-    ensure!(level == "ok", "what manifests prints is not what the doctor wants: {registration:#?}");
+    ensure!(
+        level == "ok",
+        "the installed registration is not what the doctor wants: {registration:#?}"
+    );
     let admission = checks.iter().find(|check| check["check"] == "admission");
     let said = admission.map(|check| text(check, "/summary")).unwrap_or_default();
     ensure!(said.contains("called the webhook for a dry run"), "{:#}", report.printed);
@@ -107,7 +111,7 @@ async fn down(scene: &Scene) -> anyhow::Result<()> {
     probe::called(scene.cluster()).await?;
     let report = report?;
     ensure!(report.code == Some(1), "{:#}", report.printed);
-    report.ensure("webhook-fails", "until then no runner pod is created")
+    report.ensure("webhook-fails", "no runner pod is created until this is repaired")
 }
 
 async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
@@ -116,7 +120,7 @@ async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
     let other = TempDir::new()?;
     program::certs(&world.settings, other.path(), &installation.host()).await?;
     installation.trust(scene.cluster(), &world.settings, &other.path().join("ca.crt")).await?;
-    let report = settled(scene, "webhook-fails", "no CA in the caBundle signed").await;
+    let report = settled(scene, "webhook-fails", "signed by unknown authority").await;
     let own = installation.certs().join("ca.crt");
     installation.trust(scene.cluster(), &world.settings, &own).await?;
     probe::called(scene.cluster()).await?;
@@ -132,9 +136,8 @@ async fn unregistered(scene: &Scene) -> anyhow::Result<()> {
     let world = &scene.world;
     let installation = world.installation.lock().await;
     let wrong = Report::of(scene, &["--name", "other"]).await?;
-    wrong.ensure("registration-missing", "MutatingWebhookConfiguration other does not exist")?;
-    let hint = wrong.findings().any(|f| text(f, "/remedy").contains("--name arc-rocm"));
-    ensure!(hint, "{:#}", wrong.printed);
+    wrong.ensure("registration-missing", "no MutatingWebhookConfiguration other")?;
+    wrong.ensure("registration-missing", "run doctor with --name arc-rocm")?;
 
     scene.cluster().delete(&installation.registration()).await?;
     let report = Report::of(scene, &[]).await;
@@ -158,8 +161,8 @@ async fn pod_security(scene: &Scene) -> anyhow::Result<()> {
 }
 
 /// A runner pod that another user than ARC's controller creates is unpatched, like one from before the
-/// installation.
-async fn bare(scene: &Scene) -> anyhow::Result<()> {
+/// installation. One with the digest of another profile is like one from before a change.
+async fn old(scene: &Scene) -> anyhow::Result<()> {
     let cluster = scene.cluster();
     let runner = cluster
         .create(
@@ -202,17 +205,138 @@ async fn bare(scene: &Scene) -> anyhow::Result<()> {
     };
     let path = pods(&scene.namespace);
     cluster.create(&path, &pod("before", &json!({}))).await?;
+    let mut outdated = pod("outdated", &json!({}));
+    let status = json!({"profile": "rocm", "version": arc_rocm::VERSION, "digest": "000000000000"});
+    outdated["metadata"]["annotations"] = json!({"arc-rocm.dev/status": status.to_string()});
+    cluster.create(&path, &outdated).await?;
     cluster.create(&path, &pod("out", &json!({"arc-rocm.dev/inject": "false"}))).await?;
 
     let report = Report::of(scene, &[]).await?;
     let of = |name: &str| format!("{}/{name}", scene.namespace);
     report.ensure("runner-unpatched", &of("before"))?;
+    report.ensure("runner-outdated", &of("outdated"))?;
     ensure!(!report.has("runner-unpatched", &of("out")), "{:#}", report.printed);
     report.ensure("runner-skipped", &of("out"))?;
     ensure!(report.code == Some(0), "a warning alone is no error: {:#}", report.printed);
     let strict = Report::of(scene, &["--strict"]).await?;
     ensure!(strict.code == Some(1), "{:#}", strict.printed);
     Ok(())
+}
+
+/// What the API server, the nodes and ARC's status say of the next runner of each scale set.
+async fn scale_sets(scene: &Scene) -> anyhow::Result<()> {
+    serve_scale_sets(scene).await?;
+    scene
+        .apply(&json!({
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": {"name": scene.namespace},
+            "handler": "runc",
+            "scheduling": {"nodeSelector": {"pytorch": "kata"}},
+        }))
+        .await?;
+    let quota = json!({
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": scene.namespace},
+        "spec": {"hard": {"requests.amd.com/gpu": "4"}},
+    });
+    scene.apply(&quota).await?;
+    let path = path_of(&quota)?;
+    until("the quota to be counted", SOON, || async {
+        let quota = scene.cluster().get(&path).await?;
+        Ok(if quota["status"]["used"].is_object() {
+            Look::Seen(())
+        } else {
+            Look::NotYet(quota["status"].to_string())
+        })
+    })
+    .await?;
+    for (name, spec) in [
+        ("linux.rocm.gpu.gfx942.2", json!({})),
+        ("linux.rocm.gpu.gfx942.8", json!({})),
+        ("linux.rocm.gpu.gfx942.64", json!({})),
+        (
+            "rocm-kata",
+            json!({
+                "runtimeClassName": scene.namespace, "nodeSelector": {"pytorch": "yes"},
+            }),
+        ),
+        ("rocm-account", json!({"serviceAccountName": "missing"})),
+        ("linux-amd64", json!({})),
+    ] {
+        let mut pod = spec;
+        pod["containers"] = json!([{
+            "name": "runner",
+            "image": "ghcr.io/actions/actions-runner:latest",
+            "command": ["/home/runner/run.sh"],
+        }]);
+        let phase = if name == "linux-amd64" { "Outdated" } else { "Running" };
+        let set = json!({
+            "apiVersion": "actions.github.com/v1alpha1",
+            "kind": "AutoscalingRunnerSet",
+            "metadata": {"name": name, "namespace": scene.namespace},
+            "spec": {
+                "githubConfigUrl": "https://github.com/team-a",
+                "template": {"spec": pod},
+            },
+            "status": {"phase": phase},
+        });
+        scene.apply(&set).await?;
+    }
+    let report = Report::of(scene, &[]).await?;
+    let of = |name: &str| format!("{}/{name}", scene.namespace);
+    report.ensure("pod-over-quota", &of("linux.rocm.gpu.gfx942.8"))?;
+    report.ensure("runner-does-not-fit", &of("linux.rocm.gpu.gfx942.64"))?;
+    report.ensure("pod-refused", &of("rocm-kata"))?;
+    report.ensure("pod-refused", "runtimeClass.scheduling.nodeSelector[pytorch]")?;
+    report.ensure("pod-refused", &of("rocm-account"))?;
+    report.ensure("scale-set-outdated", &of("linux-amd64"))?;
+    for code in ["pod-refused", "pod-over-quota", "runner-does-not-fit"] {
+        let good = of("linux.rocm.gpu.gfx942.2");
+        ensure!(!report.has(code, &good), "{code} of {good}: {:#}", report.printed);
+    }
+    let cpu = of("linux-amd64");
+    ensure!(!report.has("scale-set-without-profile", &cpu), "{:#}", report.printed);
+    ensure!(report.printed["unknown"] == 0, "{:#}", report.printed);
+    let left = scene.cluster().find(&format!("{}/arc-rocm-doctor", pods(&scene.namespace))).await?;
+    ensure!(left.is_none(), "a dry run was stored");
+    Ok(())
+}
+
+/// ARC's definition of scale sets, as far as the doctor reads the objects.
+async fn serve_scale_sets(scene: &Scene) -> anyhow::Result<()> {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "autoscalingrunnersets.actions.github.com"},
+        "spec": {
+            "group": "actions.github.com",
+            "scope": "Namespaced",
+            "names": {"kind": "AutoscalingRunnerSet", "plural": "autoscalingrunnersets"},
+            "versions": [{
+                "name": "v1alpha1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {
+                    "type": "object",
+                    "x-kubernetes-preserve-unknown-fields": true,
+                }},
+            }],
+        },
+    });
+    scene.apply(&definition).await?;
+    let path = format!(
+        "/apis/actions.github.com/v1alpha1/namespaces/{}/autoscalingrunnersets",
+        scene.namespace
+    );
+    until("AutoscalingRunnerSet to be served", SOON, || async {
+        Ok(match scene.cluster().list(&path).await {
+            Ok(_) => Look::Seen(()),
+            Err(error) => Look::NotYet(error.to_string()),
+        })
+    })
+    .await
 }
 
 /// A kubeconfig, in a folder, for an account of the case's namespace.
