@@ -28,8 +28,11 @@ struct Running {
     task: tokio::task::JoinHandle<()>,
 }
 
+/// A service whose only closed gates are those of these tests.
 fn service() -> Arc<Service> {
-    Arc::new(Service::new(Config::default(), Metrics::default(), Limits::default()))
+    let service = Service::new(Config::default(), Metrics::default(), Limits::default());
+    service.gates().open(Gate::Serving);
+    Arc::new(service)
 }
 
 fn manager(api: &ApiServer) -> (CertManager, oneshot::Receiver<Arc<Identity>>) {
