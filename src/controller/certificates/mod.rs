@@ -71,6 +71,8 @@ enum Pass {
     Idle,
     /// Another write came first.
     Conflict,
+    /// Something failed, and nothing was written.
+    Failed,
     /// Something was written.
     Wrote,
 }
@@ -158,25 +160,28 @@ impl CertManager {
         // A certificate of its own changes by the passes alone.
         let files = self.identity.clone().filter(|_| self.issuing.is_none());
         let settle = self.issuing.as_ref().map_or(PERIOD, |issuing| issuing.policy.settle);
-        let mut backoff = DefaultBackoff::default();
+        let (mut failures, mut writes) = (DefaultBackoff::default(), DefaultBackoff::default());
         loop {
             let passed = time::timeout(REQUEST_TIMEOUT, self.pass()).await;
-            let passed = passed.unwrap_or(Err(Failure::Late));
-            if let Err(failure) = &passed {
-                self.failed(failure);
-            }
+            let passed = passed.unwrap_or(Err(Failure::Late)).unwrap_or_else(|failure| {
+                self.failed(&failure);
+                Pass::Failed
+            });
             let pause = match passed {
-                Ok(Pass::Idle) => {
+                Pass::Conflict => GATHER,
+                // No event cuts it short: two tools that overwrite each other slow down.
+                Pass::Wrote => writes.next().unwrap_or(PERIOD),
+                Pass::Idle | Pass::Failed => {
+                    let failed = passed == Pass::Failed;
+                    let longest = if failed { failures.next() } else { Some(PERIOD.min(settle)) };
                     tokio::select! {
-                        () = time::sleep(PERIOD.min(settle)) => continue,
+                        () = time::sleep(longest.unwrap_or(PERIOD)) => continue,
                         () = changed(files.as_deref()) => continue,
                         _ = changes.next() => GATHER,
                     }
                 }
-                Ok(Pass::Conflict) => GATHER,
-                Ok(Pass::Wrote) | Err(_) => backoff.next().unwrap_or(PERIOD),
             };
-            if passed.is_ok() && pause > CONTENTION && self.log.is_new("contention") {
+            if pause > CONTENTION && self.log.is_new("contention") {
                 tracing::warn!(
                     "another tool keeps overwriting the Secret or the caBundle; let one tool manage these \
                      certificates, either the webhook (--tls-secret) or the other, such as cert-manager"
@@ -246,7 +251,13 @@ impl CertManager {
             }
             self.serve(&bundle, pods.as_ref(), now);
         }
-        outcomes.into_iter().try_fold(Pass::Idle, |most, one| Ok(most.max(one?)))
+        let passed = outcomes.into_iter().map(|outcome| {
+            outcome.unwrap_or_else(|failure| {
+                self.failed(&failure);
+                Pass::Failed
+            })
+        });
+        Ok(passed.max().unwrap_or(Pass::Idle))
     }
 
     async fn write(

@@ -39,6 +39,8 @@ pub(super) struct Objects {
     pub(super) validating: Option<Value>,
     /// Whether every answer is that it is not available.
     pub(super) is_down: bool,
+    /// Whether the registration for RunnerProfiles cannot be written.
+    pub(super) is_read_only: bool,
 }
 
 impl Objects {
@@ -126,6 +128,9 @@ impl ApiServer {
         }
         if *method == Method::GET {
             return live.as_ref().map_or_else(|| failed(StatusCode::NOT_FOUND), answered);
+        }
+        if which == 2 && self.objects().is_read_only {
+            return failed(StatusCode::FORBIDDEN);
         }
         let mut sent: Value = serde_json::from_slice(body).unwrap();
         // A new object has no version.

@@ -159,6 +159,26 @@ async fn wiped_bundle_of_either_registration_is_restored() {
     }
 }
 
+/// The RBAC of one registration may be missing.
+#[tokio::test(start_paused = true)]
+async fn bundle_that_cannot_be_written_does_not_delay_the_other() {
+    let api = ApiServer::new();
+    let _running = started(&api).await;
+    let own = secret_cas(&api.objects());
+    api.change(|objects| {
+        objects.validating = Some(registration("ValidatingWebhookConfiguration"));
+        objects.is_read_only = true;
+    });
+    // By then failures are retried every half a minute.
+    time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(bundle(api.objects().validating.as_ref()), []);
+    let start = time::Instant::now();
+    api.change(|objects| set_bundle(&mut objects.configuration, "\n"));
+    let is_restored = |objects: &Objects| bundle(objects.configuration.as_ref()) == own;
+    api.until("the wiped bundle restored", is_restored).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
 /// Two tools that overwrite each other must not do so as fast as they can.
 #[tokio::test(start_paused = true)]
 async fn contention_slows_down() {
