@@ -45,6 +45,8 @@ const DEFINITION_PATH: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runnerprofiles.arc-rocm.dev";
 /// Where registrations for RunnerProfiles are.
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+/// A port that no other program of a node has.
+const HOST_PORT: u16 = 18443;
 /// Image pulls included.
 const ROLLOUT: Duration = Duration::from_mins(3);
 
@@ -386,7 +388,25 @@ async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
     ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
     probe::called(cluster).await?;
 
+    on_host_network(scene).await?;
     helm_uninstall(scene).await
+}
+
+/// The way for clusters whose API server reaches nodes and no pods, as EKS with an overlay network. One
+/// replica, because the cluster may have one node.
+async fn on_host_network(scene: &Scene) -> anyhow::Result<()> {
+    let ports = format!("ports.webhook={HOST_PORT},ports.admin=18080");
+    helm_upgrade(scene, &format!("hostNetwork=true,replicas=1,{ports}")).await?;
+    let cluster = scene.cluster();
+    until("one pod, on the host's network", STOPPED, || async {
+        let pods = cluster.list(&pods(NAME)).await?;
+        let is_done = matches!(&pods[..], [pod] if pod["spec"]["hostNetwork"] == true
+            && pod["status"]["podIP"] == pod["status"]["hostIP"]
+            && pod["spec"]["containers"][0]["ports"][0]["hostPort"] == HOST_PORT);
+        Ok(if is_done { Look::Seen(()) } else { Look::NotYet(format!("{} pods", pods.len())) })
+    })
+    .await?;
+    probe::called(cluster).await
 }
 
 /// `helm install`, with these arguments besides.
