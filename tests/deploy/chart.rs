@@ -273,7 +273,7 @@ fn selector_matches_captured_runners() {
 }
 
 /// Azure/AKS#1771, aws-observability/helm-charts#350: AKS writes its own expressions into the
-/// namespaceSelector of each registration without this label, and the next server-side apply conflicts.
+/// namespaceSelector of each registration without this mark, and the next server-side apply conflicts.
 #[test]
 fn registrations_opt_out_of_the_aks_enforcer() {
     for render in RENDERS {
@@ -282,8 +282,10 @@ fn registrations_opt_out_of_the_aks_enforcer() {
             objects.iter().filter(|object| object["webhooks"].is_array()).collect();
         assert_eq!(registrations.len(), if render == NO_API_SERVER { 1 } else { 2 }, "{render}");
         for registration in registrations {
-            let label = &registration["metadata"]["labels"]["admissions.enforcer/disabled"];
-            assert_eq!(label, "true", "{render}");
+            for list in ["labels", "annotations"] {
+                let value = &registration["metadata"][list]["admissions.enforcer/disabled"];
+                assert_eq!(value, "true", "{render}: {list}");
+            }
         }
         // What the enforcer is for: an outage of the webhook affects no pod of the system.
         let webhook = &of_kind(&objects, "MutatingWebhookConfiguration")["webhooks"][0];

@@ -85,13 +85,17 @@ namespaceSelector:
     owner.?controller.orValue(false))
 {{- end -}}
 
-{{- /* The metadata of a registration. The label tells AKS not to rewrite the namespaceSelector. */ -}}
+{{- /*
+The metadata of a registration. AKS does not rewrite the namespaceSelector of one with this label, which
+its own webhooks have, or annotation, which most charts have.
+*/ -}}
 {{- define "arc-rocm.registration" -}}
-{{- $injected := dict }}
+{{- $enforcer := dict "admissions.enforcer/disabled" "true" }}
+{{- $annotations := $enforcer }}
 {{- if eq .Values.certificates.mode "CertManager" }}
-{{- $injected = dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "arc-rocm.fullname" .)) }}
+{{- $annotations = merge (dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "arc-rocm.fullname" .))) $enforcer }}
 {{- end }}
-{{- include "arc-rocm.metadata" (dict "root" . "clusterScoped" true "annotations" $injected "labels" (dict "admissions.enforcer/disabled" "true")) }}
+{{- include "arc-rocm.metadata" (dict "root" . "clusterScoped" true "annotations" $annotations "labels" $enforcer) }}
 {{- end -}}
 
 {{- define "arc-rocm.clientConfig" -}}
