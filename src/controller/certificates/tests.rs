@@ -8,7 +8,7 @@ use super::{
 use crate::{
     certs::{CA_CERTIFICATE, Issued, certificates, issue},
     inject::Config,
-    server::Limits,
+    server::{Gate, Limits},
     telemetry::Metrics,
     tls::{self, Pair},
 };
@@ -29,7 +29,9 @@ struct Running {
 }
 
 fn service() -> Arc<Service> {
-    Arc::new(Service::new(Config::default(), Metrics::default(), Limits::default()))
+    let service = Service::new(Config::default(), Metrics::default(), Limits::default());
+    service.gates().open(Gate::Serving);
+    Arc::new(service)
 }
 
 fn manager(api: &ApiServer) -> (CertManager, oneshot::Receiver<Arc<Identity>>) {

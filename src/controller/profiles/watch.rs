@@ -106,6 +106,7 @@ mod tests {
         });
         let api = Api::all(Client::new(server, "arc-rocm"));
         let service = Service::new(Config::default(), Metrics::default(), Limits::default());
+        service.gates().open(Gate::Serving);
         let (sender, receiver) = channel(None);
         let service = Arc::new(service);
         tokio::spawn(watch(api, sender, Arc::clone(&service)));
