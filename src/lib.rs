@@ -4,7 +4,6 @@
 //! Each module imports only modules that stand below it in this list (`tests/house` holds it to that):
 //!
 //! - [`cli`]: the commands.
-//! - [`manifests`]: the Kubernetes objects of an installation.
 //! - [`doctor`]: reads an installation and says what is wrong with it.
 //! - [`controller`]: talks to the API server, beside the way of a review and never on it.
 //! - [`server`]: bytes over TLS in, bytes out.
@@ -30,7 +29,6 @@ pub mod controller;
 pub mod doctor;
 pub mod files;
 pub mod inject;
-pub mod manifests;
 
 pub mod podspec;
 pub mod profile;

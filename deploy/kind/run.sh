@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unchanged ARC on a kind cluster, with us beside it: a stand-in for GitHub tells ARC's listeners of
+# Unchanged ARC on a kind cluster, with the webhook beside it: a stand-in for GitHub tells ARC's listeners of
 # jobs, ARC makes runner pods, and each has to be patched. Then the suite of tests/e2e on the same
 # cluster. Needs Linux with Docker; deploy/kind/README.md says more.
 #
@@ -106,7 +106,7 @@ mkdir -p "$LOGS"
 LOGS=$(cd "$LOGS" && pwd)
 readonly LOGS
 
-step "our programs"
+step "the programs of this repository"
 cargo build --locked --package arc-rocm --package arc-rocm-e2e --bins
 
 step "the cluster"
@@ -124,21 +124,17 @@ for node in $(kubectl get nodes --selector pytorch=yes --output name); do
   ]"
 done
 
-step "the image, under the name that the manifests have"
-readonly CERTS="$LOGS/certs"
-"$ARC_ROCM_BIN" certs --out "$CERTS" --force
-image=$("$ARC_ROCM_BIN" manifests --ca "$CERTS/ca.crt" -o json \
-  | jq -er '.items[] | select(.kind == "Deployment") | .spec.template.spec.containers[0].image')
+step "the image, under the name that the chart has"
+image=$(sed -n 's/^ *image: "\(.*\)"$/\1/p' deploy/install.yaml)
 DOCKER_BUILDKIT=1 docker build --file deploy/docker/Dockerfile --tag "$image" .
 kind load docker-image "$image" --name "$CLUSTER"
 
-step "ourselves, as deploy/README.md says it"
+step "the webhook, as deploy/README.md says"
 "$ARC_ROCM_BIN" profiles check deploy/kind/profiles.yaml
-kubectl create namespace arc-rocm
-kubectl --namespace arc-rocm create secret tls arc-rocm-tls --cert "$CERTS/tls.crt" --key "$CERTS/tls.key"
-kubectl --namespace arc-rocm create configmap arc-rocm-profiles --from-file deploy/kind/profiles.yaml
-"$ARC_ROCM_BIN" manifests --ca "$CERTS/ca.crt" | kubectl apply -f -
-kubectl --namespace arc-rocm rollout status deployment/arc-rocm --timeout "${PATIENCE_SECONDS}s"
+helm install arc-rocm deploy/helm/arc-rocm --namespace arc-rocm --create-namespace \
+  --wait --timeout "${PATIENCE_SECONDS}s"
+kubectl apply -f deploy/kind/profiles.yaml
+kubectl wait --for=condition=Accepted --timeout "${PATIENCE_SECONDS}s" -f deploy/kind/profiles.yaml
 
 step "the stand-in for GitHub, on the gateway of kind's network"
 gateways=$(docker network inspect kind --format '{{range .IPAM.Config}}{{println .Gateway}}{{end}}')
@@ -172,6 +168,8 @@ install_scale_set() {
       ;;
     *) fail "no chart $chart" ;;
   esac
+  # The experimental chart looks for no controller: it requires both.
+  values+=(--set controllerServiceAccount.namespace=arc-systems --set controllerServiceAccount.name=arc-gha-rs-controller)
   helm install "$name" "$CHARTS/$chart" --version "$ARC_VERSION" \
     --namespace arc-runners --create-namespace "${values[@]}"
 }
@@ -248,7 +246,7 @@ failed=$(kubectl get ephemeralrunners --all-namespaces --output json \
 
 [ "${SUITE:-1}" = 1 ] || { step "done, without the suite"; exit 0; }
 
-step "an empty cluster for the suite: scale sets, ARC and ourselves go"
+step "an empty cluster for the suite: scale sets, ARC and the webhook go"
 while read -r name _ <&3; do
   [ -n "$name" ] || continue
   helm uninstall "$name" --namespace arc-runners --wait --timeout "${PATIENCE_SECONDS}s"
@@ -259,6 +257,7 @@ helm uninstall arc --namespace arc-systems --wait --timeout "${PATIENCE_SECONDS}
 kubectl get customresourcedefinitions --output name | grep 'actions\.github\.com$' \
   | xargs --no-run-if-empty kubectl delete --wait
 kubectl delete mutatingwebhookconfiguration arc-rocm
+helm uninstall arc-rocm --namespace arc-rocm --wait --timeout "${PATIENCE_SECONDS}s"
 kubectl delete namespace arc-rocm arc-runners arc-systems
 
 step "the suite"

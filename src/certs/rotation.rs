@@ -26,9 +26,6 @@ const CA_LEFT: i64 = 365 * 24 * 60 * 60;
 const LEFT: i64 = 3;
 /// The part of a lifetime over which replicas spread their renewals, so that one of them does it.
 const SPREAD: i64 = 30;
-/// A renewal is overdue when less than this part of a lifetime is left. The last replica renews when
-/// three tenths are left, and a short outage after that is no reason to warn.
-const OVERDUE: i64 = 4;
 
 /// Lifetimes and waiting times.
 #[derive(Clone, Copy, Debug)]
@@ -116,11 +113,6 @@ impl TrustedSince {
         let since = self.0.as_ref().map_or(at, |(_, since)| *since);
         !is_current_trusted || at.saturating_duration_since(since) >= policy.settle
     }
-}
-
-/// How long before its end the renewal of a CA or a certificate is overdue, in seconds.
-pub fn overdue(validity: Validity) -> i64 {
-    (lifetime(validity) / OVERDUE).min(CA_LEFT / 2)
 }
 
 /// How long before its end a CA is replaced, in seconds.

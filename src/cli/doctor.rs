@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use k8s_openapi::jiff::{self, SignedDuration};
 
 /// Parses a duration; zero is allowed.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {

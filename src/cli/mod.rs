@@ -9,7 +9,6 @@ mod events;
 pub mod explain;
 pub mod inject;
 mod input;
-pub mod manifests;
 pub mod objects;
 mod output;
 pub mod profiles;
@@ -44,8 +43,6 @@ enum Command {
     Profiles(profiles::Command),
     /// Write a CA and a server certificate
     Certs(certs::Args),
-    /// Print the manifests of the webhook, for kubectl apply
-    Manifests(Box<manifests::Args>),
     /// Print what is wrong with an installation, and how to fix it
     Doctor(doctor::Args),
     /// Print the CustomResourceDefinition of RunnerProfile, for kubectl apply
@@ -101,7 +98,6 @@ impl Command {
             Self::Explain(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
-            Self::Manifests(args) => args.run()?,
             Self::Doctor(args) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 return runtime.block_on(args.run());

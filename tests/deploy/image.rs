@@ -5,10 +5,10 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{ARC_ROCM, read, root, said, write_program};
+use crate::{ARC_ROCM, IMAGE, read, root, said, write_program};
 
 #[test]
-fn image_is_one_static_program_of_the_manifests_user() {
+fn image_is_one_static_program_of_a_numeric_user() {
     let text = read("deploy/docker/Dockerfile");
     let toolchain = read("rust-toolchain.toml");
     let rust = text.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
@@ -19,7 +19,7 @@ fn image_is_one_static_program_of_the_manifests_user() {
     assert!(last.starts_with("scratch\n"), "{last}");
     assert!(last.contains("\nUSER 65532:65532\n"), "{last}");
     assert!(last.contains("\nENTRYPOINT [\"/arc-rocm\"]\n"), "{last}");
-    assert!(text.contains(arc_rocm::manifests::IMAGE), "another image than the manifests'");
+    assert!(text.contains(IMAGE), "another image than the chart's");
     // A frontend would have to be pulled.
     assert!(!text.contains("# syntax="));
     let ignored = read("deploy/docker/Dockerfile.dockerignore");

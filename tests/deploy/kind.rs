@@ -178,7 +178,9 @@ fn kind_script_runs_all_steps() {
         "kubectl patch node/b --subresource=status",
         "docker build --file deploy/docker/Dockerfile --tag ghcr.io/arc-rocm/arc-rocm:",
         "kind load docker-image ghcr.io/arc-rocm/arc-rocm:",
-        "kubectl --namespace arc-rocm rollout status",
+        "helm install arc-rocm deploy/helm/arc-rocm --namespace arc-rocm",
+        "kubectl apply -f deploy/kind/profiles.yaml",
+        "kubectl wait --for=condition=Accepted",
         "helm install arc oci://ghcr.io/actions/actions-runner-controller-charts/gha-runner-scale-set-controller --version 0.14.2",
         "helm install linux.rocm.gpu.kind.2-plain",
         "helm install linux.rocm.gpu.kind.1-x-dind",
@@ -188,6 +190,7 @@ fn kind_script_runs_all_steps() {
         "helm uninstall arc",
         "kubectl delete --wait crd/ephemeralrunners.actions.github.com",
         "kubectl delete mutatingwebhookconfiguration arc-rocm",
+        "helm uninstall arc-rocm --namespace arc-rocm",
         "cargo test --locked --package arc-rocm-e2e --test e2e",
         "kind delete cluster --name arc-rocm",
     ];
@@ -201,6 +204,17 @@ fn kind_script_runs_all_steps() {
     assert!(plain.contains("/gha-runner-scale-set-experimental --version"), "{plain}");
     assert!(plain.contains("auth.url=http://127.0.0.1:8090/arc-rocm"), "{plain}");
     assert!(!plain.contains("runner.mode"), "{plain}");
+    // The charts find no controller by themselves: the experimental one never looks for it.
+    for scale_set in [dind, plain] {
+        assert!(
+            scale_set.contains("controllerServiceAccount.namespace=arc-systems"),
+            "{scale_set}"
+        );
+        assert!(
+            scale_set.contains("controllerServiceAccount.name=arc-gha-rs-controller"),
+            "{scale_set}"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! What lies beside the program for others to run: workflows, the kind cluster, the files to copy.
-//! None of it runs where these tests run, so they check what can be checked there: that it parses,
-//! that what it calls is there, and what its scripts do among stand-ins for the tools they call.
+//! `deploy`: the renders of the chart, the image, the kind cluster, and the workflows to copy. The scripts
+//! run with stand-ins for the tools that they call.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +8,7 @@
     reason = "a test fails by panicking; clippy knows test functions, not their helpers"
 )]
 
+mod chart;
 mod image;
 mod kind;
 mod profiles;
@@ -25,6 +25,9 @@ use serde_json::Value;
 
 /// The program under test.
 const ARC_ROCM: &str = env!("CARGO_BIN_EXE_arc-rocm");
+
+/// The chart's image, of this version.
+const IMAGE: &str = concat!("ghcr.io/arc-rocm/arc-rocm:", env!("CARGO_PKG_VERSION"));
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

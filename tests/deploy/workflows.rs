@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use serde_json::Value;
 
-use crate::{assert_is_there, files, read, said, yaml};
+use crate::{IMAGE, assert_is_there, files, read, said, yaml};
 
 /// Folders whose files a workflow's command may name.
 const FOLDERS: [&str; 5] = [".ci/", "deploy/", "tests/", "src/", "docs/"];
@@ -110,7 +110,10 @@ fn workflow_and_script_use_the_same_kind() {
 }
 
 #[test]
-fn workflow_image_is_the_manifests_image() {
+fn workflow_image_is_the_chart_image() {
     let workflow = yaml("deploy/workflows/test-profiles.yml");
-    assert_eq!(workflow["env"]["IMAGE"], arc_rocm::manifests::IMAGE);
+    assert_eq!(workflow["env"]["IMAGE"], IMAGE);
+    let mut chart = steps(&workflow).filter(|step| step["with"]["repository"].is_string());
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart.next().unwrap()["with"]["ref"], tag, "another chart than the image's");
 }

@@ -90,17 +90,6 @@ fn ca_of_a_wrong_clock_is_replaced() {
 }
 
 #[test]
-fn renewal_is_overdue_later_than_the_last_replica_renews() {
-    for policy in [POLICY, Policy { ca: Duration::from_hours(90), ..POLICY }] {
-        let secret = issued(&policy, NOW);
-        let ca = secret.signer().unwrap().validity();
-        assert!(overdue(ca) < ca_left(ca));
-        let leaf = secret.leaf().unwrap().pair.leaf;
-        assert!(leaf.not_after - overdue(leaf) > leaf_due(leaf, u8::MAX));
-    }
-}
-
-#[test]
 fn ca_bundle_gets_new_cas_and_keeps_older_ones_until_their_end() {
     let short = Policy { ca: Duration::from_hours(1), ..POLICY };
     let (ended, old, new) =

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     certs::{CA_CERTIFICATE, Issued, certificates, issue},
     inject::Config,
-    server::Limits,
+    server::{Gate, Limits},
     telemetry::Metrics,
     tls::{self, Pair},
 };

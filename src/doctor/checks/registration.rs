@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn registration_of_the_chart_has_no_finding() {
-        let render = include_str!("../../../deploy/helm/tests/golden/default.yaml");
-        let objects = documents("default.yaml", render).unwrap();
+        let render = include_str!("../../../deploy/install.yaml");
+        let objects = documents("install.yaml", render).unwrap();
         let mut objects = objects.iter().map(Node::to_json);
         let registration = objects.find(|one| one["kind"] == "MutatingWebhookConfiguration");
         let registration: MutatingWebhookConfiguration = from_value(registration.unwrap()).unwrap();

@@ -23,10 +23,8 @@ pub(crate) enum Need {
     KwokNodes,
     /// An address under which the API server reaches servers of this process.
     Host,
-    /// The webhook runs as the Deployment of its manifests.
+    /// The webhook runs as the chart's Deployment.
     Service,
-    /// Helm.
-    Helm,
     /// kubectl.
     Kubectl,
     /// A cert-manager that runs for the case alone.
@@ -40,7 +38,6 @@ impl fmt::Display for Need {
             Self::KwokNodes => "no node labelled arc-rocm.dev/test-node=kwok offers amd.com/gpu",
             Self::Host => "ARC_ROCM_E2E_HOST is not set: the API server cannot reach this process",
             Self::Service => "the webhook is installed by URL: no node runs its Deployment",
-            Self::Helm => "ARC_ROCM_HELM is not set",
             Self::Kubectl => "ARC_ROCM_KUBECTL is not set",
             Self::CertManager => {
                 "ARC_ROCM_CERT_MANAGER and ARC_ROCM_CERT_MANAGER_CRDS are not both set"
@@ -62,8 +59,6 @@ pub(crate) struct Capabilities {
     pub(crate) real_gpus: u64,
     /// GPUs on kwok nodes.
     pub(crate) kwok_gpus: u64,
-    /// Whether there is a helm.
-    pub(crate) helm: bool,
     /// Whether there is a kubectl.
     pub(crate) kubectl: bool,
     /// Whether there is a cert-manager.
@@ -97,7 +92,6 @@ impl Capabilities {
             host,
             real_gpus: gpus(&real),
             kwok_gpus: gpus(&kwok),
-            helm: settings.helm.is_some(),
             kubectl: settings.kubectl.is_some(),
             cert_manager: settings.cert_manager.is_some(),
         })
@@ -110,7 +104,6 @@ impl Capabilities {
             Need::KwokNodes => self.kwok_gpus > 0,
             Need::Host => self.host.is_some(),
             Need::Service => self.form == Form::Service,
-            Need::Helm => self.helm,
             Need::Kubectl => self.kubectl,
             Need::CertManager => self.cert_manager,
         }

@@ -1,4 +1,4 @@
-//! The webhook, installed as `deploy/README.md` says, from its own manifests, unchanged.
+//! The webhook, installed from the chart's render, unchanged.
 
 use std::{fmt::Write as _, fs, net::TcpListener, path::Path, time::Duration};
 
@@ -17,9 +17,9 @@ use crate::{
 
 /// Image pulls included, on a machine that is busy.
 const ROLLOUT: Duration = Duration::from_mins(3);
-/// As `arc-rocm manifests` has it.
+/// As the chart has it.
 const REPLICAS: usize = 2;
-/// The port of the pods, as `arc-rocm manifests` has it.
+/// The port of the pods, as the chart has it.
 pub(crate) const PORT: u16 = 8443;
 /// The end of a namespace with pods in it: their grace, and the controllers that clean up.
 pub(crate) const GONE: Duration = Duration::from_mins(2);
@@ -27,17 +27,17 @@ pub(crate) const GONE: Duration = Duration::from_mins(2);
 /// What an installation is to be like.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// `--name`.
+    /// `fullnameOverride`.
     pub(crate) name: String,
-    /// `--namespace`.
+    /// The release's namespace.
     pub(crate) namespace: String,
     /// The profiles, by file name; none: no ConfigMap, and so the built-in profile.
     pub(crate) profiles: Vec<(String, String)>,
-    /// Whether it makes its certificate itself, which is the default of `arc-rocm manifests`. The
-    /// suite's own has files, so that cases can break them.
+    /// Whether it issues its certificate, which is the chart's default. The suite's own has files, so
+    /// that cases can break them.
     pub(crate) self_managed: bool,
-    /// Further arguments of `arc-rocm manifests`, such as `--timeout=2`.
-    pub(crate) arguments: Vec<String>,
+    /// Values of the chart, such as `replicas=1`.
+    pub(crate) values: Vec<String>,
 }
 
 impl Default for Options {
@@ -47,7 +47,7 @@ impl Default for Options {
             namespace: "arc-rocm".to_owned(),
             profiles: Vec::new(),
             self_managed: false,
-            arguments: Vec::new(),
+            values: Vec::new(),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Installation {
             .apply(&json!({
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": "arc-rocm-tls", "namespace": self.options.namespace},
+                "metadata": {"name": format!("{}-tls", self.options.name), "namespace": self.options.namespace},
                 "type": "kubernetes.io/tls",
                 "stringData": {"tls.crt": read("tls.crt")?, "tls.key": read("tls.key")?},
             }))
@@ -134,33 +134,29 @@ impl Installation {
             .apply(&json!({
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
-                "metadata": {"name": "arc-rocm-profiles", "namespace": self.options.namespace},
+                "metadata": {"name": format!("{}-profiles", self.options.name), "namespace": self.options.namespace},
                 "data": data,
             }))
             .await?;
         Ok(())
     }
 
-    /// What `arc-rocm manifests` prints for this installation, with a CA file unless it makes its own.
+    /// The objects of this installation, with this CA unless it issues its own certificate.
     pub(crate) async fn manifests(
         &self,
         settings: &Settings,
         ca: &Path,
     ) -> anyhow::Result<Vec<Value>> {
-        let Options { name, namespace, self_managed, arguments, .. } = &self.options;
-        let ca = ca.to_string_lossy();
-        let url = self.address.as_ref().map(|(host, port)| {
+        let Options { name, namespace, self_managed, values, .. } = &self.options;
+        if let Some((host, port)) = &self.address {
             // An IPv6 address needs its brackets.
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            format!("--url=https://{host}:{port}/mutate")
-        });
-        let mut all = vec!["--namespace", namespace, "--name", name];
-        if !self_managed {
-            all.extend(["--ca", &ca]);
+            let url = format!("https://{host}:{port}/mutate");
+            let object = program::registration(settings, name, namespace, ca, &url, values).await?;
+            return Ok(vec![object]);
         }
-        all.extend(url.as_deref());
-        all.extend(arguments.iter().map(String::as_str));
-        program::manifests(settings, &all).await
+        let own = if *self_managed { Vec::new() } else { program::own_certificate(ca)? };
+        program::render(settings, name, namespace, &[&own[..], values].concat()).await
     }
 
     /// Waits until every pod of the newest template is available and no other is left.

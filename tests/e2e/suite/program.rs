@@ -9,10 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, root};
 
 /// `arc-rocm serve`, to be given its flags: it logs to a file, and ends with its handle.
 pub(crate) fn serve(settings: &Settings, log: &Path) -> anyhow::Result<Command> {
@@ -124,15 +124,77 @@ pub(crate) async fn certs(settings: &Settings, folder: &Path, host: &str) -> any
     Ok(())
 }
 
-/// `arc-rocm manifests -o json`: the items of its List.
-pub(crate) async fn manifests(
-    settings: &Settings,
-    arguments: &[&str],
-) -> anyhow::Result<Vec<Value>> {
-    let arguments = [&["manifests", "-o", "json"], arguments].concat();
-    let mut list: Value = serde_json::from_str(&run(settings, &arguments, &[]).await?)?;
-    match list["items"].take() {
-        Value::Array(items) => Ok(items),
-        other => bail!("arc-rocm manifests: no items but {other}"),
+/// `helm ARGUMENTS`: what it prints.
+///
+/// # Errors
+///
+/// Any exit code but 0, with what Helm said.
+pub(crate) async fn helm(settings: &Settings, arguments: &[&str]) -> anyhow::Result<String> {
+    let what = || format!("helm {}", arguments.join(" "));
+    let output = Command::new(&settings.helm)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(what)?;
+    if !output.status.success() {
+        bail!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr));
     }
+    String::from_utf8(output.stdout).with_context(what)
+}
+
+/// The chart's folder.
+pub(crate) fn chart() -> String {
+    root().join("deploy/helm/arc-rocm").to_string_lossy().into_owned()
+}
+
+/// The objects that `helm template` renders, definitions first, for values as `--set` takes them.
+pub(crate) async fn render(
+    settings: &Settings,
+    name: &str,
+    namespace: &str,
+    values: &[String],
+) -> anyhow::Result<Vec<Value>> {
+    let (chart, name) = (chart(), format!("fullnameOverride={name}"));
+    let mut arguments = vec!["template", "e2e", &chart, "--include-crds", "--namespace", namespace];
+    arguments.extend(["--set", &name]);
+    for value in values {
+        arguments.extend(["--set", value]);
+    }
+    let text = helm(settings, &arguments).await?;
+    serde_saphyr::from_multiple(&text).context("the chart's render")
+}
+
+/// Values of an installation that has its certificate from a Secret, with this CA, and never calls the
+/// API server.
+pub(crate) fn own_certificate(ca: &Path) -> anyhow::Result<Vec<String>> {
+    // The commas of `--set` are in no PEM.
+    let ca = fs::read_to_string(ca).with_context(|| ca.display().to_string())?;
+    Ok(vec![
+        "certificates.mode=Secret".to_owned(),
+        format!("certificates.caBundle={ca}"),
+        "webhook.readinessCheck=false".to_owned(),
+        "runnerProfiles.watch=false".to_owned(),
+        "events.enabled=false".to_owned(),
+    ])
+}
+
+/// The registration alone, of a webhook at a URL.
+pub(crate) async fn registration(
+    settings: &Settings,
+    name: &str,
+    namespace: &str,
+    ca: &Path,
+    url: &str,
+    values: &[String],
+) -> anyhow::Result<Value> {
+    let values = [own_certificate(ca)?, values.to_vec()].concat();
+    let objects = render(settings, name, namespace, &values).await?;
+    let registration =
+        objects.into_iter().find(|object| object["kind"] == "MutatingWebhookConfiguration");
+    let mut registration = registration.context("the chart renders no registration")?;
+    let client = &mut registration["webhooks"][0]["clientConfig"];
+    *client = json!({"url": url, "caBundle": client["caBundle"]});
+    Ok(registration)
 }

@@ -16,9 +16,8 @@ pub(crate) struct Settings {
     /// `ARC_ROCM_E2E_INSTALL`: how the webhook is installed, where it is not to be chosen by
     /// whether there is a node that can run it.
     pub(crate) form: Option<Form>,
-    /// `ARC_ROCM_HELM`: the helm to install the chart with. Without it, cases that need one are
-    /// skipped.
-    pub(crate) helm: Option<PathBuf>,
+    /// `ARC_ROCM_HELM`: the helm that renders and installs the chart; `helm` without.
+    pub(crate) helm: PathBuf,
     /// `ARC_ROCM_KUBECTL`: kubectl, as words of a command line. Without it, cases that need one are
     /// skipped.
     pub(crate) kubectl: Option<Vec<String>>,
@@ -53,7 +52,7 @@ impl CertManager {
 /// How the API server finds the webhook.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Form {
-    /// `clientConfig.service`: the Deployment of `arc-rocm manifests`.
+    /// `clientConfig.service`: the chart's Deployment.
     Service,
     /// `clientConfig.url`: a process of this machine, and the registration alone.
     Url,
@@ -80,7 +79,7 @@ impl Settings {
             program: program()?,
             host: env::var("ARC_ROCM_E2E_HOST").ok().filter(|host| !host.is_empty()),
             form,
-            helm: env::var_os("ARC_ROCM_HELM").map(PathBuf::from),
+            helm: env::var_os("ARC_ROCM_HELM").unwrap_or_else(|| "helm".into()).into(),
             kubectl: env::var("ARC_ROCM_KUBECTL")
                 .ok()
                 .map(|words| words.split_whitespace().map(str::to_owned).collect()),

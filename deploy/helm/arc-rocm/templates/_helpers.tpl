@@ -8,9 +8,33 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "arc-rocm.labels" -}}
+{{- /* Of selectors, which can never change: without commonLabels. */ -}}
+{{- define "arc-rocm.selectorLabels" -}}
 app.kubernetes.io/instance: {{ include "arc-rocm.fullname" . | quote }}
 app.kubernetes.io/name: arc-rocm
+{{- end -}}
+
+{{- /*
+The metadata of an object: ROOT, and optionally `suffix` of its name, `clusterScoped`, `labels` and
+`annotations` of its own, which win over the common ones.
+*/ -}}
+{{- define "arc-rocm.metadata" -}}
+{{- $root := .root -}}
+name: {{ print (include "arc-rocm.fullname" $root) (.suffix | default "") | quote }}
+{{- if not .clusterScoped }}
+namespace: {{ $root.Release.Namespace | quote }}
+{{- end }}
+{{ include "arc-rocm.labelsAndAnnotations" . }}
+{{- end -}}
+
+{{- define "arc-rocm.labelsAndAnnotations" -}}
+{{- $labels := merge dict (include "arc-rocm.selectorLabels" .root | fromYaml) (.labels | default dict) (.root.Values.commonLabels | default dict) -}}
+labels:
+  {{- toYaml $labels | nindent 2 }}
+{{- with merge dict (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "arc-rocm.image" -}}
@@ -19,19 +43,7 @@ app.kubernetes.io/name: arc-rocm
 {{- printf "%s:%s%s" .Values.image.repository $tag (ternary (print "@" $digest) "" (not (empty $digest))) -}}
 {{- end -}}
 
-{{- define "arc-rocm.tlsSecret" -}}
-{{- .Values.certificates.secretName | default (printf "%s-tls" (include "arc-rocm.fullname" .)) -}}
-{{- end -}}
-
-{{- define "arc-rocm.profilesConfigMap" -}}
-{{- .Values.existingConfigMap | default (printf "%s-profiles" (include "arc-rocm.fullname" .)) -}}
-{{- end -}}
-
-{{- define "arc-rocm.asksForCertificate" -}}
-{{- with .Values.webhook.clientCA }}{{ if or .configMapName .secretName }}true{{ end }}{{ end -}}
-{{- end -}}
-
-{{- /* The features that call the API server, each with its rules. */ -}}
+{{- /* The features that call the API server, each with its permissions. */ -}}
 {{- define "arc-rocm.selfManaged" -}}
 {{- if eq .Values.certificates.mode "SelfManaged" }}true{{ end -}}
 {{- end -}}
@@ -42,33 +54,59 @@ app.kubernetes.io/name: arc-rocm
 {{- if or (include "arc-rocm.readsRegistration" .) .Values.runnerProfiles.watch .Values.events.enabled }}true{{ end -}}
 {{- end -}}
 
-{{- /* Values that exclude each other. */ -}}
-{{- define "arc-rocm.validate" -}}
-{{- if and .Values.webhook.url (ne .Values.certificates.mode "Secret") -}}
-{{- fail "webhook.url needs certificates.mode Secret, with the caBundle of the webhook at that URL" -}}
+{{- /*
+objectSelector: runner pods, which ARC's controller labels, without the opt-out label. An outage of the
+webhook affects no other pod.
+namespaceSelector: the webhook's own pods and kube-system never wait for the webhook.
+*/ -}}
+{{- define "arc-rocm.selectors" -}}
+objectSelector:
+  matchLabels:
+    actions-ephemeral-runner: "True"
+  matchExpressions:
+    - key: arc-rocm.dev/inject
+      operator: NotIn
+      values: ["false"]
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values:
+        {{- concat (list .Release.Namespace "kube-system") .Values.webhook.excludedNamespaces | toYaml | nindent 8 }}
 {{- end -}}
-{{- if and .Values.profiles .Values.existingConfigMap -}}
-{{- fail "profiles and existingConfigMap exclude each other: set one of them" -}}
+
+{{- /* Every field is optional in the expression, because an error would reject the pod. */ -}}
+{{- define "arc-rocm.ownedByRunner" -}}
+- name: owned-by-an-ephemeral-runner
+  expression: >-
+    object.metadata.?ownerReferences.orValue([]).exists(owner,
+    owner.?kind.orValue('') == 'EphemeralRunner' &&
+    owner.?apiVersion.orValue('').startsWith('actions.github.com/') &&
+    owner.?controller.orValue(false))
 {{- end -}}
-{{- if and (eq .Values.certificates.mode "Secret") (not .Values.certificates.caBundle) -}}
-{{- fail "certificates.mode Secret needs certificates.caBundle: the CA certificate for the API server" -}}
+
+{{- /*
+The metadata of a registration. AKS does not rewrite the namespaceSelector of one with this label, which
+its own webhooks have, or annotation, which most charts have.
+*/ -}}
+{{- define "arc-rocm.registration" -}}
+{{- $enforcer := dict "admissions.enforcer/disabled" "true" }}
+{{- $annotations := $enforcer }}
+{{- if eq .Values.certificates.mode "CertManager" }}
+{{- $annotations = merge (dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "arc-rocm.fullname" .))) $enforcer }}
+{{- end }}
+{{- include "arc-rocm.metadata" (dict "root" . "clusterScoped" true "annotations" $annotations "labels" $enforcer) }}
 {{- end -}}
-{{- if and .Values.certificates.caBundle (ne .Values.certificates.mode "Secret") -}}
-{{- fail "certificates.caBundle needs certificates.mode Secret: in the other modes the webhook or cert-manager sets it" -}}
-{{- end -}}
-{{- /* Missing: `null`, or `helm upgrade --reuse-values` from a version without it. */ -}}
-{{- with .Values.webhook.clientCA -}}
-{{- if and .configMapName .secretName -}}
-{{- fail "webhook.clientCA.configMapName and secretName exclude each other: set one of them" -}}
-{{- end -}}
-{{- if and .names (not (include "arc-rocm.asksForCertificate" $)) -}}
-{{- fail "webhook.clientCA.names needs webhook.clientCA.configMapName or secretName" -}}
-{{- end -}}
-{{- end -}}
-{{- if contains "PRIVATE KEY" .Values.certificates.caBundle -}}
-{{- fail "certificates.caBundle contains a private key: remove it, because the caBundle is public" -}}
-{{- end -}}
-{{- if and (has "Deny" .Values.finalStatePolicy.actions) (has "Warn" .Values.finalStatePolicy.actions) -}}
-{{- fail "finalStatePolicy.actions: Deny and Warn exclude each other" -}}
-{{- end -}}
+
+{{- define "arc-rocm.clientConfig" -}}
+{{- if eq .root.Values.certificates.mode "Secret" -}}
+caBundle: {{ .root.Values.certificates.caBundle | b64enc }}
+{{- else -}}
+# No caBundle: the webhook or cert-manager sets it, and an upgrade must not remove it.
+{{- end }}
+service:
+  name: {{ include "arc-rocm.fullname" .root | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
+  path: {{ .path }}
+  port: 443
 {{- end -}}

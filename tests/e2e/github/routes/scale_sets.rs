@@ -76,6 +76,6 @@ pub(super) async fn delete_scale_set(
     headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
     app.admit(tenant, &headers, &parameters)?;
-    app.change(|service, _| service.delete_scale_set(tenant, id))?;
+    app.change(|service, _| service.delete_scale_set(tenant, id));
     Ok(StatusCode::NO_CONTENT)
 }

@@ -66,9 +66,13 @@ impl Service {
         list(runners.map(|(id, runner)| reference(id, runner)))
     }
 
-    /// Removes a runner. Fails with 404, and with 400 while it has a job: ARC then waits.
+    /// Removes a runner, if there is one. Fails with 400 while it has a job: ARC then waits.
+    ///
+    /// ARC removes an idle runner twice, for the set and for the finalizer, and takes only success: with
+    /// a 404 the finalizer stays, and the EphemeralRunner with it.
     pub(crate) fn remove_runner(&mut self, tenant: u64, id: u64) -> Result<(), Refusal> {
-        let set = self.scale_set(tenant, self.runner(tenant, id)?.scale_set)?;
+        let Ok(runner) = self.runner(tenant, id) else { return Ok(()) };
+        let set = self.scale_set(tenant, runner.scale_set)?;
         let is_busy = |stage: &Stage| matches!(stage, Stage::Running(runner, _) if *runner == id);
         if set.jobs.values().any(|job| is_busy(&job.stage)) {
             let message = format!("agent {id} runs a job");

@@ -135,11 +135,12 @@ impl Service {
         Ok(())
     }
 
-    /// Deletes a scale set with its runners, jobs and session.
-    pub(crate) fn delete_scale_set(&mut self, tenant: u64, id: u64) -> Result<(), Refusal> {
-        self.scale_set(tenant, id)?;
-        self.scale_sets.remove(&id);
-        self.runners.retain(|_, runner| runner.scale_set != id);
-        Ok(())
+    /// Deletes a scale set with its runners, jobs and session, if there is one. ARC takes only success:
+    /// with a 404, after a restart of this service, an `AutoscalingRunnerSet` would keep its finalizer.
+    pub(crate) fn delete_scale_set(&mut self, tenant: u64, id: u64) {
+        if self.scale_set(tenant, id).is_ok() {
+            self.scale_sets.remove(&id);
+            self.runners.retain(|_, runner| runner.scale_set != id);
+        }
     }
 }

@@ -47,7 +47,7 @@ const WAITED: Duration = Duration::from_mins(3);
 const LEAST: usize = 20;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let needs = [Need::Service, Need::Helm, Need::CertManager];
+    let needs = [Need::Service, Need::CertManager];
     let case = case("cert-manager-issues-and-renews", issues_and_renews);
     vec![case.needs(&needs).alone().within(WITHIN)]
 }

@@ -53,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("certificates-restored", kept).needs(&[Need::Host]).alone(),
         case("certificates-rotated", rotated).needs(&[Need::Host]).alone().within(ROTATED * 2),
         case("certificates-leaked-key", leaked)
-            .needs(&[Need::Service, Need::Helm])
+            .needs(&[Need::Service])
             .alone()
             .within(chart::WITHIN),
     ]
@@ -104,14 +104,10 @@ impl<'s> Replicas<'s> {
         let settings = &self.scene.world.settings;
         let folder = self.folder.path().join("any");
         program::certs(settings, &folder, "any.example").await?;
-        let ca = folder.join("ca.crt").to_string_lossy().into_owned();
-        let url = format!("--url={}", urls.first().context("no replica")?);
-        let arguments = ["--ca", &ca, "--name", NAME, "--namespace", &self.scene.namespace, &url];
-        let objects = program::manifests(settings, &arguments).await?;
-        let mut registration = objects
-            .into_iter()
-            .find(|object| object["kind"] == "MutatingWebhookConfiguration")
-            .context("no registration in the manifests")?;
+        let (namespace, ca) = (&self.scene.namespace, folder.join("ca.crt"));
+        let url = urls.first().context("no replica")?;
+        let mut registration =
+            program::registration(settings, NAME, namespace, &ca, url, &[]).await?;
         let mut webhook = registration["webhooks"][0].take();
         webhook["namespaceSelector"]["matchLabels"] =
             json!({"kubernetes.io/metadata.name": self.scene.namespace});

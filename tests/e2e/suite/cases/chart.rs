@@ -1,14 +1,11 @@
 //! The default installation, as the chart renders it: certificates, profiles and Events of its own,
 //! as pods with the permissions that the chart gives them.
 
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     outages::{failures, recovered, set, while_creating},
@@ -22,7 +19,6 @@ use crate::{
     install::{GONE, Installation, Options, REGISTRATIONS},
     probe, program,
     scene::Scene,
-    settings::root,
     wait::{Look, until},
 };
 
@@ -50,6 +46,8 @@ const DEFINITION_PATH: &str =
 /// Where registrations for RunnerProfiles are.
 pub(super) const VALIDATING: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+/// A port that no other program of a node has.
+const HOST_PORT: u16 = 18443;
 /// Image pulls included.
 const ROLLOUT: Duration = Duration::from_mins(3);
 
@@ -59,8 +57,7 @@ pub(crate) fn cases() -> Vec<Case> {
         long(case("default-install-lives-and-leaves", life).needs(&[Need::Service])),
         long(case("one-apply-of-install-and-profiles", one_apply))
             .needs(&[Need::Service, Need::Kubectl]),
-        long(case("helm-installs-upgrades-and-uninstalls", helm))
-            .needs(&[Need::Service, Need::Helm]),
+        long(case("helm-installs-upgrades-and-uninstalls", helm)).needs(&[Need::Service]),
     ]
 }
 
@@ -86,7 +83,7 @@ pub(super) async fn instead(
     lived?.and(gone)
 }
 
-/// The default installation, as `arc-rocm manifests` prints it.
+/// The default installation, from the chart's render.
 async fn life(scene: &Scene) -> anyhow::Result<()> {
     instead(scene, async |scene, first| {
         let (cluster, settings) = (scene.cluster(), &scene.world.settings);
@@ -134,7 +131,7 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
 
     let before = arc.all_attempts().len();
     let work = async {
-        let secret = format!("/api/v1/namespaces/{NAME}/secrets/arc-rocm-tls");
+        let secret = secret();
         let before = cluster.get(&secret).await?;
         let leaf = text(&before, "/data/tls.crt");
         cluster.delete(&secret).await?;
@@ -253,8 +250,7 @@ async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
         let settings = &scene.world.settings;
         cluster.delete(DEFINITION_PATH).await?;
         until("an empty cluster", SOON, || cluster.gone(DEFINITION_PATH)).await?;
-        let arguments = ["--name", NAME, "--namespace", NAME];
-        let objects = program::manifests(settings, &arguments).await?;
+        let objects = program::render(settings, NAME, NAME, &[]).await?;
         let (definitions, mut objects): (Vec<Value>, Vec<Value>) =
             objects.into_iter().partition(|object| object["kind"] == DEFINITION);
         let profile = |name: &str, spec: Value| {
@@ -273,6 +269,9 @@ async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
             profile("z-last", json!({})),
         ];
         objects.splice(0..0, profiles);
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}});
+        objects.insert(0, namespace);
         let kubectl = async |arguments: &[&str], items: &[Value]| {
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
             let (is_done, printed) = program::kubectl(settings, arguments, &list).await?;
@@ -286,7 +285,10 @@ async fn one_apply(scene: &Scene) -> anyhow::Result<()> {
         let printed = kubectl(&["apply", "-f", "-"], &objects).await?;
         ensure!(printed.contains("runnerprofile.arc-rocm.dev/bad created"), "{printed}");
         let lived = one_applied(scene, start).await;
-        for object in objects.iter().filter(|object| object["kind"] != "RunnerProfile") {
+        for object in objects
+            .iter()
+            .filter(|object| !["Namespace", "RunnerProfile"].contains(&text(object, "/kind")))
+        {
             cluster.delete(&path_of(object)?).await?;
         }
         cluster.delete(PROFILES).await?;
@@ -386,16 +388,30 @@ async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
     ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
     probe::called(cluster).await?;
 
+    on_host_network(scene).await?;
     helm_uninstall(scene).await
 }
 
-fn chart() -> String {
-    root().join("deploy/helm/arc-rocm").to_string_lossy().into_owned()
+/// The way for clusters whose API server reaches nodes and no pods, as EKS with an overlay network. One
+/// replica, because the cluster may have one node.
+async fn on_host_network(scene: &Scene) -> anyhow::Result<()> {
+    let ports = format!("ports.webhook={HOST_PORT},ports.admin=18080");
+    helm_upgrade(scene, &format!("hostNetwork=true,replicas=1,{ports}")).await?;
+    let cluster = scene.cluster();
+    until("one pod, on the host's network", STOPPED, || async {
+        let pods = cluster.list(&pods(NAME)).await?;
+        let is_done = matches!(&pods[..], [pod] if pod["spec"]["hostNetwork"] == true
+            && pod["status"]["podIP"] == pod["status"]["hostIP"]
+            && pod["spec"]["containers"][0]["ports"][0]["hostPort"] == HOST_PORT);
+        Ok(if is_done { Look::Seen(()) } else { Look::NotYet(format!("{} pods", pods.len())) })
+    })
+    .await?;
+    probe::called(cluster).await
 }
 
 /// `helm install`, with these arguments besides.
 pub(super) async fn helm_install(scene: &Scene, more: &[&str]) -> anyhow::Result<()> {
-    let (chart, name) = (chart(), format!("fullnameOverride={NAME}"));
+    let (chart, name) = (program::chart(), format!("fullnameOverride={NAME}"));
     let install = ["install", NAME, &chart, "--create-namespace", "--set", &name];
     run_helm(scene, &[&install, more].concat()).await
 }
@@ -403,7 +419,7 @@ pub(super) async fn helm_install(scene: &Scene, more: &[&str]) -> anyhow::Result
 /// `helm upgrade` to another value.
 pub(super) async fn helm_upgrade(scene: &Scene, value: &str) -> anyhow::Result<()> {
     let change = ["--reset-then-reuse-values", "--set", value];
-    run_helm(scene, &[&["upgrade", NAME, &chart()], change.as_slice()].concat()).await
+    run_helm(scene, &[&["upgrade", NAME, &program::chart()], change.as_slice()].concat()).await
 }
 
 /// `helm uninstall`, after which nothing is left that runner pods wait for.
@@ -415,17 +431,8 @@ pub(super) async fn helm_uninstall(scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
-    let helm = scene.world.settings.helm.as_ref().context("Need::Helm is missing")?;
-    let output = Command::new(helm)
-        .args(arguments)
-        .args(["--namespace", NAME, "--wait", "--timeout", "3m"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("helm")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "helm {}: {said}", arguments.join(" "));
+    let wait = ["--namespace", NAME, "--wait", "--timeout", "3m"];
+    program::helm(&scene.world.settings, &[arguments, &wait].concat()).await?;
     Ok(())
 }
 

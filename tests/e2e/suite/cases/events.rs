@@ -70,15 +70,13 @@ impl Webhook {
         webhook.says("serving").await?;
 
         let ca = webhook.folder.path().join("certs/ca.crt");
-        let ca = ca.to_string_lossy();
-        let url = format!("--url=https://{host}:{port}/mutate");
+        let url = format!("https://{host}:{port}/mutate");
         let name = format!("a-{}", scene.namespace);
-        let arguments = ["--ca", &ca, &url, "--name", &name];
-        for mut object in program::manifests(settings, &arguments).await? {
-            object["webhooks"][0]["namespaceSelector"] =
-                json!({"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}});
-            scene.apply(&object).await?;
-        }
+        let mut object =
+            program::registration(settings, &name, &scene.namespace, &ca, &url, &[]).await?;
+        object["webhooks"][0]["namespaceSelector"] =
+            json!({"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}});
+        scene.apply(&object).await?;
         Ok(webhook)
     }
 

@@ -25,7 +25,7 @@ use crate::{
     wait::{Look, until},
 };
 
-/// The webhook's timeout, as `arc-rocm manifests` registers it, and so much more that an attempt which
+/// The webhook's timeout, as the chart registers it, and so much more that an attempt which
 /// ends before has not waited for the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const TOO_LATE: Duration = Duration::from_secs(30);
