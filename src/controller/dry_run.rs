@@ -63,10 +63,7 @@ pub async fn create_pod(
 fn refusal(status: Status, namespace: &str) -> Result<Vec<PodProblem>, DryRunError> {
     let namespace = || namespace.to_owned();
     match status.code {
-        // The authorizer's own words; admission refuses with others.
-        403 if status.message.contains("cannot create resource") => {
-            Err(DryRunError::Forbidden(namespace()))
-        }
+        _ if is_of_authorizer(&status) => Err(DryRunError::Forbidden(namespace())),
         404 => Err(DryRunError::NoNamespace(namespace())),
         400 | 403 | 409 | 413 | 422 => {
             let causes = status.details.map(|details| details.causes).unwrap_or_default();
@@ -81,6 +78,13 @@ fn refusal(status: Status, namespace: &str) -> Result<Vec<PodProblem>, DryRunErr
         }
         _ => Err(kube::Error::Api(status.boxed()).into()),
     }
+}
+
+/// Whether the user lacks the permission to create pods. The authorizer names the resource and, for a
+/// create, no object (apiserver, `responsewriters/errors.go`); admission names the pod, or nothing.
+pub(crate) fn is_of_authorizer(status: &Status) -> bool {
+    let details = status.details.as_ref();
+    status.code == 403 && details.is_some_and(|one| one.kind == "pods" && one.name.is_empty())
 }
 
 #[cfg(test)]
@@ -153,10 +157,12 @@ mod tests {
 
     #[tokio::test]
     async fn missing_permission_is_no_problem_of_the_pod() {
-        let message =
-            "pods is forbidden: User \"dev\" cannot create resource \"pods\" in API group";
-        let error = answered(403, failure(403, message, &json!([]))).await.unwrap_err();
+        let mut answer = failure(403, "pods is forbidden: User \"dev\"", &json!([]));
+        answer["details"]["kind"] = json!("pods");
+        let error = answered(403, answer.clone()).await.unwrap_err();
         assert!(matches!(error, DryRunError::Forbidden(namespace) if namespace == "arc-runners"));
+        answer["details"]["name"] = json!("x");
+        assert_eq!(answered(403, answer).await.unwrap().len(), 1, "admission names the pod");
     }
 
     #[tokio::test]

@@ -76,6 +76,7 @@ mod tests {
     use serde_json::{from_value, json};
 
     use super::*;
+    use crate::profile::source::{Node, documents};
 
     fn with(args: &[&str]) -> Deployment {
         let mounts = json!([{"name": "a", "mountPath": "/tls"}, {"name": "b", "mountPath": "/p"}]);
@@ -90,6 +91,20 @@ mod tests {
             ],
         }}}}))
         .unwrap()
+    }
+
+    #[test]
+    fn deployment_of_the_chart_is_read() {
+        let render = include_str!("../../deploy/install.yaml");
+        let objects = documents("install.yaml", render).unwrap();
+        let mut objects = objects.iter().map(Node::to_json);
+        let deployment = from_value(objects.find(|one| one["kind"] == "Deployment").unwrap());
+        let deployment: Deployment = deployment.unwrap();
+        assert_eq!(flag(&deployment, "tls-secret"), ["arc-rocm-tls"]);
+        assert_eq!(flag(&deployment, "watch-profiles"), ["true"]);
+        let profiles = flag(&deployment, "profiles");
+        assert!(mounted(&deployment, profiles[0]).unwrap().config_map.is_some());
+        assert!(image(&deployment).is_some());
     }
 
     #[test]

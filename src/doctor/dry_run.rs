@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     annotations::{INJECT, STATUS},
+    controller::dry_run::is_of_authorizer,
     podspec::{OWNER_KIND, RUNNER, RUNNER_LABEL},
 };
 
@@ -136,13 +137,6 @@ async fn create(
         return Err(unknown(Failure::Forbidden));
     }
     Ok((Err(status), warnings))
-}
-
-/// Whether the user lacks the permission to create pods. The authorizer names the resource and, for a
-/// create, no object (apiserver, `responsewriters/errors.go`); admission names the pod, or nothing.
-fn is_of_authorizer(status: &Status) -> bool {
-    let details = status.details.as_ref();
-    status.code == 403 && details.is_some_and(|one| one.kind == "pods" && one.name.is_empty())
 }
 
 #[cfg(test)]

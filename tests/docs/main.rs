@@ -22,7 +22,7 @@ use arc_rocm::{
     admission::{Outcome, Record},
     annotations, doctor,
     inject::{ChangeReason, ConflictCode, Skip},
-    profile::{File, ProfileSet, spec_schema},
+    profile::{File, ProfileSet, source::documents, spec_schema},
     telemetry::{CertificateKind, Metrics},
     tls::Validity,
 };
@@ -172,6 +172,26 @@ fn doctor_page_has_the_table_of_findings() {
     let table: String =
         [head.to_owned()].into_iter().chain(rows).chain(["\n".to_owned()]).collect();
     assert!(text.contains(&table), "docs/doctor.md needs this table:\n{table}");
+}
+
+#[test]
+fn remedies_of_the_doctor_name_values_of_the_chart() {
+    let text = fs::read_to_string(root().join("deploy/helm/arc-rocm/values.yaml")).unwrap();
+    let values = documents("values.yaml", &text).unwrap().remove(0).to_json();
+    let mut count = 0;
+    for code in doctor::FindingCode::ALL {
+        let after = ["chart's value ", "--set '"].into_iter().flat_map(|before| {
+            code.remedy().split(before).skip(1).map(|rest| {
+                rest.split(|c: char| !c.is_ascii_alphabetic() && c != '.').next().unwrap()
+            })
+        });
+        for value in after {
+            count += 1;
+            let pointer = format!("/{}", value.replace('.', "/"));
+            assert!(values.pointer(&pointer).is_some(), "{code:?}: the chart has no value {value}");
+        }
+    }
+    assert!(count > 5, "{count}");
 }
 
 #[test]

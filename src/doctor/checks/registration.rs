@@ -27,7 +27,8 @@ pub(super) fn check(facts: &Facts) -> Check {
         check.add(FindingCode::FailurePolicyIgnore, "failurePolicy is Ignore", &[]);
     }
     if webhook.reinvocation_policy.as_deref() != Some("IfNeeded") {
-        check.add(FindingCode::ReinvocationNever, "reinvocationPolicy is not IfNeeded", &[]);
+        let names = installation(&facts.settings);
+        check.add(FindingCode::ReinvocationNever, "reinvocationPolicy is not IfNeeded", &names);
     }
     check
 }
