@@ -82,7 +82,7 @@ codes! {
         "set the chart's value webhook.failurePolicy=Fail: runners then wait for the webhook";
     ReinvocationNever = "reinvocation-never", Warning,
         "The webhook does not see changes by later webhooks",
-        "set the chart's value webhook.reinvocationPolicy=IfNeeded";
+        "set it to IfNeeded in the registration, as the chart does";
     CaBundleUnusable = "ca-bundle-unusable", Error,
         "The caBundle is empty, or has something other than PEM certificates",
         "kubectl --namespace NAMESPACE logs deployment/NAME has the reason, or cert-manager's cainjector; with your own Secret, set the chart's value certificates.caBundle";
