@@ -294,9 +294,13 @@ impl Metrics {
         }
     }
 
-    /// Counts a review.
+    /// Counts a review. A dry run counts in the duration alone: no runner depends on it, and every
+    /// `arc-rocm doctor` would look like runners that are not injected.
     pub fn admitted(&self, record: Record, took: Duration) {
         self.duration.observe(took.as_secs_f64());
+        if record.dry_run {
+            return;
+        }
         for code in record.conflicts {
             self.conflicts.get_or_create(&Conflict { conflict: code.as_str() }).inc();
         }

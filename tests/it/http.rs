@@ -241,7 +241,11 @@ fn dry_run_gets_the_same_patch() {
     let real = changed("plain", |review| review["request"]["dryRun"] = false.into());
     let dry = answered(&mut client, &dry);
     assert!(dry["patch"].is_string());
+    let patched =
+        r#"arc_rocm_admissions_total{outcome="patched",profile="rocm",reason="injected"}"#;
+    assert_eq!(server.metric(patched), 0, "a dry run is no runner");
     assert_eq!(dry, answered(&mut client, &real));
+    assert_eq!(server.metric(patched), 1);
 }
 
 #[test]

@@ -48,7 +48,7 @@ const LEAST: usize = 20;
 
 pub(crate) fn cases() -> Vec<Case> {
     let needs = [Need::Service, Need::CertManager];
-    let case = case("cert-manager-issues-and-renews", issues_and_renews);
+    let case = case("certificates-cert-manager", issues_and_renews);
     vec![case.needs(&needs).alone().within(WITHIN)]
 }
 

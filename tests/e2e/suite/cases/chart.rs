@@ -54,10 +54,9 @@ const ROLLOUT: Duration = Duration::from_mins(3);
 pub(crate) fn cases() -> Vec<Case> {
     let long = |case: Case| case.alone().within(WITHIN);
     vec![
-        long(case("default-install-lives-and-leaves", life).needs(&[Need::Service])),
-        long(case("one-apply-of-install-and-profiles", one_apply))
-            .needs(&[Need::Service, Need::Kubectl]),
-        long(case("helm-installs-upgrades-and-uninstalls", helm)).needs(&[Need::Service]),
+        long(case("install-default", life).needs(&[Need::Service])),
+        long(case("install-with-profiles", one_apply)).needs(&[Need::Service, Need::Kubectl]),
+        long(case("install-by-helm", helm)).needs(&[Need::Service]),
     ]
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("profiles-check-server", check_server)]
+    vec![case("cli-profiles-check-server", check_server)]
 }
 
 /// The API server accepts what is good, and its words on what is not are problems of the profile.

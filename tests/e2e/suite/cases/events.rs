@@ -32,7 +32,7 @@ const REPORTER: &str = "arc-rocm.dev/webhook";
 const INSTANCE: &str = "events-of-the-suite";
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("events-are-on-the-ephemeral-runner", told).needs(&[Need::Host])]
+    vec![case("events-on-ephemeral-runner", told).needs(&[Need::Host])]
 }
 
 /// `arc-rocm serve --events`, before the installed webhook, for the case's namespace alone.

@@ -26,10 +26,10 @@ const ONE_BY_ONE: usize = 50;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("built-in-profile-runs-on-gpu-nodes", built_in).needs(&[Need::KwokNodes]).alone(),
-        case("too-many-gpus-stay-pending", too_many).needs(&[Need::KwokNodes]).alone(),
-        case("from-runner-to-stored-pod", one_by_one).alone(),
-        case("hundreds-of-runners", hundreds)
+        case("profiles-builtin-on-gpu-nodes", built_in).needs(&[Need::KwokNodes]).alone(),
+        case("profiles-too-many-gpus-pending", too_many).needs(&[Need::KwokNodes]).alone(),
+        case("figures-runner-to-stored-pod", one_by_one).alone(),
+        case("fleet-hundreds-of-runners", hundreds)
             .needs(&[Need::KwokNodes])
             .alone()
             .within(Duration::from_mins(10)),

@@ -49,12 +49,12 @@ cat /tmp/said >/dev/termination-log
 pub(crate) fn cases() -> Vec<Case> {
     let real = |case: Case| case.needs(&[Need::RealGpuNode]).alone().within(LATER * 2);
     vec![
-        real(case("execution-flow", flow)),
-        real(case("idle-runner-ends-in-order", idle)),
-        real(case("a-runner-that-fails-is-made-again", fails)),
-        real(case("a-failed-init-container-is-a-failure", init_fails)),
-        real(case("a-runner-that-fails-at-work-is-replaced", fails_at_work)),
-        real(case("exit-code-7-stops-the-set", outdated)),
+        real(case("pod-runs-a-job", flow)),
+        real(case("pod-idle-ends-in-order", idle)),
+        real(case("arc-runner-failure-retried", fails)),
+        real(case("arc-failed-init-container-fails-runner", init_fails)),
+        real(case("arc-busy-runner-failure-replaced", fails_at_work)),
+        real(case("arc-exit-code-7-stops-set", outdated)),
     ]
 }
 

@@ -31,11 +31,7 @@ const OPT_OUT: &str = "arc-rocm.dev/inject";
 const MOST: usize = 20;
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![
-        case("generated-pods-are-patched-and-accepted", all)
-            .alone()
-            .within(Duration::from_mins(15)),
-    ]
+    vec![case("generated-pods-accepted", all).alone().within(Duration::from_mins(15))]
 }
 
 /// What the API server makes of a pod, and our own copy of its validation.

@@ -31,8 +31,8 @@ const BY_MINOR: &[&str] = &[];
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("reviews-of-runners-equal-the-captured-ones", runners).needs(&[Need::Host]),
-        case("reviews-of-others-equal-the-captured-ones", others).needs(&[Need::Host]),
+        case("captured-reviews-runners", runners).needs(&[Need::Host]),
+        case("captured-reviews-others", others).needs(&[Need::Host]),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("the-webhook-runs-as-its-own-deployment", deployed).needs(&[Need::Service])]
+    vec![case("install-as-deployment", deployed).needs(&[Need::Service])]
 }
 
 /// Two pods of the manifests' template, both ready and behind the Service that is registered, in a

@@ -33,7 +33,7 @@ const GROUP: &str = "/apis/admissionregistration.k8s.io";
 const CALLS: &str = "apiserver_admission_webhook_admission_duration_seconds";
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("admission-latency", latency).alone().within(Duration::from_mins(10))]
+    vec![case("figures-admission-latency", latency).alone().within(Duration::from_mins(10))]
 }
 
 async fn latency(scene: &Scene) -> anyhow::Result<()> {

@@ -31,17 +31,17 @@ const SOON: Duration = Duration::from_secs(30);
 pub(crate) fn cases() -> Vec<Case> {
     let host = |case: Case| case.needs(&[Need::Host]);
     vec![
-        host(case("a-webhook-before-us-adds-neighbours", neighbours)),
-        host(case("a-webhook-before-us-takes-our-name", name_taken)),
-        host(case("a-webhook-after-us-adds-a-container", adds_later)),
-        host(case("istio-injects-after-us", istio)),
-        host(case("a-webhook-after-us-strips-once", async |scene: &Scene| {
+        host(case("webhooks-earlier-adds-containers", neighbours)),
+        host(case("webhooks-earlier-takes-names", name_taken)),
+        host(case("webhooks-later-adds-container", adds_later)),
+        host(case("webhooks-istio", istio)),
+        host(case("webhooks-later-strips-once", async |scene: &Scene| {
             strips(scene, "Never").await
         })),
-        host(case("a-webhook-after-us-strips-each-time", async |scene: &Scene| {
+        host(case("webhooks-later-strips-always", async |scene: &Scene| {
             strips(scene, "IfNeeded").await
         })),
-        case("two-instances-patch-once", two_instances).alone().within(Duration::from_mins(6)),
+        case("webhooks-two-instances", two_instances).alone().within(Duration::from_mins(6)),
     ]
 }
 

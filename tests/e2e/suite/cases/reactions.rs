@@ -30,23 +30,23 @@ const INSTALLING: &str = include_str!("../../../../deploy/README.md");
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("a-denial-with-403-loses-the-runner", denied_for_good).needs(&[Need::Host]),
-        case("an-invalid-patch-loses-the-runner", invalid).needs(&[Need::Host]),
-        case("a-denial-with-503-delays-the-runner", async |scene: &Scene| {
+        case("arc-403-loses-runner", denied_for_good).needs(&[Need::Host]),
+        case("arc-invalid-patch-loses-runner", invalid).needs(&[Need::Host]),
+        case("arc-503-denial-delays-runner", async |scene: &Scene| {
             delayed(scene, Verdict::Deny(503, "not now".to_owned()), 6, 503).await
         })
         .needs(&[Need::Host]),
         // The API server's answer is 500, whatever the webhook's was.
-        case("http-503-delays-the-runner", async |scene: &Scene| {
+        case("arc-http-503-delays-runner", async |scene: &Scene| {
             delayed(scene, Verdict::Http(503), 6, 500).await
         })
         .needs(&[Need::Host]),
-        case("no-answer-delays-the-runner", async |scene: &Scene| {
+        case("arc-no-answer-delays-runner", async |scene: &Scene| {
             delayed(scene, Verdict::Silence, 2, 500).await
         })
         .needs(&[Need::Host]),
         case("pod-security-privileged-passes", privileged),
-        case("pod-security-baseline-refuses-the-runner", baseline),
+        case("pod-security-baseline-refuses", baseline),
     ]
 }
 

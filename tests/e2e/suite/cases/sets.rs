@@ -20,11 +20,11 @@ const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("two-sets-have-two-profiles", two_profiles),
-        case("gpus-by-annotation", gpus_by_annotation),
-        case("opt-out-by-label", async |scene: &Scene| opt_out(scene, true).await),
-        case("opt-out-by-annotation", async |scene: &Scene| opt_out(scene, false).await),
-        case("an-unknown-profile-leaves-the-pod-alone", unknown_profile),
+        case("profiles-per-scale-set", two_profiles),
+        case("profiles-gpus-by-annotation", gpus_by_annotation),
+        case("skip-by-label", async |scene: &Scene| opt_out(scene, true).await),
+        case("skip-by-annotation", async |scene: &Scene| opt_out(scene, false).await),
+        case("profiles-unknown-skips-pod", unknown_profile),
     ]
 }
 

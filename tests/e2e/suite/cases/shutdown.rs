@@ -37,12 +37,12 @@ const ON_NODE: &str = "/tmp/arc-rocm-e2e";
 pub(crate) fn cases() -> Vec<Case> {
     let real = |case: Case| case.needs(&[Need::RealGpuNode]).alone().within(LATER * 2);
     vec![
-        real(case("pod-times-beside-the-seeds", times)).within(LATER * 4),
-        real(case("pod-exit-codes-of-stock-images", exit_codes)),
+        real(case("pod-times-beside-seed", times)).within(LATER * 4),
+        real(case("pod-exit-codes", exit_codes)),
         real(case("pod-cancelled-ends-in-order", cancelled)),
-        real(case("pod-stops-containers-left-behind", left_behind)),
-        real(case("pod-without-dockerd-is-noticed", killed)),
-        real(case("pod-with-dockerd-never-up-is-noticed", never_up)),
+        real(case("pod-containers-left-behind", left_behind)),
+        real(case("pod-dockerd-dies", killed)),
+        real(case("pod-dockerd-never-up", never_up)),
         real(case("pod-limits-bind-containers", limits)),
         real(case("pod-has-job-hooks", hooks)),
     ]

@@ -26,10 +26,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        case("stored-pods-are-the-golden-ones", golden),
-        case("inject-prints-what-is-stored", injected),
-        case("golden-pods-pass-strict-validation", strict),
-        case("pods-of-others-stay-as-they-are", others),
+        case("goldens-equal-stored-pods", golden),
+        case("cli-inject-equals-stored-pod", injected),
+        case("goldens-pass-strict-validation", strict),
+        case("skip-other-pods", others),
     ];
     for kind in Kind::ALL {
         let run = async move |scene: &Scene| rows(scene, kind).await;
