@@ -79,7 +79,7 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Address of the webhook, HTTPS; [::] takes IPv4 too
+    /// Address of the webhook, HTTPS; `[::]` takes IPv4 too
     #[arg(long, env = "ARC_ROCM_BIND", default_value = "[::]:8443", value_name = "ADDRESS")]
     pub bind: SocketAddr,
 

@@ -1,7 +1,7 @@
 //! The HTTPS server. Everything that a client can hold has a bound.
 //!
 //! HTTP/1.1 only, which the API server uses for webhooks, so that HTTP/2's denial-of-service attacks
-//! do not apply. [`listen`] opens a port, [`spawn`] serves on it, [`Running::join`] waits for the end.
+//! do not apply. [`listen()`] opens a port, [`spawn`] serves on it, [`Running::join`] waits for the end.
 
 pub mod admin;
 mod connections;

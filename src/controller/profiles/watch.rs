@@ -27,7 +27,7 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(250);
 /// One watch, in seconds, after which the API server ends it and the next one continues from there.
 /// By then a broken connection is noticed. Otherwise that takes as long as a request may be silent
-/// ([`crate::controller::connect`]).
+/// ([`crate::controller::connect()`]).
 const WATCH_SECONDS: u32 = 20;
 /// `404 Not Found`: there is no such kind.
 const NOT_FOUND: u16 = 404;
