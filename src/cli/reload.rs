@@ -37,10 +37,14 @@ pub(super) struct ProfileSources {
     is_builtin_for_all: Option<bool>,
 }
 
-/// A new configuration.
+/// A new configuration, and what to log once it is in force.
 struct Reloaded {
     config: Config,
     compiled: Compiled,
+    /// Objects that are left out from now on, each with its first problem.
+    refusals: Vec<(String, String)>,
+    /// Whether the built-in profile applies to runners from now on, if that changes.
+    builtin: Option<bool>,
 }
 
 impl ProfileSources {
@@ -94,7 +98,7 @@ impl ProfileSources {
                 // It says nothing of the files.
                 Ok(None) if is_of_objects => {}
                 Ok(None) => last_error = None,
-                Ok(Some(Reloaded { config, compiled })) => {
+                Ok(Some(Reloaded { config, compiled, refusals, builtin })) => {
                     if !is_of_objects {
                         last_error = None;
                         service.metrics().profiles_reloaded(ReloadResult::Replaced);
@@ -104,6 +108,7 @@ impl ProfileSources {
                     service.metrics().profiles_loaded.set(profiles);
                     let objects = compiled.objects.len();
                     tracing::info!(profiles, objects, "profiles replaced");
+                    log_changes(&refusals, builtin);
                     if self.objects.is_some() {
                         let all = compiled.acceptances.values();
                         let refused = all.filter(|one| !one.problems.is_empty()).count();
@@ -179,26 +184,17 @@ impl ProfileSources {
         let profiles =
             if is_waiting { resolved.profiles.builtin_by_name() } else { resolved.profiles };
         let config = self.args.config_of(profiles)?;
-        for (profile, problem) in refusals(&objects, &self.acceptances, &acceptances) {
-            tracing::warn!(profile, problem, "RunnerProfile refused and left out");
-        }
+        let refusals = refusals(&objects, &self.acceptances, &acceptances);
         self.acceptances.clone_from(&acceptances);
+        let mut builtin = None;
         if !is_waiting {
-            let builtin = config.profiles.get(BUILTIN);
-            let is_for_all = builtin.is_some_and(|profile| profile.matcher.is_some());
-            match (self.is_builtin_for_all.replace(is_for_all), is_for_all) {
-                (Some(true), false) => tracing::warn!(
-                    "there are profiles now: the built-in profile no longer applies to runners that no \
-                     profile matches"
-                ),
-                (Some(false), true) => tracing::info!(
-                    "there are no profiles any more: the built-in profile applies to runners again"
-                ),
-                _ => {}
-            }
+            let profile = config.profiles.get(BUILTIN);
+            let applies = profile.is_some_and(|profile| profile.matcher.is_some());
+            let before = self.is_builtin_for_all.replace(applies);
+            builtin = before.filter(|before| *before != applies).map(|_| applies);
         }
         let compiled = Compiled { files: files.to_vec(), objects, acceptances };
-        Ok(Reloaded { config, compiled })
+        Ok(Reloaded { config, compiled, refusals, builtin })
     }
 }
 
@@ -219,6 +215,23 @@ fn refusals(
         Some((object.name.clone(), problem))
     };
     objects.iter().filter_map(refusal).collect()
+}
+
+/// Logs what a configuration that is in force now has changed.
+fn log_changes(refusals: &[(String, String)], builtin: Option<bool>) {
+    for (profile, problem) in refusals {
+        tracing::warn!(profile, problem, "RunnerProfile refused and left out");
+    }
+    match builtin {
+        Some(false) => tracing::warn!(
+            "there are profiles now: the built-in profile no longer applies to runners that no \
+             profile matches"
+        ),
+        Some(true) => tracing::info!(
+            "there are no profiles any more: the built-in profile applies to runners again"
+        ),
+        None => {}
+    }
 }
 
 fn log_rejected(error: &ConfigError, text: &str) {
