@@ -92,7 +92,10 @@ impl Installation {
 
     async fn deploy(&self, cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
         let Options { name, namespace, profiles, .. } = self.options.clone();
-        let own = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        // As deploy/README.md has it: the webhook's own pods need no privileges.
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let metadata = json!({"name": namespace, "labels": labels});
+        let own = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
         cluster.apply(&own).await?;
         if !self.options.self_managed {
             program::certs(settings, &self.certs(), &format!("{name}.{namespace}.svc")).await?;
