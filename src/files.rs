@@ -1,4 +1,4 @@
-//! Reads files that somebody else may have put anything into.
+//! Reads files within bounds: a path of the configuration may lead to anything.
 
 use std::{
     fs::OpenOptions,
