@@ -18,7 +18,7 @@ use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
 
 pub use self::{
     reload::{Files, ReadError},
-    verify::{VerifyError, is_unknown_issuer, named, signed, verify},
+    verify::{VerifyError, named, signed, verify},
 };
 
 /// The only protocol in ALPN, which the API server uses for webhooks.

@@ -76,7 +76,7 @@ pub fn signed(
 
 /// Whether no trusted CA signed the certificate. A bad signature means another CA of the same name,
 /// which all CAs of the webhook share.
-pub const fn is_unknown_issuer(error: &Error) -> bool {
+const fn is_unknown_issuer(error: &Error) -> bool {
     matches!(
         error,
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)

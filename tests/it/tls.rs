@@ -20,6 +20,8 @@ use crate::{
 };
 
 const POLL: Duration = Duration::from_millis(20);
+const REPLACED: &str = r#"arc_rocm_tls_reloads_total{result="replaced"}"#;
+const REJECTED: &str = r#"arc_rocm_tls_reloads_total{result="rejected"}"#;
 
 /// Writes a Secret's files the way the kubelet does.
 pub fn mount(directory: &Path, version: &str, certificate: &str, key: &str) {
@@ -56,8 +58,7 @@ fn tls_reload_applies_to_new_handshakes() {
     assert_eq!(client.review(&body).status, 200);
 
     mount(directory.path(), "..2", &new.certificate, &new.key);
-    let replaced = r#"arc_rocm_tls_reloads_total{result="replaced"}"#;
-    eventually("replaced", || server.metric(replaced) == 1);
+    eventually("replaced", || server.metric(REPLACED) == 1);
 
     let mut fresh = Client::connect(server.address, &new.ca);
     assert_eq!(fresh.handshake_kind(), Some(HandshakeKind::Full));
@@ -70,7 +71,7 @@ fn tls_reload_applies_to_new_handshakes() {
     let series = r#"arc_rocm_tls_certificate_not_after_timestamp_seconds{certificate="leaf"}"#;
     assert_eq!(server.metric(series), u64::try_from(not_after).unwrap());
     std::thread::sleep(5 * POLL);
-    assert_eq!(server.metric(replaced), 1, "the same bytes are no change");
+    assert_eq!(server.metric(REPLACED), 1, "the same bytes are no change");
 }
 
 #[test]
@@ -80,24 +81,21 @@ fn tls_bad_pair_keeps_the_old_and_is_counted_once() {
     let (old, other) = (issue(), issue());
     mount(directory.path(), "..1", &old.certificate, &old.key);
     server.watch(files(directory.path()), POLL);
-    let rejected = r#"arc_rocm_tls_reloads_total{result="rejected"}"#;
 
     mount(directory.path(), "..2", &other.certificate, &old.key);
-    eventually("rejected", || server.metric(rejected) == 1);
+    eventually("rejected", || server.metric(REJECTED) == 1);
     std::thread::sleep(5 * POLL);
-    assert_eq!(server.metric(rejected), 1);
+    assert_eq!(server.metric(REJECTED), 1);
     Client::connect(server.address, &old.ca);
 
     fs::remove_file(directory.path().join("..data")).unwrap();
-    eventually("rejected again", || server.metric(rejected) == 2);
+    eventually("rejected again", || server.metric(REJECTED) == 2);
     std::thread::sleep(5 * POLL);
-    assert_eq!(server.metric(rejected), 2);
+    assert_eq!(server.metric(REJECTED), 2);
     Client::connect(server.address, &old.ca);
 
     mount(directory.path(), "..3", &other.certificate, &other.key);
-    eventually("replaced", || {
-        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
-    });
+    eventually("replaced", || server.metric(REPLACED) == 1);
     Client::connect(server.address, &other.ca);
 }
 
@@ -120,15 +118,11 @@ fn tls_ended_pair_does_not_replace_a_good_one() {
     server.watch(files(directory.path()), POLL);
 
     mount(directory.path(), "..2", &ended.certificate, &ended.key);
-    eventually("rejected", || {
-        server.metric(r#"arc_rocm_tls_reloads_total{result="rejected"}"#) == 1
-    });
+    eventually("rejected", || server.metric(REJECTED) == 1);
     Client::connect(server.address, &old.ca);
 
     mount(directory.path(), "..3", &new.certificate, &new.key);
-    eventually("replaced", || {
-        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
-    });
+    eventually("replaced", || server.metric(REPLACED) == 1);
     Client::connect(server.address, &new.ca);
 }
 
@@ -139,18 +133,15 @@ fn tls_file_that_is_no_regular_file_stops_nothing() {
     let (old, new) = (issue(), issue());
     mount(directory.path(), "..1", &old.certificate, &old.key);
     server.watch(files(directory.path()), POLL);
-    let rejected = r#"arc_rocm_tls_reloads_total{result="rejected"}"#;
 
     // Opening it would wait for a writer that never comes.
     let fifo = directory.path().join("..data/fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     fs::rename(fifo, directory.path().join("..data/tls.crt")).unwrap();
-    eventually("rejected", || server.metric(rejected) == 1);
+    eventually("rejected", || server.metric(REJECTED) == 1);
 
     mount(directory.path(), "..2", &new.certificate, &new.key);
-    eventually("replaced", || {
-        server.metric(r#"arc_rocm_tls_reloads_total{result="replaced"}"#) == 1
-    });
+    eventually("replaced", || server.metric(REPLACED) == 1);
     Client::connect(server.address, &new.ca);
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io,
     path::Path,
-    process::Stdio,
+    process::{Output, Stdio},
 };
 
 use anyhow::{Context as _, bail};
@@ -39,6 +39,33 @@ pub(crate) fn pair(folder: &Path) -> [OsString; 4] {
     ["--tls-cert".into(), file("tls.crt"), "--tls-key".into(), file("tls.key")]
 }
 
+/// Runs a program with `input` to its end.
+async fn output(command: &mut Command, input: &[u8]) -> io::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input).await?;
+    }
+    child.wait_with_output().await
+}
+
+/// What a program that must succeed prints.
+async fn printed(
+    command: &mut Command,
+    input: &[u8],
+    what: impl Fn() -> String,
+) -> anyhow::Result<String> {
+    let output = output(command, input).await.with_context(&what)?;
+    if !output.status.success() {
+        bail!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    String::from_utf8(output.stdout).with_context(what)
+}
+
 /// Runs `arc-rocm ARGUMENTS` with `input` and returns what it prints.
 ///
 /// # Errors
@@ -50,22 +77,7 @@ pub(crate) async fn run(
     input: &[u8],
 ) -> anyhow::Result<String> {
     let what = || format!("arc-rocm {}", arguments.join(" "));
-    let mut child = Command::new(&settings.program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(what)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input).await.with_context(what)?;
-    }
-    let output = child.wait_with_output().await.with_context(what)?;
-    if !output.status.success() {
-        bail!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    String::from_utf8(output.stdout).with_context(what)
+    printed(Command::new(&settings.program).args(arguments), input, what).await
 }
 
 /// Runs `kubectl ARGUMENTS` with `input`: whether it succeeded, and what it printed.
@@ -76,19 +88,9 @@ pub(crate) async fn kubectl(
 ) -> anyhow::Result<(bool, String)> {
     let words = settings.kubectl.as_deref().context("Need::Kubectl is missing")?;
     let (program, first) = words.split_first().context("ARC_ROCM_KUBECTL is empty")?;
-    let mut child = Command::new(program)
-        .args(first)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("kubectl")?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).await.context("kubectl")?;
-    }
-    let output = child.wait_with_output().await.context("kubectl")?;
+    let mut command = Command::new(program);
+    let output = output(command.args(first).args(arguments), input.as_bytes()).await;
+    let output = output.context("kubectl")?;
     let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
     printed += &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), printed))
@@ -104,13 +106,8 @@ pub(crate) async fn report(
     arguments: &[&str],
 ) -> anyhow::Result<(Option<i32>, Value)> {
     let what = || format!("arc-rocm {}", arguments.join(" "));
-    let output = Command::new(&settings.program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(what)?;
+    let output = output(Command::new(&settings.program).args(arguments), &[]).await;
+    let output = output.with_context(what)?;
     let printed = serde_json::from_slice(&output.stdout).with_context(|| {
         format!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr))
     })?;
@@ -131,17 +128,7 @@ pub(crate) async fn certs(settings: &Settings, folder: &Path, host: &str) -> any
 /// Any exit code but 0, with what Helm said.
 pub(crate) async fn helm(settings: &Settings, arguments: &[&str]) -> anyhow::Result<String> {
     let what = || format!("helm {}", arguments.join(" "));
-    let output = Command::new(&settings.helm)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(what)?;
-    if !output.status.success() {
-        bail!("{}: {}\n{}", what(), output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    String::from_utf8(output.stdout).with_context(what)
+    printed(Command::new(&settings.helm).args(arguments), &[], what).await
 }
 
 /// The chart's folder.
