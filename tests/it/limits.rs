@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -246,34 +246,31 @@ fn large_reviews_wait_for_each_other_and_small_ones_do_not() {
     assert_eq!(LARGE[1].load(Ordering::SeqCst), limits::HEAVY_REVIEWS);
 }
 
-/// Reviews under way on threads of connections.
-static STUCK: AtomicUsize = AtomicUsize::new(0);
+/// Set once a review is under way on the thread of the connections.
+static STUCK: AtomicBool = AtomicBool::new(false);
 /// Held by the test: every review waits for it.
 static ALL_HELD: Mutex<()> = Mutex::new(());
 
 /// The kubelet gives a probe one second by default, and restarts a container whose `/livez` fails.
+///
+/// One worker: tokio polls sockets on a worker, so of two workers the second may never see its
+/// connection while the first is held.
 #[test]
 fn livez_answers_while_every_worker_is_busy() {
-    const WORKERS: usize = 2;
     let held = ALL_HELD.lock().unwrap();
-    let server = Server::with_answerer(Limits::default(), |body, config| {
-        STUCK.fetch_add(1, Ordering::SeqCst);
+    let server = Server::with_workers(1, Limits::default(), |body, config| {
+        STUCK.store(true, Ordering::SeqCst);
         drop(ALL_HELD.lock().unwrap());
         admission::answer(body, config)
     });
     let body = fixture("plain");
     thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..WORKERS).map(|_| scope.spawn(|| server.connect().review(&body).status)).collect();
-        eventually("busy", || STUCK.load(Ordering::SeqCst) == WORKERS);
+        let client = scope.spawn(|| server.connect().review(&body).status);
+        eventually("busy", || STUCK.load(Ordering::SeqCst));
         for path in ["/livez", "/readyz", "/metrics"] {
-            let start = Instant::now();
             assert_eq!(server.get(path).status, 200, "{path}");
-            println!("{path} beside {WORKERS} busy workers: {:?}", start.elapsed());
         }
         drop(held);
-        for client in clients {
-            assert_eq!(client.join().unwrap(), 200);
-        }
+        assert_eq!(client.join().unwrap(), 200);
     });
 }

@@ -38,8 +38,13 @@ impl Server {
     }
 
     pub fn with_answerer(limits: Limits, answerer: Answerer) -> Self {
+        Self::with_workers(2, limits, answerer)
+    }
+
+    /// The same with another number of threads for connections.
+    pub fn with_workers(workers: usize, limits: Limits, answerer: Answerer) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(workers)
             .enable_all()
             .build()
             .unwrap();
