@@ -444,5 +444,5 @@ fn is_scalar(value: &Value) -> bool {
 
 /// A script is too long to print.
 fn script_name(text: &str) -> &str {
-    if text == scripts::START || text == scripts::DIND { "(script)" } else { text }
+    if text.starts_with(scripts::FIRST_WORDS) { "(script)" } else { text }
 }

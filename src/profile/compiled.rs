@@ -15,7 +15,7 @@ use super::{
     matcher::Matcher,
     normal,
     pattern::MAX_GPUS,
-    spec::{Isolation, KubernetesMode, RunnerProfileSpec},
+    spec::{self, Isolation, KubernetesMode, RunnerProfileSpec},
     template::{
         Amount, DIND, Fields, INIT_EXTERNALS, RUNNER, RunnerResource, Start, Template, name_of,
     },
@@ -83,7 +83,7 @@ impl Profile {
     ) -> Self {
         let (template, fixed_gpus) = compile(&spec);
         Self {
-            digest: digest(&spec),
+            digest: digest(&spec, template.start.as_ref()),
             priority: spec.priority.unwrap_or_default(),
             kubernetes_mode: spec.kubernetes_mode.unwrap_or_default(),
             kubernetes_template: Arc::new(kubernetes(&template)),
@@ -326,18 +326,27 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
         containers,
         resources,
         gpu_resource: spec.gpu_resource().to_owned(),
-        start: start.map(|start| Start {
-            group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
-            rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,
-            cpuset: start.cpuset == Some(true),
-            wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
-            docker_config: spec
-                .dind
-                .as_ref()
-                .is_some_and(|dind| dind.is_enabled() && dind.registry_credentials.is_some()),
-        }),
+        start: start.map(|start| wrapper(spec, start)),
     };
     (template, fixed_gpus)
+}
+
+/// The start wrapper, with the parts of its script that the profile uses.
+fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
+    let group_add = start.group_add.clone().or_else(|| spec.groups.clone());
+    let wait_for_docker = start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS);
+    let dind = spec.dind.as_ref().filter(|dind| dind.is_enabled());
+    let docker_config = dind.is_some_and(|dind| dind.registry_credentials.is_some());
+    let parts = [
+        ("credentials", docker_config),
+        ("cpuset", start.cpuset == Some(true)),
+        ("docker", wait_for_docker > 0),
+        ("groups", group_add.is_none()),
+        ("rocr", start.isolation.unwrap_or_default() == Isolation::RocrIndices),
+    ];
+    let parts: Vec<&str> =
+        parts.iter().filter(|(_, is_on)| *is_on).map(|(part, _)| *part).collect();
+    Start { script: scripts::start(&parts), group_add, wait_for_docker, docker_config }
 }
 
 /// The template for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
@@ -359,17 +368,17 @@ fn kubernetes(template: &Template) -> Template {
 
 /// A digest over everything that goes into a pod, so that two pods with the same digest got the
 /// same.
-fn digest(spec: &RunnerProfileSpec) -> String {
+fn digest(spec: &RunnerProfileSpec, start: Option<&Start>) -> String {
     let spec = RunnerProfileSpec { extends: None, matches: None, priority: None, ..spec.clone() };
     let mut hash = Sha256::new();
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
     for script in [
-        scripts::START,
-        scripts::DIND,
+        start.map_or("", |start| &start.script),
+        &scripts::DIND,
         scripts::WRITE_HOOKS,
-        scripts::JOB_STARTED,
-        scripts::JOB_COMPLETED,
+        &scripts::JOB_STARTED,
+        &scripts::JOB_COMPLETED,
         DIND,
         INIT_EXTERNALS,
     ] {

@@ -95,13 +95,11 @@ impl Amount {
 /// What the start wrapper is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
+    /// The script, without what the profile does not use.
+    pub script: String,
     /// The GIDs that `gha-render-devices` passes on with `--group-add`; without, those that the
     /// render nodes have.
     pub group_add: Option<Vec<i64>>,
-    /// Whether `gha-gpu-isolation-settings` gets the GPUs' indices among all of the node.
-    pub rocr_indices: bool,
-    /// Whether jobs are told the runner's cpuset.
-    pub cpuset: bool,
     /// How long to wait for Docker, in seconds; 0 does not wait.
     pub wait_for_docker: u32,
     /// Whether registry credentials are there for the docker CLI.

@@ -81,7 +81,7 @@ fn data_root(world: &World) -> String {
 }
 
 fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
-    changed(world, DIND, flags)
+    changed(world, &DIND, flags)
 }
 
 /// With cgroups and files of the world, which has none unless a test makes them: this machine's
@@ -89,11 +89,8 @@ fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
 fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
     let mut args = own_flags(world);
     args.extend(flags.iter().map(|&flag| flag.to_owned()));
-    let mut script = script.to_owned();
-    for path in ["/sys/fs/cgroup", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/etc/docker"] {
-        assert!(script.contains(path), "{path}");
-        script = script.replace(path, &world.text(&path[1..]));
-    }
+    let paths = ["/sys/fs/cgroup", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/etc/docker"];
+    let script = world.with_paths(script, &paths);
     world.script(&script, DIND_NAME, &args)
 }
 
