@@ -62,6 +62,19 @@ $arc_line"
   fi || say "cannot add $1 (GID $arc_gid) to /etc/group without sudo, jobs that look it up find nothing"
 }
 
+# Opens NODE as ROCm does; jobs get its group.
+usable() { # NODE
+  arc_gid=$(stat -Lc %g "$arc_root$1")
+  if ! (: <>"$arc_root$1"); then
+    say "cannot open $1: its group is $arc_gid, this process is in $(id -G) (see groups in the profile)"
+    return 1
+  fi
+  case $arc_auto$arc_flags' ' in
+    1*" $arc_gid "*) ;;
+    1*) arc_flags="$arc_flags --group-add $arc_gid" ;;
+  esac
+}
+
 # The effective cpuset, whichever version the cgroups have.
 [ -z "$arc_cpuset" ] || arc_cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$arc_root/proc/self/status")
 
@@ -90,18 +103,12 @@ if [ "$arc_gpus" -gt 0 ]; then
       '' | *" $arc_minor:"*) ;;
       *) say "$arc_node is no GPU that KFD knows, not used"; continue ;;
     esac
-    arc_gid=$(stat -Lc %g "$arc_root$arc_node")
-    if ! (: <>"$arc_root$arc_node"); then
-      say "cannot open $arc_node: its group is $arc_gid, this process is in $(id -G) (see groups in the profile)"
-      continue
-    fi
+    usable "$arc_node" || continue
     arc_found=$((arc_found + 1)) arc_first=${arc_first:-$arc_node}
     arc_devices="$arc_devices --device $arc_node" arc_used=$arc_used$arc_minor,
-    case $arc_auto$arc_flags' ' in
-      1*" $arc_gid "*) ;;
-      1*) arc_flags="$arc_flags --group-add $arc_gid" ;;
-    esac
   done
+  # A redirection would make a file that is not there.
+  { [ -e "$arc_root/dev/kfd" ] && usable /dev/kfd; } || die "no usable /dev/kfd, which ROCm needs"
   [ "$arc_found" -ge "$arc_gpus" ] || die "$arc_gpus GPUs requested, $arc_found usable in /dev/dri"
   [ "$arc_found" -eq "$arc_gpus" ] || say "$arc_gpus GPUs requested, all $arc_found of /dev/dri are used (privileged runner?)"
   arc_flags=$arc_flags$arc_devices${arc_cpus:+ --cpuset-cpus $arc_cpus}
