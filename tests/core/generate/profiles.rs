@@ -308,7 +308,7 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
         return;
     }
     let runner = container(spec, "containers", "runner");
-    match dice.below(5) {
+    match dice.below(6) {
         0 => {
             runner["securityContext"] = dice.pick(&[
                 json!({"privileged": true}),
@@ -321,6 +321,12 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
         1 => runner["envFrom"] = json!([{"configMapRef": {"name": "rocm"}}]),
         2 => runner["lifecycle"] = json!({"preStop": {"exec": {"command": ["sync"]}}}),
         3 => runner["command"] = json!(["/opt/run.sh"]),
+        4 => {
+            runner["env"] = json!([
+                {"name": "no_proxy", "value": "local"},
+                {"name": "NODE_EXTRA_CA_CERTS", "value": "/home/runner/_work/ca.crt"},
+            ]);
+        }
         _ => runner["livenessProbe"] = json!({"exec": {"command": ["true"]}}),
     }
 }
