@@ -79,6 +79,11 @@ pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Rew
     this
 }
 
+/// Whether a mount of the pod's runner would be the same directory in `dind`.
+pub(super) fn is_shareable<'p>(facts: &Facts<'p>, mount: &'p Json<'p>, dind: &Json<'_>) -> bool {
+    Runner::of(facts).variables_of(mount.text("subPathExpr"), dind).is_ok()
+}
+
 /// The runner as it is going to be: the pod's container, and the template's under it.
 struct Runner<'p> {
     pod: &'p Json<'p>,

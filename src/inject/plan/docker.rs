@@ -4,7 +4,7 @@
 use super::{
     changes::Changes,
     conflict::{ConflictCode, Winner},
-    dind_mounts::Unshared,
+    dind_mounts::{Unshared, is_shareable},
     env::variable,
     facts::Facts,
     pod_fields::host_network_obstacle,
@@ -247,7 +247,9 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
         let why = if parent == Some(socket_dir) && path.strip_suffix(".sock").is_some() {
             "the pod mounts a Docker socket of its own"
-        } else if canonical(path) == socket_dir && !facts.is_writable_mount(mount) {
+        } else if canonical(path) == socket_dir
+            && !(facts.is_writable_mount(mount) && is_shareable(facts, mount, dind))
+        {
             "what the pod mounts here cannot hold Docker's socket"
         } else {
             continue;

@@ -228,7 +228,7 @@ fn path_mount(pod: &mut Value, dice: &mut Dice) {
     let mut mount = json!({"name": name, "mountPath": path});
     match dice.below(8) {
         0 => mount["subPath"] = "sub".into(),
-        1 | 4 => mount["subPathExpr"] = "$(OWN)-x".into(),
+        1 | 4 | 5 => mount["subPathExpr"] = "$(OWN)-x".into(),
         2 => mount["readOnly"] = true.into(),
         3 => mount["readOnly"] = false.into(),
         _ => {}
@@ -240,9 +240,9 @@ fn path_mount(pod: &mut Value, dice: &mut Dice) {
         let env = list(container, "env");
         env.insert(
             0,
-            match dice.below(3) {
+            match dice.below(4) {
                 0 => json!({"name": "OWN", "value": "$(OTHER)-$(POD_NAME)"}),
-                1 => json!({"name": "OWN", "valueFrom":
+                1 | 2 => json!({"name": "OWN", "valueFrom":
                 {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}}),
                 _ => json!({"name": "OWN", "value": dice.secret()}),
             },

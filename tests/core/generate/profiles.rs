@@ -349,7 +349,10 @@ fn dind_template(spec: &mut Value, dice: &mut Dice) {
     let name = dice.pick(&["dind", "init-dind-externals"]);
     let container = container(spec, "initContainers", name);
     match dice.below(6) {
-        0 => container["env"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"}]),
+        0 => {
+            container["env"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"},
+                {"name": "OWN", "value": "dinds"}]);
+        }
         1 => container["image"] = "example.com/engine-dind:1".into(),
         2 => container["resources"] = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}),
         3 if name == "dind" => container["command"] = json!(["dockerd-entrypoint.sh"]),

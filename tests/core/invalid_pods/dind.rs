@@ -115,6 +115,23 @@ fn dind_mount_with_other_variable_is_left_to_runner() {
     }
 }
 
+#[test]
+fn dind_without_the_runners_socket_directory_is_left_out() {
+    let answered = answer(&Config::default(), |pod| {
+        merge(&mut pod["spec"]["volumes"], json!([{"name": "run", "emptyDir": {}}]));
+        let cpu = json!({"resourceFieldRef": {"resource": "limits.cpu"}});
+        let mount = json!({"name": "run", "mountPath": "/run", "subPathExpr": "$(DIR)"});
+        let runner = json!({"env": [{"name": "DIR", "valueFrom": cpu}], "volumeMounts": [mount]});
+        merge(&mut pod["spec"]["containers"][0], runner);
+    });
+    assert_eq!(dind(&answered), &Value::Null);
+    assert_warned(
+        &answered,
+        &["arc-rocm: spec.containers[runner].volumeMounts[/run]: what the pod mounts here cannot \
+           hold Docker's socket, so no Docker-in-Docker is added"],
+    );
+}
+
 /// docker-library/docker#443
 #[test]
 fn dind_on_the_hosts_network_is_reported() {
