@@ -204,7 +204,8 @@ pub struct Dind {
     pub registry_mirrors: Option<Vec<String>>,
     /// Registries to talk to without TLS.
     pub insecure_registries: Option<Vec<String>>,
-    /// The MTU of Docker's networks, where that of the pod network is below 1500.
+    /// The MTU of Docker's networks and of those that jobs create, where that of the pod network is
+    /// below 1500. Needs Docker 24 or later.
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<u32>,
     /// Requests and limits.
@@ -260,7 +261,7 @@ pub struct Start {
     /// `false` takes an inherited wrapper away.
     pub enabled: Option<bool>,
     /// The `--group-add` flags of gha-render-devices. Default: `groups`, and without those the
-    /// GIDs that the container's render nodes have.
+    /// GIDs that /dev/kfd and the container's render nodes have.
     pub group_add: Option<Vec<i64>>,
     /// What gha-gpu-isolation-settings says. Default `RocrIndices`.
     pub isolation: Option<Isolation>,

@@ -31,6 +31,11 @@ pub const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
 pub const REGISTRY_CREDENTIALS_FILE: &str = "config.json";
 /// The variable that holds the socket's GID, as in ARC's chart.
 pub const GID_VARIABLE: &str = "DOCKER_GROUP_GID";
+/// Volume sources that live and die with the pod.
+pub const SCRATCH: [&str; 2] = ["emptyDir", "ephemeral"];
+/// The variable that tells job hooks the number of the runner's GPUs. A template has it without a
+/// value, which the plan fills in.
+pub const GPUS_VARIABLE: &str = "ARC_ROCM_GPUS";
 /// Volumes that mean nothing without the dind container that this profile adds.
 pub const DIND_VOLUMES: [&str; 3] = [SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME];
 

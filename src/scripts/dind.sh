@@ -80,13 +80,25 @@ cgroup_parent() {
   fi
 }
 
-# Data mounted inside, such as a model cache, would be deleted through the mount.
+# Empties what goes with this pod: the path behind the mount has its name, or its UID, as that of an
+# emptyDir has. The kubelet's /etc/hosts tells the UID. Data mounted inside, such as a model cache,
+# would be deleted through the mount.
 clean() {
   root=$(cd "$1" 2>/dev/null && pwd -P) || return 0
   case $root in / | //* | *[!A-Za-z0-9._/-]*) say "not cleaning data root $1"; return ;; esac
-  while read -r _ _ _ _ mount _; do
-    case $mount in "$root"/*) say "not cleaning $root: $mount is mounted"; return ;; esac
+  uid=/ at='' behind=''
+  while read -r _ _ _ path mount _; do
+    case $mount:$path in
+      "$root"/*) say "not cleaning $root: $mount is mounted"; return ;;
+      /etc/hosts:*/pods/*/etc-hosts) uid=${path%/*} uid=${uid##*/} ;;
+    esac
+    # The nearest mount; of several at one place the last one is seen.
+    case $root/ in "${mount%/}"/*) [ "${#mount}" -lt "${#at}" ] || { at=$mount behind=$path; } ;; esac
   done </proc/self/mountinfo
+  case $behind in
+    *"${POD_NAME:-//}"* | */"$uid"/*) ;;
+    *) say "not cleaning $root: its path on the node has neither this pod's name nor its UID"; return ;;
+  esac
   rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?*
 }
 

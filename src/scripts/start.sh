@@ -35,6 +35,21 @@ know() { # GROUP NODE
   fi || say "cannot add $1 (GID $gid) to /etc/group without sudo, jobs that look it up find nothing"
 }
 
+# Opens NODE as ROCm does; jobs get its group.
+usable() { # NODE
+  gid=$(stat -Lc %g "$1")
+  if ! (: <>"$1"); then
+    say "cannot open $1: its group is $gid, this process is in $(id -G) (see groups in the profile)"
+    return 1
+  fi
+  # if groups
+  case ${auto-}$flags' ' in
+    1*" $gid "*) ;;
+    1*) flags="$flags --group-add $gid" ;;
+  esac
+  # fi
+}
+
 prepare() {
   gpus=0 wait=0
   flags='' cpus='' limit='' isolation=''
@@ -88,20 +103,12 @@ prepare() {
         '' | *" $minor:"*) ;;
         *) say "$node is no GPU that KFD knows, not used"; continue ;;
       esac
-      gid=$(stat -Lc %g "$node")
-      if ! (: <>"$node"); then
-        say "cannot open $node: its group is $gid, this process is in $(id -G) (see groups in the profile)"
-        continue
-      fi
+      usable "$node" || continue
       found=$((found + 1)) first=${first:-$node}
       devices="$devices --device $node" used=$used$minor,
-      # if groups
-      case ${auto-}$flags' ' in
-        1*" $gid "*) ;;
-        1*) flags="$flags --group-add $gid" ;;
-      esac
-      # fi
     done
+    # A redirection would make a file that is not there.
+    { [ -e /dev/kfd ] && usable /dev/kfd; } || die "no usable /dev/kfd, which ROCm needs"
     [ "$found" -ge "$gpus" ] || die "$gpus GPUs requested, $found usable in /dev/dri"
     [ "$found" -eq "$gpus" ] || say "$gpus GPUs requested, all $found of /dev/dri are used (privileged runner?)"
     flags=$flags$devices${cpus:+ --cpuset-cpus $cpus}

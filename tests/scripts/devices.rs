@@ -1,6 +1,8 @@
 //! `start.sh` on nodes of several kinds: which GPUs jobs are told of, and under which numbers
 //! (issue 7).
 
+use std::os::unix::fs::MetadataExt as _;
+
 use crate::{
     consumers::{assert_render_devices, docker_env_file, rocr_visible},
     start::{DEVICES, ISOLATION, RAN, start, world},
@@ -196,11 +198,12 @@ fn gpu_index_of_cpu_runner_is_empty(shell: Shell) {
 
 fn group_add_nodes_uses_the_nodes_groups(shell: Shell) {
     let world = world(shell);
+    let kfd = std::fs::metadata(world.path("dev/kfd")).unwrap().gid();
     let gids = [world.node_of_group("renderD128", 993), world.node_of_group("renderD129", 993)];
     let more = world.node_of_group("renderD130", 992);
     let end = start(&world, &["--gpus=3", "--group-add=nodes"], &RAN).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let mut gids = vec![gids[0], more];
+    let mut gids = vec![gids[0], more, kfd];
     gids.dedup();
     assert_render_devices(&world.path(DEVICES), &gids, &[128, 129, 130], None);
 }

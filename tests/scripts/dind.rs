@@ -1,6 +1,6 @@
 //! `dind.sh`: the order in which it ends things, and what it never touches.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use arc_rocm::scripts::{DIND, DIND_NAME};
 
@@ -22,6 +22,11 @@ const DOCKER: &str = r#"
     note "DOCKER_HOST=${DOCKER_HOST-}"
     [ "$1" != ps ] || printf 'c1\nc2\n'"#;
 
+/// The pod's.
+const UID: &str = "0d1c6a1e-95a7-4f6e-a1f3-8c7f1c0f1a2b";
+/// What the kubelet calls an emptyDir below the pod's directory.
+const EMPTY_DIR: &str = "volumes/kubernetes.io~empty-dir/docker-data";
+
 in_every_shell!(
     dind_sigterm_stops_containers_dockerd_and_deletes_data,
     dind_flags_reach_dockerd_through_the_entrypoint,
@@ -42,6 +47,7 @@ in_every_shell!(
     dind_data_root_with_odd_name_is_kept,
     dind_deletes_links_and_does_not_follow_them,
     dind_mount_in_the_data_root_keeps_it,
+    dind_empties_only_what_the_pod_owns,
     dind_process_1_exits_with_0_and_leaves_nothing,
     dind_containers_go_below_the_pods_cgroup,
     dind_containers_go_below_the_pods_cgroup_v1,
@@ -65,6 +71,14 @@ fn world(shell: Shell) -> World {
     }
     fs::create_dir_all(world.path("proc/self")).unwrap();
     world.write("proc/self/cgroup", "0::/\n");
+    // As in a container whose data root is an emptyDir.
+    let mountinfo = format!(
+        "1 0 0:1 / / rw - overlay o rw\n\
+         2 1 8:1 /var/lib/kubelet/pods/{UID}/etc-hosts /etc/hosts rw - ext4 /dev/sda1 rw\n\
+         3 1 8:1 /var/lib/kubelet/pods/{UID}/{EMPTY_DIR} {} rw - ext4 /dev/sda1 rw\n",
+        world.text("data")
+    );
+    world.write("proc/self/mountinfo", &mountinfo);
     world.program("dockerd", DOCKERD);
     world.program("docker", DOCKER);
     world
@@ -89,7 +103,13 @@ fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
 fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
     let mut args = own_flags(world);
     args.extend(flags.iter().map(|&flag| flag.to_owned()));
-    let paths = ["/sys/fs/cgroup", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/etc/docker"];
+    let paths = [
+        "/sys/fs/cgroup",
+        "/proc/self/cgroup",
+        "/proc/self/mountinfo",
+        "/proc/self/oom_score_adj",
+        "/etc/docker",
+    ];
     let script = world.with_paths(script, &paths);
     world.script(&script, DIND_NAME, &args)
 }
@@ -348,7 +368,7 @@ fn dind_data_root_slash_deletes_nothing(shell: Shell) {
     // In place of the real one, should the script ever come that far: in bash `cd //; pwd -P`
     // says `//`.
     world.program("rm", "");
-    std::os::unix::fs::symlink("/", world.path("link")).unwrap();
+    symlink("/", world.path("link")).unwrap();
     for dir in ["/", "//", "/.", "/proc/..", &world.text("link"), &world.text("missing")] {
         let end = terminate(&world, dind(&world, &[&format!("--data-root={dir}")]).start());
         assert_eq!(end.code, Some(0), "{end:#?}");
@@ -372,7 +392,7 @@ fn dind_deletes_links_and_does_not_follow_them(shell: Shell) {
     let world = world(shell);
     fs::create_dir(world.path("models")).unwrap();
     world.write("models/weights", "x");
-    std::os::unix::fs::symlink(world.path("models"), world.path("data/models")).unwrap();
+    symlink(world.path("models"), world.path("data/models")).unwrap();
     let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
@@ -390,12 +410,74 @@ fn dind_mount_in_the_data_root_keeps_it(shell: Shell) {
     fs::create_dir_all(world.path("data/volumes/models/_data")).unwrap();
     let bind = r#"mount --bind "$WORLD/models" "$WORLD/data/volumes/models/_data""#;
     world.program("dockerd", &format!("{bind}\n{DOCKERD}"));
-    let script = dind(&world, &[&data_root(&world)]);
+    let script = changed(&world, &with_real_mounts(&world), &[&data_root(&world)]);
     let end = terminate(&world, script.behind(&[&["unshare"][..], &flags].concat()).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.says("data/volumes/models/_data is mounted");
     assert!(world.exists("models/weights"));
     assert_kept(&world);
+}
+
+/// The script with the mounts that its process really has.
+fn with_real_mounts(world: &World) -> String {
+    symlink("/proc/self", world.path("proc/process")).unwrap();
+    fs::remove_file(world.path("proc/self/mountinfo")).unwrap();
+    symlink("../process/mountinfo", world.path("proc/self/mountinfo")).unwrap();
+    DIND.to_owned()
+}
+
+/// With real mounts: `node/` has what is on the node, mounted as the kubelet and the runtime do it.
+fn dind_empties_only_what_the_pod_owns(shell: Shell) {
+    let flags = ["--user", "--map-root-user", "--mount"];
+    if !can_unshare(&flags) {
+        return;
+    }
+    let pod = "linux-mi300-2gpu-x7k2p-runner-q9w8e";
+    let own = format!("pods/{UID}/{EMPTY_DIR}");
+    let others = format!("pods/11111111-95a7-4f6e-a1f3-8c7f1c0f1a2b/{EMPTY_DIR}");
+    let by_name = format!("mnt/nvme/{pod}-docker");
+    for (on_node, mounted_at, name, is_emptied) in [
+        (own.as_str(), "data", "", true),
+        // A directory below the mount.
+        (own.as_str(), "", "", true),
+        // subPathExpr: $(POD_NAME)-docker
+        (by_name.as_str(), "data", pod, true),
+        (by_name.as_str(), "data", "linux-mi300-2gpu-x7k2p-runner-aaaaa", false),
+        (by_name.as_str(), "data", "", false),
+        // hostPath, PVC, NFS, CSI: without anything of the pod's.
+        ("mnt/models", "data", pod, false),
+        ("mnt/models", "", pod, false),
+        (others.as_str(), "data", pod, false),
+    ] {
+        let world = world(shell);
+        let node = format!("node/{on_node}");
+        fs::create_dir_all(world.path(&node)).unwrap();
+        let files = if mounted_at == "data" { node.clone() } else { format!("{node}/docker") };
+        fs::rename(world.path("data"), world.path(&files)).unwrap();
+        fs::create_dir_all(world.path("data")).unwrap();
+        fs::create_dir_all(world.path(&format!("node/pods/{UID}"))).unwrap();
+        world.write(&format!("node/pods/{UID}/etc-hosts"), "");
+        // An emptyDir below, over which the other is mounted.
+        fs::create_dir_all(world.path(&format!("node/pods/{UID}/{EMPTY_DIR}"))).unwrap();
+        let root = if mounted_at == "data" { "data" } else { "data/docker" };
+        let mounts = format!(
+            r#"mount --bind "$WORLD/node/pods/{UID}/etc-hosts" /etc/hosts
+            mount --bind "$WORLD/node/pods/{UID}/{EMPTY_DIR}" "$WORLD/data"
+            mount --bind "$WORLD/{node}" "$WORLD/data""#
+        );
+        world.program("dockerd", &format!("{mounts}\n{DOCKERD}"));
+        let flag = format!("--data-root={}", world.text(root));
+        let script = changed(&world, &with_real_mounts(&world), &[&flag]).env("POD_NAME", name);
+        let end = terminate(&world, script.behind(&[&["unshare"][..], &flags].concat()).start());
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        let left = world.path(&files).read_dir().unwrap().count();
+        assert_eq!(left, if is_emptied { 0 } else { 4 }, "{on_node} {name}: {end:#?}");
+        if is_emptied {
+            end.is_silent();
+        } else {
+            end.says("its path on the node has neither this pod's name nor its UID");
+        }
+    }
 }
 
 fn dind_process_1_exits_with_0_and_leaves_nothing(shell: Shell) {
@@ -485,7 +567,7 @@ fn dind_sets_no_cgroup_parent_in_a_cgroup_namespace(shell: Shell) {
 fn dind_indivisible_cgroup_is_kept_and_reported(shell: Shell) {
     let world = version_2(shell);
     let control = world.path(&format!("sys/fs/cgroup/{OWN}/cgroup.subtree_control"));
-    std::os::unix::fs::symlink("/dev/full", control).unwrap();
+    symlink("/dev/full", control).unwrap();
     let (parent, end) = cgroup_parent(&world, &[]);
     assert_eq!(parent, None);
     end.says("containers are not bound by the pod's limits");

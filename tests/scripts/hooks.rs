@@ -10,6 +10,7 @@ in_every_shell!(
     job_started_hook_passes_with_free_gpus,
     job_started_hook_fails_with_used_gpu_memory,
     job_started_hook_waits_for_freed_memory,
+    job_started_hook_ignores_gpus_of_others,
     job_completed_hook_stops_containers_with_grace,
     job_completed_hook_never_fails_the_job,
     hooks_are_written_unchanged,
@@ -32,14 +33,20 @@ fn gpus(shell: Shell, used: &[(&str, Option<u64>)]) -> World {
     world
 }
 
-/// Runs the hook in the world, as bash -e does in the runner; with one look where `hasty`.
+/// Runs the hook in the world, as bash -e does in the runner; with one look where `hasty`. The runner
+/// has asked for all the GPUs that are there.
 fn started(world: &World, limit: &str, hasty: bool) -> End {
+    let gpus = fs::read_dir(world.path("dev/dri")).unwrap().count();
+    started_with(world, limit, hasty, &gpus.to_string())
+}
+
+fn started_with(world: &World, limit: &str, hasty: bool, gpus: &str) -> End {
     let mut script = world.with_paths(&JOB_STARTED, &["/dev/dri", "/sys/class"]);
     if hasty {
         script = script.replace("tries=30", "tries=1");
     }
     let script = world.script(&format!("set -e\n{script}"), "hook", &[]);
-    script.env("ARC_ROCM_MAX_USED_VRAM_MIB", limit).run()
+    script.env("ARC_ROCM_MAX_USED_VRAM_MIB", limit).env("ARC_ROCM_GPUS", gpus).run()
 }
 
 fn job_started_hook_passes_with_free_gpus(shell: Shell) {
@@ -80,6 +87,17 @@ fn job_started_hook_waits_for_freed_memory(shell: Shell) {
     let end = started(&world, "1024", false);
     assert_eq!(end.code, Some(0), "{end:#?}");
     assert_eq!(world.calls(), ["sleep 1"]);
+}
+
+/// A privileged runner sees every GPU of the node (ROCm/k8s-device-plugin#137,
+/// kubernetes/kubernetes#81256).
+fn job_started_hook_ignores_gpus_of_others(shell: Shell) {
+    let used = [("renderD128", Some(1)), ("renderD129", Some(180_000 * MIB))];
+    let world = gpus(shell, &used);
+    for (asked, code) in [("2", 1), ("1", 0), ("0", 0), ("", 0)] {
+        let end = started_with(&world, "1024", true, asked);
+        assert_eq!((end.code, end.stdout.is_empty()), (Some(code), code == 0), "{asked}: {end:#?}");
+    }
 }
 
 fn completed(world: &World) -> End {

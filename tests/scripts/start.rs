@@ -35,6 +35,8 @@ in_every_shell!(
     extra_render_nodes_are_used_with_a_warning,
     unopenable_node_is_reported_with_groups,
     unopenable_node_does_not_count,
+    kfd_is_opened_like_render_nodes,
+    missing_kfd_stops_the_start,
     cpu_runner_gets_no_device_file,
     isolation_settings_are_empty_by_default,
     files_are_world_readable_under_any_umask,
@@ -204,6 +206,29 @@ fn unopenable_node_does_not_count(shell: Shell) {
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.says("cannot open /dev/dri/renderD128");
     assert_eq!(world.read(DEVICES), "--device /dev/dri/renderD129\n");
+}
+
+/// Without it no HIP call works, whatever render nodes there are.
+fn kfd_is_opened_like_render_nodes(shell: Shell) {
+    let world = world(shell);
+    world.nodes(&["renderD128"]);
+    let gid = world.closed("dev/kfd");
+    let end = start(&world, &["--gpus=1"], &RAN).run();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(1), ""), "{end:#?}");
+    end.says(&format!("arc-rocm: cannot open /dev/kfd: its group is {gid}, this process is in "));
+    end.says("arc-rocm: no usable /dev/kfd, which ROCm needs, the runner is not started\n");
+    assert!(!world.exists(DEVICES));
+}
+
+fn missing_kfd_stops_the_start(shell: Shell) {
+    let world = world(shell);
+    world.nodes(&["renderD128"]);
+    std::fs::remove_file(world.path("dev/kfd")).unwrap();
+    let end = start(&world, &["--gpus=1"], &RAN).run();
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    end.says("arc-rocm: no usable /dev/kfd, which ROCm needs, the runner is not started\n");
+    assert!(!world.exists("dev/kfd"), "an attempt to open it would make a file");
+    assert_eq!(start(&world, &["--gpus=0"], &RAN).run().code, Some(0), "a CPU runner needs none");
 }
 
 fn cpu_runner_gets_no_device_file(shell: Shell) {

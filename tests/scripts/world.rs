@@ -132,13 +132,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world with `dev/dri`, `podinfo` and links to `tools`: busybox' own for busybox.
+    /// A world with `dev/kfd`, `dev/dri`, `podinfo` and links to `tools`: busybox' own for busybox.
     pub(crate) fn new(shell: Shell, tools: &[&str]) -> Self {
         let world = Self { dir: TempDir::with_prefix("arc-rocm-").unwrap(), shell };
         fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).unwrap();
         for dir in ["dev/dri", "podinfo", "programs", "tools"] {
             fs::create_dir_all(world.path(dir)).unwrap();
         }
+        world.write("dev/kfd", "");
+        world.chmod("dev/kfd", 0o666);
         for tool in tools {
             let target = match shell {
                 Shell::Busybox => program("busybox"),
@@ -218,13 +220,17 @@ impl World {
 
     /// A render node as udev makes it, of a group that the runner is not in. Returns its GID.
     pub(crate) fn closed_node(&self, name: &str) -> u32 {
-        let node = format!("dev/dri/{name}");
-        self.write(&node, "");
+        self.closed(&format!("dev/dri/{name}"))
+    }
+
+    /// The same for any device.
+    pub(crate) fn closed(&self, node: &str) -> u32 {
+        self.write(node, "");
         if is_root() {
-            chown(self.path(&node), None, Some(RENDER)).unwrap();
+            chown(self.path(node), None, Some(RENDER)).unwrap();
         }
-        self.chmod(&node, if is_root() { 0o660 } else { 0 });
-        fs::metadata(self.path(&node)).unwrap().gid()
+        self.chmod(node, if is_root() { 0o660 } else { 0 });
+        fs::metadata(self.path(node)).unwrap().gid()
     }
 
     /// KFD's topology, one folder per node in the order given.

@@ -81,6 +81,10 @@ codes! {
         DindKept = "dind-kept",
         /// No Docker-in-Docker is added, because the pod uses another Docker or could not run one.
         DindLeftOut = "dind-left-out",
+        /// dockerd runs on the node's network, where all runners of the node share its devices and rules.
+        DindHostNetwork = "dind-host-network",
+        /// dind does not have a mount of the runner, whose subPathExpr would be another directory there.
+        MountUnshared = "mount-unshared",
         /// The start wrapper is left out, because the command is not known.
         StartLeftOut = "start-left-out",
         /// The files for jobs cannot be written, because something read-only is mounted there.

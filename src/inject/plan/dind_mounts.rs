@@ -1,13 +1,24 @@
 //! The template's containers as this pod is to have them: volumes by their names here, and for the
 //! dind that is added what it shares with the runner: directories, proxy, CA.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use super::{
-    docker::Docker, env::variable, facts::Facts, security_context::root_fields, volume_mounts::at,
+    docker::{DOCKER_HOST, Docker},
+    env::variable,
+    facts::Facts,
+    security_context::root_fields,
+    volume_mounts::at,
 };
 use crate::{
-    podspec::{Json, paths::variables},
+    podspec::{
+        Json,
+        equal::{is_subset, set_has},
+        paths::variables,
+    },
     profile::template::{DATA_VOLUME, DIND},
 };
 
@@ -20,104 +31,224 @@ const PROXY: [&str; 6] =
 const EXTRA_CA: &str = "NODE_EXTRA_CA_CERTS";
 /// Where Go programs such as dockerd look for more certificates beside the system's bundle.
 const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
-
-/// A container on its way: borrowed until it changes.
-struct Container<'p>(Cow<'p, Json<'p>>);
+/// The most entries of the runner's `envFrom`, and the most variables of one mount, that dind gets.
+/// Real runners have a few; a second pass compares each with each.
+const MAX_SHARED: usize = 64;
 
 /// The template's container as this pod is to have it.
-pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Cow<'p, Json<'p>> {
-    let mut container = Container(Cow::Borrowed(wanted));
+#[derive(Clone)]
+pub(super) struct Rewritten<'p> {
+    /// The container, borrowed until it changes.
+    pub(super) container: Cow<'p, Json<'p>>,
+    /// Mounts of the runner that dind cannot have.
+    pub(super) unshared: Vec<Unshared<'p>>,
+}
+
+/// A mount of the runner whose `subPathExpr` would be another directory in dind.
+#[derive(Clone)]
+pub(super) struct Unshared<'p> {
+    /// Its path.
+    pub(super) path: &'p str,
+    /// The variable that has another value in dind.
+    pub(super) variable: &'p str,
+}
+
+/// The template's container as this pod is to have it.
+pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Rewritten<'p> {
+    let mut this = Rewritten { container: Cow::Borrowed(wanted), unshared: Vec::new() };
     for (index, mount) in wanted.list("volumeMounts").iter().enumerate() {
         if let Some(name) = facts.volume_names.renamed(mount.text("name")) {
-            let mounts = container.get_mut().list_mut("volumeMounts");
+            let mounts = this.get_mut().list_mut("volumeMounts");
             if let Some(mount) = mounts.and_then(|mounts| mounts.get_mut(index)) {
                 mount.set("name", name.to_owned().into());
             }
         }
     }
     if wanted.text("name") == DIND && matches!(facts.docker, Docker::Profile) {
-        container.share_mounts(facts);
-        container.share_proxy(facts);
-        container.share_ca(facts);
+        let runner = Runner::of(facts);
+        this.share_mounts(facts, &runner);
+        this.share_proxy(&runner);
+        this.share_ca(facts, &runner);
         for (field, value) in root_fields(facts, wanted) {
             let make = || Json::Object(Vec::new());
-            if let Some(context) = container.get_mut().member_mut("securityContext", make) {
+            if let Some(context) = this.get_mut().member_mut("securityContext", make) {
                 context.set(field, value);
             }
         }
     }
-    container.0
+    this
 }
 
-impl<'p> Container<'p> {
-    fn get_mut(&mut self) -> &mut Json<'p> {
-        if let Cow::Borrowed(shared) = self.0 {
-            self.0 = Cow::Owned(shared.borrowed());
+/// Whether a mount of the pod's runner would be the same directory in `dind`.
+pub(super) fn is_shareable<'p>(facts: &Facts<'p>, mount: &'p Json<'p>, dind: &Json<'_>) -> bool {
+    Runner::of(facts).variables_of(mount.text("subPathExpr"), dind).is_ok()
+}
+
+/// The runner as it is going to be: the pod's container, and the template's under it.
+struct Runner<'p> {
+    pod: &'p Json<'p>,
+    template: Option<&'p Json<'p>>,
+}
+
+impl<'p> Runner<'p> {
+    fn of(facts: &Facts<'p>) -> Self {
+        Self { pod: facts.runner.container, template: facts.wanted_runner() }
+    }
+
+    fn variable(&self, name: &str) -> Option<&'p Json<'p>> {
+        variable(self.pod, name).or_else(|| variable(self.template?, name))
+    }
+
+    /// The variables by which a `subPathExpr` gets its directory, in their order: each may refer to
+    /// those before it. Those of `envFrom` come with it, and without any a variable is unknown in
+    /// the runner too. An error is the one that would mean something else in `dind`.
+    fn variables_of(
+        &self,
+        expression: &'p str,
+        dind: &Json<'_>,
+    ) -> Result<Vec<&'p Json<'p>>, &'p str> {
+        let templates = self.template.map(|runner| runner.list("env")).unwrap_or_default();
+        let keyed = |one: &'p Json<'p>| (one.text("name"), one);
+        let pods = self.pod.list("env").iter().map(keyed);
+        let mut env: Vec<_> = pods.collect();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        places.extend(env.iter().enumerate().map(|(place, (name, _))| (*name, place)));
+        for (name, one) in templates.iter().map(keyed) {
+            places.entry(name).or_insert_with(|| {
+                env.push((name, one));
+                env.len() - 1
+            });
         }
-        self.0.to_mut()
+        let mut needed = BTreeSet::new();
+        let mut names: Vec<&str> = variables(expression).collect();
+        while let Some(name) = names.pop() {
+            let Some(place) = places.get(name) else { continue };
+            let Some((_, one)) = env.get(*place) else { continue };
+            let own = variable(dind, name);
+            // Without a container's name it is about the container that has the variable.
+            let is_of_container = one.at(&["valueFrom", "resourceFieldRef"]).is_some();
+            if own.is_some_and(|own| !is_subset(one, own)) || is_of_container {
+                return Err(name);
+            }
+            if needed.insert(*place) {
+                names.extend(variables(one.text("value")));
+            }
+            if needed.len() > MAX_SHARED {
+                return Err(name);
+            }
+        }
+        Ok(needed.into_iter().filter_map(|place| env.get(place)).map(|(_, one)| *one).collect())
+    }
+}
+
+impl<'p> Rewritten<'p> {
+    pub(super) fn get_mut(&mut self) -> &mut Json<'p> {
+        if let Cow::Borrowed(shared) = self.container {
+            self.container = Cow::Owned(shared.borrowed());
+        }
+        self.container.to_mut()
     }
 
     /// Paths that runner and dind share must be the same directory: `docker run -v PATH:PATH` is
-    /// resolved by dockerd. Where the pod mounts something of its own, dind mounts it too.
-    fn share_mounts(&mut self, facts: &Facts<'p>) {
-        let Some(runner) = facts.wanted_runner() else { return };
-        for index in 0..self.0.list("volumeMounts").len() {
-            let Some(mount) = self.0.list("volumeMounts").get(index) else { continue };
+    /// resolved by dockerd. Where the pod mounts something of its own, dind mounts it too, or
+    /// nothing, but for dockerd's own data.
+    fn share_mounts(&mut self, facts: &Facts<'p>, runner: &Runner<'p>) {
+        let Some(templates) = runner.template else { return };
+        let mounts = self.container.list("volumeMounts").to_vec();
+        let mut kept = Vec::with_capacity(mounts.len());
+        for mount in mounts {
             let path = mount.text("mountPath");
-            let (Some(_), Some(there)) = (at(runner, path), at(facts.runner.container, path))
-            else {
+            let (Some(_), Some(there)) = (at(templates, path), at(runner.pod, path)) else {
+                kept.push(mount);
                 continue;
             };
             let differs = ["name", "subPath", "subPathExpr"]
                 .iter()
                 .any(|field| there.text(field) != mount.text(field));
             let name = facts.volume_names.template_name(mount.text("name"));
-            if differs && (name != Some(DATA_VOLUME) || facts.is_scratch_mount(there)) {
-                self.copy_mount(facts, there, Some(index));
+            let is_data = name == Some(DATA_VOLUME);
+            if !differs || is_data && !facts.is_scratch_mount(there) {
+                kept.push(mount);
+            } else if self.take_variables(there, runner) {
+                kept.push(there.borrowed());
+            } else if is_data {
+                kept.push(mount);
+            }
+        }
+        if self.container.list("volumeMounts") != kept
+            && let Some(mounts) = self.get_mut().list_mut("volumeMounts")
+        {
+            *mounts = kept;
+        }
+    }
+
+    /// Whether dind can have a mount of the runner; adds the variables that its `subPathExpr` uses.
+    fn take_variables(&mut self, mount: &'p Json<'p>, runner: &Runner<'p>) -> bool {
+        match runner.variables_of(mount.text("subPathExpr"), &self.container) {
+            Ok(needed) => {
+                for one in needed {
+                    self.add_env(one.borrowed());
+                }
+                true
+            }
+            Err(variable) => {
+                self.unshared.push(Unshared { path: mount.text("mountPath"), variable });
+                false
             }
         }
     }
 
-    /// Copies a mount of the runner, over the mount at `index` or as a new one, with the variables
-    /// that its `subPathExpr` uses.
-    fn copy_mount(&mut self, facts: &Facts<'p>, there: &'p Json<'p>, index: Option<usize>) {
-        if let Some(mounts) = self.get_mut().list_mut("volumeMounts") {
-            match index.and_then(|index| mounts.get_mut(index)) {
-                Some(place) => *place = there.borrowed(),
-                None => mounts.push(there.borrowed()),
-            }
-        }
-        for name in variables(there.text("subPathExpr")) {
-            let templates = || variable(facts.wanted_runner()?, name);
-            if let Some(variable) = variable(facts.runner.container, name).or_else(templates) {
-                self.add_env(variable.borrowed());
-            }
-        }
-    }
-
-    fn share_proxy(&mut self, facts: &Facts<'p>) {
-        for variable in PROXY.iter().filter_map(|name| variable(facts.runner.container, name)) {
+    /// `envFrom` may bring proxies, and variables of a `subPathExpr`. It comes as a whole, because
+    /// the names in it are not known here.
+    fn share_proxy(&mut self, runner: &Runner<'p>) {
+        for variable in PROXY.iter().filter_map(|name| runner.variable(name)) {
             self.add_env(variable.borrowed());
+        }
+        let pods = runner.pod.list("envFrom");
+        let templates = runner.template.map(|runner| runner.list("envFrom")).unwrap_or_default();
+        if pods.is_empty() && templates.is_empty() || pods.len() > MAX_SHARED {
+            return;
+        }
+        if let Some(all) = self.get_mut().list_mut("envFrom") {
+            for source in pods.iter().chain(templates) {
+                if !set_has(all, source) {
+                    all.push(source.borrowed());
+                }
+            }
+        }
+        // One that comes with it may be another Docker's.
+        if let Some(host) = runner.template.and_then(|runner| variable(runner, DOCKER_HOST)) {
+            self.add_env(host.borrowed());
         }
     }
 
     /// A custom CA that the chart mounts into the runner (`githubServerTLS`) is needed by dockerd
     /// as well, for a registry behind the same CA. `SSL_CERT_DIR` adds to the image's own bundle
     /// (Go, `crypto/x509/root_unix.go`).
-    fn share_ca(&mut self, facts: &Facts<'p>) {
-        let runner = facts.runner.container;
-        let file = variable(runner, EXTRA_CA).map(|variable| variable.text("value"));
+    fn share_ca(&mut self, facts: &Facts<'p>, runner: &Runner<'p>) {
+        let file = runner.variable(EXTRA_CA).map(|variable| variable.text("value"));
         let Some(file) = file.filter(|file| !file.is_empty()) else { return };
         let holds_file = |mount: &&Json<'_>| {
             let path = mount.text("mountPath").trim_end_matches('/');
             file == path || file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
         };
-        let mount = runner.list("volumeMounts").iter().find(holds_file);
+        let find = |runner: &'p Json<'p>| runner.list("volumeMounts").iter().find(holds_file);
+        let mount = find(runner.pod).or_else(|| find(runner.template?));
         let (Some(mount), Some((dir, _))) = (mount, file.rsplit_once('/')) else { return };
-        if at(&self.0, mount.text("mountPath")).is_some() {
+        if at(&self.container, mount.text("mountPath")).is_some()
+            || !self.take_variables(mount, runner)
+        {
             return;
         }
-        self.copy_mount(facts, mount, None);
+        let mut shared = mount.borrowed();
+        if find(runner.pod).is_none()
+            && let Some(name) = facts.volume_names.renamed(mount.text("name"))
+        {
+            shared.set("name", name.to_owned().into());
+        }
+        if let Some(mounts) = self.get_mut().list_mut("volumeMounts") {
+            mounts.push(shared);
+        }
         let value = Json::from(format!("/etc/ssl/certs:{dir}"));
         self.add_env(Json::Object(vec![
             ("name".into(), SSL_CERT_DIR.into()),
@@ -127,7 +258,7 @@ impl<'p> Container<'p> {
 
     /// Adds a variable unless the container has one of that name.
     fn add_env(&mut self, new: Json<'p>) {
-        if variable(&self.0, new.text("name")).is_none()
+        if variable(&self.container, new.text("name")).is_none()
             && let Some(env) = self.get_mut().list_mut("env")
         {
             env.push(new);

@@ -4,18 +4,22 @@
 use super::{
     changes::Changes,
     conflict::{ConflictCode, Winner},
+    dind_mounts::{Unshared, is_shareable},
     env::variable,
     facts::Facts,
+    pod_fields::host_network_obstacle,
 };
 use crate::{
-    podspec::{ContainerRef, Json, all_containers, equal::is_subset, paths::canonical},
+    podspec::{
+        ContainerRef, Json, all_containers, equal::is_subset, image::is_at_mirror, paths::canonical,
+    },
     profile::template::{
         DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
     },
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
-const DOCKER_HOST: &str = "DOCKER_HOST";
+pub(super) const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The fields that make a dind container what it is; a scale set's own keeps all of them. The last
 /// one is what the template may give to an init container of its own name that has none.
 const IDENTITY: [&str; 11] = [
@@ -72,7 +76,31 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
             let message = format!("{why}, so no Docker-in-Docker is added");
             changes.conflict(*code, Winner::ScaleSet, path, message);
         }
-        Docker::Profile | Docker::Own(_) | Docker::Elsewhere { obstacle: None } => {}
+        Docker::Profile => of_added(facts, changes),
+        Docker::Own(_) | Docker::Elsewhere { obstacle: None } => {}
+    }
+}
+
+/// Says where the template's dind is less apart than usual, or sees less.
+fn of_added(facts: &Facts<'_>, changes: &mut Changes<'_>) {
+    let there = facts.spec.get("hostNetwork").and_then(Json::as_bool);
+    let is_templates = || {
+        facts.template.field("hostNetwork").and_then(Json::as_bool) == Some(true)
+            && host_network_obstacle(facts).is_none()
+    };
+    if there.unwrap_or_else(is_templates) {
+        let message = "dockerd makes docker0 and its iptables chains on the node, which all runners \
+                       of the node share";
+        let code = ConflictCode::DindHostNetwork;
+        changes.conflict(code, Winner::ScaleSet, "spec.hostNetwork", message);
+    }
+    for Unshared { path, variable } in facts.placements.iter().flat_map(|one| &one.unshared) {
+        let message = format!(
+            "dind does not have this mount, because {variable} of its subPathExpr has another value \
+             there: docker run -v finds no file of it"
+        );
+        let path = facts.runner.path(&format!(".volumeMounts[{path}]"));
+        changes.conflict(ConflictCode::MountUnshared, Winner::ScaleSet, path, message);
     }
 }
 
@@ -197,7 +225,7 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
     }
     let profiles = facts.wanted_runner().map(|wanted| wanted.text("image"));
     let image = runner.container.text("image");
-    if is_runner_with_dind(image) && profiles != Some(image) {
+    if is_runner_with_dind(image) && !profiles.is_some_and(|own| is_at_mirror(image, own)) {
         return Some(left_out(runner.path(""), "the runner container runs its own dockerd"));
     }
     let wanted_host = facts.wanted_runner().and_then(|runner| variable(runner, DOCKER_HOST));
@@ -219,7 +247,9 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
         let parent = canonical(path).rsplit_once('/').map(|(parent, _)| parent);
         let why = if parent == Some(socket_dir) && path.strip_suffix(".sock").is_some() {
             "the pod mounts a Docker socket of its own"
-        } else if canonical(path) == socket_dir && !facts.is_writable_mount(mount) {
+        } else if canonical(path) == socket_dir
+            && !(facts.is_writable_mount(mount) && is_shareable(facts, mount, dind))
+        {
             "what the pod mounts here cannot hold Docker's socket"
         } else {
             continue;

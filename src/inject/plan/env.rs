@@ -1,5 +1,7 @@
 //! Environment variables, by name.
 
+use std::borrow::Cow;
+
 use super::{
     changes::Changes,
     conflict::{ChangeReason, ConflictCode},
@@ -7,7 +9,7 @@ use super::{
 };
 use crate::{
     podspec::{Json, equal::is_subset},
-    profile::template::GID_VARIABLE,
+    profile::template::{GID_VARIABLE, GPUS_VARIABLE},
 };
 
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
@@ -16,13 +18,17 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
             let name = wanted.text("name");
             let is_unwanted = facts.is_runner(place) && !facts.docker.wants_runner_env(name)
                 || facts.docker.is_own_dind(place) && name == GID_VARIABLE;
+            let mut wanted = Cow::Borrowed(wanted);
+            if name == GPUS_VARIABLE {
+                wanted.to_mut().set("value", facts.budget.runner_gpus.to_string().into());
+            }
             match variable(place.container, name) {
                 _ if is_unwanted => {}
                 None => {
-                    let wanted = wanted.clone();
+                    let wanted = wanted.into_owned();
                     changes.append_in(place, "env", wanted, ChangeReason::Profile);
                 }
-                Some(there) if is_subset(wanted, there) => {}
+                Some(there) if is_subset(&wanted, there) => {}
                 Some(_) => {
                     let path = place.path(&format!(".env[{name}]"));
                     changes.kept(ConflictCode::EnvKept, path, facts.profile());

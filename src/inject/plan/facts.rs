@@ -5,7 +5,12 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use super::{dind_mounts, docker::Docker, resources::Budget, volume_names::VolumeNames};
+use super::{
+    dind_mounts::{self, Rewritten, Unshared},
+    docker::Docker,
+    resources::Budget,
+    volume_names::VolumeNames,
+};
 use crate::{
     podspec::{ContainerRef, Json, all_containers},
     profile::{
@@ -46,6 +51,8 @@ pub(super) struct Placement<'p> {
     /// shares with the runner.
     pub(super) wanted: Cow<'p, Json<'p>>,
     pub(super) at: Target<'p>,
+    /// Mounts of the runner that dind cannot have.
+    pub(super) unshared: Vec<Unshared<'p>>,
 }
 
 /// Where a container of the template goes.
@@ -114,7 +121,7 @@ impl<'p> Facts<'p> {
         let mut placements = Vec::new();
         if let Some(wanted) = self.wanted_runner() {
             let at = Target::There(self.runner);
-            placements.push(Placement { wanted: dind_mounts::rewritten(self, wanted), at });
+            placements.push(self.placement(wanted, at));
         }
         // The template's init containers go in before the scale set's own, in their order.
         let mut next = 0;
@@ -157,19 +164,16 @@ impl<'p> Facts<'p> {
     }
 
     fn placement(&self, wanted: &'p Json<'static>, at: Target<'p>) -> Placement<'p> {
-        let mut adapted = dind_mounts::rewritten(self, wanted);
+        let mut rewritten = dind_mounts::rewritten(self, wanted);
         if HAS_RUNNERS_IMAGE.contains(&wanted.text("name")) && wanted.get("image").is_none() {
             let (image, policy) = super::image::of_runner(self);
-            let mut own = match adapted {
-                Cow::Owned(own) => own,
-                Cow::Borrowed(shared) => shared.borrowed(),
-            };
+            let own = rewritten.get_mut();
             own.set("image", image.into());
             if !policy.is_empty() {
                 own.set("imagePullPolicy", policy.into());
             }
-            adapted = Cow::Owned(own);
         }
-        Placement { wanted: adapted, at }
+        let Rewritten { container: wanted, unshared } = rewritten;
+        Placement { wanted, at, unshared }
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::podspec::{
     Json,
-    image::{default_pull_policy, is_chart_image, is_chart_image_or_pinned},
+    image::{default_pull_policy, is_at_mirror, is_chart_image, is_chart_image_or_pinned},
 };
 
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
@@ -17,12 +17,13 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
             continue;
         }
         let (there, policy_there) = texts(place.container);
-        let is_default = there.is_empty() || (is_chart_image(there) && there != image);
+        let is_profiles = is_at_mirror(there, image);
+        let is_default = there.is_empty() || (is_chart_image(there) && !is_profiles);
         let has_other_policy = !policy.is_empty() && policy != policy_there;
         if is_default {
             let image = Json::from(image.to_owned());
             changes.set_in(place, &["image"], image, ChangeReason::Default);
-        } else if there != image {
+        } else if !is_profiles {
             changes.kept(ConflictCode::ImageKept, place.path(".image"), facts.profile());
             continue;
         }
@@ -42,10 +43,11 @@ pub(super) fn of_runner<'p>(facts: &Facts<'p>) -> (&'p str, &'p str) {
     let (image, policy) = texts(wanted);
     if image.is_empty() {
         (there, policy_there)
+    } else if is_at_mirror(there, image) {
+        let is_unwritten = !policy.is_empty() && is_unwritten(there, policy_there);
+        (there, if is_unwritten { policy } else { policy_there })
     } else if there.is_empty() || is_chart_image(there) {
         (image, policy)
-    } else if there == image && !policy.is_empty() && is_unwritten(there, policy_there) {
-        (there, policy)
     } else {
         (there, policy_there)
     }
@@ -56,7 +58,7 @@ pub(super) fn of_runner<'p>(facts: &Facts<'p>) -> (&'p str, &'p str) {
 pub(super) fn has_chart_command(facts: &Facts<'_>) -> bool {
     let (image, _) = of_runner(facts);
     let profiles = facts.wanted_runner().map(|wanted| wanted.text("image"));
-    is_chart_image_or_pinned(image) || profiles == Some(image)
+    is_chart_image_or_pinned(image) || profiles.is_some_and(|own| is_at_mirror(image, own))
 }
 
 fn texts<'j>(container: &'j Json<'_>) -> (&'j str, &'j str) {

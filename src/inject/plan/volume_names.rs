@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use crate::{
     podspec::{Json, equal::is_subset},
-    profile::template::DATA_VOLUME,
+    profile::template::{DATA_VOLUME, SCRATCH},
 };
 
 /// The prefix of a template's volume whose name the pod gave to a volume that cannot serve.
@@ -12,8 +12,6 @@ const RENAMED: &str = "arc-rocm-";
 const MAX_NAME: usize = 63;
 /// Volume sources that nothing can write to.
 const READ_ONLY: [&str; 5] = ["configMap", "downwardAPI", "image", "projected", "secret"];
-/// Volume sources that live and die with the pod.
-const SCRATCH: [&str; 2] = ["emptyDir", "ephemeral"];
 
 /// What the template's volumes are called in one pod.
 #[derive(Default)]

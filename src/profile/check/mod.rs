@@ -5,6 +5,7 @@
 
 mod affinity;
 mod container;
+mod data_root;
 mod env;
 mod field;
 mod handlers;

@@ -54,6 +54,7 @@ impl Checker<'_> {
         self.pod_security(pod);
         self.volumes(pod);
         self.containers(pod);
+        self.data_root(pod);
     }
 
     fn dns(&mut self, pod: &Field<'_>) {

@@ -8,12 +8,14 @@ pub(super) fn mirror(url: &str, path: &[Part], report: &mut Report<'_>) {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let message = match rest {
         None => "must start with https:// or http://",
-        Some(rest) if rest.contains(['?', '#']) => "must have no query",
-        Some(rest) if rest.contains('@') => "must have no user; dockerd asks mirrors without one",
-        Some(rest) => match rest.strip_suffix('/').unwrap_or(rest) {
-            host if host.contains('/') => "must have no path: dockerd asks a mirror at its root",
-            host if is_host(host) => return,
-            _ => "has no valid host",
+        Some(rest) if rest.contains(['?', '#']) => "must have no query or fragment",
+        Some(rest) => match rest.split_once('/').unwrap_or((rest, "")) {
+            (host, _) if host.contains('@') => {
+                "must have no user; dockerd asks mirrors without one"
+            }
+            (host, _) if !is_host(host) => "has no valid host",
+            (_, path) if path.bytes().all(|byte| byte.is_ascii_graphic()) => return,
+            _ => "has a character that no URL has",
         },
     };
     report.add(path, message);

@@ -1,20 +1,17 @@
 //! The short forms, as far as the template that they stand for does not show it.
 
-use serde_json::Value;
-
 use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
 use crate::{
-    podspec::{Quantity, paths::variables, resources::is_other_gpu},
+    podspec::{Quantity, resources::is_other_gpu},
     profile::{
         expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
         normal::text_of,
         numbers::gpus,
         pattern::MAX_GPUS,
         report::Report,
-        spec::{DataRoot, Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
+        spec::{Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME,
-            WORK_VOLUME, name_of,
+            DATA_VOLUME, EXTERNALS_VOLUME, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME, WORK_VOLUME,
         },
     },
 };
@@ -141,7 +138,7 @@ fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
         image,
         image_pull_policy,
         gid,
-        data_root,
+        data_root: _,
         registry_mirrors,
         insecure_registries,
         mtu: _,
@@ -155,9 +152,6 @@ fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
     if let Some(gid) = gid.filter(|gid| i64::from(*gid) > MAX_ID) {
         let message = format!("{gid} is not between 0 and {MAX_ID}");
         report.add(&path(&["dind", "gid"]), message);
-    }
-    if let Some(data_root) = data_root {
-        self::data_root(data_root, spec, report);
     }
     for (field, list, check) in [
         (
@@ -195,48 +189,6 @@ fn argument(argument: &str, path: &[Part], report: &mut Report<'_>) {
         // Without the value, which may be a secret.
         report.add(path, "must be one argument: write --FLAG=VALUE");
     }
-}
-
-/// Two dockerds on one directory corrupt it, so what outlives the pod is divided by pods.
-fn data_root(data_root: &DataRoot, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
-    let DataRoot {
-        path: _,
-        empty_dir: _,
-        host_path,
-        persistent_volume_claim,
-        ephemeral: _,
-        sub_path_expr,
-    } = data_root;
-    let source = match (host_path, persistent_volume_claim) {
-        (Some(_), _) => "hostPath",
-        (None, Some(_)) => "persistentVolumeClaim",
-        (None, None) => return,
-    };
-    let expression = sub_path_expr.as_deref().unwrap_or_default();
-    if variables(expression).any(|name| differs_by_pod(name, spec.template.as_ref())) {
-        return;
-    }
-    let (at, message) = match sub_path_expr {
-        None => (source, "needs dataRoot.subPathExpr, such as $(POD_NAME)-docker"),
-        Some(_) => ("subPathExpr", "must differ from pod to pod: write $(POD_NAME)-docker"),
-    };
-    let why = "because two dockerds on one directory corrupt it";
-    report.add(&path(&["dind", "dataRoot", at]), format!("{message}, {why}"));
-}
-
-/// Whether dind's variable `name` has another value in each pod.
-fn differs_by_pod(name: &str, template: Option<&Value>) -> bool {
-    if name == "POD_NAME" {
-        return true;
-    }
-    let list = |field| template.and_then(|template| template.pointer(field)?.as_array());
-    let dind = list("/spec/initContainers").into_iter().flatten().find(|one| name_of(one) == DIND);
-    dind.and_then(|dind| dind.get("env")?.as_array())
-        .into_iter()
-        .flatten()
-        .filter(|variable| name_of(variable) == name)
-        .filter_map(|variable| variable.pointer("/valueFrom/fieldRef/fieldPath")?.as_str())
-        .any(|field| matches!(field, "metadata.name" | "metadata.uid"))
 }
 
 fn shared(shared: &SharedVolume, report: &mut Report<'_>) {

@@ -101,11 +101,15 @@ impl Parts {
         args.extend(
             each(insecure_registries).iter().map(|name| format!("--insecure-registry={name}")),
         );
-        args.extend(mtu.map(|mtu| format!("--mtu={mtu}")));
+        // The first is for docker0 alone; jobs make networks of their own (`docker network create`).
+        for flag in ["--mtu=", "--default-network-opt=bridge=com.docker.network.driver.mtu="] {
+            args.extend(mtu.map(|mtu| format!("{flag}{mtu}")));
+        }
         args.extend(each(extra_args));
 
         let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
-        if uses_pod_name(data_root.sub_path_expr.as_deref())
+        // The script empties the directory that has the pod's name.
+        if data_root.sub_path_expr.is_some()
             || shared.iter().any(|shared| uses_pod_name(shared.sub_path_expr.as_deref()))
         {
             // A mount's subPathExpr takes its variables from its own container.

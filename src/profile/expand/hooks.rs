@@ -6,7 +6,7 @@ use super::Parts;
 use crate::{
     profile::{
         spec::JobHooks,
-        template::{HOOKS_VOLUME, INIT_HOOKS},
+        template::{GPUS_VARIABLE, HOOKS_VOLUME, INIT_HOOKS},
     },
     scripts,
 };
@@ -31,6 +31,7 @@ impl Parts {
                 "name": "ACTIONS_RUNNER_HOOK_JOB_COMPLETED",
                 "value": format!("{PATH}/job-completed.sh"),
             }),
+            json!({"name": GPUS_VARIABLE}),
             json!({"name": "ARC_ROCM_MAX_USED_VRAM_MIB", "value": limit.to_string()}),
         ]);
         // Before dind, which the ones after it have to wait for. Its image is the runner's.

@@ -228,7 +228,7 @@ fn path_mount(pod: &mut Value, dice: &mut Dice) {
     let mut mount = json!({"name": name, "mountPath": path});
     match dice.below(8) {
         0 => mount["subPath"] = "sub".into(),
-        1 => mount["subPathExpr"] = "$(OWN)-x".into(),
+        1 | 4 | 5 => mount["subPathExpr"] = "$(OWN)-x".into(),
         2 => mount["readOnly"] = true.into(),
         3 => mount["readOnly"] = false.into(),
         _ => {}
@@ -237,7 +237,16 @@ fn path_mount(pod: &mut Value, dice: &mut Dice) {
     let container = if dice.chance(80) { Some(runner(pod)) } else { some_container(pod, dice) };
     let Some(container) = container else { return };
     if has_variable {
-        list(container, "env").insert(0, json!({"name": "OWN", "value": dice.secret()}));
+        let env = list(container, "env");
+        env.insert(
+            0,
+            match dice.below(4) {
+                0 => json!({"name": "OWN", "value": "$(OTHER)-$(POD_NAME)"}),
+                1 | 2 => json!({"name": "OWN", "valueFrom":
+                {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}}),
+                _ => json!({"name": "OWN", "value": dice.secret()}),
+            },
+        );
     }
     let mounts = list(container, "volumeMounts");
     if !mounts.iter().any(|mount| mount["mountPath"] == path) {

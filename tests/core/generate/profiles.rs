@@ -308,7 +308,7 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
         return;
     }
     let runner = container(spec, "containers", "runner");
-    match dice.below(5) {
+    match dice.below(6) {
         0 => {
             runner["securityContext"] = dice.pick(&[
                 json!({"privileged": true}),
@@ -321,6 +321,12 @@ fn runner_field(spec: &mut Value, dice: &mut Dice) {
         1 => runner["envFrom"] = json!([{"configMapRef": {"name": "rocm"}}]),
         2 => runner["lifecycle"] = json!({"preStop": {"exec": {"command": ["sync"]}}}),
         3 => runner["command"] = json!(["/opt/run.sh"]),
+        4 => {
+            runner["env"] = json!([
+                {"name": "no_proxy", "value": "local"},
+                {"name": "NODE_EXTRA_CA_CERTS", "value": "/home/runner/_work/ca.crt"},
+            ]);
+        }
         _ => runner["livenessProbe"] = json!({"exec": {"command": ["true"]}}),
     }
 }
@@ -343,7 +349,10 @@ fn dind_template(spec: &mut Value, dice: &mut Dice) {
     let name = dice.pick(&["dind", "init-dind-externals"]);
     let container = container(spec, "initContainers", name);
     match dice.below(6) {
-        0 => container["env"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"}]),
+        0 => {
+            container["env"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"},
+                {"name": "OWN", "value": "dinds"}]);
+        }
         1 => container["image"] = "example.com/engine-dind:1".into(),
         2 => container["resources"] = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}),
         3 if name == "dind" => container["command"] = json!(["dockerd-entrypoint.sh"]),

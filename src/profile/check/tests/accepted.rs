@@ -214,7 +214,7 @@ fn real_scale_set_fields_compile() {
         &[
             "extends: rocm, dind: {dataRoot: {hostPath: {path: /mnt/docker}, subPathExpr: $(POD_NAME)-docker}}",
             "extends: rocm, dind: {dataRoot: {ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Ti}}}}}}}",
-            "extends: rocm, dind: {registryMirrors: ['https://mirror.example/'], insecureRegistries: ['a:5000', 10.0.0.0/8], mtu: 1400, extraArgs: [--debug, --storage-driver=overlay2]}",
+            "extends: rocm, dind: {registryMirrors: ['https://mirror.example/', 'https://nexus.example/repository/docker-hub'], insecureRegistries: ['a:5000', 10.0.0.0/8], mtu: 1400, extraArgs: [--debug, --storage-driver=overlay2]}",
             "extends: rocm, sharedVolumes: [{name: cache, mountPath: /cache, readOnly: true, nfs: {server: a, path: /x}}, {name: mine, mountPath: /mine, subPathExpr: $(POD_NAME), hostPath: {path: /m}}]",
             "sharedVolumes: [{name: mine, mountPath: /mine, subPathExpr: $(POD_NAME), hostPath: {path: /m}}]",
             "extends: rocm, runner: {env: [{name: DOCKER_HOST, value: 'tcp://x:1'}], volumeMounts: [{name: podinfo, mountPath: /etc/podinfo/}]}",

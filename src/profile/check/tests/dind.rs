@@ -1,6 +1,6 @@
 //! Docker-in-Docker.
 
-use super::{In, refused};
+use super::{In, fine, refused};
 
 #[test]
 fn dind_gid_and_mtu_have_bounds() {
@@ -35,19 +35,26 @@ fn dind_lasting_data_root_needs_own_directory() {
             (
                 "dind: {dataRoot: {hostPath: {path: /a}}}",
                 &[
-                    "5:21: spec.dind.dataRoot.hostPath: needs dataRoot.subPathExpr, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                    "5:21: spec.dind.dataRoot.hostPath: dockerd's data root /var/lib/docker is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
                 ],
             ),
             (
                 "dind: {dataRoot: {persistentVolumeClaim: {claimName: a}, subPathExpr: docker}}",
                 &[
-                    "5:60: spec.dind.dataRoot.subPathExpr: must differ from pod to pod: write $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                    "5:60: spec.dind.dataRoot.subPathExpr: dockerd's data root /var/lib/docker is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
                 ],
             ),
             (
                 "dind: {dataRoot: {hostPath: {path: /a}, subPathExpr: $(NODE)-a}}",
                 &[
-                    "5:43: spec.dind.dataRoot.subPathExpr: must differ from pod to pod: write $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                    "5:43: spec.dind.dataRoot.subPathExpr: container dind has no variable NODE; add it to its env",
+                    "5:43: spec.dind.dataRoot.subPathExpr: container runner has no variable NODE; add it to its env",
+                ],
+            ),
+            (
+                "dind: {dataRoot: {hostPath: {path: /a}, subPathExpr: $(NODE_NAME)-a}}, template: {spec: {initContainers: [{name: dind, env: [{name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]}]}}",
+                &[
+                    "5:43: spec.dind.dataRoot.subPathExpr: dockerd's data root /var/lib/docker is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
                 ],
             ),
             (
@@ -81,19 +88,69 @@ fn dind_lasting_data_root_needs_own_directory() {
     );
 }
 
+/// All ways to write it: the volume, an argument, a mount over it, variables that say too little.
+#[test]
+fn dind_data_root_is_found_wherever_it_is_written() {
+    refused(
+        In::Spec,
+        &[
+            (
+                "extends: rocm, template: {spec: {volumes: [{name: docker-data, hostPath: {path: /mnt/models}}]}}",
+                &[
+                    "5:66: spec.template.spec.volumes[0].hostPath: dockerd's data root /home/runner/docker-data is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                ],
+            ),
+            (
+                "extends: rocm, sharedVolumes: [{name: cache, mountPath: /cache, hostPath: {path: /mnt/cache}}], template: {spec: {initContainers: [{name: dind, args: [--data-root=/a, --data-root=/cache/docker]}]}}",
+                &[
+                    "5:67: spec.sharedVolumes[0].hostPath: dockerd's data root /cache/docker is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                ],
+            ),
+            (
+                "extends: rocm, sharedVolumes: [{name: cache, mountPath: /cache, nfs: {server: a, path: /b}}], template: {spec: {initContainers: [{name: dind, args: [--data-root, /cache/docker]}]}}",
+                &[
+                    "5:67: spec.sharedVolumes[0].nfs: dockerd's data root /cache/docker is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                ],
+            ),
+            (
+                "extends: rocm, template: {spec: {volumes: [{name: models, hostPath: {path: /mnt/models}}], initContainers: [{name: dind, volumeMounts: [{name: models, mountPath: /home/runner/docker-data/}]}]}}",
+                &[
+                    "5:61: spec.template.spec.volumes[0].hostPath: dockerd's data root /home/runner/docker-data is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                ],
+            ),
+            (
+                "extends: rocm, template: {spec: {volumes: [{name: docker-data, csi: {driver: a}}], initContainers: [{name: dind, envFrom: [{configMapRef: {name: a}}], env: [{name: A, value: $(B)}, {name: B, value: b}], volumeMounts: [{name: docker-data, mountPath: /home/runner/docker-data, subPathExpr: $(A)-$(FROM)}]}]}}",
+                &[
+                    "5:278: spec.template.spec.initContainers[0].volumeMounts[0].subPathExpr: dockerd's data root /home/runner/docker-data is here: mount it with a subPathExpr that differs from pod to pod, such as $(POD_NAME)-docker, because two dockerds on one directory corrupt it",
+                ],
+            ),
+        ],
+    );
+    fine(
+        In::Spec,
+        &[
+            "extends: rocm, template: {spec: {initContainers: [{name: dind, args: [--data-root=/elsewhere]}]}}",
+            "extends: rocm, sharedVolumes: [{name: cache, mountPath: /home/runner/docker-data/volumes/cache, hostPath: {path: /mnt/cache}}]",
+            "extends: rocm, template: {spec: {volumes: [{name: docker-data, hostPath: {path: /a}}], initContainers: [{name: dind, env: [{name: UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}, {name: DIR, value: a-$(UID)}], volumeMounts: [{name: docker-data, mountPath: /home/runner/docker-data, subPathExpr: $(DIR)}]}]}}",
+        ],
+    );
+}
+
 #[test]
 fn dind_registries_follow_dockerd() {
     refused(
         In::Spec,
         &[
             (
-                r#"dind: {registryMirrors: [mirror.example, "https://a/b", "https://a?b", "https://u@a", "https://"]}"#,
+                r#"dind: {registryMirrors: [mirror.example, "https://a/b c", "https://a?b", "https://u@a", "https://", "https://a/b#c", "https:///b"]}"#,
                 &[
                     "5:28: spec.dind.registryMirrors[0]: must start with https:// or http://",
-                    "5:44: spec.dind.registryMirrors[1]: must have no path: dockerd asks a mirror at its root",
-                    "5:59: spec.dind.registryMirrors[2]: must have no query",
-                    "5:74: spec.dind.registryMirrors[3]: must have no user; dockerd asks mirrors without one",
-                    "5:89: spec.dind.registryMirrors[4]: has no valid host",
+                    "5:44: spec.dind.registryMirrors[1]: has a character that no URL has",
+                    "5:61: spec.dind.registryMirrors[2]: must have no query or fragment",
+                    "5:76: spec.dind.registryMirrors[3]: must have no user; dockerd asks mirrors without one",
+                    "5:91: spec.dind.registryMirrors[4]: has no valid host",
+                    "5:103: spec.dind.registryMirrors[5]: must have no query or fragment",
+                    "5:120: spec.dind.registryMirrors[6]: has no valid host",
                 ],
             ),
             (
