@@ -2,6 +2,7 @@
 //! server would refuse it, or no node could start it. The tests check the pod and its warnings.
 
 mod containers;
+mod gpus;
 mod pairs;
 mod pod;
 mod resources;
