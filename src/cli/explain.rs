@@ -294,7 +294,8 @@ impl Injection<'_> {
         writeln!(out, "{}: {}", printable(name), self.outcome())?;
         let line = format!("{} ({}): {}", profile.name, profile.origin, self.because);
         section(out, "profile", [line])?;
-        let line = format!("{gpus} of {}, from {}", profile.gpu_resource(), gpus_from.as_str());
+        let what = profile.gpu_source(gpus);
+        let line = format!("{gpus} of {what}, from {}", gpus_from.as_str());
         section(out, "GPUs", [line])?;
         for field in ["requests", "limits"] {
             let amounts = self.amounts(field).and_then(Value::as_object).into_iter().flatten();

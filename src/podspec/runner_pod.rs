@@ -67,15 +67,20 @@ impl<'p> RunnerPod<'p> {
         self.label(ENTERPRISE_LABEL).unwrap_or_default()
     }
 
+    /// `spec`.
+    pub fn spec(&self) -> Option<&'p Json<'p>> {
+        self.pod.get("spec")
+    }
+
     /// The container that ARC watches, with its index in `spec.containers`.
     pub fn runner(&self) -> Option<(usize, &'p Json<'p>)> {
-        let mut containers = self.pod.get("spec")?.list("containers").iter().enumerate();
+        let mut containers = self.spec()?.list("containers").iter().enumerate();
         containers.find(|(_, container)| container.text("name") == RUNNER)
     }
 
     /// Whether the pod can only run on Windows.
     pub fn is_windows(&self) -> bool {
-        let spec = self.pod.get("spec");
+        let spec = self.spec();
         let at = |path: &[&str]| spec.and_then(|spec| spec.at(path)).and_then(Json::as_str);
         at(&["os", "name"]) == Some("windows")
             || at(&["nodeSelector", "kubernetes.io/os"]) == Some("windows")

@@ -423,7 +423,7 @@ fn with_real_mounts(world: &World) -> String {
     symlink("/proc/self", world.path("proc/process")).unwrap();
     fs::remove_file(world.path("proc/self/mountinfo")).unwrap();
     symlink("../process/mountinfo", world.path("proc/self/mountinfo")).unwrap();
-    DIND.to_owned()
+    DIND.clone()
 }
 
 /// With real mounts: `node/` has what is on the node, mounted as the kubelet and the runtime do it.

@@ -120,7 +120,7 @@ fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<
     let wait = if has_docker { *wait_for_docker } else { 0 };
     let mut command: Vec<Json<'p>> =
         ["/bin/sh", "-c", script.as_str(), START_NAME].map(Json::from).into();
-    command.push(format!("--gpus={}", facts.budget.runner_gpus).into());
+    command.push(format!("--gpus={}", facts.gpus.of_runner).into());
     match group_add {
         Some(gids) => {
             command.extend(gids.iter().map(|gid| Json::from(format!("--group-add={gid}"))));

@@ -17,6 +17,7 @@ mod dind_mounts;
 mod docker;
 mod env;
 mod facts;
+mod gpus;
 mod grace;
 mod image;
 mod merged;
@@ -54,7 +55,7 @@ type Rule = for<'p> fn(&Facts<'p>, &mut Changes<'p>);
 /// All rules.
 const RULES: [Rule; 15] = [
     docker::rule,
-    resources::gpus_rule,
+    gpus::rule,
     env::rule,
     image::rule,
     merged::containers_rule,
