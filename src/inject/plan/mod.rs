@@ -52,7 +52,7 @@ pub struct Plan<'p> {
 type Rule = for<'p> fn(&Facts<'p>, &mut Changes<'p>);
 
 /// All rules.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     docker::rule,
     resources::gpus_rule,
     env::rule,
@@ -66,6 +66,7 @@ const RULES: [Rule; 15] = [
     containers::rule,
     volumes::rule,
     pod_fields::rule,
+    security_context::docker_group_rule,
     grace::rule,
     metadata::rule,
 ];
