@@ -53,7 +53,7 @@ pub struct Plan<'p> {
 type Rule = for<'p> fn(&Facts<'p>, &mut Changes<'p>);
 
 /// All rules.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     docker::rule,
     gpus::rule,
     env::rule,
@@ -67,6 +67,7 @@ const RULES: [Rule; 15] = [
     containers::rule,
     volumes::rule,
     pod_fields::rule,
+    security_context::docker_group_rule,
     grace::rule,
     metadata::rule,
 ];

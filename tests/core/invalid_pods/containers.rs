@@ -338,3 +338,15 @@ fn sidecar_restart_policy_lost_is_restored() {
     assert_eq!(dind(&answered)["restartPolicy"], "Always");
     assert_eq!(answered.operations().len(), 1);
 }
+
+/// actions/runner-container-hooks, `packages/docker`: hooks that run `docker` in this pod.
+#[test]
+fn docker_container_hooks_get_dind() {
+    let answered = answer_runner(
+        &Config::default(),
+        json!({"env": [{"name": "ACTIONS_RUNNER_CONTAINER_HOOKS",
+            "value": "/home/runner/docker/index.js"}]}),
+    );
+    assert_eq!(dind(&answered)["name"], "dind");
+    assert_warned(&answered, &[]);
+}

@@ -47,7 +47,10 @@ fn amount(container: &Value, name: &str) -> u64 {
 /// The number that the start wrapper is told.
 fn told(runner: &Value) -> Option<u64> {
     let command = runner["command"].as_array()?;
-    let is_wrapped = command.get(2).is_some_and(|script| script == scripts::START);
+    let is_wrapped = command
+        .get(2)
+        .and_then(Value::as_str)
+        .is_some_and(|script| script.starts_with(scripts::FIRST_WORDS));
     let option = command.get(4).filter(|_| is_wrapped)?.as_str()?;
     option.strip_prefix("--gpus=")?.parse().ok()
 }
