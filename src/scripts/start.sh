@@ -142,15 +142,21 @@ if [ -n "$arc_login" ] && [ ! -e "$arc_config" ]; then
     { rm -f "$arc_config"; say "cannot copy $arc_login to $arc_config, docker is not logged in"; }
 fi
 
+arc_look=docker arc_at=info
 if [ "$arc_wait" -gt 0 ] && ! command -v docker >/dev/null; then
-  say "no docker in PATH, not waiting for it"
-elif [ "$arc_wait" -gt 0 ]; then
+  # Without the CLI the socket tells: dockerd listens before it is ready, and lets its clients wait.
+  case ${DOCKER_HOST-} in
+    unix:///*) arc_look=stat arc_at=$arc_root${DOCKER_HOST#unix://} ;;
+    *) say "no docker in PATH and no socket in DOCKER_HOST, not waiting for Docker"; arc_wait=0 ;;
+  esac
+fi
+if [ "$arc_wait" -gt 0 ]; then
   arc_try=$((arc_wait < 5 ? arc_wait : 5)) # a daemon may also hang
-  arc_begin=$(date +%s) arc_said=-5
-  until interruptibly timeout "$arc_try" docker info >/dev/null 2>&1; do
+  arc_begin=$(date +%s) arc_said=0
+  until interruptibly timeout "$arc_try" "$arc_look" "$arc_at" >/dev/null 2>&1; do
     arc_waited=$(($(date +%s) - arc_begin))
     if [ "$arc_waited" -ge "$arc_wait" ]; then
-      arc_error=$(timeout "$arc_try" docker info 2>&1 >/dev/null </dev/null) && break
+      arc_error=$(timeout "$arc_try" "$arc_look" "$arc_at" 2>&1 >/dev/null </dev/null) && break
       die "docker is not ready after $arc_waited s ($(printf %s "${arc_error:-no answer}" | tail -n 1))"
     elif [ "$arc_waited" -ge $((arc_said + 5)) ]; then
       say "waiting for docker ($arc_waited of $arc_wait s)"

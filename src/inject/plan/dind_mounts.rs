@@ -1,10 +1,11 @@
 //! The template's containers as this pod is to have them: volumes by their names here, and for the
-//! dind that is added what it shares with the runner: directories, proxy, CA.
+//! dind that is added what it shares with the runner (directories, proxy, CA) and its startup probe.
 
 use std::borrow::Cow;
 
 use super::{
-    docker::Docker, env::variable, facts::Facts, security_context::root_fields, volume_mounts::at,
+    docker::Docker, env::variable, facts::Facts, security_context::root_fields, startup_probe,
+    volume_mounts::at,
 };
 use crate::{
     podspec::{Json, paths::variables},
@@ -39,6 +40,9 @@ pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Cow
         container.share_mounts(facts);
         container.share_proxy(facts);
         container.share_ca(facts);
+        if let Some(probe) = startup_probe::of_dind(facts, &container.0) {
+            container.get_mut().set(startup_probe::FIELD, probe);
+        }
         for (field, value) in root_fields(facts, wanted) {
             let make = || Json::Object(Vec::new());
             if let Some(context) = container.get_mut().member_mut("securityContext", make) {
