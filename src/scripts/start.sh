@@ -151,15 +151,21 @@ prepare() {
   # fi
 
   # if docker
+  look=docker at=info
   if [ "$wait" -gt 0 ] && ! command -v docker >/dev/null; then
-    say "no docker in PATH, not waiting for it"
-  elif [ "$wait" -gt 0 ]; then
+    # Without the CLI the socket tells: dockerd listens before it is ready, and lets its clients wait.
+    case ${DOCKER_HOST-} in
+      unix:///*) look=stat at=${DOCKER_HOST#unix://} ;;
+      *) say "no docker in PATH and no socket in DOCKER_HOST, not waiting for Docker"; wait=0 ;;
+    esac
+  fi
+  if [ "$wait" -gt 0 ]; then
     try=$((wait < 5 ? wait : 5)) # a daemon may also hang
-    begin=$(date +%s) said=-5
-    until timeout "$try" docker info >/dev/null 2>&1; do
+    begin=$(date +%s) said=0
+    until timeout "$try" "$look" "$at" >/dev/null 2>&1; do
       waited=$(($(date +%s) - begin))
       if [ "$waited" -ge "$wait" ]; then
-        error=$(timeout "$try" docker info 2>&1 >/dev/null </dev/null) && break
+        error=$(timeout "$try" "$look" "$at" 2>&1 >/dev/null </dev/null) && break
         die "docker is not ready after $waited s ($(printf %s "${error:-no answer}" | tail -n 1))"
       elif [ "$waited" -ge $((said + 5)) ]; then
         say "waiting for docker ($waited of $wait s)"

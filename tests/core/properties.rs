@@ -15,7 +15,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    generate::{SECRET, api_server, apply, foreign, pods, profiles, steps},
+    generate::{
+        SECRET,
+        api_server::{self, LimitRange},
+        apply, foreign, pods, profiles, steps,
+    },
     support::{Answered, ask, review, with_pod},
     validity,
 };
@@ -110,6 +114,7 @@ proptest! {
         pod in pods::cases(),
         profile in profiles::cases(),
         foreign in steps(foreign::TABLE, 4),
+        limit_range in any::<u64>().prop_map(LimitRange::new),
     ) {
         let review = pod.review();
         let config = profile.config();
@@ -148,6 +153,23 @@ proptest! {
             reinvoked.patch,
             show("")
         );
+
+        // Its plugin runs before both passes, and the second time for the containers added.
+        let mut filled = before.clone();
+        limit_range.fill(&mut filled);
+        if is_repairable(&validity::problems(&filled)) {
+            let mut pod = api_server::again(&ask(&with_pod(&review, filled), &config).pod);
+            limit_range.fill(&mut pod);
+            let filled = with_pod(&review, pod);
+            let fitted = ask(&filled, &config);
+            let mut problems = validity::problems(&fitted.pod);
+            // The plugin's own note may be what does not fit.
+            problems.retain(|problem| !problem.starts_with("annotations"));
+            let show = |what: &str| self::show(what, &filled, &fitted);
+            prop_assert!(problems.is_empty(), "{limit_range:?} {}", show(&format!("{problems:#?}")));
+            let last = ask(&with_pod(&review, fitted.pod.clone()), &config);
+            prop_assert!(last.operations().is_empty(), "{:#} {}", last.patch, show(""));
+        }
 
         let touched = with_pod(&review, apply(answered.pod.clone(), &foreign));
         let repaired = ask(&touched, &config);

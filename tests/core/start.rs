@@ -3,7 +3,10 @@
 use arc_rocm::scripts;
 use serde_json::{Value, json};
 
-use crate::support::{Answered, ask_twice, config, review};
+use crate::{
+    support::{Answered, ask_twice, config, review, with_pod},
+    validity::problems,
+};
 
 /// The plain runner's answer to a profile that extends the built-in one by `spec`.
 fn answered(spec: &str, change: impl FnOnce(&mut Value)) -> Answered {
@@ -130,4 +133,100 @@ fn start_waits_for_docker_in_profile_sidecar() {
     assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
     let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
     assert!(command.contains(&json!("--wait-for-docker=90")), "{command:?}");
+}
+
+/// The condition that dind has a startup probe, for the runner pod with `change`.
+fn has_probe(spec: &str, change: impl FnOnce(&mut Value)) -> bool {
+    let text = format!(
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\n\
+         spec: {{extends: rocm, match: {{}}, {spec}}}\n"
+    );
+    let mut review = review("plain");
+    change(&mut review["request"]["object"]["spec"]);
+    let answered = ask_twice(&review, &config(&text));
+    assert_eq!(problems(&answered.pod), [""; 0]);
+    let init = answered.pod["spec"]["initContainers"].as_array().unwrap();
+    let probe = &init.iter().find(|one| one["name"] == "dind").unwrap()["startupProbe"];
+    if !probe.is_null() && !spec.contains("startupProbe") {
+        assert_eq!(probe["exec"]["command"][0], "/bin/sh");
+        assert_eq!(probe["failureThreshold"], 15);
+    }
+    !probe.is_null()
+}
+
+#[test]
+fn dind_has_no_probe_where_only_the_wrapper_waits() {
+    assert!(!has_probe("start: {}", |_| {}));
+    let own = |spec: &mut Value| {
+        spec["initContainers"] = json!([{"name": "prepare", "image": "a:1"}]);
+        spec["containers"][0]["command"] = json!(["sh", "-c", "exec /home/runner/run.sh"]);
+        spec["containers"].as_array_mut().unwrap().push(json!({"name": "logs", "image": "a:1",
+            "volumeMounts": [{"name": "work", "mountPath": "/work"}]}));
+    };
+    assert!(!has_probe("start: {waitForDockerSeconds: 5}", own));
+}
+
+#[test]
+fn dind_has_a_probe_where_the_wrapper_does_not_wait() {
+    assert!(has_probe("start: {enabled: false}", |_| {}));
+    assert!(has_probe("start: {waitForDockerSeconds: 0}", |_| {}));
+    // Without a command the image's entrypoint runs, and no wrapper.
+    assert!(has_probe("start: {}", |spec| {
+        spec["containers"][0]["image"] = "example.com/own:1".into();
+        spec["containers"][0].as_object_mut().unwrap().remove("command");
+    }));
+}
+
+#[test]
+fn dind_has_a_probe_where_other_containers_use_docker() {
+    let socket = json!({"name": "pull", "image": "docker:29-cli",
+        "volumeMounts": [{"name": "dind-sock", "mountPath": "/run"}]});
+    let variable = json!({"name": "pull", "image": "docker:29-cli",
+        "env": [{"name": "DOCKER_HOST", "value": "tcp://localhost:2375"}]});
+    for list in ["initContainers", "containers"] {
+        for one in [&socket, &variable] {
+            assert!(has_probe("start: {}", |spec| {
+                let all = spec.as_object_mut().unwrap().entry(list).or_insert(json!([]));
+                all.as_array_mut().unwrap().push(one.clone());
+            }));
+            let profile = format!("template: {{spec: {{{list}: [{one}]}}}}");
+            assert!(has_probe(&profile, |_| {}), "{profile}");
+        }
+    }
+    // The directory of the socket is a volume of the pod's own.
+    assert!(has_probe("start: {}", |spec| {
+        spec["volumes"] = json!([{"name": "run", "emptyDir": {}}]);
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "run", "mountPath": "/var/run"}]);
+        spec["initContainers"] = json!([{"name": "pull", "image": "docker:29-cli",
+            "volumeMounts": [{"name": "run", "mountPath": "/var/run"}]}]);
+    }));
+}
+
+#[test]
+fn dind_probe_of_profile_is_used() {
+    let probe = "startupProbe: {tcpSocket: {port: 2375}}";
+    assert!(has_probe(
+        &format!("template: {{spec: {{initContainers: [{{name: dind, {probe}}}]}}}}"),
+        |_| {}
+    ));
+}
+
+/// Another webhook adds a container that uses Docker between two calls.
+#[test]
+fn dind_gets_a_probe_on_reinvocation() {
+    let config = config(
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: test}\n\
+         spec: {extends: rocm, match: {}}\n",
+    );
+    let review = review("plain");
+    let mut pod = ask_twice(&review, &config).pod;
+    let dind = |pod: &Value| {
+        let init = pod["spec"]["initContainers"].as_array().unwrap();
+        init.iter().find(|one| one["name"] == "dind").unwrap().clone()
+    };
+    assert_eq!(dind(&pod)["startupProbe"], Value::Null);
+    pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "pull",
+        "image": "docker:29-cli", "volumeMounts": [{"name": "dind-sock", "mountPath": "/run"}]}));
+    let again = ask_twice(&with_pod(&review, pod), &config).pod;
+    assert_eq!(dind(&again)["startupProbe"]["periodSeconds"], 1);
 }

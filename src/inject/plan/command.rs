@@ -63,11 +63,11 @@ fn of_runner<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     let wanted = template.map(|runner| runner.list("command")).unwrap_or_default();
     let wanted_args = template.map(|runner| runner.list("args")).unwrap_or_default();
 
-    let is_known = !inner.is_empty() || has_chart_command(facts);
+    let is_known = is_known(facts);
     let is_chart = matches!(inner, [Json::String(one)] if one == CHART_COMMAND);
     let is_default = args.is_empty() && (inner.is_empty() || is_chart);
     // Args alone are for the chart's command.
-    let gets_args = is_default && !wanted_args.is_empty() && (is_known || !wanted.is_empty());
+    let gets_args = is_default && !wanted_args.is_empty() && is_known;
     let line = if is_default && !wanted.is_empty() { wanted } else { inner };
     let mut line: Vec<Json<'p>> = line.to_vec();
     if gets_args {
@@ -82,7 +82,7 @@ fn of_runner<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
         changes.kept(ConflictCode::CommandKept, place.path(".args"), facts.profile());
     }
     if let Some(start) = &facts.template.start {
-        if line.is_empty() && !(args.is_empty() && is_known) {
+        if !is_known {
             return entrypoint_kept(place, args.is_empty(), changes);
         }
         if line.is_empty() {
@@ -95,6 +95,22 @@ fn of_runner<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
         let reason = if has_start { ChangeReason::Start } else { ChangeReason::Profile };
         changes.set_in(place, &["command"], Json::Array(line), reason);
     }
+}
+
+/// Whether it is known what the runner runs: its own command, the template's, or the chart's, which
+/// an image that is known has.
+fn is_known(facts: &Facts<'_>) -> bool {
+    let (command, args) =
+        (facts.runner.container.list("command"), facts.runner.container.list("args"));
+    let has_own = |one: &Json<'_>| !one.list("command").is_empty();
+    !unwrapped(command).unwrap_or(command).is_empty()
+        || args.is_empty()
+            && (facts.wanted_runner().is_some_and(has_own) || has_chart_command(facts))
+}
+
+/// Whether the runner has the start wrapper, and that waits for Docker.
+pub(super) fn waits_for_docker(facts: &Facts<'_>) -> bool {
+    facts.template.start.as_ref().is_some_and(|start| start.wait_for_docker > 0) && is_known(facts)
 }
 
 /// Without a command the image's own entrypoint runs, and a wrapper cannot run what it does not

@@ -72,7 +72,7 @@ fn new<'p>(
         let free = wanted.filter(|(_, decision)| **decision != ports::Decision::Taken);
         set("ports", free.map(|(port, _)| port.clone()).collect::<Vec<_>>().into());
         let path = format!("spec[{}].ports", placement.wanted.text("name"));
-        changes.kept(ConflictCode::PortTaken, path, facts.profile());
+        ports::taken(path, changes);
     }
     if let Some(mount) = token_mount(facts).filter(|_| !has_token_mount(&placement.wanted)) {
         let container = container.to_mut();

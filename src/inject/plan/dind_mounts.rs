@@ -1,5 +1,5 @@
 //! The template's containers as this pod is to have them: volumes by their names here, and for the
-//! dind that is added what it shares with the runner: directories, proxy, CA.
+//! dind that is added what it shares with the runner (directories, proxy, CA) and its startup probe.
 
 use std::{
     borrow::Cow,
@@ -11,6 +11,7 @@ use super::{
     env::variable,
     facts::Facts,
     security_context::root_fields,
+    startup_probe,
     volume_mounts::at,
 };
 use crate::{
@@ -69,6 +70,9 @@ pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Rew
         this.share_mounts(facts, &runner);
         this.share_proxy(&runner);
         this.share_ca(facts, &runner);
+        if let Some(probe) = startup_probe::of_dind(facts, &this.container) {
+            this.get_mut().set(startup_probe::FIELD, probe);
+        }
         for (field, value) in root_fields(facts, wanted) {
             let make = || Json::Object(Vec::new());
             if let Some(context) = this.get_mut().member_mut("securityContext", make) {

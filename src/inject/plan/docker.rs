@@ -16,6 +16,7 @@ use crate::{
     profile::template::{
         DIND, DIND_VOLUMES, EXTERNALS_VOLUME, INIT_EXTERNALS, RUNNER, SOCKET_VOLUME, Template,
     },
+    scripts,
 };
 
 /// The environment variable by which Docker's CLI finds its daemon.
@@ -220,6 +221,13 @@ impl<'p> Docker<'p> {
 }
 
 impl Facts<'_> {
+    /// Whether the pod's Docker is the template's, run by `dind.sh`.
+    pub(super) fn runs_dind_script(&self) -> bool {
+        let is_script = |word: &Json<'_>| word.as_str() == Some(scripts::DIND_NAME);
+        let dind = self.template.dind().filter(|_| matches!(self.docker, Docker::Profile));
+        dind.is_some_and(|dind| dind.list("command").iter().any(is_script))
+    }
+
     /// Whether the template's mount, by its volume's name here, is of what belongs to dind alone.
     pub(super) fn is_dinds(&self, mount: &Json<'_>) -> bool {
         let name = self.volume_names.template_name(mount.text("name"));

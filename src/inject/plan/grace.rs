@@ -1,12 +1,9 @@
 //! `terminationGracePeriodSeconds` for a pod whose dind needs more than Kubernetes' 30 s.
 
-use super::{changes::Changes, conflict::ChangeReason, docker::Docker, facts::Facts};
-use crate::{
-    podspec::{
-        Json,
-        merge::{Owner, is_default},
-    },
-    scripts,
+use super::{changes::Changes, conflict::ChangeReason, facts::Facts};
+use crate::podspec::{
+    Json,
+    merge::{Owner, is_default},
 };
 
 /// From SIGTERM to SIGKILL for a pod with the dind that this program adds (`docs/profiles.md`,
@@ -20,11 +17,8 @@ pub(super) const FIELD: &str = "terminationGracePeriodSeconds";
 /// Raises the grace where neither the scale set's template nor the profile says another. A dind
 /// of another kind may know nothing of SIGTERM, and would only be waited for longer.
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
-    let is_script = |word: &Json<'_>| word.as_str() == Some(scripts::DIND_NAME);
-    let has_script = facts.template.dind().is_some_and(|d| d.list("command").iter().any(is_script));
     let there = facts.spec.get(FIELD);
-    if has_script
-        && matches!(facts.docker, Docker::Profile)
+    if facts.runs_dind_script()
         && facts.template.field(FIELD).is_none()
         && there.is_none_or(|there| is_default(Owner::Pod, FIELD, there))
     {

@@ -27,6 +27,7 @@ mod pod_fields;
 mod ports;
 mod resources;
 mod security_context;
+mod startup_probe;
 mod volume_mounts;
 mod volume_names;
 mod volumes;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{
     changes::Changes,
-    conflict::{ChangeReason, ConflictCode},
+    conflict::{ChangeReason, ConflictCode, Winner},
     facts::{Facts, Placement, Target},
     pod_fields::host_network_obstacle,
 };
@@ -61,11 +61,17 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
                 Decision::Taken => {
                     let number = wanted.get("containerPort").and_then(Json::as_i64);
                     let path = place.path(&format!(".ports[{}]", number.unwrap_or_default()));
-                    changes.kept(ConflictCode::PortTaken, path, facts.profile());
+                    taken(path, changes);
                 }
             }
         }
     }
+}
+
+/// Adds the conflict for ports at `path`.
+pub(super) fn taken(path: String, changes: &mut Changes<'_>) {
+    let message = "left out, because its name or its port of the node is taken";
+    changes.conflict(ConflictCode::PortTaken, Winner::ScaleSet, path, message);
 }
 
 /// What becomes of the ports of each placement; nothing where the template has no ports.

@@ -103,10 +103,9 @@ struct Planner<'f, 'p> {
     budget: Budget<'p>,
     /// What the LimitRanger filled in: container, `request` or `limit`, resource.
     filled: HashSet<(&'p str, &'p str, &'p str)>,
-    /// What the pod's containers ask for, of resources that the pod's own requests cap.
-    asked: HashMap<String, Quantity>,
-    /// What the profile adds to that.
-    added: HashMap<String, Quantity>,
+    /// What each container asks for, of resources that the pod's own requests cap; new containers
+    /// without a place.
+    asked: HashMap<String, Vec<(Option<ContainerRef<'p>>, Quantity)>>,
     /// The resources that were set, by the container's place.
     set: HashSet<(&'static str, usize, String)>,
 }
@@ -118,7 +117,6 @@ impl<'f, 'p> Planner<'f, 'p> {
             budget: Budget::default(),
             filled: filled(facts),
             asked: asked(facts),
-            added: HashMap::new(),
             set: HashSet::new(),
         }
     }
@@ -132,6 +130,9 @@ impl<'f, 'p> Planner<'f, 'p> {
                 Target::New { .. } => self.new_container(index, placement, wanted),
                 Target::Taken(_) => {}
             }
+        }
+        for (place, _) in facts.merged().filter(|(place, _)| !facts.is_runner(*place)) {
+            self.refit(place);
         }
         self.complete_pairs();
         self.budget
@@ -220,7 +221,7 @@ impl<'f, 'p> Planner<'f, 'p> {
         let Pair { mut request, mut limit } = wanted;
         // A limit alone becomes the request as well.
         let Some(asked) = request.clone().or_else(|| limit.clone()) else { return Pair::default() };
-        if !self.request_fits(Some(place.container), resource, &asked) {
+        if !self.request_fits(Some(place), resource, &asked) {
             self.adjusted(
                 place.path(&format!(".resources.requests[{resource}]")),
                 "the profile's request is left out, because it is above spec.resources",
@@ -231,7 +232,7 @@ impl<'f, 'p> Planner<'f, 'p> {
             self.limit_left_out(place, resource);
             limit = None;
         }
-        self.add(resource, &asked);
+        self.ask(Some(place), resource, asked.clone());
         // What the LimitRanger filled in moves with the profile's value, or the pod is invalid.
         if let (Some(filled), None) = (&there.limit, &limit)
             && (asked > *filled || is_exact(resource))
@@ -261,7 +262,7 @@ impl<'f, 'p> Planner<'f, 'p> {
                 && limit.as_ref().is_none_or(|limit| self.limit_fits(&resource, limit));
             if fits && (has_memory || !is_huge(&resource)) {
                 has_memory |= matches!(resource.as_str(), "cpu" | "memory");
-                self.add(&resource, &asked);
+                self.ask(None, &resource, asked);
                 continue;
             }
             self.budget.left_out.entry(index).or_default().push(resource);
@@ -271,6 +272,39 @@ impl<'f, 'p> Planner<'f, 'p> {
                 let message =
                     "the profile's request is left out, because it is above spec.resources";
                 self.adjusted(path, message);
+            }
+        }
+    }
+
+    /// Cuts what the LimitRanger filled in, after an earlier pass had added the container, where it
+    /// does not fit into the pod's own resources. The plugin knows nothing of those.
+    fn refit(&mut self, place: ContainerRef<'p>) {
+        let (facts, name) = (self.facts, place.name());
+        let mut resources: Vec<String> = self.asked.keys().cloned().collect();
+        resources.sort_unstable();
+        for resource in resources {
+            let is_filled = |kind, map| {
+                let mut set = self.budget.set.iter().filter(|set| set.place.is(place));
+                self.filled.contains(&(name, kind, resource.as_str()))
+                    && !set.any(|set| set.map == map && set.resource == resource)
+            };
+            let Pair { request, limit } = pair(place.container, &resource);
+            let request = request.filter(|_| is_filled("request", "requests"));
+            let limit = limit.filter(|_| is_filled("limit", "limits"));
+            let is_above =
+                request.is_some_and(|request| !self.request_fits(Some(place), &resource, &request));
+            let is_limit_above = limit.is_some_and(|limit| !self.limit_fits(&resource, &limit));
+            let cap = facts.spec.at(&["resources", "limits", &resource]).and_then(quantity);
+            for (map, is_above, fits) in
+                [("requests", is_above, "0".parse().ok()), ("limits", is_limit_above, cap)]
+            {
+                let Some(fits) = fits.filter(|_| is_above) else { continue };
+                if map == "requests" {
+                    self.ask(Some(place), &resource, fits.clone());
+                }
+                let path = place.path(&format!(".resources.{map}[{resource}]"));
+                self.adjusted(path, "the LimitRange's default is cut to fit spec.resources");
+                self.set(place, map, &resource, Some(fits), ChangeReason::Default);
             }
         }
     }
@@ -335,20 +369,19 @@ impl<'f, 'p> Planner<'f, 'p> {
         self.budget.set.push(Set { place, map, resource: resource.to_owned(), amount, reason });
     }
 
-    /// Whether the pod-level request, if the scale set has one, has room for `amount` more; of
-    /// `container`, if it is in the pod, in place of what it asks for now.
+    /// Whether the pod-level request, if the scale set has one, has room for `amount` in the
+    /// container at `place`, or in a new one, beside what the others ask for.
     fn request_fits(
         &self,
-        container: Option<&Json<'_>>,
+        place: Option<ContainerRef<'_>>,
         resource: &str,
         amount: &Quantity,
     ) -> bool {
         let Some(cap) = request_cap(self.facts.spec, resource) else { return true };
-        let own = container.and_then(|container| request_or_limit(container, resource));
-        let room = own.map_or_else(|| Some(cap.clone()), |own| cap.checked_add(&own));
-        let mut sums = [self.asked.get(resource), self.added.get(resource)].into_iter().flatten();
-        let sum = sums.try_fold(amount.clone(), |sum, next| sum.checked_add(next));
-        sum.zip(room).is_some_and(|(sum, room)| sum <= room)
+        let asked = self.asked.get(resource).into_iter().flatten();
+        let mut others = asked.filter(|(other, _)| !is_place(*other, place));
+        let sum = others.try_fold(amount.clone(), |sum, (_, next)| sum.checked_add(next));
+        sum.is_some_and(|sum| sum <= cap)
     }
 
     fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
@@ -356,12 +389,12 @@ impl<'f, 'p> Planner<'f, 'p> {
         !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
     }
 
-    fn add(&mut self, resource: &str, amount: &Quantity) {
-        let sum = match self.added.get(resource) {
-            Some(sum) => sum.checked_add(amount),
-            None => Some(amount.clone()),
-        };
-        self.added.extend(sum.map(|sum| (resource.to_owned(), sum)));
+    /// Notes what the container at `place`, or a new one, asks for from now on.
+    fn ask(&mut self, place: Option<ContainerRef<'p>>, resource: &str, amount: Quantity) {
+        if let Some(asked) = self.asked.get_mut(resource) {
+            asked.retain(|(other, _)| !is_place(*other, place));
+            asked.push((place, amount));
+        }
     }
 
     fn kept(&mut self, place: ContainerRef<'_>, map: &str, resource: &str) {
@@ -447,19 +480,23 @@ fn request_cap(spec: &Json<'_>, resource: &str) -> Option<Quantity> {
     level("requests").or_else(|| level("limits"))
 }
 
-/// The sums of what the pod's containers ask for, of the resources that have a cap.
-fn asked(facts: &Facts<'_>) -> HashMap<String, Quantity> {
+/// What each container of the pod asks for, of the resources that have a cap.
+fn asked<'p>(facts: &Facts<'p>) -> HashMap<String, Vec<(Option<ContainerRef<'p>>, Quantity)>> {
     let pod = facts.spec.get("resources");
     let names = MAPS.iter().filter_map(|map| pod?.get(map)).flat_map(Json::members);
     let names: HashSet<&str> = names.map(|(name, _)| name.as_ref()).collect();
-    let sum = |name: &str| {
-        let asked = all_containers(facts.spec);
-        let mut asked = asked.filter_map(|place| request_or_limit(place.container, name));
-        let first = asked.next()?;
-        asked.try_fold(first, |sum, next| sum.checked_add(&next))
+    let of = |name: &str| {
+        let asked =
+            |place: ContainerRef<'p>| Some((Some(place), request_or_limit(place.container, name)?));
+        all_containers(facts.spec).filter_map(asked).collect()
     };
     let capped = names.into_iter().filter(|name| is_pod_level(name));
-    capped.filter_map(|name| Some((name.to_owned(), sum(name)?))).collect()
+    capped.map(|name| (name.to_owned(), of(name))).collect()
+}
+
+/// Whether both are one container of the pod.
+fn is_place(one: Option<ContainerRef<'_>>, other: Option<ContainerRef<'_>>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.is(other))
 }
 
 /// What a container asks for: its request, or the limit that becomes it.

@@ -31,15 +31,6 @@ const WORK_PATH: &str = "/home/runner/_work";
 const EXTERNALS_PATH: &str = "/home/runner/externals";
 /// Where the init container sees the empty volume, as in ARC's chart.
 const EXTERNALS_TARGET: &str = "/home/runner/tmpDir";
-/// The probe that the runner's start waits for. ARC's chart asks every 5 s, and a runner then
-/// starts up to 5 s after Docker; this one ends when Docker answers, and in a start in order no
-/// probe fails, which would be a warning event each.
-const UNTIL_DOCKER_ANSWERS: &str = "until docker info >/dev/null 2>&1; do sleep 0.1; done";
-/// How long one probe waits. A `docker info` that hangs ends with it.
-const PROBE_SECONDS: u32 = 10;
-/// Probes in a row that may fail: 150 s together, so that `dind.sh`, which gives up after 120 s
-/// and says why, comes first.
-const PROBES: u32 = 15;
 
 impl Parts {
     pub(super) fn dind(&mut self, dind: &Dind, shared: &[SharedVolume]) {
@@ -127,12 +118,6 @@ impl Parts {
             "args": args,
             "env": env,
             "securityContext": {"privileged": true},
-            "startupProbe": {
-                "exec": {"command": ["/bin/sh", "-c", UNTIL_DOCKER_ANSWERS]},
-                "periodSeconds": 1,
-                "timeoutSeconds": PROBE_SECONDS,
-                "failureThreshold": PROBES,
-            },
             "volumeMounts":
                 mounts.into_iter().chain(shared.iter().map(shared_mount)).collect::<Vec<_>>(),
         });

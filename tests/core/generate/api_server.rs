@@ -109,6 +109,54 @@ pub(super) fn mount_token(pod: &mut Value, _: &mut Dice) {
     }
 }
 
+/// The defaults of a namespace's `LimitRange`.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitRange {
+    resource: &'static str,
+    request: &'static str,
+    limit: Option<&'static str>,
+}
+
+impl LimitRange {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let resource = dice.pick(&["cpu", "memory", "example.com/nic"]);
+        // No request of the profiles is above the limit.
+        let (request, limit) = match resource {
+            "cpu" => (dice.pick(&["500m", "1", "5", "40"]), "10k"),
+            "memory" => (dice.pick(&["128Mi", "8Gi", "450000Mi"]), "100Ti"),
+            _ => dice.pick(&[("1", "1"), ("4", "4")]),
+        };
+        let has_limit = resource.contains('/') || dice.chance(50);
+        Self { resource, request, limit: Some(limit).filter(|_| has_limit) }
+    }
+
+    /// What the LimitRanger plugin does: each container gets what it has not, and the note says
+    /// what that was in this run.
+    pub(crate) fn fill(&self, pod: &mut Value) {
+        let mut notes = Vec::new();
+        for (field, what) in [("initContainers", "init container"), ("containers", "container")] {
+            for container in list(&mut pod["spec"], field) {
+                let name = container["name"].as_str().unwrap_or_default().to_owned();
+                for (map, kind, amount) in
+                    [("requests", "request", Some(self.request)), ("limits", "limit", self.limit)]
+                {
+                    let Some(amount) = amount else { continue };
+                    let amounts = object(object(container, "resources"), map);
+                    if amounts[self.resource].is_null() {
+                        amounts[self.resource] = amount.into();
+                        notes.push(format!("{} {kind} for {what} {name}", self.resource));
+                    }
+                }
+            }
+        }
+        if !notes.is_empty() {
+            let note = format!("LimitRanger plugin set: {}", notes.join("; "));
+            object(&mut pod["metadata"], "annotations")["kubernetes.io/limit-ranger"] = note.into();
+        }
+    }
+}
+
 /// The pod that the API server sends when it calls the webhook again.
 pub(crate) fn again(pod: &Value) -> Value {
     let mut pod = pod.clone();

@@ -322,17 +322,15 @@ pub(super) fn container_odds(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
+/// A volume as a block device, often of a name that the profile mounts.
 pub(super) fn device(pod: &mut Value, dice: &mut Dice) {
-    let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "block"}});
+    let name = dice.pick(&["block", "work", "cache", "docker-data", "dind-sock", "podinfo"]);
+    let claim = json!({"name": name, "persistentVolumeClaim": {"claimName": "block"}});
     let volumes = list(&mut pod["spec"], "volumes");
-    if !volumes.iter().any(|volume| volume["name"] == "block") {
-        volumes.push(if dice.chance(80) {
-            claim
-        } else {
-            json!({"name": "block", "emptyDir": {}})
-        });
+    if !volumes.iter().any(|volume| volume["name"] == name) {
+        volumes.push(if dice.chance(80) { claim } else { json!({"name": name, "emptyDir": {}}) });
     }
     if dice.chance(50) {
-        runner(pod)["volumeDevices"] = json!([{"name": "block", "devicePath": "/dev/own"}]);
+        runner(pod)["volumeDevices"] = json!([{"name": name, "devicePath": "/dev/own"}]);
     }
 }

@@ -277,8 +277,8 @@ fn port_with_taken_name_is_left_out() {
     assert_eq!(runner(&answered)["ports"], own);
     assert_warned(
         &answered,
-        &["arc-rocm: spec.containers[runner].ports[8080]: the pod's own value is kept, profile \
-           test differs"],
+        &["arc-rocm: spec.containers[runner].ports[8080]: left out, because its name or its port \
+           of the node is taken"],
     );
 }
 

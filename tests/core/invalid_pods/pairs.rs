@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{answer, answer_runner, over, over_template, runner};
+use super::{answer, answer_runner, dind, over, over_template, runner};
 use crate::support::Answered;
 
 /// Checks that the field is left out and that a warning says so.
@@ -139,4 +139,37 @@ fn extended_limit_replaces_limit_ranger_request() {
     let amount = |map: &str| &resources[map]["example.com/fpga"];
     assert_eq!((amount("requests"), amount("limits")), (&json!("4"), &json!("4")));
     assert_eq!(resources.get("claims"), None::<&Value>);
+}
+
+/// `Invalid value: "9": must be less than or equal to cpu limit of 8`: the LimitRanger knows nothing
+/// of `spec.resources`, and fills its defaults into the containers that the first pass has added.
+#[test]
+fn limit_range_default_is_cut_to_fit_pod_resources() {
+    let config = over(&json!({}));
+    let resources = |cpu: &str, limit: &str| {
+        let answered = answer(&config, |pod| {
+            pod["spec"]["resources"] = json!({"limits": {"cpu": "8"}});
+            pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "4"}});
+        });
+        let again = answer(&config, |pod| {
+            *pod = answered.pod;
+            let added = pod["spec"]["initContainers"].as_array_mut().unwrap();
+            for container in added.iter_mut() {
+                container["resources"] =
+                    json!({"requests": {"cpu": cpu}, "limits": {"cpu": limit}});
+            }
+            pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] = json!(
+                "LimitRanger plugin set: cpu request for init container init-dind-externals; \
+                 cpu limit for init container init-dind-externals; cpu request for init container \
+                 dind; cpu limit for init container dind"
+            );
+        });
+        let resources = &dind(&again)["resources"];
+        let amount = |map: &str| resources[map]["cpu"].as_str().unwrap().to_owned();
+        let cut = again.warnings().iter().filter(|one| one.contains("LimitRange")).count();
+        (amount("requests"), amount("limits"), cut)
+    };
+    assert_eq!(resources("1", "2"), ("1".to_owned(), "2".to_owned(), 0));
+    assert_eq!(resources("5", "6"), ("0".to_owned(), "6".to_owned(), 2));
+    assert_eq!(resources("1", "9"), ("1".to_owned(), "8".to_owned(), 2));
 }
