@@ -294,7 +294,8 @@ impl Injection<'_> {
         writeln!(out, "{}: {}", printable(name), self.outcome())?;
         let line = format!("{} ({}): {}", profile.name, profile.origin, self.because);
         section(out, "profile", [line])?;
-        let line = format!("{gpus} of {}, from {}", profile.gpu_resource(), gpus_from.as_str());
+        let what = profile.gpu_source(gpus);
+        let line = format!("{gpus} of {what}, from {}", gpus_from.as_str());
         section(out, "GPUs", [line])?;
         for field in ["requests", "limits"] {
             let amounts = self.amounts(field).and_then(Value::as_object).into_iter().flatten();
@@ -444,5 +445,5 @@ fn is_scalar(value: &Value) -> bool {
 
 /// A script is too long to print.
 fn script_name(text: &str) -> &str {
-    if text == scripts::START || text == scripts::DIND { "(script)" } else { text }
+    if text.starts_with(scripts::FIRST_WORDS) { "(script)" } else { text }
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod controller_users;
+mod own_gpus;
 pub mod patch;
 mod plan;
 mod select;

@@ -1,9 +1,9 @@
 //! Is this a runner pod that a profile is for, and which profile.
 
-use super::{Config, Skip};
+use super::{Config, Skip, own_gpus};
 use crate::{
     annotations,
-    podspec::{Json, RUNNER_LABEL, RunnerPod, asked, is_kubernetes_mode, resources::is_other_gpu},
+    podspec::{Json, RUNNER_LABEL, RunnerPod, is_kubernetes_mode},
     profile::{KubernetesMode, Match, Profile, Selected, pattern::MAX_GPUS},
 };
 
@@ -27,8 +27,10 @@ pub struct Selection<'p> {
 /// Where the number of GPUs comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum GpusFrom {
-    /// The runner's own request of the profile's GPU resource.
-    Runner,
+    /// The pod's own requests of the profile's GPU resource.
+    Pod,
+    /// A resource claim of the pod's own, whose number of GPUs nothing says.
+    Claim,
     /// The pod's annotation `arc-rocm.dev/gpus`.
     Annotation,
     /// The scale set's name, by `{gpus}`.
@@ -43,7 +45,8 @@ impl GpusFrom {
     /// For people.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Runner => "the runner's own resources",
+            Self::Pod => "the pod's own resources",
+            Self::Claim => "the pod's own resource claim",
             Self::Annotation => "annotation arc-rocm.dev/gpus",
             Self::Name => "{gpus} in the scale set's name",
             Self::Template => "the profile's template",
@@ -117,9 +120,6 @@ fn choose<'p>(
         let profile = profiles.get(name).ok_or(Skip::UnknownProfile)?;
         (profile, profile.gpus_in_name(pod), None)
     } else {
-        if has_other_gpus(runner) {
-            return Err(Skip::OtherGpu);
-        }
         let mut rest = profiles.iter();
         let matching = |profile: &'p Profile| match profile.matches(pod) {
             Match::Yes { gpus } => Some((profile, gpus)),
@@ -134,8 +134,13 @@ fn choose<'p>(
         return Err(Skip::KubernetesMode);
     }
     let template = profile.template(kubernetes_mode);
+    let spec = pod.spec().ok_or(Skip::NoRunnerContainer)?;
+    if own_gpus::has_others(spec, template) {
+        return Err(Skip::OtherGpu);
+    }
     let annotated = pod.annotation(annotations::GPUS).and_then(|text| text.parse().ok());
-    let (wanted, from) = match (annotated.filter(|gpus| *gpus <= MAX_GPUS), from_name) {
+    let annotated = annotated.filter(|gpus| *gpus <= MAX_GPUS);
+    let (wanted, from) = match (annotated, from_name) {
         // A profile without GPUs gives none, whatever is asked for.
         _ if !template.has_gpus() => (0, GpusFrom::Count),
         (Some(gpus), _) => (gpus, GpusFrom::Annotation),
@@ -147,21 +152,20 @@ fn choose<'p>(
     // itself put there on an earlier pass is not the scale set's, also where its template says
     // another number than `gpu`.
     let given = template.gpus(wanted);
-    let own = asked(runner, profile.gpu_resource()).and_then(|gpus| u32::try_from(gpus).ok());
-    let (gpus, gpus_from, gpus_overruled) = match own.filter(|gpus| *gpus <= MAX_GPUS) {
-        Some(gpus) if gpus != given => {
-            (gpus, GpusFrom::Runner, template.has_gpus().then_some(given))
+    let own = own_gpus::number(spec, template).filter(|gpus| *gpus <= MAX_GPUS);
+    let (gpus, gpus_from, gpus_overruled) = match own {
+        Some(gpus) if gpus != given => (gpus, GpusFrom::Pod, template.has_gpus().then_some(given)),
+        None if own_gpus::claims(spec, template, given).next().is_some() => {
+            match (annotated, from_name) {
+                (Some(gpus), _) => (gpus, GpusFrom::Annotation, None),
+                (None, Some(gpus)) => (gpus, GpusFrom::Name, None),
+                // The profile's number is not the claim's: at least one, unless it is for CPU runners.
+                (None, None) => (profile.default_gpus().min(1), GpusFrom::Claim, None),
+            }
         }
         _ => (wanted, from, None),
     };
     Ok(Selection { profile, gpus, gpus_from, gpus_overruled, kubernetes_mode, tie })
-}
-
-/// Whether a runner asks for GPUs or accelerators of another vendor than AMD. No node has both
-/// kinds, so that with AMD's as well the pod would be pending for ever.
-fn has_other_gpus(runner: &Json<'_>) -> bool {
-    let maps = ["limits", "requests"].into_iter().filter_map(|map| runner.at(&["resources", map]));
-    maps.flat_map(Json::members).any(|(name, _)| is_other_gpu(name))
 }
 
 impl<'p> Selection<'p> {

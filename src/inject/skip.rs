@@ -19,7 +19,7 @@ pub enum Skip {
     ControllerUser,
     /// The pod has no container named `runner`, the only one that ARC looks at.
     NoRunnerContainer,
-    /// The runner asks for GPUs of another vendor.
+    /// The pod asks for GPUs of another vendor, which its profile does not give.
     OtherGpu,
     /// No profile matches.
     NoProfile,
@@ -78,7 +78,7 @@ impl Skip {
                  privileged"
             }
             Self::NoRunnerContainer => "the pod has no container named runner",
-            Self::OtherGpu => "the runner asks for GPUs of another vendor, and names no profile",
+            Self::OtherGpu => "the pod asks for GPUs of another vendor than its profile gives",
             Self::NoProfile => "no profile matches the pod",
             Self::UnknownProfile => "arc-rocm.dev/profile names a profile that does not exist",
             Self::KubernetesMode => {
@@ -95,12 +95,13 @@ impl Skip {
                 | Self::NoOwner
                 | Self::ControllerUser
                 | Self::NoRunnerContainer
+                | Self::OtherGpu
                 | Self::UnknownProfile
         )
     }
 
     /// Whether the EphemeralRunner gets an Event: each reason for which a runner with an owner is not
-    /// injected, but for another vendor's GPUs.
+    /// injected.
     pub const fn has_event(self) -> bool {
         matches!(
             self,
@@ -108,6 +109,7 @@ impl Skip {
                 | Self::Windows
                 | Self::ControllerUser
                 | Self::NoRunnerContainer
+                | Self::OtherGpu
                 | Self::NoProfile
                 | Self::UnknownProfile
                 | Self::KubernetesMode

@@ -18,8 +18,10 @@ pub(super) const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
 /// The kind that owns runner pods, and its API group.
 pub const OWNER_KIND: &str = "EphemeralRunner";
 const OWNER_GROUP: &str = "actions.github.com/";
-/// The environment variable by which ARC's kubernetes modes are known.
-const CONTAINER_HOOKS: &str = "ACTIONS_RUNNER_CONTAINER_HOOKS";
+/// The environment variable by which ARC's kubernetes modes are known: both charts set it, and the
+/// Kubernetes hooks need it. `ACTIONS_RUNNER_CONTAINER_HOOKS` is set for hooks that run `docker`
+/// too (actions/runner-container-hooks, `packages/docker`), whose jobs run in this pod.
+const POD_NAME: &str = "ACTIONS_RUNNER_POD_NAME";
 
 /// A pod with what ARC says of it.
 #[derive(Clone, Copy, Debug)]
@@ -67,15 +69,20 @@ impl<'p> RunnerPod<'p> {
         self.label(ENTERPRISE_LABEL).unwrap_or_default()
     }
 
+    /// `spec`.
+    pub fn spec(&self) -> Option<&'p Json<'p>> {
+        self.pod.get("spec")
+    }
+
     /// The container that ARC watches, with its index in `spec.containers`.
     pub fn runner(&self) -> Option<(usize, &'p Json<'p>)> {
-        let mut containers = self.pod.get("spec")?.list("containers").iter().enumerate();
+        let mut containers = self.spec()?.list("containers").iter().enumerate();
         containers.find(|(_, container)| container.text("name") == RUNNER)
     }
 
     /// Whether the pod can only run on Windows.
     pub fn is_windows(&self) -> bool {
-        let spec = self.pod.get("spec");
+        let spec = self.spec();
         let at = |path: &[&str]| spec.and_then(|spec| spec.at(path)).and_then(Json::as_str);
         at(&["os", "name"]) == Some("windows")
             || at(&["nodeSelector", "kubernetes.io/os"]) == Some("windows")
@@ -98,7 +105,7 @@ pub fn owner<'p>(pod: &'p Json<'p>) -> Option<&'p Json<'p>> {
 
 /// Whether a runner container is one of ARC's kubernetes modes, whose jobs run in other pods.
 pub fn is_kubernetes_mode(runner: &Json<'_>) -> bool {
-    runner.list("env").iter().any(|env| env.text("name") == CONTAINER_HOOKS)
+    runner.list("env").iter().any(|env| env.text("name") == POD_NAME)
 }
 
 /// The number of `resource` that a container asks for; `None` where it names none, or no whole

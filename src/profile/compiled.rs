@@ -15,9 +15,10 @@ use super::{
     matcher::Matcher,
     normal,
     pattern::MAX_GPUS,
-    spec::{Isolation, KubernetesMode, RunnerProfileSpec},
+    spec::{self, Isolation, KubernetesMode, RunnerProfileSpec},
     template::{
-        Amount, DIND, Fields, INIT_EXTERNALS, RUNNER, RunnerResource, Start, Template, name_of,
+        Amount, DIND, Fields, GPU_CLAIM, INIT_EXTERNALS, RUNNER, RunnerResource, Start, Template,
+        gpu_claim_template, name_of,
     },
 };
 use crate::{
@@ -83,7 +84,7 @@ impl Profile {
     ) -> Self {
         let (template, fixed_gpus) = compile(&spec);
         Self {
-            digest: digest(&spec),
+            digest: digest(&spec, template.start.as_ref()),
             priority: spec.priority.unwrap_or_default(),
             kubernetes_mode: spec.kubernetes_mode.unwrap_or_default(),
             kubernetes_template: Arc::new(kubernetes(&template)),
@@ -107,6 +108,15 @@ impl Profile {
     /// The extended resource that GPUs are asked for by.
     pub fn gpu_resource(&self) -> &str {
         &self.template.gpu_resource
+    }
+
+    /// What a runner with `gpus` GPUs asks for, for people: an extended resource or a claim.
+    pub fn gpu_source(&self, gpus: u32) -> String {
+        let by_claim = self.template.gpu_claim_template.as_deref();
+        match by_claim.and_then(|name| gpu_claim_template(name, gpus)) {
+            Some(name) => format!("ResourceClaimTemplate {name}"),
+            None => self.gpu_resource().to_owned(),
+        }
     }
 
     /// The template; another for a runner of ARC's kubernetes modes.
@@ -136,6 +146,9 @@ pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
     }
     let (resources, fixed_gpus) = runner_resources(spec);
     set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
+    if let Some(name) = spec.gpu_claim_template().and_then(|name| gpu_claim_template(name, gpus)) {
+        set_claim(&mut template, &name);
+    }
     normal::template(&mut template);
     template
 }
@@ -180,6 +193,23 @@ fn set_resources(template: &mut Value, resources: &[RunnerResource], gpus: u32) 
     }
 }
 
+/// Writes the claim for the runner's GPUs, by the ResourceClaimTemplate `name`.
+fn set_claim(template: &mut Value, name: &str) {
+    let add = |to: &mut Map<String, Value>, field: &str, claim: Value| {
+        let claims = to.entry(field).or_insert_with(|| json!([]));
+        claims.as_array_mut().map(|claims| claims.push(claim))
+    };
+    let runner = runner_mut(template, true);
+    let resources = runner.map(|runner| runner.entry("resources").or_insert_with(|| json!({})));
+    if let Some(resources) = resources.and_then(Value::as_object_mut) {
+        add(resources, "claims", json!({"name": GPU_CLAIM}));
+    }
+    if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) {
+        let claim = json!({"name": GPU_CLAIM, "resourceClaimTemplateName": name});
+        add(spec, "resourceClaims", claim);
+    }
+}
+
 /// The runner's container of a PodTemplateSpec; made, if `make` says so, where there is none.
 fn runner_mut(template: &mut Value, make: bool) -> Option<&mut Map<String, Value>> {
     let is_runner = |one: &Value| name_of(one) == RUNNER;
@@ -209,8 +239,11 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
     let mut all: Vec<RunnerResource> = Vec::new();
     let resource = spec.gpu_resource();
     if let Some(gpu) = &spec.gpu {
-        let one = "1".parse().ok().map(Amount::PerGpu);
-        all.push(RunnerResource { name: resource.to_owned(), request: one.clone(), limit: one });
+        if spec.gpu_claim_template().is_none() {
+            let one = "1".parse().ok().map(Amount::PerGpu);
+            let name = resource.to_owned();
+            all.push(RunnerResource { name, request: one.clone(), limit: one });
+        }
         let total = gpu.total.as_ref().map(each).into_iter().flatten();
         let total = total.map(|(name, amount)| (name, quantity(amount).map(Amount::Fixed)));
         let per_gpu = gpu.per_gpu.as_ref().map(each).into_iter().flatten();
@@ -326,18 +359,28 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
         containers,
         resources,
         gpu_resource: spec.gpu_resource().to_owned(),
-        start: start.map(|start| Start {
-            group_add: start.group_add.clone().or_else(|| spec.groups.clone()),
-            rocr_indices: start.isolation.unwrap_or_default() == Isolation::RocrIndices,
-            cpuset: start.cpuset == Some(true),
-            wait_for_docker: start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS),
-            docker_config: spec
-                .dind
-                .as_ref()
-                .is_some_and(|dind| dind.is_enabled() && dind.registry_credentials.is_some()),
-        }),
+        gpu_claim_template: spec.gpu_claim_template().map(str::to_owned),
+        start: start.map(|start| wrapper(spec, start)),
     };
     (template, fixed_gpus)
+}
+
+/// The start wrapper, with the parts of its script that the profile uses.
+fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
+    let group_add = start.group_add.clone().or_else(|| spec.groups.clone());
+    let wait_for_docker = start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS);
+    let dind = spec.dind.as_ref().filter(|dind| dind.is_enabled());
+    let docker_config = dind.is_some_and(|dind| dind.registry_credentials.is_some());
+    let parts = [
+        ("credentials", docker_config),
+        ("cpuset", start.cpuset == Some(true)),
+        ("docker", wait_for_docker > 0),
+        ("groups", group_add.is_none()),
+        ("rocr", start.isolation.unwrap_or_default() == Isolation::RocrIndices),
+    ];
+    let parts: Vec<&str> =
+        parts.iter().filter(|(_, is_on)| *is_on).map(|(part, _)| *part).collect();
+    Start { script: scripts::start(&parts), group_add, wait_for_docker, docker_config }
 }
 
 /// The template for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
@@ -359,17 +402,17 @@ fn kubernetes(template: &Template) -> Template {
 
 /// A digest over everything that goes into a pod, so that two pods with the same digest got the
 /// same.
-fn digest(spec: &RunnerProfileSpec) -> String {
+fn digest(spec: &RunnerProfileSpec, start: Option<&Start>) -> String {
     let spec = RunnerProfileSpec { extends: None, matches: None, priority: None, ..spec.clone() };
     let mut hash = Sha256::new();
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
     for script in [
-        scripts::START,
-        scripts::DIND,
+        start.map_or("", |start| &start.script),
+        &scripts::DIND,
         scripts::WRITE_HOOKS,
-        scripts::JOB_STARTED,
-        scripts::JOB_COMPLETED,
+        &scripts::JOB_STARTED,
+        &scripts::JOB_COMPLETED,
         DIND,
         INIT_EXTERNALS,
     ] {

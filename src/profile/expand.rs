@@ -14,8 +14,6 @@ use super::{
 };
 use crate::podspec::{image::default_pull_policy, merge::Merge};
 
-/// The extended resource of ROCm's device plugin with its default naming strategy.
-pub(super) const GPU_RESOURCE: &str = "amd.com/gpu";
 /// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
 /// this path built in).
 const PODINFO_PATH: &str = "/etc/podinfo";

@@ -18,8 +18,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::podspec::resources::AMD_GPU;
+
 use super::{
-    expand::GPU_RESOURCE,
     normal::text_of,
     template::{RUNNER, name_of},
 };
@@ -82,7 +83,12 @@ pub struct RunnerProfileSpec {
 impl RunnerProfileSpec {
     /// The extended resource that GPUs are.
     pub fn gpu_resource(&self) -> &str {
-        self.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(GPU_RESOURCE)
+        self.gpu.as_ref().and_then(|gpu| gpu.resource.as_deref()).unwrap_or(AMD_GPU)
+    }
+
+    /// The name of the ResourceClaimTemplate that GPUs come by, with `{gpus}` in it.
+    pub fn gpu_claim_template(&self) -> Option<&str> {
+        self.gpu.as_ref()?.resource_claim_template_name.as_deref()
     }
 
     /// The number of GPUs that the runner's own resources give, in `template` or in `runner`: it
@@ -142,6 +148,9 @@ pub enum KubernetesMode {
 pub struct Gpu {
     /// The extended resource. Default `amd.com/gpu`.
     pub resource: Option<String>,
+    /// The ResourceClaimTemplate, in the runners' namespace, that GPUs come by instead (Dynamic
+    /// Resource Allocation). `{gpus}` in its name is the number of GPUs: `gpu-{gpus}`.
+    pub resource_claim_template_name: Option<String>,
     /// The number of GPUs where neither the scale set's name (`{gpus}`) nor the annotation
     /// `arc-rocm.dev/gpus` gives it. 0 is a CPU runner.
     #[schemars(range(min = 0, max = 64))]

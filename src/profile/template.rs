@@ -36,6 +36,10 @@ pub const SCRATCH: [&str; 2] = ["emptyDir", "ephemeral"];
 /// The variable that tells job hooks the number of the runner's GPUs. A template has it without a
 /// value, which the plan fills in.
 pub const GPUS_VARIABLE: &str = "ARC_ROCM_GPUS";
+/// The name of the claim for the runner's GPUs.
+pub const GPU_CLAIM: &str = "gpu";
+/// What the number of GPUs takes the place of.
+pub const GPUS: &str = "{gpus}";
 /// Volumes that mean nothing without the dind container that this profile adds.
 pub const DIND_VOLUMES: [&str; 3] = [SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME];
 
@@ -59,6 +63,8 @@ pub struct Template {
     pub resources: Vec<RunnerResource>,
     /// The extended resource that GPUs are asked for by.
     pub gpu_resource: String,
+    /// The name of the ResourceClaimTemplate that GPUs are asked for by instead, with [`GPUS`].
+    pub gpu_claim_template: Option<String>,
     /// The start wrapper, unless the profile does without.
     pub start: Option<Start>,
 }
@@ -100,13 +106,11 @@ impl Amount {
 /// What the start wrapper is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
+    /// The script, without what the profile does not use.
+    pub script: String,
     /// The GIDs that `gha-render-devices` passes on with `--group-add`; without, those that the
     /// render nodes have.
     pub group_add: Option<Vec<i64>>,
-    /// Whether `gha-gpu-isolation-settings` gets the GPUs' indices among all of the node.
-    pub rocr_indices: bool,
-    /// Whether jobs are told the runner's cpuset.
-    pub cpuset: bool,
     /// How long to wait for Docker, in seconds; 0 does not wait.
     pub wait_for_docker: u32,
     /// Whether registry credentials are there for the docker CLI.
@@ -116,6 +120,11 @@ pub struct Start {
 /// The name of a list's item.
 pub(crate) fn name_of(item: &Value) -> &str {
     item.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The name of the ResourceClaimTemplate for `gpus` GPUs; `None` without GPUs.
+pub(crate) fn gpu_claim_template(name: &str, gpus: u32) -> Option<String> {
+    (gpus > 0).then(|| name.replace(GPUS, &gpus.to_string()))
 }
 
 impl Template {
@@ -136,7 +145,15 @@ impl Template {
 
     /// Whether the profile says anything of GPUs; one whose number is 0 does.
     pub fn has_gpus(&self) -> bool {
-        self.gpu().is_some()
+        self.gpu_claim_template.is_some() || self.gpu().is_some()
+    }
+
+    /// The claim for the GPUs of a runner with `gpus` GPUs, an item of `spec.resourceClaims`;
+    /// `None` without GPUs, or where they are an extended resource.
+    pub fn gpu_claim(&self, gpus: u32) -> Option<Json<'static>> {
+        let name = gpu_claim_template(self.gpu_claim_template.as_deref()?, gpus)?;
+        let members = [("name", GPU_CLAIM.into()), ("resourceClaimTemplateName", name.into())];
+        Some(Json::Object(members.map(|(key, value)| (key.into(), value)).into()))
     }
 
     fn gpu(&self) -> Option<&RunnerResource> {
@@ -145,6 +162,9 @@ impl Template {
 
     /// The number of GPUs that a runner with `gpus` GPUs asks for: 0 on a profile without GPUs.
     pub fn gpus(&self, gpus: u32) -> u32 {
+        if self.gpu_claim_template.is_some() {
+            return gpus;
+        }
         let amount = self.gpu().and_then(|gpu| gpu.limit.as_ref()?.of(gpus));
         amount.and_then(|amount| u32::try_from(amount.whole()?).ok()).unwrap_or_default()
     }

@@ -135,7 +135,7 @@ fn runner_that_asks_for_gpus_is_the_reason_of_a_match() {
     pod["spec"]["containers"][0]["resources"] = serde_json::json!({"limits": {"amd.com/gpu": "4"}});
     let ran = run(&["explain", "-f", "-"], &pod.to_string());
     assert!(ran.out.contains("rocm (built-in): the runner asks for amd.com/gpu"), "{}", ran.out);
-    assert!(ran.out.contains("4 of amd.com/gpu, from the runner's own resources"), "{}", ran.out);
+    assert!(ran.out.contains("4 of amd.com/gpu, from the pod's own resources"), "{}", ran.out);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod containers;
 mod dind;
+mod gpus;
 mod pairs;
 mod pod;
 mod resources;

@@ -1,5 +1,6 @@
 //! The start wrapper's options and environment variables from a profile's `start`.
 
+use arc_rocm::scripts;
 use serde_json::{Value, json};
 
 use crate::support::{Answered, ask_twice, config, review};
@@ -48,18 +49,24 @@ fn start_groups_are_passed_or_found_on_nodes() {
 }
 
 #[test]
-fn start_isolation_and_cpuset_become_options() {
-    let usual = ["--gpus=2", "--group-add=110", "--rocr-indices", "--wait-for-docker=120"];
-    assert_eq!(options("start: {}"), usual);
-    assert_eq!(options("start: {isolation: RocrIndices, cpuset: false}"), usual);
-    assert_eq!(
-        options("start: {isolation: Empty}"),
-        ["--gpus=2", "--group-add=110", "--wait-for-docker=120"]
-    );
-    assert_eq!(
-        options("start: {cpuset: true}"),
-        ["--gpus=2", "--group-add=110", "--rocr-indices", "--cpuset", "--wait-for-docker=120"]
-    );
+fn start_script_has_the_parts_of_the_profile() {
+    for (spec, parts) in [
+        ("start: {}", &["docker", "rocr"][..]),
+        ("start: {isolation: RocrIndices, cpuset: false}", &["docker", "rocr"]),
+        ("start: {isolation: Empty}", &["docker"]),
+        ("start: {cpuset: true}", &["cpuset", "docker", "rocr"]),
+        ("start: {waitForDockerSeconds: 0}", &["rocr"]),
+        ("remove: [/groups]", &["docker", "groups", "rocr"]),
+        (
+            "dind: {registryCredentials: {secretName: docker-hub}}",
+            &["credentials", "docker", "rocr"],
+        ),
+    ] {
+        let answered = answered(spec, |_| {});
+        let script = answered.pod["spec"]["containers"][0]["command"][2].as_str().unwrap();
+        assert_eq!(script, scripts::start(parts), "{spec}");
+    }
+    assert_eq!(options("start: {}"), ["--gpus=2", "--group-add=110", "--wait-for-docker=120"]);
 }
 
 #[test]

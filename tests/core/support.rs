@@ -101,8 +101,10 @@ pub(crate) fn readable(value: &Value) -> String {
 
 fn shorten(value: &mut Value) {
     match value {
-        Value::String(text) if text == scripts::START => "(src/scripts/start.sh)".clone_into(text),
-        Value::String(text) if text == scripts::DIND => "(src/scripts/dind.sh)".clone_into(text),
+        Value::String(text) if *text == *scripts::DIND => "(src/scripts/dind.sh)".clone_into(text),
+        Value::String(text) if text.starts_with(scripts::FIRST_WORDS) => {
+            "(src/scripts/start.sh)".clone_into(text);
+        }
         Value::String(text) if text.starts_with(r#"{"profile":"#) => {
             // The digest changes with each script.
             let (before, _) = text.split_once(r#""digest":"#).unwrap();

@@ -54,7 +54,7 @@ fn devices(world: &World, minors: &[u32]) {
 #[track_caller]
 fn told(world: &World, minors: &[u32]) -> String {
     let gpus = format!("--gpus={}", minors.len());
-    let end = start(world, &[&gpus, "--group-add=110", "--rocr-indices"], &RAN).run();
+    let end = start(world, &[&gpus, "--group-add=110", "--rocr"], &RAN).run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
     assert_render_devices(&world.path(DEVICES), &[110], minors, None);
     assert_eq!((world.mode(DEVICES), world.mode(ISOLATION)), (0o644, 0o644));
@@ -122,7 +122,7 @@ fn partitions_unknown_to_kfd_are_not_used(shell: Shell) {
     let world = world(shell);
     world.kfd(&[Kfd::Cpu, gpu(128), gpu(136)]);
     devices(&world, &[128, 129, 130, 136]);
-    let end = start(&world, &["--gpus=2", "--rocr-indices"], &RAN).run();
+    let end = start(&world, &["--gpus=2", "--rocr"], &RAN).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.says("arc-rocm: /dev/dri/renderD129 is no GPU that KFD knows, not used\n");
     assert_render_devices(&world.path(DEVICES), &[], &[128, 136], None);
@@ -147,7 +147,7 @@ fn gpu_index_skips_unopenable_gpus(shell: Shell) {
 fn gpu_index_without_topology_is_empty_and_reported(shell: Shell) {
     let world = world(shell);
     devices(&world, &[128]);
-    let end = start(&world, &["--gpus=1", "--rocr-indices"], &RAN).run();
+    let end = start(&world, &["--gpus=1", "--rocr"], &RAN).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
     assert_eq!(
         end.stderr,
@@ -177,13 +177,12 @@ fn gpu_index_is_empty_without_the_option(shell: Shell) {
 fn gpu_index_is_empty_if_the_runner_sets_the_variable(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132]);
-    let end = start(&world, &["--gpus=1", "--rocr-indices"], &["env"])
-        .env("ROCR_VISIBLE_DEVICES", "0")
-        .run();
+    let end =
+        start(&world, &["--gpus=1", "--rocr"], &["env"]).env("ROCR_VISIBLE_DEVICES", "0").run();
     assert_eq!(end.code, Some(0), "{end:#?}");
     assert!(end.stdout.contains("ROCR_VISIBLE_DEVICES=0\n"), "{end:#?}");
     assert_eq!(world.read(ISOLATION), "");
-    let end = start(&world, &["--gpus=1", "--rocr-indices"], &["env"]).run();
+    let end = start(&world, &["--gpus=1", "--rocr"], &["env"]).run();
     assert!(!end.stdout.contains("ROCR_VISIBLE_DEVICES"), "{end:#?}");
     assert_eq!(world.read(ISOLATION), "ROCR_VISIBLE_DEVICES=4\n");
 }
@@ -191,7 +190,7 @@ fn gpu_index_is_empty_if_the_runner_sets_the_variable(shell: Shell) {
 fn gpu_index_of_cpu_runner_is_empty(shell: Shell) {
     let world = world(shell);
     eight(&world, &[132]);
-    let end = start(&world, &["--gpus=0", "--rocr-indices"], &RAN).run();
+    let end = start(&world, &["--gpus=0", "--rocr"], &RAN).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.is_silent();
     assert_eq!(world.read(ISOLATION), "");

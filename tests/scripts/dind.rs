@@ -95,7 +95,7 @@ fn data_root(world: &World) -> String {
 }
 
 fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
-    changed(world, DIND, flags)
+    changed(world, &DIND, flags)
 }
 
 /// With cgroups and files of the world, which has none unless a test makes them: this machine's
@@ -103,17 +103,14 @@ fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
 fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
     let mut args = own_flags(world);
     args.extend(flags.iter().map(|&flag| flag.to_owned()));
-    let mut script = script.to_owned();
-    for path in [
+    let paths = [
         "/sys/fs/cgroup",
         "/proc/self/cgroup",
         "/proc/self/mountinfo",
         "/proc/self/oom_score_adj",
         "/etc/docker",
-    ] {
-        assert!(script.contains(path), "{path}");
-        script = script.replace(path, &world.text(&path[1..]));
-    }
+    ];
+    let script = world.with_paths(script, &paths);
     world.script(&script, DIND_NAME, &args)
 }
 
@@ -426,7 +423,7 @@ fn with_real_mounts(world: &World) -> String {
     symlink("/proc/self", world.path("proc/process")).unwrap();
     fs::remove_file(world.path("proc/self/mountinfo")).unwrap();
     symlink("../process/mountinfo", world.path("proc/self/mountinfo")).unwrap();
-    DIND.to_owned()
+    DIND.clone()
 }
 
 /// With real mounts: `node/` has what is on the node, mounted as the kubelet and the runtime do it.

@@ -41,11 +41,7 @@ fn started(world: &World, limit: &str, hasty: bool) -> End {
 }
 
 fn started_with(world: &World, limit: &str, hasty: bool, gpus: &str) -> End {
-    let mut script = JOB_STARTED.to_owned();
-    for path in ["/dev/dri", "/sys/class"] {
-        assert!(script.contains(path), "{path}");
-        script = script.replace(path, &world.text(&path[1..]));
-    }
+    let mut script = world.with_paths(&JOB_STARTED, &["/dev/dri", "/sys/class"]);
     if hasty {
         script = script.replace("tries=30", "tries=1");
     }
@@ -105,7 +101,7 @@ fn job_started_hook_ignores_gpus_of_others(shell: Shell) {
 }
 
 fn completed(world: &World) -> End {
-    world.script(&format!("set -e\n{JOB_COMPLETED}"), "hook", &[]).run()
+    world.script(&format!("set -e\n{}", *JOB_COMPLETED), "hook", &[]).run()
 }
 
 fn job_completed_hook_stops_containers_with_grace(shell: Shell) {
@@ -133,9 +129,9 @@ fn job_completed_hook_never_fails_the_job(shell: Shell) {
 
 fn hooks_are_written_unchanged(shell: Shell) {
     let world = World::new(shell, &TOOLS);
-    let args = [world.text("podinfo"), JOB_STARTED.to_owned(), JOB_COMPLETED.to_owned()];
+    let args = [world.text("podinfo"), JOB_STARTED.clone(), JOB_COMPLETED.clone()];
     let end = world.script(WRITE_HOOKS, WRITE_HOOKS_NAME, &args).run();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    assert_eq!(world.read("podinfo/job-started.sh"), JOB_STARTED);
-    assert_eq!(world.read("podinfo/job-completed.sh"), JOB_COMPLETED);
+    assert_eq!(world.read("podinfo/job-started.sh"), *JOB_STARTED);
+    assert_eq!(world.read("podinfo/job-completed.sh"), *JOB_COMPLETED);
 }

@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use arc_rocm::scripts::{START, START_NAME};
+use arc_rocm::scripts::{self, START_NAME};
 
 use crate::{
     consumers::{bash_words, docker_env_file, github_env, grep_count, shlex_pairs, vllm_devices},
-    world::{Script, Shell, World, can_unshare, is_root},
+    world::{Script, Shell, World, can_unshare, is_root, kill},
 };
 
 /// All that the script needs of an image. `cat`, `env` and `sh` are for the commands below.
@@ -73,10 +73,31 @@ pub(crate) fn world(shell: Shell) -> World {
 }
 
 pub(crate) fn start<'a>(world: &'a World, options: &[&str], command: &[&str]) -> Script<'a> {
-    let mut args =
-        vec![format!("--root={}", world.text("")), format!("--podinfo={}", world.text("podinfo"))];
-    args.extend(options.iter().chain(&["--"]).chain(command).map(|&arg| arg.to_owned()));
-    world.script(START, START_NAME, &args).by_runner()
+    let (script, args) = of_profile(world, options, command);
+    world.script(&script, START_NAME, &args).says_paths_of_a_pod().by_runner()
+}
+
+/// The script with the parts that a profile asks for by these options, and its arguments. `--rocr` and
+/// `--cpuset` stand for parts that need no option.
+fn of_profile(world: &World, options: &[&str], command: &[&str]) -> (String, Vec<String>) {
+    let parts = |option: &&str| match option.split('=').next().unwrap() {
+        "--docker-config" => Some("credentials"),
+        "--wait-for-docker" => Some("docker"),
+        "--group-add" => option.ends_with("=nodes").then_some("groups"),
+        "--cpuset" => Some("cpuset"),
+        "--rocr" => Some("rocr"),
+        _ => None,
+    };
+    let script = scripts::start(&options.iter().filter_map(parts).collect::<Vec<_>>());
+    assert!(script.contains("/etc/podinfo"));
+    let script = script.replace("/etc/podinfo", &world.text("podinfo"));
+    let mut paths = vec!["/dev/dri", "/etc/group", "/sys/class/kfd"];
+    if options.contains(&"--cpuset") {
+        paths.push("/proc/self/status");
+    }
+    let options = options.iter().filter(|&option| !["--cpuset", "--rocr"].contains(option));
+    let args = options.chain(&["--"]).chain(command).map(|&arg| arg.to_owned()).collect();
+    (world.with_paths(&script, &paths), args)
 }
 
 fn render_nodes_are_sorted_by_number(shell: Shell) {
@@ -247,15 +268,16 @@ fn files_are_world_readable_under_any_umask(shell: Shell) {
 fn unwritable_podinfo_is_reported_and_runner_starts(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128"]);
-    world.chmod("podinfo", 0o555);
-    let missing = format!("--podinfo={}", world.text("missing"));
-    for options in [&["--gpus=1"][..], &["--gpus=1", &missing]] {
-        let end = start(&world, options, &RAN).run();
+    let reported = || {
+        let end = start(&world, &["--gpus=1"], &RAN).run();
         assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
         end.says("/gha-render-devices, jobs that read it will miss it");
         end.says("/gha-gpu-isolation-settings, jobs that read it will miss it");
-    }
-    world.chmod("podinfo", 0o755);
+    };
+    world.chmod("podinfo", 0o555);
+    reported();
+    std::fs::remove_dir(world.path("podinfo")).unwrap();
+    reported();
 }
 
 fn registry_credentials_are_copied_and_writable(shell: Shell) {
@@ -494,7 +516,7 @@ fn sigterm_between_attempts_ends_the_wait(shell: Shell) {
 fn sigterm_during_an_attempt_ends_the_wait(shell: Shell) {
     let world = world(shell);
     world.program("docker", "echo $$ >\"$WORLD/podinfo/pid\"; exec sleep 60");
-    // Not the script's 5 s: an attempt that outlives the signal has to outlive the test's patience.
+    // Not the script's 5 s: the attempt must not end by itself.
     world.program("timeout", "shift; exec \"$WORLD/tools/timeout\" 60 \"$@\"");
     sigterm_ends_the_wait(&world, "docker info");
 }
@@ -509,7 +531,8 @@ fn sigterm_ends_the_wait(world: &World, during: &str) {
     job.terminate();
     let end = job.end();
     assert_eq!((end.code, end.stdout.as_str()), (Some(143), ""), "{end:#?}");
-    world.await_end("podinfo/pid");
+    // In a pod the kernel ends what process 1 leaves behind.
+    kill("KILL", world.read("podinfo/pid").trim());
 }
 
 fn sigterm_ends_the_wait_of_process_1(shell: Shell) {
@@ -519,9 +542,9 @@ fn sigterm_ends_the_wait_of_process_1(shell: Shell) {
     }
     let world = world(shell);
     world.program("docker", "exit 1");
-    let args = ["--wait-for-docker=120", "--podinfo=/nowhere", "--", "sh", "-c", "echo ran"];
+    let (script, args) = of_profile(&world, &["--wait-for-docker=120"], &RAN);
     let job = world
-        .script(START, START_NAME, &args.map(str::to_owned))
+        .script(&script, START_NAME, &args)
         .behind(&[&["unshare"][..], &flags].concat())
         .start();
     world.await_text("stderr", "waiting for docker");
@@ -558,12 +581,7 @@ fn script_runs_in_strict_shells(shell: Shell) {
     let world = world(shell);
     world.nodes(&["renderD128", "renderD129"]);
     world.program("docker", READY_AT_SECOND_CALL);
-    let strict = format!("set -eu\n{START}");
-    let mut args =
-        vec![format!("--root={}", world.text("")), format!("--podinfo={}", world.text("podinfo"))];
-    args.extend(
-        ["--gpus=1", "--wait-for-docker=3", "--", "sh", "-c", "echo ran"].map(str::to_owned),
-    );
-    let end = world.script(&strict, START_NAME, &args).by_runner().run();
+    let (script, args) = of_profile(&world, &["--gpus=1", "--wait-for-docker=3", "--rocr"], &RAN);
+    let end = world.script(&format!("set -eu\n{script}"), START_NAME, &args).by_runner().run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
 }

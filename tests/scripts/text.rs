@@ -1,21 +1,24 @@
 //! What can be said of the scripts without running them.
 
-use arc_rocm::scripts::{DIND, DIND_NAME, JOB_COMPLETED, JOB_STARTED, START, START_NAME};
+use arc_rocm::scripts::{DIND, DIND_NAME, JOB_COMPLETED, JOB_STARTED, START_NAME, start};
 
 use crate::world::Shell;
 
-const SCRIPTS: [(&str, &str); 4] = [
-    (START_NAME, START),
-    (DIND_NAME, DIND),
-    ("job-started.sh", JOB_STARTED),
-    ("job-completed.sh", JOB_COMPLETED),
-];
+fn scripts() -> [(&'static str, String); 5] {
+    [
+        (START_NAME, start(&["credentials", "cpuset", "docker", "groups", "rocr"])),
+        (START_NAME, start(&[])),
+        (DIND_NAME, DIND.clone()),
+        ("job-started.sh", JOB_STARTED.clone()),
+        ("job-completed.sh", JOB_COMPLETED.clone()),
+    ]
+}
 
 #[test]
 fn scripts_parse_in_every_shell() {
-    for (name, script) in SCRIPTS {
+    for (name, script) in scripts() {
         for shell in Shell::ALL {
-            let output = shell.command().args(["-n", "-c", script]).output().unwrap();
+            let output = shell.command().args(["-n", "-c", &script]).output().unwrap();
             assert!(
                 output.status.success() && output.stderr.is_empty(),
                 "{name}, {shell:?}: {output:?}"
@@ -26,7 +29,7 @@ fn scripts_parse_in_every_shell() {
 
 #[test]
 fn scripts_never_exit_with_7() {
-    for (name, script) in SCRIPTS {
+    for (name, script) in scripts() {
         assert!(!script.contains("exit 7") && !script.contains("return 7"), "{name}");
     }
 }
@@ -38,7 +41,7 @@ const LONGEST: usize = 8192;
 
 #[test]
 fn scripts_are_small_ascii_with_final_newline() {
-    for (name, script) in SCRIPTS {
+    for (name, script) in scripts() {
         assert!(script.len() <= LONGEST, "{name} has {} bytes", script.len());
         assert!(script.is_ascii() && script.ends_with('\n') && !script.contains('\t'), "{name}");
     }

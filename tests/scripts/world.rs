@@ -168,6 +168,14 @@ impl World {
         fs::read_to_string(self.path(path)).unwrap()
     }
 
+    /// A script with this world's paths instead of the machine's.
+    pub(crate) fn with_paths(&self, script: &str, paths: &[&str]) -> String {
+        paths.iter().fold(script.to_owned(), |script, path| {
+            assert!(script.contains(path), "{path}");
+            script.replace(path, &self.text(&path[1..]))
+        })
+    }
+
     pub(crate) fn exists(&self, path: &str) -> bool {
         self.path(path).exists()
     }
@@ -325,7 +333,13 @@ impl World {
             self.shell.argv().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
         words.extend(["-c", script, name].map(str::to_owned));
         words.extend_from_slice(args);
-        Script { world: self, argv: words, env: Vec::new(), stdin: String::new() }
+        Script {
+            world: self,
+            argv: words,
+            env: Vec::new(),
+            stdin: String::new(),
+            has_pod_paths: false,
+        }
     }
 }
 
@@ -335,11 +349,18 @@ pub(crate) struct Script<'a> {
     argv: Vec<String>,
     env: Vec<(String, String)>,
     stdin: String,
+    has_pod_paths: bool,
 }
 
 impl<'a> Script<'a> {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What it says and the `gha-*` files that it writes get the paths of a pod, for those of the world.
+    pub(crate) fn says_paths_of_a_pod(mut self) -> Self {
+        self.has_pod_paths = true;
         self
     }
 
@@ -371,7 +392,7 @@ impl<'a> Script<'a> {
     }
 
     pub(crate) fn start(self) -> Job<'a> {
-        let Self { world, argv, env, stdin } = self;
+        let Self { world, argv, env, stdin, has_pod_paths } = self;
         let output = |name: &str| File::create(world.path(name)).unwrap();
         world.write("stdin", &stdin);
         let path = format!("{}:{}", world.text("programs"), world.text("tools"));
@@ -388,7 +409,7 @@ impl<'a> Script<'a> {
             .process_group(0)
             .spawn()
             .unwrap();
-        Job { world, child, begin: Instant::now() }
+        Job { world, child, begin: Instant::now(), has_pod_paths }
     }
 }
 
@@ -397,6 +418,7 @@ pub(crate) struct Job<'a> {
     world: &'a World,
     child: Child,
     begin: Instant,
+    has_pod_paths: bool,
 }
 
 impl Job<'_> {
@@ -424,6 +446,13 @@ impl Job<'_> {
             assert!(Instant::now() < end, "still running; stderr {:?}", self.world.read("stderr"));
             thread::sleep(Duration::from_millis(2));
         };
+        if self.has_pod_paths {
+            let files = ["stderr", "podinfo/gha-render-devices"];
+            for file in files.into_iter().filter(|file| self.world.exists(file)) {
+                let text = self.world.read(file);
+                fs::write(self.world.path(file), text.replace(&self.world.text(""), "/")).unwrap();
+            }
+        }
         End {
             code: status.code(),
             signal: status.signal(),
@@ -466,7 +495,7 @@ impl End {
 }
 
 /// dash has `kill` built in, where an own program would be one more package.
-fn kill(signal: &str, target: &str) {
+pub(crate) fn kill(signal: &str, target: &str) {
     Command::new(program("dash"))
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", signal, target])
         .stderr(Stdio::null())

@@ -242,10 +242,9 @@ pub(super) mod tests {
             let expected = format!("Skipped: {}", skip.sentence());
             assert_eq!(message, skip.has_event().then_some(expected));
         }
-        // No event for a pod that is no runner, has no owner, or is for other GPUs.
+        // No event for a pod that is no runner, or has no owner.
         let silent: Vec<_> = Skip::ALL.into_iter().filter(|skip| !skip.has_event()).collect();
-        let expected =
-            [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner, Skip::OtherGpu];
+        let expected = [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner];
         assert_eq!(silent, expected);
     }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     podspec::{ContainerRef, Json},
     profile::template::{REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, Start},
-    scripts::{self, START_NAME},
+    scripts::START_NAME,
 };
 
 /// The command that ARC's charts fill in.
@@ -114,24 +114,18 @@ fn entrypoint_kept(place: ContainerRef<'_>, without_args: bool, changes: &mut Ch
 
 /// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by themselves,
 /// because Kubernetes appends them to the command.
-fn wrapped<'p>(facts: &Facts<'p>, start: &Start, line: Vec<Json<'p>>) -> Vec<Json<'p>> {
-    let Start { group_add, rocr_indices, cpuset, wait_for_docker, docker_config } = start;
+fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<Json<'p>> {
+    let Start { script, group_add, wait_for_docker, docker_config } = start;
     let has_docker = facts.docker.is_in_pod();
     let wait = if has_docker { *wait_for_docker } else { 0 };
     let mut command: Vec<Json<'p>> =
-        ["/bin/sh", "-c", scripts::START, START_NAME].map(Json::from).into();
-    command.push(format!("--gpus={}", facts.budget.runner_gpus).into());
+        ["/bin/sh", "-c", script.as_str(), START_NAME].map(Json::from).into();
+    command.push(format!("--gpus={}", facts.gpus.of_runner).into());
     match group_add {
         Some(gids) => {
             command.extend(gids.iter().map(|gid| Json::from(format!("--group-add={gid}"))));
         }
         None => command.push("--group-add=nodes".into()),
-    }
-    if *rocr_indices {
-        command.push("--rocr-indices".into());
-    }
-    if *cpuset {
-        command.push("--cpuset".into());
     }
     command.push(format!("--wait-for-docker={wait}").into());
     if *docker_config && has_docker {

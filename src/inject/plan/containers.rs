@@ -14,6 +14,12 @@ use crate::{
     profile::template::{DIND, INIT_EXTERNALS},
 };
 
+/// Where the ServiceAccount plugin mounts its volume in each container that has no mount there
+/// (`plugin/pkg/admission/serviceaccount`).
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// What the name of that volume begins with.
+const TOKEN_VOLUME: &str = "kube-api-access-";
+
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     let ports = ports::decisions(facts);
     for (index, placement) in facts.placements.iter().enumerate() {
@@ -68,5 +74,24 @@ fn new<'p>(
         let path = format!("spec[{}].ports", placement.wanted.text("name"));
         changes.kept(ConflictCode::PortTaken, path, facts.profile());
     }
+    if let Some(mount) = token_mount(facts).filter(|_| !has_token_mount(&placement.wanted)) {
+        let container = container.to_mut();
+        if let Some(mounts) = container.list_mut("volumeMounts") {
+            mounts.push(mount.clone());
+        }
+    }
     container
+}
+
+/// The mount that the ServiceAccount plugin gave the runner, and gives each new container unless it
+/// is there: the pod then has changed after the webhook's call, and the API server calls it again.
+fn token_mount<'p>(facts: &Facts<'p>) -> Option<&'p Json<'p>> {
+    let mut mounts = facts.runner.container.list("volumeMounts").iter();
+    mounts.find(|mount| {
+        mount.text("mountPath") == TOKEN_PATH && mount.text("name").starts_with(TOKEN_VOLUME)
+    })
+}
+
+fn has_token_mount(container: &Json<'_>) -> bool {
+    container.list("volumeMounts").iter().any(|mount| mount.text("mountPath") == TOKEN_PATH)
 }

@@ -42,6 +42,13 @@ const SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
 /// Words of a script that the command itself comes after, as it does after `VARIABLE=value`.
 const BEFORE_COMMANDS: [&str; 3] = ["exec", "nohup", "sudo"];
 
+/// How the names of Sysbox's runtime classes begin: `sysbox-runc` (nestybox/sysbox, its
+/// installation guide for Kubernetes).
+const SYSBOX: &str = "sysbox";
+
+/// The annotation by which CRI-O gives a pod a user namespace (cri-o `pkg/annotations`).
+const CRIO_USER_NAMESPACE: &str = "io.kubernetes.cri-o.userns-mode";
+
 /// Which container provides Docker.
 #[derive(Clone, Debug)]
 pub(super) enum Docker<'p> {
@@ -126,6 +133,11 @@ impl<'p> Docker<'p> {
             (Some(_), None) => Self::Profile,
             (_, obstacle) => Self::Elsewhere { obstacle },
         }
+    }
+
+    /// Whether it is the dind of the template.
+    pub(super) fn is_profiles(&self) -> bool {
+        matches!(self, Self::Profile)
     }
 
     /// Whether the container at `place` is a dind of the scale set's own.
@@ -235,9 +247,8 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
         let why = "the pod's own value points to another Docker";
         return Some(left_out(runner.path(".env[DOCKER_HOST]"), why));
     }
-    if spec.get("hostUsers").and_then(Json::as_bool) == Some(false) {
-        let why = "dockerd cannot run in a user namespace (hostUsers false)";
-        return Some(left_out("spec.hostUsers".to_owned(), why));
+    if let Some((path, why)) = user_namespace(facts) {
+        return Some(left_out(path, why));
     }
     let mut mounts = dind.list("volumeMounts").iter();
     let socket = mounts.find(|mount| mount.text("name") == SOCKET_VOLUME)?;
@@ -257,6 +268,29 @@ fn obstacle(facts: &Facts<'_>, dind: &Json<'_>) -> Option<Obstacle> {
         return Some(left_out(runner.path(&format!(".volumeMounts[{path}]")), why));
     }
     None
+}
+
+/// The setting by which the pod gets a user namespace, in which no container can be privileged. What
+/// the profile gives counts as the pod's own does.
+fn user_namespace(facts: &Facts<'_>) -> Option<(String, &'static str)> {
+    let Facts { pod, spec, template, .. } = *facts;
+    if spec.get("hostUsers").and_then(Json::as_bool) == Some(false) {
+        let why = "dockerd cannot run in a user namespace (hostUsers false)";
+        return Some(("spec.hostUsers".to_owned(), why));
+    }
+    let class = spec.get("runtimeClassName").or_else(|| template.field("runtimeClassName"));
+    if class.and_then(Json::as_str).is_some_and(|class| class.starts_with(SYSBOX)) {
+        let why = "Sysbox runs no privileged container, and the runner can run its own dockerd";
+        return Some(("spec.runtimeClassName".to_owned(), why));
+    }
+    let has = |key: &str| {
+        pod.at(&["metadata", "annotations", key]).is_some()
+            || template.annotations.iter().any(|(own, _)| own == key)
+    };
+    has(CRIO_USER_NAMESPACE).then(|| {
+        let path = format!("metadata.annotations[{CRIO_USER_NAMESPACE}]");
+        (path, "dockerd cannot run in a user namespace of CRI-O")
+    })
 }
 
 /// Whether a container runs a Docker daemon for the pod: by its name, its image or its command

@@ -20,7 +20,7 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
                 || facts.docker.is_own_dind(place) && name == GID_VARIABLE;
             let mut wanted = Cow::Borrowed(wanted);
             if name == GPUS_VARIABLE {
-                wanted.to_mut().set("value", facts.budget.runner_gpus.to_string().into());
+                wanted.to_mut().set("value", facts.gpus.of_runner.to_string().into());
             }
             match variable(place.container, name) {
                 _ if is_unwanted => {}

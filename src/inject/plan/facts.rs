@@ -8,6 +8,7 @@ use std::{
 use super::{
     dind_mounts::{self, Rewritten, Unshared},
     docker::Docker,
+    gpus::Gpus,
     resources::Budget,
     volume_names::VolumeNames,
 };
@@ -41,6 +42,8 @@ pub(super) struct Facts<'p> {
     pub(super) docker: Docker<'p>,
     /// Where the template's containers go, the runner's first.
     pub(super) placements: Vec<Placement<'p>>,
+    /// Where the runner's GPUs come from.
+    pub(super) gpus: Gpus,
     /// Requests and limits of all containers.
     pub(super) budget: Budget<'p>,
 }
@@ -84,11 +87,13 @@ impl<'p> Facts<'p> {
             volume_names: VolumeNames::default(),
             docker: Docker::Elsewhere { obstacle: None },
             placements: Vec::new(),
+            gpus: Gpus::default(),
             budget: Budget::default(),
         };
         facts.volume_names = VolumeNames::new(&facts);
         facts.docker = Docker::of(&facts);
         facts.placements = facts.placements();
+        facts.gpus = Gpus::new(&facts);
         facts.budget = Budget::new(&facts);
         facts
     }

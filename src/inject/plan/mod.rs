@@ -17,6 +17,7 @@ mod dind_mounts;
 mod docker;
 mod env;
 mod facts;
+mod gpus;
 mod grace;
 mod image;
 mod merged;
@@ -52,9 +53,9 @@ pub struct Plan<'p> {
 type Rule = for<'p> fn(&Facts<'p>, &mut Changes<'p>);
 
 /// All rules.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     docker::rule,
-    resources::gpus_rule,
+    gpus::rule,
     env::rule,
     image::rule,
     merged::containers_rule,
@@ -66,6 +67,7 @@ const RULES: [Rule; 15] = [
     containers::rule,
     volumes::rule,
     pod_fields::rule,
+    security_context::docker_group_rule,
     grace::rule,
     metadata::rule,
 ];

@@ -9,19 +9,12 @@ use super::{
     facts::{Facts, Placement, Target},
     merged::{At, merge},
 };
-use crate::{
-    podspec::{
-        ContainerRef, Json, Quantity, all_containers,
-        equal::quantity,
-        merge::Merge,
-        resources::{is_exact, is_huge},
-    },
-    profile::template::RUNNER,
+use crate::podspec::{
+    ContainerRef, Json, Quantity, all_containers,
+    equal::quantity,
+    merge::Merge,
+    resources::{is_exact, is_huge},
 };
-
-/// The prefix of AMD's extended resources (ROCm/k8s-device-plugin: `amd.com/gpu` and, with the
-/// mixed naming strategy, one for each kind of partition).
-const AMD: &str = "amd.com/";
 
 /// The annotation in which the LimitRanger plugin lists what it filled in, before any webhook
 /// (`plugin/pkg/admission/limitranger`): `LimitRanger plugin set: cpu, memory request for
@@ -40,8 +33,6 @@ pub(super) struct Budget<'p> {
     /// Resources that are left out of new containers, by the placement's index.
     left_out: HashMap<usize, Vec<String>>,
     conflicts: Vec<Conflict>,
-    /// The number of GPUs that the runner ends up with, which the start wrapper checks.
-    pub(super) runner_gpus: u64,
 }
 
 /// One amount that is set in a container that is in the pod.
@@ -53,15 +44,6 @@ struct Set<'p> {
     reason: ChangeReason,
 }
 
-/// Says that the scale set's number of GPUs holds, where the profile would give another.
-pub(super) fn gpus_rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
-    let Some(gpus) = facts.selected.gpus_overruled else { return };
-    let profile = facts.profile();
-    let message = format!("the pod's own number of GPUs is kept, profile {profile} gives {gpus}");
-    let path = format!("spec.containers[{RUNNER}].resources");
-    changes.conflict(ConflictCode::GpuKept, Winner::ScaleSet, path, message);
-}
-
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     for Set { place, map, resource, amount, reason } in &facts.budget.set {
         let mut steps = super::changes::steps(*place, &["resources", map]);
@@ -71,11 +53,21 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     changes.conflicts.extend(facts.budget.conflicts.iter().cloned());
     for (place, placement) in facts.merged() {
         if let Some(claims) = placement.wanted.at(&["resources", "claims"]) {
-            let there = place.container.at(&["resources", "claims"]);
-            let at = At::in_container(place, &"resources".into()).member(&"claims".into());
-            merge(facts, at, there, claims, Merge::Keyed(&["name"]), changes);
+            set_claims(facts, place, claims, changes);
         }
     }
+}
+
+/// Lays `claims` under what the container at `place` has of `resources.claims`.
+pub(super) fn set_claims<'p>(
+    facts: &Facts<'p>,
+    place: ContainerRef<'p>,
+    claims: &Json<'p>,
+    changes: &mut Changes<'p>,
+) {
+    let there = place.container.at(&["resources", "claims"]);
+    let at = At::in_container(place, &"resources".into()).member(&"claims".into());
+    merge(facts, at, there, claims, Merge::Keyed(&["name"]), changes);
 }
 
 impl<'p> Budget<'p> {
@@ -117,35 +109,17 @@ struct Planner<'f, 'p> {
     added: HashMap<String, Quantity>,
     /// The resources that were set, by the container's place.
     set: HashSet<(&'static str, usize, String)>,
-    /// Where the pod asks for AMD GPUs in its own way: on another container than the runner, or
-    /// under another name.
-    gpus_elsewhere: Option<(ContainerRef<'p>, &'p str)>,
 }
 
 impl<'f, 'p> Planner<'f, 'p> {
     fn new(facts: &'f Facts<'p>) -> Self {
-        let resource = &facts.template.gpu_resource;
-        let own = own_gpus(facts);
-        let is_elsewhere = |(place, name, amount): &&(ContainerRef<'p>, &'p str, Quantity)| {
-            !(amount.is_zero() || facts.is_runner(*place) && *name == resource)
-        };
-        let elsewhere = own.iter().find(is_elsewhere).map(|(place, name, _)| (*place, *name));
-        let of_runner = own.iter().filter(|(place, ..)| facts.is_runner(*place));
-        let says_own = of_runner.clone().any(|(_, name, _)| name == resource);
-        let templates = facts.template.gpus(facts.selected.gpus);
-        let runner_gpus = if templates > 0 && elsewhere.is_none() && !says_own {
-            u64::from(templates)
-        } else {
-            of_runner.filter_map(|(.., amount)| amount.whole()).fold(0, u64::saturating_add)
-        };
         Self {
             facts,
-            budget: Budget { runner_gpus, ..Budget::default() },
+            budget: Budget::default(),
             filled: filled(facts),
             asked: asked(facts),
             added: HashMap::new(),
             set: HashSet::new(),
-            gpus_elsewhere: elsewhere,
         }
     }
 
@@ -169,15 +143,10 @@ impl<'f, 'p> Planner<'f, 'p> {
             MAPS.iter().any(|map| place.container.at(&["resources", map, resource]).is_some())
         });
         for (resource, wanted) in wanted {
-            if facts_gpu(self.facts, place, &resource)
-                && let Some((other, name)) = self.gpus_elsewhere
-            {
-                let path = other.path(&format!(".resources[{name}]"));
-                let message = format!(
-                    "the pod asks for GPUs itself, so {resource} is not added to the runner"
-                );
-                self.conflict(ConflictCode::GpuKept, path, message);
-            } else if is_huge(&resource) && !has_memory {
+            if self.facts.is_runner(place) && self.facts.gpus.left_out.contains(&resource) {
+                continue;
+            }
+            if is_huge(&resource) && !has_memory {
                 self.huge_pages_left_out(place.path(&format!(".resources[{resource}]")));
             } else {
                 let before = self.budget.set.len();
@@ -421,11 +390,6 @@ impl<'f, 'p> Planner<'f, 'p> {
     }
 }
 
-/// Whether it is the template's GPUs, on the runner.
-fn facts_gpu(facts: &Facts<'_>, place: ContainerRef<'_>, resource: &str) -> bool {
-    facts.is_runner(place) && resource == facts.template.gpu_resource
-}
-
 /// What the template wants of a container, huge pages last: they go in beside CPU or memory only.
 fn wanted(facts: &Facts<'_>, placement: &Placement<'_>) -> Vec<(String, Pair)> {
     let is_runner = matches!(placement.at, Target::There(place) if facts.is_runner(place));
@@ -455,29 +419,6 @@ fn wanted(facts: &Facts<'_>, placement: &Placement<'_>) -> Vec<(String, Pair)> {
 fn pair(container: &Json<'_>, resource: &str) -> Pair {
     let get = |map| container.at(&["resources", map, resource]).and_then(quantity);
     Pair { request: get("requests"), limit: get("limits") }
-}
-
-/// Each AMD GPU resource that the pod speaks of, with its container. An init container that ends
-/// gives its GPUs back: Kubernetes takes the greater of its number and the runner's.
-fn own_gpus<'p>(facts: &Facts<'p>) -> Vec<(ContainerRef<'p>, &'p str, Quantity)> {
-    let is_gpu = |name: &str| name.starts_with(AMD) || name == facts.template.gpu_resource;
-    let mut all = Vec::new();
-    for place in all_containers(facts.spec).filter(|place| !place.runs_once()) {
-        // A request beside a limit will be equal to it.
-        let mut seen = HashSet::new();
-        for map in ["limits", "requests"] {
-            let amounts = place.container.at(&["resources", map]).map(Json::members);
-            for (name, amount) in amounts.unwrap_or_default() {
-                if is_gpu(name)
-                    && seen.insert(name.as_ref())
-                    && let Some(amount) = quantity(amount)
-                {
-                    all.push((place, name.as_ref(), amount));
-                }
-            }
-        }
-    }
-    all
 }
 
 /// What the LimitRanger says that it filled in.

@@ -5,16 +5,18 @@
 
 use super::{
     changes::Changes,
-    conflict::{ConflictCode, Winner},
+    conflict::{ChangeReason, ConflictCode, Winner},
+    env::variable,
     facts::{Facts, Target},
     merged::{At, merge},
 };
 use crate::{
+    inject::patch::Step,
     podspec::{
         ContainerRef, Json, all_containers,
         merge::{container_field, pod_field},
     },
-    profile::template::DIND,
+    profile::template::{DIND, GID_VARIABLE},
 };
 
 const FIELD: &str = "securityContext";
@@ -63,6 +65,24 @@ pub(super) fn of_new<'p>(facts: &Facts<'p>, container: &Json<'p>) -> Option<Json
     let wanted = container.get(FIELD)?;
     let excluded = user_excluded(facts, None, wanted);
     (!excluded.is_empty()).then(|| without(wanted, &excluded, "", &mut Changes::default()))
+}
+
+/// With `supplementalGroupsPolicy: Strict` a process has no group of its image's `/etc/group`
+/// (KEP-3619), so the runner gets the group of Docker's socket from the pod.
+pub(super) fn docker_group_rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
+    const GROUPS: &str = "supplementalGroups";
+    let contexts = [facts.spec.get(FIELD), facts.template.field(FIELD)];
+    let policy = facts.spec.at(&[FIELD, "supplementalGroupsPolicy"]).and_then(Json::as_str);
+    if policy != Some("Strict") || !facts.docker.is_profiles() {
+        return;
+    }
+    let variable = facts.template.dind().and_then(|dind| variable(dind, GID_VARIABLE));
+    let Some(gid) = variable.and_then(|gid| gid.text("value").parse::<i64>().ok()) else { return };
+    let mut groups = contexts.iter().flatten().flat_map(|context| context.list(GROUPS));
+    if !groups.any(|group| group.as_i64() == Some(gid)) {
+        let steps = [Step::key("spec"), Step::key(FIELD), Step::key(GROUPS)];
+        changes.edits.append(&steps, Json::from(gid), ChangeReason::Dind);
+    }
 }
 
 /// The pod's security context.

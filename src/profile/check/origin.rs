@@ -4,7 +4,7 @@ use crate::profile::{
     expand::{DATA_ROOT, EPHEMERAL_STORAGE, REGISTRY_CREDENTIALS_VOLUME},
     report::Part,
     spec::RunnerProfileSpec,
-    template::{DATA_VOLUME, DIND, RUNNER},
+    template::{DATA_VOLUME, DIND, GPU_CLAIM, RUNNER},
 };
 
 /// The short forms that may have written the field at `path` of the template, likeliest first.
@@ -14,6 +14,9 @@ pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
         ("containers", Part::Item(_, name)) if name == RUNNER => container("runner", rest, spec),
         ("initContainers", Part::Item(_, name)) if name == DIND => container("dind", rest, spec),
         ("volumes", Part::Item(_, name)) => volume(name, rest),
+        ("resourceClaims", Part::Item(_, name)) if name == GPU_CLAIM => {
+            vec![below(&["gpu", "resourceClaimTemplateName"], &[])]
+        }
         _ => Vec::new(),
     }
 }

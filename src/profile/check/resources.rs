@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use super::{Checker, Field, not_a_name, origin};
 use crate::{
-    podspec::{Quantity, names, resources::is_exact},
+    podspec::{
+        Quantity, names,
+        resources::{is_amd_gpu, is_exact},
+    },
     profile::numbers::gpus,
 };
 
@@ -44,11 +47,15 @@ impl Checker<'_> {
 
     fn resource_name(&mut self, name: &str, amount: &Field<'_>, is_runner: bool) {
         let path = || amount.path.clone();
-        if name == self.gpu_resource() {
+        let is_gpu = name == self.gpu_resource() || is_amd_gpu(name);
+        if is_gpu && !is_runner {
+            self.add(path(), "only the runner holds GPUs; jobs in dind use the runner's");
+        } else if is_gpu && self.spec.gpu_claim_template().is_some() {
+            let message =
+                "GPUs come by gpu.resourceClaimTemplateName here; take one of the two out";
+            self.add(path(), message);
+        } else if name == self.gpu_resource() {
             // A name that is none is reported with gpu.resource.
-            if !is_runner {
-                self.add(path(), "only the runner holds GPUs; jobs in dind use the runner's");
-            }
         } else if let Some(size) = name.strip_prefix(HUGE_PAGES) {
             if size.parse::<Quantity>().ok().and_then(|size| size.whole()).unwrap_or_default() == 0
             {

@@ -1,5 +1,7 @@
 //! The short forms, as far as the template that they stand for does not show it.
 
+use serde_json::Value;
+
 use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
 use crate::{
     podspec::{Quantity, resources::is_other_gpu},
@@ -11,7 +13,8 @@ use crate::{
         report::Report,
         spec::{Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
         template::{
-            DATA_VOLUME, EXTERNALS_VOLUME, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME, WORK_VOLUME,
+            DATA_VOLUME, EXTERNALS_VOLUME, GPU_CLAIM, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME,
+            WORK_VOLUME, name_of,
         },
     },
 };
@@ -57,6 +60,7 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
     if let Some(gpu) = gpu {
         self::gpu(gpu, report);
     }
+    gpu_claim(spec, report);
     ids(groups.as_deref(), &["groups"], report);
     if let Some(Runner { image: None, image_pull_policy: Some(_), .. }) = runner {
         needs_image("runner", report);
@@ -82,7 +86,7 @@ fn path(keys: &[&str]) -> Vec<Part> {
 }
 
 fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
-    let Gpu { resource, count: _, per_gpu, total } = gpu;
+    let Gpu { resource, resource_claim_template_name: _, count: _, per_gpu, total } = gpu;
     if let Some(resource) = resource
         .as_ref()
         .filter(|resource| !is_extended(resource) || resource.contains("kubernetes.io/"))
@@ -112,6 +116,20 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
     for name in names(total).into_iter().filter(|name| per_gpu.contains(name)) {
         let message = format!("{name} is in gpu.perGpu as well; take one out");
         report.add(&path(&["gpu", "total", name]), message);
+    }
+}
+
+/// Two claims of one name are one too many.
+fn gpu_claim(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
+    let claims = spec.template.as_ref().and_then(|it| it.pointer("/spec/resourceClaims"));
+    let mut claims = claims.and_then(Value::as_array).into_iter().flatten();
+    if spec.gpu_claim_template().is_some() && claims.any(|claim| name_of(claim) == GPU_CLAIM) {
+        let mut path = path(&["template", "spec", "resourceClaims"]);
+        path.extend([Part::Item("name", GPU_CLAIM.to_owned()), Part::from("name")]);
+        let message = format!(
+            "{GPU_CLAIM:?} is the name of the claim of gpu.resourceClaimTemplateName; choose another"
+        );
+        report.add(&path, message);
     }
 }
 

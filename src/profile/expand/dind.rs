@@ -123,7 +123,7 @@ impl Parts {
             "image": image,
             "imagePullPolicy": policy,
             "restartPolicy": "Always",
-            "command": ["/bin/sh", "-c", scripts::DIND, scripts::DIND_NAME],
+            "command": ["/bin/sh", "-c", scripts::DIND.as_str(), scripts::DIND_NAME],
             "args": args,
             "env": env,
             "securityContext": {"privileged": true},

@@ -40,7 +40,7 @@ impl Parts {
             json!({
                 "name": INIT_HOOKS,
                 "command": ["/bin/sh", "-c", scripts::WRITE_HOOKS, scripts::WRITE_HOOKS_NAME],
-                "args": [PATH, scripts::JOB_STARTED, scripts::JOB_COMPLETED],
+                "args": [PATH, scripts::JOB_STARTED.as_str(), scripts::JOB_COMPLETED.as_str()],
                 "volumeMounts": [{"name": HOOKS_VOLUME, "mountPath": PATH}],
             }),
         );

@@ -51,12 +51,14 @@ const PATHS: [&str; 14] = [
 ];
 
 /// Resource names, with those of the profiles.
-pub(super) const RESOURCES: [&str; 8] = [
+pub(super) const RESOURCES: [&str; 10] = [
     "cpu",
     "memory",
     "ephemeral-storage",
     "amd.com/gpu",
     "amd.com/cpx_nps4",
+    "amd.com/nic",
+    "nvidia.com/gpu",
     "example.com/nic",
     "hugepages-2Mi",
     "example.com/a~b",
@@ -77,6 +79,7 @@ const TABLE: &[(&str, Change)] = &[
     ("path_mount", path_mount),
     ("another_container", another_container),
     ("own_dind", own_dind),
+    ("claim", settings::claim),
     ("shared_ca", shared_ca),
     ("ports", settings::ports),
     ("pod_resources", settings::pod_resources),

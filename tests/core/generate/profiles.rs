@@ -12,6 +12,7 @@ use super::{super::validity::problems, Change, Dice, Step, apply, list, object, 
 
 const TABLE: &[(&str, Change)] = &[
     ("gpu", gpu),
+    ("claim", claim),
     ("runner", runner),
     ("dind", dind),
     ("dind", dind),
@@ -106,7 +107,25 @@ fn gpu(spec: &mut Value, dice: &mut Dice) {
     if dice.chance(20) {
         gpu["resource"] = dice.pick(&["amd.com/gpu", "amd.com/cpx_nps4", "example.com/gpu"]).into();
     }
+    if dice.chance(20) {
+        gpu["resourceClaimTemplateName"] = dice.pick(&["gpu-{gpus}", "gpus"]).into();
+    }
     spec["gpu"] = gpu;
+}
+
+/// A network card, by a claim or as an extended resource.
+fn claim(spec: &mut Value, dice: &mut Dice) {
+    if template(spec)["hostNetwork"] == true {
+        return;
+    }
+    let resources = if dice.chance(50) {
+        let claim = json!({"name": "nic", "resourceClaimTemplateName": "nic"});
+        template(spec)["resourceClaims"] = json!([claim]);
+        json!({"claims": [{"name": "nic"}]})
+    } else {
+        json!({"limits": {dice.pick(&["amd.com/nic", "amd.com/gpu"]): "1"}})
+    };
+    container(spec, "containers", "runner")["resources"] = resources;
 }
 
 fn runner(spec: &mut Value, dice: &mut Dice) {

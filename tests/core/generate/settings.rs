@@ -53,6 +53,22 @@ pub(super) fn pod_resources(pod: &mut Value, dice: &mut Dice) {
     }
 }
 
+/// A resource claim, by a name that profiles use too, and a container that uses it.
+pub(super) fn claim(pod: &mut Value, dice: &mut Dice) {
+    let name = dice.pick(&["gpu", "gpu", "nic"]);
+    let template = dice.pick(&["gpu-1", "gpu-2", "nic"]);
+    let claims = list(&mut pod["spec"], "resourceClaims");
+    if !claims.iter().any(|claim| claim["name"] == name) {
+        claims.push(json!({"name": name, "resourceClaimTemplateName": template}));
+    }
+    let container = if dice.chance(70) { Some(runner(pod)) } else { some_container(pod, dice) };
+    let Some(container) = container.filter(|_| dice.chance(90)) else { return };
+    let used = list(object(container, "resources"), "claims");
+    if !used.iter().any(|claim| claim["name"] == name) {
+        used.push(json!({"name": name}));
+    }
+}
+
 pub(super) fn pod_security(pod: &mut Value, dice: &mut Dice) {
     let context = object(&mut pod["spec"], "securityContext");
     match dice.below(6) {

@@ -263,7 +263,7 @@ fn command_with_args_runs_in_start_wrapper() {
         pod["spec"]["containers"][0]["args"] = json!(["-c", "exec /home/runner/run.sh"]);
     });
     let command = runner(&answered)["command"].as_array().unwrap();
-    assert_eq!(command[2], scripts::START);
+    assert!(command[2].as_str().unwrap().starts_with(scripts::FIRST_WORDS));
     assert_eq!(command[command.len() - 2..], ["--", "/bin/bash"]);
     assert_eq!(runner(&answered)["args"], json!(["-c", "exec /home/runner/run.sh"]));
 }
@@ -337,4 +337,16 @@ fn sidecar_restart_policy_lost_is_restored() {
     });
     assert_eq!(dind(&answered)["restartPolicy"], "Always");
     assert_eq!(answered.operations().len(), 1);
+}
+
+/// actions/runner-container-hooks, `packages/docker`: hooks that run `docker` in this pod.
+#[test]
+fn docker_container_hooks_get_dind() {
+    let answered = answer_runner(
+        &Config::default(),
+        json!({"env": [{"name": "ACTIONS_RUNNER_CONTAINER_HOOKS",
+            "value": "/home/runner/docker/index.js"}]}),
+    );
+    assert_eq!(dind(&answered)["name"], "dind");
+    assert_warned(&answered, &[]);
 }

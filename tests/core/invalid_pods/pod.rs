@@ -3,7 +3,7 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use super::{answer, answer_runner, assert_warned, merge, over, over_template, runner};
+use super::{answer, assert_warned, merge, over, over_template, runner};
 
 #[test]
 fn windows_pod_is_skipped_with_warning() {
@@ -84,31 +84,6 @@ fn node_selector_value_never_counts_as_default() {
         assert_eq!(&answered.pod["spec"]["nodeSelector"][key], value);
     }
     assert_eq!(answered.warnings().len(), 3);
-}
-
-/// No node has GPUs of two vendors, so a pod that also asks for AMD's would stay pending
-/// (microsoft/pai#4090, dstackai/dstack#4085).
-#[test]
-fn gpu_other_vendor_skips_runner_without_profile_annotation() {
-    let resources = |resource: &str| json!({"resources": {"limits": {resource: "1"}}});
-    let match_all = over(&json!({}));
-    for resource in
-        ["nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "gpu.intel.com/i915", "habana.ai/gaudi"]
-    {
-        for config in [&match_all, &Config::default()] {
-            let skipped = answer_runner(config, resources(resource));
-            assert_eq!(skipped.patch, json!([]), "{resource}");
-            assert_eq!(skipped.warnings(), [""; 0]);
-            assert_eq!(skipped.review["response"]["auditAnnotations"]["reason"], "other-gpu");
-        }
-        let named = answer(&match_all, |pod| {
-            merge(&mut pod["spec"]["containers"][0], resources(resource));
-            pod["metadata"]["annotations"]["arc-rocm.dev/profile"] = "test".into();
-        });
-        assert_ne!(named.patch, json!([]), "{resource}");
-    }
-    let nic = answer_runner(&match_all, resources("rdma/hca"));
-    assert_ne!(nic.patch, json!([]));
 }
 
 #[test]

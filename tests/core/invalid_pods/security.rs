@@ -1,9 +1,9 @@
 //! Users, privileges, user namespaces.
 
 use arc_rocm::inject::Config;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{answer, answer_runner, assert_warned, dind, over_template, runner};
+use super::{answer, answer_runner, assert_warned, dind, merge, over, over_template, runner};
 
 #[test]
 fn dind_alone_runs_as_root() {
@@ -128,6 +128,49 @@ fn dind_in_user_namespace_is_left_out() {
            no Docker-in-Docker is added",
         ],
     );
+}
+
+/// nestybox/sysbox#936: a pod for Sysbox has its runtime class, and with CRI-O the annotation.
+#[test]
+fn dind_under_sysbox_or_crio_user_namespace_is_left_out() {
+    let cases = [
+        (
+            json!({"spec": {"runtimeClassName": "sysbox-runc"}}),
+            "spec.runtimeClassName",
+            "Sysbox runs no privileged container, and the runner can run its own dockerd",
+        ),
+        (
+            json!({"metadata": {"annotations": {"io.kubernetes.cri-o.userns-mode": "auto"}}}),
+            "metadata.annotations[io.kubernetes.cri-o.userns-mode]",
+            "dockerd cannot run in a user namespace of CRI-O",
+        ),
+    ];
+    for (own, path, why) in cases {
+        let answered = answer(&Config::default(), |pod| merge(pod, own));
+        assert_eq!(answered.pod["spec"].get("initContainers"), None);
+        let warning = format!("arc-rocm: {path}: {why}, so no Docker-in-Docker is added");
+        assert_warned(&answered, &[&warning]);
+    }
+    let answered = answer(&over_template(&json!({"runtimeClassName": "sysbox-runc"})), |_| {});
+    assert_eq!(answered.pod["spec"].get("initContainers"), None, "the profile's class");
+}
+
+/// kubernetes/enhancements KEP-3619: with `Strict`, `/etc/group` of the image gives no group.
+#[test]
+fn strict_group_policy_gets_docker_group() {
+    let config = over(&json!({"dind": {"gid": 999}}));
+    let groups = |config: &Config, context: Value| {
+        let answered = answer(config, |pod| pod["spec"]["securityContext"] = context);
+        answered.pod["spec"]["securityContext"]["supplementalGroups"].clone()
+    };
+    let strict =
+        |own: &[i64]| json!({"supplementalGroupsPolicy": "Strict", "supplementalGroups": own});
+    assert_eq!(groups(&config, strict(&[])), json!([110, 999]));
+    assert_eq!(groups(&config, strict(&[999])), json!([999, 110]), "it is there already");
+    let merged = json!({"supplementalGroupsPolicy": "Merge"});
+    assert_eq!(groups(&config, merged), json!([110]), "the image's groups hold");
+    let without = over(&json!({"dind": {"enabled": false}}));
+    assert_eq!(groups(&without, strict(&[])), json!([110]), "there is no socket");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn dind_without_writable_socket_is_left_out() {
         let answered = with_volume(&Config::default(), &volume, Some("/var/run"), more);
         assert_eq!(dind(&answered), &Value::Null);
         assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
-        assert_eq!(runner(&answered)["command"][7], "--wait-for-docker=0");
+        assert_eq!(runner(&answered)["command"][6], "--wait-for-docker=0");
         assert_eq!(
             answered.warnings()[0],
             "arc-rocm: spec.containers[runner].volumeMounts[/var/run]: what the pod mounts here \
@@ -299,4 +299,31 @@ fn dind_with_unwritable_profile_volume_is_left_out() {
         merge(&mut pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
     });
     assert_eq!(dind(&answered), &Value::Null);
+}
+
+/// The plugin adds its mount to each container without one, and the API server then calls the webhook
+/// a second time (kubernetes/kubernetes, `plugin/pkg/admission/serviceaccount`).
+#[test]
+fn token_mount_of_the_runner_goes_to_new_containers() {
+    const PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let new_mounts = |change: fn(&mut Value)| {
+        let answered = answer(&Config::default(), |pod| {
+            let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap();
+            change(mounts.iter_mut().find(|mount| mount["mountPath"] == PATH).unwrap());
+        });
+        let containers = answered.pod["spec"]["initContainers"].as_array().unwrap().clone();
+        assert_eq!(containers.len(), 2);
+        let all = containers.into_iter().filter_map(|one| one["volumeMounts"].as_array().cloned());
+        all.flatten().filter(|mount| mount["mountPath"] == PATH).collect::<Vec<_>>()
+    };
+    let mounts = new_mounts(|_| ());
+    assert_eq!(mounts.len(), 2);
+    for mount in mounts {
+        assert!(mount["name"].as_str().unwrap().starts_with("kube-api-access-"), "{mount}");
+        assert_eq!(mount["readOnly"], true);
+    }
+    // automountServiceAccountToken: false
+    assert!(new_mounts(|mount| mount["mountPath"] = "/elsewhere".into()).is_empty());
+    // A volume of the scale set's own.
+    assert!(new_mounts(|mount| mount["name"] = "token".into()).is_empty());
 }

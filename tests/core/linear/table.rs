@@ -33,7 +33,7 @@ pub(crate) struct Row {
 type Fill = fn(&mut Value, usize);
 
 /// The kinds of items.
-const KINDS: [(&str, Fill); 18] = [
+const KINDS: [(&str, Fill); 19] = [
     ("env", |pod, count| runner(pod, "env", items(count, |name| json!({"name": name})))),
     ("volumes and volumeMounts", |pod, count| {
         runner(
@@ -70,9 +70,15 @@ const KINDS: [(&str, Fill); 18] = [
     // Each is a kind of GPU to count.
     ("amd.com resources", |pod, count| {
         let amounts: Map<_, _> =
-            (0..count).map(|number| (format!("amd.com/r{number}"), json!("1"))).collect();
+            (0..count).map(|number| (format!("amd.com/cpx_nps{number}"), json!("1"))).collect();
         let resources = json!({"limits": amounts.clone(), "requests": amounts});
         pod["spec"]["containers"][0]["resources"] = resources;
+    }),
+    ("resource claims", |pod, count| {
+        let claim = |name| json!({"name": name, "resourceClaimTemplateName": "t"});
+        spec(pod, "resourceClaims", items(count, claim));
+        let used = items(count, |name| json!({"name": name}));
+        append(&mut pod["spec"]["containers"][0]["resources"], "claims", used);
     }),
     ("LimitRanger note", |pod, count| {
         extended(pod, count);

@@ -164,7 +164,10 @@ fn same_command(before: &Value, after: &Value) -> Result<(), String> {
     let words = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (words(&before["command"]), words(&after["command"]));
     let is_chart = (old.is_empty() || old == [CHART_COMMAND]) && words(&before["args"]).is_empty();
-    let is_wrapped = new.get(2).is_some_and(|script| script == scripts::START);
+    let is_wrapped = new
+        .get(2)
+        .and_then(Value::as_str)
+        .is_some_and(|script| script.starts_with(scripts::FIRST_WORDS));
     let inner = match new.iter().position(|word| word == "--").filter(|_| is_wrapped) {
         Some(end) => &new[end + 1..],
         None => &new[..],

@@ -66,6 +66,9 @@ fn pairs(requests: &Amounts, limits: &Amounts, what: &str, found: &mut Findings)
 pub(super) fn check(spec: &Value, found: &mut Findings) {
     let claims: Vec<&str> =
         items(&spec["resourceClaims"]).iter().map(|claim| text(claim, "name")).collect();
+    for (index, name) in claims.iter().enumerate() {
+        found.check(!claims[..index].contains(name), || format!("resource claim {name} twice"));
+    }
     let pod = &spec["resources"];
     let (pod_requests, pod_limits) = {
         // Without a pod-level request the sum of the containers' is the default, or the limit.

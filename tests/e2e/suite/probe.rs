@@ -36,10 +36,15 @@ pub(crate) fn runner_pod(namespace: &str) -> anyhow::Result<Value> {
 pub(crate) fn runner_pod_of(namespace: &str, set: &str) -> anyhow::Result<Value> {
     let set = ScaleSet::new(Kind::Plain, set)?
         .edit(|runner| runner["spec"]["spec"]["serviceAccountName"] = json!("default"));
+    Ok(owned_pod(&set, namespace))
+}
+
+/// A runner pod of a scale set, for dry runs.
+pub(crate) fn owned_pod(set: &ScaleSet, namespace: &str) -> Value {
     let mut runner = set.ephemeral_runner(namespace, "probe");
     // An owner needs a uid; that there is none of it does not matter to a dry run.
     runner["metadata"]["uid"] = json!("00000000-0000-4000-8000-000000000000");
-    Ok(pod::pod(&runner))
+    pod::pod(&runner)
 }
 
 /// Waits until the API server calls the webhook for ARC's runner pods.

@@ -1,6 +1,6 @@
 //! Requests and limits.
 
-use super::{In, refused};
+use super::{In, fine, problems, refused};
 
 #[test]
 fn resource_amounts_must_be_quantities() {
@@ -136,4 +136,42 @@ fn per_gpu_request_stays_below_limit() {
             ),
         ],
     );
+}
+
+#[test]
+fn gpus_come_one_way_to_the_runner() {
+    let claim = |name: &str| format!(r#"gpu: {{count: 2, resourceClaimTemplateName: "{name}"}}"#);
+    fine(In::Spec, &[&claim("gpu-{gpus}"), &claim("two-gpus")]);
+    let limits =
+        |gpu: &str| format!("containers: [{{name: runner, resources: {{limits: {{{gpu}: 2}}}}}}]");
+    let limit =
+        |gpu: &str| format!(r#"spec.template.spec.containers[0].resources.limits["{gpu}"]"#);
+    let twice = "GPUs come by gpu.resourceClaimTemplateName here; take one of the two out";
+    let mut rows: Vec<(String, String)> = ["amd.com/gpu", "amd.com/cpx_nps4"]
+        .map(|gpu| (limits(gpu), format!("5:128: {}: {twice}", limit(gpu))))
+        .into();
+    rows.push((
+        "resourceClaims: [{name: gpu, resourceClaimName: shared}]".to_owned(),
+        r#"5:97: spec.template.spec.resourceClaims[0].name: "gpu" is the name of the claim of gpu.resourceClaimTemplateName; choose another"#.to_owned(),
+    ));
+    for (pod, wanted) in rows {
+        let row = format!("{}, template: {{spec: {{{pod}}}}}", claim("gpu-{gpus}"));
+        assert_eq!(problems(In::Spec, &row), [wanted]);
+    }
+    for (name, wanted) in [
+        ("GPU-{gpus}", r#""GPU-2" is not valid here: write"#),
+        ("gpu-{number}", r#""gpu-{number}" is not valid here: write"#),
+        ("", "must not be empty: write"),
+    ] {
+        let found = problems(In::Spec, &claim(name));
+        let place = "5:19: spec.gpu.resourceClaimTemplateName:";
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("{place} {wanted} ")),
+            "{found:?}"
+        );
+    }
+    let sidecar =
+        "initContainers: [{name: a, image: b, resources: {limits: {amd.com/cpx_nps4: 1}}}]";
+    let wanted = r#"5:61: spec.template.spec.initContainers[0].resources.limits["amd.com/cpx_nps4"]: only the runner holds GPUs; jobs in dind use the runner's"#;
+    refused(In::Pod, &[(sidecar, &[wanted])]);
 }

@@ -81,7 +81,6 @@ pub(crate) const ROWS: &[Row] = &[
                         "arc-rocm-start",
                         "--gpus=2",
                         "--group-add=110",
-                        "--rocr-indices",
                         "--wait-for-docker=120",
                         "--",
                         "/home/runner/run.sh",
