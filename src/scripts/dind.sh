@@ -97,7 +97,7 @@ clean() {
   done </proc/self/mountinfo
   case $behind in
     *"${POD_NAME:-//}"* | */"$uid"/*) ;;
-    *) say "not cleaning $root: its path on the node has neither this pod's name nor its UID"; return ;;
+    *) say "not cleaning $root: it may outlive this pod"; return ;;
   esac
   rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?*
 }

@@ -475,7 +475,7 @@ fn dind_empties_only_what_the_pod_owns(shell: Shell) {
         if is_emptied {
             end.is_silent();
         } else {
-            end.says("its path on the node has neither this pod's name nor its UID");
+            end.says("it may outlive this pod");
         }
     }
 }
