@@ -92,7 +92,7 @@ fn of_profile(world: &World, options: &[&str], command: &[&str]) -> (String, Vec
     let script = scripts::start(&options.iter().filter_map(parts).collect::<Vec<_>>());
     assert!(script.contains("/etc/podinfo"));
     let script = script.replace("/etc/podinfo", &world.text("podinfo"));
-    let mut paths = vec!["/dev/dri", "/etc/group", "/sys/class/kfd"];
+    let mut paths = vec!["/dev/dri", "/dev/kfd", "/etc/group", "/sys/class/kfd"];
     if options.contains(&"--cpuset") {
         paths.push("/proc/self/status");
     }
