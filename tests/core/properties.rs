@@ -182,6 +182,43 @@ proptest! {
         );
     }
 
+    /// A policy that fills in what is unset, after the webhook and before its second call, leaves a
+    /// valid pod wherever it does so without the webhook.
+    #[test]
+    fn filled_pod_is_valid_after_second_call(
+        pod in pods::cases(),
+        profile in profiles::cases(),
+        seed in any::<u64>(),
+    ) {
+        let review = pod.review();
+        let config = profile.config();
+        prop_assume!(config.is_some());
+        let config = config.unwrap();
+        let filled = |pod: &Value| {
+            let mut pod = api_server::again(pod);
+            foreign::fill(&mut pod, seed);
+            pod
+        };
+        let before = &review["request"]["object"];
+        prop_assume!(validity::problems(&filled(before)).is_empty());
+        // A limit becomes a request, of which the pod's own resources may have no room.
+        prop_assume!(before["spec"]["resources"].is_null());
+        let answered = ask(&review, &config);
+        // The profile wants every container to be root, and the policy that none is.
+        prop_assume!(answered.pod["spec"]["securityContext"]["runAsUser"] != 0);
+        let touched = with_pod(&review, filled(&answered.pod));
+        let repaired = ask(&touched, &config);
+        let problems = validity::problems(&repaired.pod);
+        prop_assert!(problems.is_empty(), "{}", show(&format!("{problems:#?}"), &touched, &repaired));
+        let last = ask(&with_pod(&review, api_server::again(&repaired.pod)), &config);
+        prop_assert!(
+            last.operations().is_empty(),
+            "third call: {:#}\n{}",
+            last.patch,
+            show("", &touched, &repaired)
+        );
+    }
+
     #[test]
     fn review_of_random_bytes_is_unreadable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(answer(&bytes, builtin()).is_err());

@@ -203,7 +203,7 @@ mod tests {
         small["cpu"] = json!("2");
         assert_eq!(
             found(vec![node(&yes, &small), node(&json!({}), &large)]),
-            "it requests 40 cpu, and the largest node with the labels pytorch=yes has 2 (2 GPUs by its name)"
+            "it requests 40001m cpu, and the largest node with the labels pytorch=yes has 2 (2 GPUs by its name)"
         );
         let mut no_gpu = large.clone();
         no_gpu.as_object_mut().unwrap().remove("amd.com/gpu");

@@ -64,7 +64,7 @@ fn new<'p>(
     if let Some(context) = security_context::of_new(facts, &placement.wanted) {
         set("securityContext", context);
     }
-    if let Some(resources) = facts.budget.of_new(index, &placement.wanted) {
+    if let Some(resources) = facts.budget.of_new(facts, index, &placement.wanted) {
         set("resources", resources);
     }
     if ports.contains(&ports::Decision::Taken) {

@@ -8,12 +8,16 @@ use super::{
     conflict::{ChangeReason, Conflict, ConflictCode, Winner},
     facts::{Facts, Placement, Target},
     merged::{At, merge},
+    metadata::is_called_again,
 };
-use crate::podspec::{
-    ContainerRef, Json, Quantity, all_containers,
-    equal::quantity,
-    merge::Merge,
-    resources::{is_exact, is_huge},
+use crate::{
+    podspec::{
+        ContainerRef, Json, Quantity, all_containers,
+        equal::quantity,
+        merge::Merge,
+        resources::{is_exact, is_huge},
+    },
+    profile::template::{DIND, HAS_RUNNERS_IMAGE},
 };
 
 /// The annotation in which the LimitRanger plugin lists what it filled in, before any webhook
@@ -23,6 +27,10 @@ const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
 /// The two maps of `resources`.
 const MAPS: [&str; 2] = ["requests", "limits"];
+
+/// Requests of containers that run beside the runner, by resource: 1m of CPU gives the same shares
+/// as no request does (the kubelet's least), and 1Mi is far below what any node has to spare.
+const LEAST: [(&str, &str); 3] = [("cpu", "1m"), ("memory", "1Mi"), ("ephemeral-storage", "1Mi")];
 
 /// What becomes of the requests and limits of all containers. They share the pod's own
 /// (`spec.resources`, KEP-2837), so that one place decides about all.
@@ -75,18 +83,76 @@ impl<'p> Budget<'p> {
         Planner::new(facts).run()
     }
 
-    /// The resources of a new container, where some are left out.
-    pub(super) fn of_new(&self, index: usize, container: &Json<'p>) -> Option<Json<'p>> {
-        let left_out = self.left_out.get(&index)?;
-        let mut resources = container.get("resources")?.clone();
-        for map in MAPS {
+    /// The resources of a new container: the profile's without those that are left out, and what a
+    /// quota asks of every container.
+    pub(super) fn of_new(
+        &self,
+        facts: &Facts<'p>,
+        index: usize,
+        container: &Json<'p>,
+    ) -> Option<Json<'p>> {
+        let mut resources = container.get("resources").cloned().unwrap_or(Json::Object(Vec::new()));
+        let left_out = self.left_out.get(&index);
+        for map in left_out.map(|_| MAPS).into_iter().flatten() {
             let Some(mut amounts) = resources.take(map) else { continue };
-            for resource in left_out {
+            for resource in left_out.into_iter().flatten() {
                 amounts.take(resource);
             }
             resources.set(map, amounts);
         }
-        Some(resources)
+        for (map, resource, amount) in self.counted_by_quota(facts, container) {
+            if let Some(amounts) = resources.member_mut(map, || Json::Object(Vec::new())) {
+                amounts.set(resource, amount);
+            }
+        }
+        (!resources.members().is_empty()).then_some(resources)
+    }
+
+    /// Amounts of a new container of the short forms, for each resource that the runner asks for
+    /// and the profile does not mention: a quota refuses a pod with a container that does not ask
+    /// (`failed quota: ... must specify`). One that ends before the runner starts gets the
+    /// runner's, because the pod's own is the greater of the two; one that runs beside it gets so
+    /// little that no node and no `QoS` class changes. The LimitRanger fills in its own, and the
+    /// pod's own `resources` count in place of its containers'.
+    fn counted_by_quota(
+        &self,
+        facts: &Facts<'p>,
+        container: &Json<'p>,
+    ) -> Vec<(&'static str, &'static str, Json<'p>)> {
+        let name = container.text("name");
+        let runs_once = HAS_RUNNERS_IMAGE.contains(&name);
+        let mut amounts = Vec::new();
+        if !runs_once && name != DIND || facts.spec.get("resources").is_some() {
+            return amounts;
+        }
+        let filled = filled(facts);
+        for (resource, least) in LEAST {
+            let says = pair(container, resource);
+            if says.request.is_some()
+                || says.limit.is_some()
+                || filled.iter().any(|(_, _, other)| *other == resource)
+            {
+                continue;
+            }
+            let of_runner = MAPS.map(|map| Some((map, self.of_runner(facts, map, resource)?)));
+            let of_runner: Vec<_> = of_runner.into_iter().flatten().collect();
+            if runs_once {
+                let amount = |(map, amount)| (map, resource, amount);
+                amounts.extend(of_runner.into_iter().map(amount));
+            } else if !of_runner.is_empty() {
+                amounts.push(("requests", resource, least.into()));
+            }
+        }
+        amounts
+    }
+
+    /// The runner's request or limit as this plan makes it.
+    fn of_runner(&self, facts: &Facts<'p>, map: &str, resource: &str) -> Option<Json<'p>> {
+        let mut set = self.set.iter().filter(|set| facts.is_runner(set.place));
+        match set.find(|set| set.map == map && set.resource == resource) {
+            Some(set) => Some(Json::from(set.amount.to_string())),
+            None => facts.runner.container.at(&["resources", map, resource]).map(Json::borrowed),
+        }
     }
 }
 
@@ -135,6 +201,7 @@ impl<'f, 'p> Planner<'f, 'p> {
             self.refit(place);
         }
         self.complete_pairs();
+        self.raise_limits();
         self.budget
     }
 
@@ -160,6 +227,10 @@ impl<'f, 'p> Planner<'f, 'p> {
 
     fn resource(&mut self, place: ContainerRef<'p>, resource: &str, wanted: Pair) {
         let there = pair(place.container, resource);
+        if is_below(resource, &there) && there.request == wanted.request {
+            // Its limit comes with `raise_limits`.
+            return;
+        }
         let name = place.name();
         let is_filled = |kind| self.filled.contains(&(name, kind, resource));
         let written_request = there.request.clone().filter(|_| !is_filled("request"));
@@ -352,6 +423,32 @@ impl<'f, 'p> Planner<'f, 'p> {
         }
     }
 
+    /// Limits below a request of the webhook: others have filled them in since the first call, and
+    /// the API server refuses the pod, so they give way.
+    fn raise_limits(&mut self) {
+        for (place, placement) in self.facts.merged() {
+            let is_added = is_added(self.facts, place, &placement.wanted);
+            let wanted: HashMap<String, Pair> = wanted(self.facts, placement).into_iter().collect();
+            let amounts = |map| place.container.at(&["resources", map]).map(Json::members);
+            let limits: HashMap<&str, &Json<'_>> = amounts("limits")
+                .unwrap_or_default()
+                .iter()
+                .map(|(resource, amount)| (resource.as_ref(), amount))
+                .collect();
+            for (resource, request) in amounts("requests").unwrap_or_default() {
+                let Some(limit) = limits.get(resource.as_ref()) else { continue };
+                let there = Pair { request: quantity(request), limit: quantity(limit) };
+                let is_webhooks = is_added
+                    || wanted.get(resource.as_ref()).is_some_and(|it| it.request == there.request);
+                let key = (place.list, place.index, resource.to_string());
+                if is_webhooks && is_below(resource, &there) && !self.set.contains(&key) {
+                    let (limit, reason) = (there.request, ChangeReason::Resources);
+                    self.set(place, "limits", resource, limit, reason);
+                }
+            }
+        }
+    }
+
     fn set(
         &mut self,
         place: ContainerRef<'p>,
@@ -446,6 +543,20 @@ fn wanted(facts: &Facts<'_>, placement: &Placement<'_>) -> Vec<(String, Pair)> {
     };
     all.sort_by_key(|(name, _)| is_huge(name));
     all
+}
+
+/// Whether a limit is below its request, which the API server refuses.
+fn is_below(resource: &str, pair: &Pair) -> bool {
+    !is_exact(resource) && pair.limit.is_some() && pair.limit < pair.request
+}
+
+/// Whether the webhook added the pod's container in an earlier call.
+fn is_added(facts: &Facts<'_>, place: ContainerRef<'_>, wanted: &Json<'_>) -> bool {
+    let command = wanted.get("command");
+    !facts.is_runner(place)
+        && command.is_some()
+        && command.map(Json::items) == place.container.get("command").map(Json::items)
+        && is_called_again(facts)
 }
 
 /// What a container says of a resource.

@@ -3,25 +3,30 @@
 //! A container's own `runAsUser` and `runAsNonRoot` hold before the pod's, and the kubelet never
 //! starts one that must not be root and is (`verifyRunAsNonRoot`).
 
+use std::borrow::Cow;
+
 use super::{
     changes::Changes,
     conflict::{ChangeReason, ConflictCode, Winner},
     env::variable,
     facts::{Facts, Target},
     merged::{At, merge},
+    metadata,
 };
 use crate::{
     inject::patch::Step,
     podspec::{
         ContainerRef, Json, all_containers,
+        equal::is_subset,
         merge::{container_field, pod_field},
     },
-    profile::template::{DIND, GID_VARIABLE},
+    profile::template::{DIND, GID_VARIABLE, HAS_RUNNERS_IMAGE},
 };
 
 const FIELD: &str = "securityContext";
 const USER: &str = "runAsUser";
 const NON_ROOT: &str = "runAsNonRoot";
+const ESCALATION: &str = "allowPrivilegeEscalation";
 /// The capability that the API server counts as privilege escalation
 /// (`pkg/apis/core/validation`, `ValidateSecurityContext`).
 const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
@@ -35,12 +40,16 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
         let name = placement.wanted.text("name");
         let wanted = placement.wanted.get(FIELD);
         match (placement.at, wanted) {
+            (Target::There(place), Some(_)) if is_added_dind(facts, name) => {
+                correct(facts, place, &placement.wanted, changes);
+            }
             (Target::There(place), Some(wanted)) if facts.docker.wants_field(place, FIELD) => {
                 let there = place.container.get(FIELD);
                 let excluded = excluded(facts, there, wanted);
                 let key = FIELD.into();
                 let path = place.path(".securityContext");
-                let wanted = without(wanted, &excluded, &path, changes);
+                let mut wanted = without(wanted, &excluded, &path, changes);
+                say_implied(facts, there, &mut wanted);
                 let at = At::in_container(place, &key);
                 merge(facts, at, there, &wanted, container_field(FIELD), changes);
             }
@@ -60,11 +69,93 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     }
 }
 
-/// The security context of a new container, where the pod's own excludes a part of it.
+/// The security context of a new container: the profile's, without what the pod's own excludes. A
+/// container that has the runner's image has the runner's context as well, so that Pod Security
+/// takes it wherever it takes the runner.
 pub(super) fn of_new<'p>(facts: &Facts<'p>, container: &Json<'p>) -> Option<Json<'p>> {
-    let wanted = container.get(FIELD)?;
+    let Some(wanted) = container.get(FIELD) else {
+        let has_runners = HAS_RUNNERS_IMAGE.contains(&container.text("name"));
+        return has_runners.then(|| of_runner(facts)).flatten();
+    };
     let excluded = user_excluded(facts, None, wanted);
-    (!excluded.is_empty()).then(|| without(wanted, &excluded, "", &mut Changes::default()))
+    let mut wanted = without(wanted, &excluded, "", &mut Changes::default());
+    say_implied(facts, None, &mut wanted);
+    Some(wanted)
+}
+
+/// The runner's security context as this plan makes it.
+fn of_runner<'p>(facts: &Facts<'p>) -> Option<Json<'p>> {
+    let there = facts.runner.container.get(FIELD);
+    let Some(wanted) = facts.wanted_runner().and_then(|runner| runner.get(FIELD)) else {
+        return there.map(Json::borrowed);
+    };
+    let excluded = excluded(facts, there, wanted);
+    let mut wanted = without(&wanted.borrowed(), &excluded, "", &mut Changes::default());
+    say_implied(facts, there, &mut wanted);
+    for (field, value) in there.map(Json::members).unwrap_or_default() {
+        wanted.set(field.as_ref(), value.borrowed());
+    }
+    Some(wanted)
+}
+
+/// Writes what the context implies, so that a policy that fills in what is unset finds nothing to
+/// contradict: the API server refuses `allowPrivilegeEscalation: false` beside `privileged`, and
+/// the kubelet `runAsNonRoot` beside user 0. dockerd writes to its root file system.
+fn say_implied(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &mut Json<'_>) {
+    let says = |wanted: &Json<'_>, field: &str| {
+        [Some(wanted), there].into_iter().flatten().any(|context| context.get(field).is_some())
+    };
+    let is_privileged = wanted.get("privileged").and_then(Json::as_bool) == Some(true);
+    let is_non_root_pod =
+        [facts.spec.get(FIELD), facts.template.field(FIELD)].into_iter().any(is_non_root);
+    let is_root = is_root(Some(wanted));
+    for (field, is_implied, value) in [
+        (ESCALATION, is_privileged || adds_admin(wanted), true),
+        (NON_ROOT, is_root || is_privileged && !is_non_root_pod, false),
+        ("readOnlyRootFilesystem", is_privileged, false),
+    ] {
+        if is_implied && !says(wanted, field) {
+            wanted.set(field, Json::from(value));
+        }
+    }
+}
+
+/// Whether it is the dind that the webhook added in an earlier call.
+fn is_added_dind(facts: &Facts<'_>, name: &str) -> bool {
+    name == DIND && facts.docker.is_profiles() && metadata::is_called_again(facts)
+}
+
+/// Sets back what others have filled into the dind that the webhook added: whatever keeps dockerd
+/// from being privileged and root.
+fn correct<'p>(
+    facts: &Facts<'p>,
+    place: ContainerRef<'p>,
+    container: &Json<'p>,
+    changes: &mut Changes<'p>,
+) {
+    let Some(Json::Object(wanted)) = of_new(facts, container) else { return };
+    let there = place.container.get(FIELD);
+    let get = |field: &str| there.and_then(|there| there.get(field));
+    let mut set = |field: Cow<'p, str>, value| {
+        let mut steps = super::changes::steps(place, &[FIELD]);
+        steps.push(Step::Key(field));
+        changes.edits.set(&steps, value, ChangeReason::Dind);
+    };
+    let says = |field: &str| wanted.iter().any(|(key, _)| key == field);
+    for field in [USER, "runAsGroup"] {
+        let is_root = get(field).is_none_or(|id| id.as_i64() == Some(0));
+        if !says(field) && !is_root {
+            set(field.into(), Json::from(0_i64));
+        }
+    }
+    if !says("capabilities") && get("capabilities").is_some() {
+        set("capabilities".into(), Json::Null);
+    }
+    for (field, value) in wanted {
+        if get(&field).is_none_or(|there| !is_subset(&value, there)) {
+            set(field, value);
+        }
+    }
 }
 
 /// With `supplementalGroupsPolicy: Strict` a process has no group of its image's `/etc/group`
@@ -171,13 +262,8 @@ fn contradicted(there: Option<&Json<'_>>, wanted: &Json<'_>) -> Vec<Exclusion> {
     let is = |context: &Json<'_>, field: &str, value: bool| {
         context.get(field).and_then(Json::as_bool) == Some(value)
     };
-    let adds_admin = |context: &Json<'_>| {
-        let added = context.at(&["capabilities", "add"]).map(Json::items).unwrap_or_default();
-        added.iter().any(|capability| capability.as_str() == Some(SYS_ADMIN))
-    };
-    let escalation = "allowPrivilegeEscalation";
     let mut excluded = Vec::new();
-    if is(there, escalation, false) {
+    if is(there, ESCALATION, false) {
         let by = "allowPrivilegeEscalation: false";
         if is(wanted, "privileged", true) {
             excluded.push(("privileged", by));
@@ -186,11 +272,11 @@ fn contradicted(there: Option<&Json<'_>>, wanted: &Json<'_>) -> Vec<Exclusion> {
             excluded.push(("capabilities", by));
         }
     }
-    if is(wanted, escalation, false) {
+    if is(wanted, ESCALATION, false) {
         if is(there, "privileged", true) {
-            excluded.push((escalation, "privileged: true"));
+            excluded.push((ESCALATION, "privileged: true"));
         } else if adds_admin(there) {
-            excluded.push((escalation, "capabilities.add: CAP_SYS_ADMIN"));
+            excluded.push((ESCALATION, "capabilities.add: CAP_SYS_ADMIN"));
         }
     }
     if is_non_root(Some(wanted)) && is_root(Some(there)) {
@@ -215,6 +301,11 @@ fn user_excluded(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &Json<'_>)
     } else {
         Vec::new()
     }
+}
+
+fn adds_admin(context: &Json<'_>) -> bool {
+    let added = context.at(&["capabilities", "add"]).map(Json::items).unwrap_or_default();
+    added.iter().any(|capability| capability.as_str() == Some(SYS_ADMIN))
 }
 
 fn is_non_root(context: Option<&Json<'_>>) -> bool {

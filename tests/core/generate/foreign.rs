@@ -118,3 +118,48 @@ fn drop_field(pod: &mut Value, dice: &mut Dice) {
         container.as_object_mut().unwrap().remove(field);
     }
 }
+
+/// Fields that a policy fills in where they are unset, each with a usual value: Kyverno's `+(field)`,
+/// Gatekeeper's Assign with MustNotExist, the guardrails of AKS.
+const FILLED: [(&str, &str); 7] = [
+    ("allowPrivilegeEscalation", "false"),
+    ("readOnlyRootFilesystem", "true"),
+    ("runAsNonRoot", "true"),
+    ("runAsUser", "1001"),
+    ("runAsGroup", "1001"),
+    ("capabilities", r#"{"drop": ["ALL"]}"#),
+    ("seccompProfile", r#"{"type": "RuntimeDefault"}"#),
+];
+
+/// Limits that a policy fills in: below what runners ask for.
+const LIMITS: [(&str, &str); 3] =
+    [("cpu", "500m"), ("memory", "512Mi"), ("ephemeral-storage", "1Gi")];
+
+/// Fills in unset security and resource fields of every container, and of the pod, as a policy does.
+/// Which fields, the seed says: the same ones for every pod.
+pub(crate) fn fill(pod: &mut Value, seed: u64) {
+    let is_filled = |bit: usize| (seed >> bit) & 1 == 1;
+    let context = |context: &mut Value, fields: &[&str]| {
+        for (bit, (field, value)) in FILLED.iter().enumerate() {
+            if is_filled(bit) && fields.contains(field) && context[*field].is_null() {
+                context[*field] = serde_json::from_str(value).unwrap();
+            }
+        }
+    };
+    let of_container = FILLED.map(|(field, _)| field);
+    for list_name in ["containers", "initContainers"] {
+        for container in list(&mut pod["spec"], list_name) {
+            context(object(container, "securityContext"), &of_container);
+            for (bit, (resource, amount)) in LIMITS.iter().enumerate() {
+                let limits = object(object(container, "resources"), "limits");
+                if is_filled(8 + bit) && limits[*resource].is_null() {
+                    limits[*resource] = (*amount).into();
+                }
+            }
+        }
+    }
+    if is_filled(12) {
+        let fields = ["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile"];
+        context(object(&mut pod["spec"], "securityContext"), &fields);
+    }
+}

@@ -293,3 +293,34 @@ fn profile_without_gpus_leaves_the_number_to_the_pod() {
     assert!(runner(&asks)["command"].to_string().contains("--gpus=4"));
     assert_eq!(asks.warnings(), [""; 0]);
 }
+
+/// A ResourceQuota refuses a pod with a container that requests nothing of a counted resource.
+#[test]
+fn quota_on_requests_finds_them_in_each_container() {
+    let config = over(&json!({"jobHooks": {}}));
+    let limits = json!({"memory": "8Gi"});
+    let answered =
+        answer_runner(&config, json!({"resources": {"limits": limits, "requests": limits}}));
+    let of = |name: &str| &named(&answered.pod["spec"]["initContainers"], name)["resources"];
+    for name in ["init-job-hooks", "init-dind-externals"] {
+        let runners = &runner(&answered)["resources"];
+        for resource in ["cpu", "memory"] {
+            assert_eq!(of(name)["requests"][resource], runners["requests"][resource], "{name}");
+        }
+        assert_eq!(of(name)["limits"]["memory"], "8Gi", "{name}");
+        assert_eq!(of(name)["limits"].get("amd.com/gpu"), None, "{name}");
+    }
+    assert_eq!(
+        of("dind"),
+        &json!({"requests": {"cpu": "1m", "memory": "1Mi", "ephemeral-storage": "1Mi"}})
+    );
+}
+
+#[test]
+fn runner_without_requests_keeps_best_effort_class() {
+    let config = over(&json!({"remove": ["/gpu"]}));
+    let answered = answer(&config, |_| {});
+    for container in answered.pod["spec"]["initContainers"].as_array().unwrap() {
+        assert_eq!(container.get("resources"), None);
+    }
+}

@@ -3,21 +3,28 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use super::{answer, answer_runner, assert_warned, dind, merge, over, over_template, runner};
+use super::{
+    answer, answer_runner, assert_warned, dind, merge, named, over, over_template, runner,
+};
+use crate::{
+    support::{ask_twice, review, with_pod},
+    validity::problems,
+};
 
 #[test]
 fn dind_alone_runs_as_root() {
-    for (context, own) in [
-        (json!({"runAsUser": 1001}), json!({"privileged": true, "runAsUser": 0})),
-        (
-            json!({"runAsNonRoot": true}),
-            json!({"privileged": true, "runAsUser": 0, "runAsNonRoot": false}),
-        ),
+    let implied = json!({"privileged": true, "allowPrivilegeEscalation": true,
+        "readOnlyRootFilesystem": false, "runAsNonRoot": false});
+    for (context, root) in [
+        (json!({"runAsUser": 1001}), json!({"runAsUser": 0})),
+        (json!({"runAsNonRoot": true}), json!({"runAsUser": 0})),
         (
             json!({"runAsNonRoot": true, "runAsUser": 1001, "runAsGroup": 1001}),
-            json!({"privileged": true, "runAsUser": 0, "runAsNonRoot": false, "runAsGroup": 0}),
+            json!({"runAsUser": 0, "runAsGroup": 0}),
         ),
     ] {
+        let mut own = implied.clone();
+        merge(&mut own, root);
         let answered = answer(&Config::default(), |pod| {
             pod["spec"]["securityContext"] = context.clone();
         });
@@ -128,6 +135,52 @@ fn dind_in_user_namespace_is_left_out() {
            no Docker-in-Docker is added",
         ],
     );
+}
+
+/// kubescape/kubescape#976, nirmata/kyverno-policies#103, defenseunicorns/uds-core#698: policies
+/// that fill in what is unset, between the two calls.
+#[test]
+fn dind_filled_by_policy_is_corrected() {
+    let config = over(&json!({"dind": {"resources": {"requests": {"memory": "4Gi"}}}}));
+    let first = answer(&config, |_| {});
+    let expected = dind(&first).clone();
+    let mut filled = first.pod.clone();
+    let containers = filled["spec"]["initContainers"].as_array_mut().unwrap();
+    for container in containers.iter_mut().filter(|one| one["name"] == "dind") {
+        container["securityContext"] = json!({"privileged": true, "allowPrivilegeEscalation": false,
+            "runAsNonRoot": true, "runAsUser": 1001, "runAsGroup": 1001,
+            "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+        container["resources"]["limits"] = json!({"memory": "512Mi", "cpu": "500m"});
+    }
+    let again = ask_twice(&with_pod(&review("plain"), filled), &config);
+    assert_eq!(problems(&again.pod), [""; 0]);
+    let context = &dind(&again)["securityContext"];
+    for (field, value) in expected["securityContext"].as_object().unwrap() {
+        assert_eq!(&context[field], value, "{field}");
+    }
+    assert_eq!([&context["runAsUser"], &context["runAsGroup"]], [0, 0]);
+    assert!(context["capabilities"].is_null(), "{context}");
+    assert_eq!(dind(&again)["resources"]["limits"], json!({"memory": "4Gi", "cpu": "500m"}));
+    assert_warned(&again, &[]);
+}
+
+/// sigstore/model-validation-operator#177, k8tz/k8tz#57: Pod Security `restricted` takes the runner,
+/// and so it takes the containers of the webhook.
+#[test]
+fn init_containers_have_the_runners_security_context() {
+    let context = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": true, "runAsUser": 1001, "seccompProfile": {"type": "RuntimeDefault"}});
+    let config = over(&json!({"jobHooks": {}}));
+    let answered = answer_runner(&config, json!({"securityContext": context}));
+    for name in ["init-job-hooks", "init-dind-externals"] {
+        let container = named(&answered.pod["spec"]["initContainers"], name);
+        assert_eq!(container["securityContext"], context, "{name}");
+    }
+    let of_profile = over(&json!({"jobHooks": {}, "template": {"spec": {"containers":
+        [{"name": "runner", "securityContext": {"runAsUser": 1000}}]}}}));
+    let answered = answer(&of_profile, |_| {});
+    let container = named(&answered.pod["spec"]["initContainers"], "init-job-hooks");
+    assert_eq!(container["securityContext"], json!({"runAsUser": 1000}));
 }
 
 /// nestybox/sysbox#936: a pod for Sysbox has its runtime class, and with CRI-O the annotation.

@@ -125,8 +125,9 @@ impl Whole<'_> {
     }
 }
 
-/// The pod's own resources, with requests of extended resources set to their limits. It is the one
-/// change of an own value, because the API server refuses the original.
+/// The pod's own resources, with requests of extended resources set to their limits, and limits
+/// below their requests set to those. These are the changes of an own value, because the API server
+/// refuses the original.
 fn with_exact_requests(before: &Value, after: &Value) -> Value {
     let mut expected = before.clone();
     let amount = |value: &Value| match value {
@@ -139,6 +140,15 @@ fn with_exact_requests(before: &Value, after: &Value) -> Value {
         let limit = amount(&before["limits"][resource]);
         if is_exact && limit.is_some() && amount(request) != limit && amount(now) == limit {
             expected["requests"][resource] = now.clone();
+        }
+        let limit_now = &after["limits"][resource];
+        if !is_exact
+            && limit.is_some()
+            && limit < amount(request)
+            && limit_now != &before["limits"][resource]
+            && amount(limit_now) == amount(request)
+        {
+            expected["limits"][resource] = limit_now.clone();
         }
     }
     expected
