@@ -58,6 +58,18 @@ pub(super) struct Placement<'p> {
     pub(super) unshared: Vec<Unshared<'p>>,
 }
 
+impl Placement<'_> {
+    /// Whether the webhook added the container in an earlier call: its command is the template's,
+    /// which for containers of the short forms no other has. The runner is never added.
+    pub(super) fn is_added(&self) -> bool {
+        let Target::There(place) = self.at else { return false };
+        let command = |container: &Json<'_>| container.get("command").is_some();
+        place.name() != RUNNER
+            && command(&self.wanted)
+            && self.wanted.list("command") == place.container.list("command")
+    }
+}
+
 /// Where a container of the template goes.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'p> {

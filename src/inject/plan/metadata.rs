@@ -31,25 +31,14 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
             set(changes, "annotations", key, wanted, ChangeReason::Profile);
         }
     }
-    let status = status(facts);
+    let (name, digest) = (facts.selected.name, facts.selected.digest);
+    let status = format!(r#"{{"profile":"{name}","version":"{VERSION}","digest":"{digest}"}}"#);
     if there.map(|all| all.text(STATUS)) != Some(&status) {
         let status = Json::from(status);
         if fits(&mut bytes, STATUS, &status, ConflictCode::StatusLeftOut, changes) {
             set(changes, "annotations", STATUS, status, ChangeReason::Status);
         }
     }
-}
-
-/// Whether the webhook has patched this pod before, with this profile. What it added then may have
-/// got more fields from others.
-pub(super) fn is_called_again(facts: &Facts<'_>) -> bool {
-    let there = facts.pod.at(&["metadata", "annotations", STATUS]).and_then(Json::as_str);
-    there.is_some_and(|there| there == status(facts))
-}
-
-fn status(facts: &Facts<'_>) -> String {
-    let (name, digest) = (facts.selected.name, facts.selected.digest);
-    format!(r#"{{"profile":"{name}","version":"{VERSION}","digest":"{digest}"}}"#)
 }
 
 /// The fields that the pod has not; a conflict for each that it has with another value.

@@ -8,7 +8,6 @@ use super::{
     conflict::{ChangeReason, Conflict, ConflictCode, Winner},
     facts::{Facts, Placement, Target},
     merged::{At, merge},
-    metadata::is_called_again,
 };
 use crate::{
     podspec::{
@@ -427,7 +426,7 @@ impl<'f, 'p> Planner<'f, 'p> {
     /// the API server refuses the pod, so they give way.
     fn raise_limits(&mut self) {
         for (place, placement) in self.facts.merged() {
-            let is_added = is_added(self.facts, place, &placement.wanted);
+            let is_added = placement.is_added();
             let wanted: HashMap<String, Pair> = wanted(self.facts, placement).into_iter().collect();
             let amounts = |map| place.container.at(&["resources", map]).map(Json::members);
             let limits: HashMap<&str, &Json<'_>> = amounts("limits")
@@ -548,15 +547,6 @@ fn wanted(facts: &Facts<'_>, placement: &Placement<'_>) -> Vec<(String, Pair)> {
 /// Whether a limit is below its request, which the API server refuses.
 fn is_below(resource: &str, pair: &Pair) -> bool {
     !is_exact(resource) && pair.limit.is_some() && pair.limit < pair.request
-}
-
-/// Whether the webhook added the pod's container in an earlier call.
-fn is_added(facts: &Facts<'_>, place: ContainerRef<'_>, wanted: &Json<'_>) -> bool {
-    let command = wanted.get("command");
-    !facts.is_runner(place)
-        && command.is_some()
-        && command.map(Json::items) == place.container.get("command").map(Json::items)
-        && is_called_again(facts)
 }
 
 /// What a container says of a resource.

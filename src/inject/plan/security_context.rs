@@ -11,7 +11,6 @@ use super::{
     env::variable,
     facts::{Facts, Target},
     merged::{At, merge},
-    metadata,
 };
 use crate::{
     inject::patch::Step,
@@ -40,7 +39,9 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
         let name = placement.wanted.text("name");
         let wanted = placement.wanted.get(FIELD);
         match (placement.at, wanted) {
-            (Target::There(place), Some(_)) if is_added_dind(facts, name) => {
+            (Target::There(place), Some(_))
+                if name == DIND && facts.docker.is_profiles() && placement.is_added() =>
+            {
                 correct(facts, place, &placement.wanted, changes);
             }
             (Target::There(place), Some(wanted)) if facts.docker.wants_field(place, FIELD) => {
@@ -118,11 +119,6 @@ fn say_implied(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &mut Json<'_
             wanted.set(field, Json::from(value));
         }
     }
-}
-
-/// Whether it is the dind that the webhook added in an earlier call.
-fn is_added_dind(facts: &Facts<'_>, name: &str) -> bool {
-    name == DIND && facts.docker.is_profiles() && metadata::is_called_again(facts)
 }
 
 /// Sets back what others have filled into the dind that the webhook added: whatever keeps dockerd

@@ -120,7 +120,7 @@ fn drop_field(pod: &mut Value, dice: &mut Dice) {
 }
 
 /// Fields that a policy fills in where they are unset, each with a usual value: Kyverno's `+(field)`,
-/// Gatekeeper's Assign with MustNotExist, the guardrails of AKS.
+/// Gatekeeper's Assign with `MustNotExist`, the guardrails of AKS.
 const FILLED: [(&str, &str); 7] = [
     ("allowPrivilegeEscalation", "false"),
     ("readOnlyRootFilesystem", "true"),

@@ -294,7 +294,7 @@ fn profile_without_gpus_leaves_the_number_to_the_pod() {
     assert_eq!(asks.warnings(), [""; 0]);
 }
 
-/// A ResourceQuota refuses a pod with a container that requests nothing of a counted resource.
+/// A quota refuses a pod with a container that requests nothing of a counted resource.
 #[test]
 fn quota_on_requests_finds_them_in_each_container() {
     let config = over(&json!({"jobHooks": {}}));
