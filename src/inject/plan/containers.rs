@@ -74,22 +74,27 @@ fn new<'p>(
         let path = format!("spec[{}].ports", placement.wanted.text("name"));
         ports::taken(path, changes);
     }
-    if let Some(mount) = token_mount(facts).filter(|_| !has_token_mount(&placement.wanted)) {
-        let container = container.to_mut();
-        if let Some(mounts) = container.list_mut("volumeMounts") {
-            mounts.push(mount.clone());
-        }
+    if let Some(mount) = token_mount(facts).filter(|_| !has_token_mount(&placement.wanted))
+        && let Some(mounts) = container.to_mut().list_mut("volumeMounts")
+    {
+        mounts.push(mount);
     }
     container
 }
 
 /// The mount that the ServiceAccount plugin gave the runner, and gives each new container unless it
 /// is there: the pod then has changed after the webhook's call, and the API server calls it again.
-fn token_mount<'p>(facts: &Facts<'p>) -> Option<&'p Json<'p>> {
+fn token_mount<'p>(facts: &Facts<'p>) -> Option<Json<'p>> {
     let mut mounts = facts.runner.container.list("volumeMounts").iter();
-    mounts.find(|mount| {
+    let mount = mounts.find(|mount| {
         mount.text("mountPath") == TOKEN_PATH && mount.text("name").starts_with(TOKEN_VOLUME)
-    })
+    })?;
+    let name = mount.text("name").into();
+    Some(Json::Object(vec![
+        ("name".into(), name),
+        ("readOnly".into(), true.into()),
+        ("mountPath".into(), TOKEN_PATH.into()),
+    ]))
 }
 
 fn has_token_mount(container: &Json<'_>) -> bool {
