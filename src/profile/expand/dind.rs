@@ -114,6 +114,9 @@ impl Parts {
             "image": image,
             "imagePullPolicy": policy,
             "restartPolicy": "Always",
+            // Only sidecars may have one. Where another webhook drops restartPolicy, the API server
+            // refuses the pod: an init container that never ends would hold its GPUs for ever.
+            "lifecycle": {},
             "command": ["/bin/sh", "-c", scripts::DIND.as_str(), scripts::DIND_NAME],
             "args": args,
             "env": env,
