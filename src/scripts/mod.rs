@@ -42,7 +42,7 @@ fn stripped(page: &str, source: &str, parts: &[&str]) -> String {
 /// |---|---|
 /// | `--gpus=N` | GPUs the container asked for; fewer usable render nodes end the script with 1 |
 /// | `--group-add=GID` | first words of `gha-render-devices`, may be given several times |
-/// | `--group-add=nodes` | the same with the GIDs that the render nodes have (part `groups`) |
+/// | `--group-add=nodes` | the same with the GIDs that `/dev/kfd` and the render nodes have (part `groups`) |
 /// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait (part `docker`) |
 /// | `--docker-config=FILE` | registry credentials, copied to the docker CLI's own file if it has none (part `credentials`) |
 ///

@@ -111,6 +111,10 @@ impl<'p> Runner<'p> {
         expression: &'p str,
         dind: &Json<'_>,
     ) -> Result<Vec<&'p Json<'p>>, &'p str> {
+        let mut names: Vec<&str> = variables(expression).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
         let templates = self.template.map(|runner| runner.list("env")).unwrap_or_default();
         let keyed = |one: &'p Json<'p>| (one.text("name"), one);
         let pods = self.pod.list("env").iter().map(keyed);
@@ -124,7 +128,6 @@ impl<'p> Runner<'p> {
             });
         }
         let mut needed = BTreeSet::new();
-        let mut names: Vec<&str> = variables(expression).collect();
         while let Some(name) = names.pop() {
             let Some(place) = places.get(name) else { continue };
             let Some((_, one)) = env.get(*place) else { continue };
