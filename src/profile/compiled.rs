@@ -367,20 +367,26 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
 
 /// The start wrapper, with the parts of its script that the profile uses.
 fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
-    let group_add = start.group_add.clone().or_else(|| spec.groups.clone());
+    let group_add = start.group_add.as_ref().or(spec.groups.as_ref());
+    let is_cpuset = start.cpuset == Some(true);
+    let is_rocr = start.isolation.unwrap_or_default() == Isolation::RocrIndices;
     let wait_for_docker = start.wait_for_docker_seconds.unwrap_or(WAIT_FOR_DOCKER_SECONDS);
     let dind = spec.dind.as_ref().filter(|dind| dind.is_enabled());
     let docker_config = dind.is_some_and(|dind| dind.registry_credentials.is_some());
-    let parts = [
+    let mut options: Vec<String> = match group_add {
+        Some(gids) => gids.iter().map(|gid| format!("--group-add={gid}")).collect(),
+        None => vec!["--group-add=nodes".to_owned()],
+    };
+    let switches = [("--cpuset", is_cpuset), ("--rocr", is_rocr)];
+    options.extend(switches.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (*name).to_owned()));
+    let script = scripts::start(&[
         ("credentials", docker_config),
-        ("cpuset", start.cpuset == Some(true)),
+        ("cpuset", is_cpuset),
         ("docker", wait_for_docker > 0),
         ("groups", group_add.is_none()),
-        ("rocr", start.isolation.unwrap_or_default() == Isolation::RocrIndices),
-    ];
-    let parts: Vec<&str> =
-        parts.iter().filter(|(_, is_on)| *is_on).map(|(part, _)| *part).collect();
-    Start { script: scripts::start(&parts), group_add, wait_for_docker, docker_config }
+        ("rocr", is_rocr),
+    ]);
+    Start { script, options, wait_for_docker, docker_config }
 }
 
 /// The template for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
@@ -409,7 +415,7 @@ fn digest(spec: &RunnerProfileSpec, start: Option<&Start>) -> String {
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
     for script in [
         start.map_or("", |start| &start.script),
-        &scripts::DIND,
+        &scripts::dind(true),
         scripts::WRITE_HOOKS,
         &scripts::JOB_STARTED,
         &scripts::JOB_COMPLETED,

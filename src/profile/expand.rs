@@ -52,7 +52,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
         start,
         job_hooks,
         shared_volumes,
-        template: _,
+        template,
     } = spec;
     let mut parts = Parts::default();
     if let Some(groups) = groups.as_ref().filter(|groups| !groups.is_empty()) {
@@ -63,7 +63,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
     }
     let shared = shared_volumes.as_deref().unwrap_or_default();
     match dind.as_ref().filter(|dind| dind.is_enabled()) {
-        Some(dind) => parts.dind(dind, shared),
+        Some(dind) => parts.dind(dind, shared, template.as_ref()),
         None if shared
             .iter()
             .any(|shared| dind::uses_pod_name(shared.sub_path_expr.as_deref())) =>

@@ -108,9 +108,8 @@ impl Amount {
 pub struct Start {
     /// The script, without what the profile does not use.
     pub script: String,
-    /// The GIDs that `gha-render-devices` passes on with `--group-add`; without, those that the
-    /// render nodes have.
-    pub group_add: Option<Vec<i64>>,
+    /// The options that are the same for every runner of the profile, such as `--group-add=110`.
+    pub options: Vec<String>,
     /// How long to wait for Docker, in seconds; 0 does not wait.
     pub wait_for_docker: u32,
     /// Whether registry credentials are there for the docker CLI.

@@ -15,13 +15,13 @@ pub const FIRST_WORDS: &str = "# arc-rocm ";
 
 /// A script as a pod gets it: a first line that names version and `page`, and `source` without
 /// indentation, empty lines and comments. What stands between the lines `# if PART` and `# fi` is
-/// there only if `parts` has that part.
-fn stripped(page: &str, source: &str, parts: &[&str]) -> String {
+/// there only if `parts` says so.
+fn stripped(page: &str, source: &str, parts: &[(&str, bool)]) -> String {
     let mut script = format!("{FIRST_WORDS}{}, {page}\n", crate::VERSION);
     let mut is_in = true;
     for line in source.lines().map(str::trim_start) {
         if let Some(part) = line.strip_prefix("# if ") {
-            is_in = parts.contains(&part);
+            is_in = parts.contains(&(part, true));
         } else if line == "# fi" {
             is_in = true;
         } else if is_in && !line.is_empty() && !line.starts_with('#') {
@@ -45,17 +45,15 @@ fn stripped(page: &str, source: &str, parts: &[&str]) -> String {
 /// | `--group-add=nodes` | the same with the GIDs that `/dev/kfd` and the render nodes have (part `groups`) |
 /// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait (part `docker`) |
 /// | `--docker-config=FILE` | registry credentials, copied to the docker CLI's own file if it has none (part `credentials`) |
-///
-/// Two parts need no option: `rocr` writes `ROCR_VISIBLE_DEVICES` to `gha-gpu-isolation-settings`, from
-/// KFD's topology; `cpuset` adds the runner's own cpuset to `gha-render-devices` and
-/// `gha-docker-cpu-flags`.
+/// | `--cpuset` | the runner's own cpuset goes into `gha-render-devices` and `gha-docker-cpu-flags` (part `cpuset`) |
+/// | `--rocr` | `ROCR_VISIBLE_DEVICES` goes into `gha-gpu-isolation-settings`, from KFD's topology (part `rocr`) |
 ///
 /// Of the environment it reads `KUBE_CPU_REQUEST`, a number of CPUs, and takes it away where it is 0;
 /// `ROCR_VISIBLE_DEVICES`, beside which it writes no other; `DOCKER_CONFIG` and `HOME`.
 ///
 /// Any other option is reported and ignored. The script never ends with 7, which ARC would take
 /// for a deprecated runner; the command's own exit code is the container's.
-pub fn start(parts: &[&str]) -> String {
+pub fn start(parts: &[(&str, bool)]) -> String {
     stripped("docs/what-a-job-sees.md", include_str!("start.sh"), parts)
 }
 
@@ -65,11 +63,13 @@ pub const START_NAME: &str = "arc-rocm-start";
 /// Runs dockerd in the dind sidecar and ends it in order on SIGTERM: containers, dockerd, data.
 ///
 /// Arguments: dockerd's flags, passed on unchanged. The script itself reads `--host=unix://...`,
-/// `--data-root=`, `--exec-root=` and `--pidfile=`, each only in the form with `=`.
-pub static DIND: LazyLock<String> =
-    LazyLock::new(|| stripped("docs/profiles.md", include_str!("dind.sh"), &[]));
+/// `--config-file=` and `--data-root=`, each only in the form with `=`. With `empties_data` it empties
+/// a data root whose path on the node has the value of the variable `POD_NAME`.
+pub fn dind(empties_data: bool) -> String {
+    stripped("docs/profiles.md", include_str!("dind.sh"), &[("data", empties_data)])
+}
 
-/// `$0` of [`DIND`].
+/// `$0` of [`dind`].
 pub const DIND_NAME: &str = "arc-rocm-dind";
 
 /// Puts the two scripts of job hooks where the runner finds them; run by an init container.
@@ -95,14 +95,17 @@ pub static JOB_COMPLETED: LazyLock<String> =
 mod tests {
     use super::*;
 
-    /// All parts of the start wrapper.
-    const PARTS: [&str; 5] = ["cpuset", "credentials", "docker", "groups", "rocr"];
+    /// The start wrapper with all of its parts, or with none.
+    fn start_with(is_in: bool) -> String {
+        start(&["cpuset", "credentials", "docker", "groups", "rocr"].map(|part| (part, is_in)))
+    }
 
-    fn all() -> [(&'static str, String); 6] {
+    fn all() -> [(&'static str, String); 7] {
         [
-            ("start.sh", start(&PARTS)),
-            ("start.sh without parts", start(&[])),
-            ("dind.sh", DIND.clone()),
+            ("start.sh", start_with(true)),
+            ("start.sh without parts", start_with(false)),
+            ("dind.sh", dind(true)),
+            ("dind.sh without parts", dind(false)),
             ("job-started.sh", JOB_STARTED.clone()),
             ("job-completed.sh", JOB_COMPLETED.clone()),
             ("the command that writes hooks", WRITE_HOOKS.to_owned()),
@@ -119,24 +122,31 @@ mod tests {
     #[test]
     fn scripts_have_the_parts_that_are_asked_for() {
         const SOURCE: &str = "a\n  # if one\n  b\n  # fi\nc\n# if two\nd\n# fi\ne\n";
-        for (parts, lines) in [
-            (&[][..], "a\nc\ne\n"),
-            (&["one"], "a\nb\nc\ne\n"),
-            (&["two"], "a\nc\nd\ne\n"),
-            (&["two", "one"], "a\nb\nc\nd\ne\n"),
+        for (one, two, lines) in [
+            (false, false, "a\nc\ne\n"),
+            (true, false, "a\nb\nc\ne\n"),
+            (false, true, "a\nc\nd\ne\n"),
+            (true, true, "a\nb\nc\nd\ne\n"),
         ] {
-            assert!(stripped("page", SOURCE, parts).ends_with(&format!("\n{lines}")), "{parts:?}");
+            let script = stripped("page", SOURCE, &[("two", two), ("one", one)]);
+            assert!(script.ends_with(&format!("\n{lines}")), "{script}");
         }
-        let asked =
-            include_str!("start.sh").lines().filter_map(|l| l.trim_start().strip_prefix("# if "));
-        let asked: std::collections::BTreeSet<&str> =
-            asked.filter(|part| *part != "PART").collect();
-        assert!(asked.iter().eq(&PARTS), "{asked:?}");
+    }
+
+    #[test]
+    fn scripts_have_every_part_that_is_written() {
+        for (source, whole) in
+            [(include_str!("start.sh"), start_with(true)), (include_str!("dind.sh"), dind(true))]
+        {
+            let is_text = |line: &&str| !line.is_empty() && !line.starts_with('#');
+            let lines = source.lines().map(str::trim_start).filter(is_text).count();
+            assert_eq!(whole.lines().count(), lines + 1, "{whole}");
+        }
     }
 
     #[test]
     fn scripts_begin_with_version_and_page() {
-        for (name, script) in all().into_iter().take(5) {
+        for (name, script) in all().into_iter().take(6) {
             let (first, rest) = script.split_once('\n').unwrap();
             let page = first.strip_prefix(&format!("{FIRST_WORDS}{}, ", crate::VERSION)).unwrap();
             assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page).exists(), "{page}");

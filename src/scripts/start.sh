@@ -51,8 +51,7 @@ usable() { # NODE
 }
 
 prepare() {
-  gpus=0 wait=0
-  flags='' cpus='' limit='' isolation=''
+  gpus=0 wait=0 flags='' cpus='' limit='' isolation=''
   while [ $# -gt 0 ]; do
     option=$1
     shift
@@ -67,16 +66,18 @@ prepare() {
       # if credentials
       --docker-config=*) login=${option#*=} ;;
       # fi
+      # if cpuset
+      # The effective one, whichever version the cgroups have.
+      --cpuset) cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status) ;;
+      # fi
+      # if rocr
+      --rocr) rocr=1 ;;
+      # fi
       *) say "unknown option $option, ignored" ;;
     esac
   done
   [ $# -gt 0 ] || die "no command after --"
   case $gpus:$wait in *[!0-9:]* | :* | *:) die "--gpus=$gpus --wait-for-docker=$wait: not numbers" ;; esac
-
-  # if cpuset
-  # The effective one, whichever version the cgroups have.
-  cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
-  # fi
 
   # Jobs splice gha-render-devices into `docker run`: no file is better than an empty or old one.
   rm -f "/etc/podinfo/gha-render-devices" "/etc/podinfo/gha-docker-cpu-flags"
@@ -119,12 +120,11 @@ prepare() {
       break
     done
     # if rocr
+    if [ -z "${rocr-}" ] || [ -n "${ROCR_VISIBLE_DEVICES+x}" ]; then map=''; fi
     for node in $map; do
       case $used in *",${node%:*},"*) isolation=$isolation,${node#*:} ;; esac
     done
-    if [ -n "${ROCR_VISIBLE_DEVICES+x}" ]; then
-      isolation=''
-    elif [ -z "$isolation" ]; then
+    if [ -n "$map" ] && [ -z "$isolation" ]; then
       say "no KFD topology of these GPUs in /sys: gha-gpu-isolation-settings is empty, jobs that rely on it see every GPU of the node"
     fi
     # fi
@@ -151,21 +151,14 @@ prepare() {
   # fi
 
   # if docker
-  look=docker at=info
-  if [ "$wait" -gt 0 ] && ! command -v docker >/dev/null; then
-    # Without the CLI the socket tells: dockerd listens before it is ready, and lets its clients wait.
-    case ${DOCKER_HOST-} in
-      unix:///*) look=stat at=${DOCKER_HOST#unix://} ;;
-      *) say "no docker in PATH and no socket in DOCKER_HOST, not waiting for Docker"; wait=0 ;;
-    esac
-  fi
-  if [ "$wait" -gt 0 ]; then
+  # Without the CLI nothing tells whether dockerd is ready, and a job brings its own later.
+  if [ "$wait" -gt 0 ] && command -v docker >/dev/null; then
     try=$((wait < 5 ? wait : 5)) # a daemon may also hang
     begin=$(date +%s) said=0
-    until timeout "$try" "$look" "$at" >/dev/null 2>&1; do
+    until timeout "$try" docker info >/dev/null 2>&1; do
       waited=$(($(date +%s) - begin))
       if [ "$waited" -ge "$wait" ]; then
-        error=$(timeout "$try" "$look" "$at" 2>&1 >/dev/null </dev/null) && break
+        error=$(timeout "$try" docker info 2>&1 >/dev/null </dev/null) && break
         die "docker is not ready after $waited s ($(printf %s "${error:-no answer}" | tail -n 1))"
       elif [ "$waited" -ge $((said + 5)) ]; then
         say "waiting for docker ($waited of $wait s)"

@@ -67,9 +67,24 @@ fn start_script_has_the_parts_of_the_profile() {
     ] {
         let answered = answered(spec, |_| {});
         let script = answered.pod["spec"]["containers"][0]["command"][2].as_str().unwrap();
-        assert_eq!(script, scripts::start(parts), "{spec}");
+        let parts: Vec<_> = parts.iter().map(|part| (*part, true)).collect();
+        assert_eq!(script, scripts::start(&parts), "{spec}");
     }
-    assert_eq!(options("start: {}"), ["--gpus=2", "--group-add=110", "--wait-for-docker=120"]);
+}
+
+/// A text that has all parts does the same as one that has those of the profile.
+#[test]
+fn start_options_switch_parts_on() {
+    for (spec, words) in [
+        ("start: {}", &["--group-add=110", "--rocr", "--wait-for-docker=120"][..]),
+        ("start: {isolation: Empty}", &["--group-add=110", "--wait-for-docker=120"]),
+        (
+            "start: {cpuset: true, waitForDockerSeconds: 0}",
+            &["--group-add=110", "--cpuset", "--rocr", "--wait-for-docker=0"],
+        ),
+    ] {
+        assert_eq!(options(spec), [&["--gpus=2"], words].concat(), "{spec}");
+    }
 }
 
 #[test]

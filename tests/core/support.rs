@@ -101,7 +101,9 @@ pub(crate) fn readable(value: &Value) -> String {
 
 fn shorten(value: &mut Value) {
     match value {
-        Value::String(text) if *text == *scripts::DIND => "(src/scripts/dind.sh)".clone_into(text),
+        Value::String(text) if [true, false].map(scripts::dind).contains(text) => {
+            "(src/scripts/dind.sh)".clone_into(text);
+        }
         Value::String(text) if text.starts_with(scripts::FIRST_WORDS) => {
             "(src/scripts/start.sh)".clone_into(text);
         }

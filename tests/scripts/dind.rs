@@ -2,12 +2,12 @@
 
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
-use arc_rocm::scripts::{DIND, DIND_NAME};
+use arc_rocm::scripts::{self, DIND_NAME};
 
 use crate::world::{End, Job, Script, Shell, World, alive, can_unshare};
 
 /// All that the script needs of an image besides docker. `mount` is for a test.
-const TOOLS: [&str; 6] = ["grep", "mkdir", "rm", "sleep", "xargs", "mount"];
+const TOOLS: [&str; 8] = ["grep", "mkdir", "mount", "rm", "sed", "sh", "sleep", "timeout"];
 
 /// A dockerd that runs until SIGTERM, and notes whether its data is still there then.
 const DOCKERD: &str = r#"
@@ -16,31 +16,23 @@ const DOCKERD: &str = r#"
     echo $$ >"$WORLD/dockerd.pid"
     wait"#;
 
-/// A docker CLI for a daemon with two containers.
-const DOCKER: &str = r#"
-    [ "$1" != info ] || exit 0
-    note "DOCKER_HOST=${DOCKER_HOST-}"
-    [ "$1" != ps ] || printf 'c1\nc2\n'"#;
+/// A docker CLI whose daemon answers at once.
+const DOCKER: &str = r#"note "DOCKER_HOST=${DOCKER_HOST-}""#;
 
-/// The pod's.
-const UID: &str = "0d1c6a1e-95a7-4f6e-a1f3-8c7f1c0f1a2b";
-/// What the kubelet calls an emptyDir below the pod's directory.
-const EMPTY_DIR: &str = "volumes/kubernetes.io~empty-dir/docker-data";
+/// The pod's name.
+const POD: &str = "linux-mi300-2gpu-x7k2p-runner-q9w8e";
 
 in_every_shell!(
-    dind_sigterm_stops_containers_dockerd_and_deletes_data,
+    dind_sigterm_ends_dockerd_then_deletes_data,
     dind_flags_reach_dockerd_through_the_entrypoint,
     dind_without_entrypoint_starts_dockerd,
-    dind_without_containers_stops_none,
     dind_asks_docker_on_the_flags_socket,
     dind_removes_old_pid_files,
     dind_exits_with_the_status_of_dockerd,
     dind_fails_if_dockerd_exits_with_0,
     dind_sigterm_before_dockerd_is_up_exits_with_0,
-    dind_hanging_docker_does_not_delay_sigterm,
     dind_keeps_data_if_dockerd_does_not_end,
-    dind_second_sigterm_shortens_container_stop,
-    dind_second_sigterm_shortens_dockerd_wait,
+    dind_second_sigterm_changes_nothing,
     dind_failing_docker_changes_nothing,
     dind_without_data_root_deletes_nothing,
     dind_data_root_slash_deletes_nothing,
@@ -56,7 +48,6 @@ in_every_shell!(
     dind_cgroup_flags_of_the_template_are_kept,
     dind_dockerd_has_a_lower_oom_score_than_jobs,
     dind_docker_without_answer_exits_with_1,
-    dind_docker_hanging_at_start_exits_with_1,
     dind_docker_is_not_asked_again_after_an_answer,
     dind_sigterm_while_asking_docker_ends_at_once,
 );
@@ -71,11 +62,10 @@ fn world(shell: Shell) -> World {
     }
     fs::create_dir_all(world.path("proc/self")).unwrap();
     world.write("proc/self/cgroup", "0::/\n");
-    // As in a container whose data root is an emptyDir.
+    // As in a container whose data root has the pod's name on the node.
     let mountinfo = format!(
         "1 0 0:1 / / rw - overlay o rw\n\
-         2 1 8:1 /var/lib/kubelet/pods/{UID}/etc-hosts /etc/hosts rw - ext4 /dev/sda1 rw\n\
-         3 1 8:1 /var/lib/kubelet/pods/{UID}/{EMPTY_DIR} {} rw - ext4 /dev/sda1 rw\n",
+         2 1 8:1 /mnt/nvme/{POD}-docker {} rw - ext4 /dev/sda1 rw\n",
         world.text("data")
     );
     world.write("proc/self/mountinfo", &mountinfo);
@@ -84,81 +74,57 @@ fn world(shell: Shell) -> World {
     world
 }
 
-/// Flags under which nothing outside of the world is touched.
-fn own_flags(world: &World) -> Vec<String> {
-    let exec_root = format!("--exec-root={}", world.text("exec"));
-    vec![exec_root, format!("--pidfile={}", world.text("docker.pid"))]
-}
-
 fn data_root(world: &World) -> String {
     format!("--data-root={}", world.text("data"))
 }
 
 fn dind<'a>(world: &'a World, flags: &[&str]) -> Script<'a> {
-    changed(world, &DIND, flags)
+    changed(world, &scripts::dind(true), flags)
 }
 
 /// With cgroups and files of the world, which has none unless a test makes them: this machine's
 /// own are none of the script's business.
 fn changed<'a>(world: &'a World, script: &str, flags: &[&str]) -> Script<'a> {
-    let mut args = own_flags(world);
-    args.extend(flags.iter().map(|&flag| flag.to_owned()));
+    let args: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
     let paths = [
         "/sys/fs/cgroup",
         "/proc/self/cgroup",
         "/proc/self/mountinfo",
         "/proc/self/oom_score_adj",
         "/etc/docker",
+        "/var/run/docker",
     ];
     let script = world.with_paths(script, &paths);
-    world.script(&script, DIND_NAME, &args)
+    world.script(&script, DIND_NAME, &args).env("POD_NAME", POD)
 }
 
-/// The script with so many seconds for the step `name`, and how long that takes otherwise.
-fn with_seconds(name: &str, seconds: u64) -> (String, Duration) {
-    let (before, rest) = DIND.split_once(&format!("\n{name}=")).unwrap();
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
-    let usual = Duration::from_secs(digits.parse().unwrap());
-    (format!("{before}\n{name}={seconds} #{rest}"), usual)
-}
-
-/// The script with 1 s for a step that strikes, and what its end has to come before.
-fn hasty(name: &str) -> (String, Duration) {
-    with_seconds(name, 1)
-}
-
-/// The script with a minute for a step that must not strike: a test that waits for it fails.
-fn lasting(name: &str) -> String {
-    with_seconds(name, 60).0
+/// The script with 1 s for dockerd's end, and what that usually has.
+fn hasty() -> (String, Duration) {
+    const NAME: &str = "\nSTOP_SECONDS=";
+    let script = scripts::dind(true);
+    let (_, rest) = script.split_once(NAME).unwrap();
+    let usual = rest.lines().next().unwrap();
+    let hasty = script.replace(&format!("{NAME}{usual}\n"), &format!("{NAME}1\n"));
+    (hasty, Duration::from_secs(usual.parse().unwrap()))
 }
 
 /// What the script gives dockerd to answer.
 const START_SECONDS: &str = "120";
 
-/// Lets this, and not a clock, say when dockerd's time to answer is over.
-fn start_seconds(world: &World, body: &str) {
-    assert!(DIND.contains(&format!("\nSTART_SECONDS={START_SECONDS}\n")));
+/// Lets dockerd's time to answer be over as soon as dockerd is up, with its trap.
+fn up_and_over(world: &World) {
     let body = format!(
-        "[ \"$1\" != {START_SECONDS} ] || {{ {body}; }}\nexec \"$WORLD/tools/sleep\" \"$@\""
+        "[ \"$1\" = {START_SECONDS} ] || exit 2
+        until [ -s \"$WORLD/dockerd.pid\" ]; do \"$WORLD/tools/sleep\" 0.05; done
+        exit 124"
     );
-    world.program("sleep", &body);
+    world.program("timeout", &body);
 }
-
-/// For [`start_seconds`]: it is over as soon as dockerd is up, with its trap.
-const UP_AND_OVER: &str =
-    r#"until [ -s "$WORLD/dockerd.pid" ]; do "$WORLD/tools/sleep" 0.05; done; exit"#;
 
 fn terminate(world: &World, job: Job<'_>) -> End {
     world.await_text("dockerd.pid", "\n");
     job.terminate();
     job.end()
-}
-
-/// The calls after dockerd's start.
-fn calls_of_the_end(world: &World) -> Vec<String> {
-    let calls = world.calls();
-    let start = calls.iter().position(|call| call.starts_with("dockerd ")).unwrap();
-    calls[start + 1..].iter().filter(|call| *call != "docker info").cloned().collect()
 }
 
 #[track_caller]
@@ -167,24 +133,14 @@ fn assert_kept(world: &World) {
     assert!(names.iter().all(|name| world.exists(name)), "{:?}", world.calls());
 }
 
-fn dind_sigterm_stops_containers_dockerd_and_deletes_data(shell: Shell) {
+fn dind_sigterm_ends_dockerd_then_deletes_data(shell: Shell) {
     let world = world(shell);
-    let host = "unix:///run/somewhere.sock";
-    let host_flag = format!("--host={host}");
-    let end = terminate(&world, dind(&world, &[&host_flag, &data_root(&world)]).start());
+    let end = terminate(&world, dind(&world, &[&data_root(&world)]).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.is_silent();
     let data = world.text("data");
-    assert_eq!(
-        calls_of_the_end(&world),
-        [
-            "docker ps -q",
-            &format!("DOCKER_HOST={host}"),
-            "docker stop -t 10 c1 c2",
-            &format!("DOCKER_HOST={host}"),
-            &format!("TERM with {data}/a b {data}/overlay2"),
-        ]
-    );
+    let ended = format!("TERM with {data}/a b {data}/overlay2");
+    assert!(world.calls().contains(&ended), "{:?}", world.calls());
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0, "the directory is a mount point");
 }
 
@@ -198,10 +154,8 @@ fn flags_arrive(world: &World) -> String {
     world.program("dockerd", &body);
     let end = terminate(world, dind(world, &ODD_FLAGS).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let mut flags = own_flags(world);
-    flags.extend(ODD_FLAGS.map(str::to_owned));
-    assert_eq!(world.read("flags"), format!("<{}>", flags.join("><")));
-    world.calls().into_iter().find(|call| call != "docker info").unwrap()
+    assert_eq!(world.read("flags"), format!("<{}>", ODD_FLAGS.join("><")));
+    world.calls().into_iter().find(|call| call.starts_with("dockerd")).unwrap()
 }
 
 fn dind_flags_reach_dockerd_through_the_entrypoint(shell: Shell) {
@@ -209,24 +163,14 @@ fn dind_flags_reach_dockerd_through_the_entrypoint(shell: Shell) {
     let body = "note \"TINI_SUBREAPER=${TINI_SUBREAPER-}\"; exec \"$@\"";
     world.program("dockerd-entrypoint.sh", body);
     let call = flags_arrive(&world);
-    assert!(call.starts_with("dockerd-entrypoint.sh dockerd --exec-root="), "{call}");
+    assert!(call.starts_with("dockerd-entrypoint.sh dockerd --group=123"), "{call}");
     assert!(world.calls().contains(&"TINI_SUBREAPER=1".to_owned()), "{:?}", world.calls());
 }
 
 fn dind_without_entrypoint_starts_dockerd(shell: Shell) {
     let world = world(shell);
     let call = flags_arrive(&world);
-    assert!(call.starts_with("dockerd --exec-root="), "{call}");
-}
-
-fn dind_without_containers_stops_none(shell: Shell) {
-    let world = world(shell);
-    world.program("docker", "");
-    let end = terminate(&world, dind(&world, &[]).start());
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    end.is_silent();
-    assert_eq!(calls_of_the_end(&world)[0], "docker ps -q");
-    assert!(calls_of_the_end(&world)[1].starts_with("TERM with "));
+    assert!(call.starts_with("dockerd --group=123"), "{call}");
 }
 
 fn dind_asks_docker_on_the_flags_socket(shell: Shell) {
@@ -236,19 +180,21 @@ fn dind_asks_docker_on_the_flags_socket(shell: Shell) {
         (&["--host=unix:///a"], "unix:///from-env", "unix:///a"),
     ] {
         let world = world(shell);
-        let end = terminate(&world, dind(&world, flags).env("DOCKER_HOST", env).start());
+        let job = dind(&world, flags).env("DOCKER_HOST", env).start();
+        world.await_call("docker info");
+        let end = terminate(&world, job);
         assert_eq!(end.code, Some(0), "{end:#?}");
-        assert_eq!(calls_of_the_end(&world)[1], format!("DOCKER_HOST={asked}"));
+        assert!(world.calls().contains(&format!("DOCKER_HOST={asked}")), "{:?}", world.calls());
     }
 }
 
 fn dind_removes_old_pid_files(shell: Shell) {
     let world = world(shell);
-    fs::create_dir_all(world.path("exec/containerd")).unwrap();
-    world.write("docker.pid", "1");
-    world.write("exec/containerd/containerd.pid", "1");
-    let stale = r#"for pid in docker.pid exec/containerd/containerd.pid; do
-        [ ! -e "$WORLD/$pid" ] || note "stale $pid"
+    fs::create_dir_all(world.path("var/run/docker/containerd")).unwrap();
+    world.write("var/run/docker.pid", "1");
+    world.write("var/run/docker/containerd/containerd.pid", "1");
+    let stale = r#"for pid in docker.pid docker/containerd/containerd.pid; do
+        [ ! -e "$WORLD/var/run/$pid" ] || note "stale $pid"
     done"#;
     world.program("dockerd", &format!("{stale}\n{DOCKERD}"));
     let end = terminate(&world, dind(&world, &[]).start());
@@ -285,60 +231,36 @@ fn dind_sigterm_before_dockerd_is_up_exits_with_0(shell: Shell) {
     assert_eq!(end.code, Some(0), "{end:#?}");
     assert!(!end.stderr.contains("in time"), "no step takes all of its time: {end:#?}");
     assert!(!alive(&world.read("dockerd.pid")));
-    assert!(!world.calls().iter().any(|call| call.starts_with("dockerd ")));
-}
-
-fn dind_hanging_docker_does_not_delay_sigterm(shell: Shell) {
-    let world = world(shell);
-    world.program("docker", "exec sleep 60");
-    let (script, usual) = hasty("STOP_SECONDS");
-    let end = terminate(&world, changed(&world, &script, &[&data_root(&world)]).start());
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    end.says("containers did not stop in time");
-    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
-    assert!(end.took < usual, "{end:#?}");
+    assert!(!world.calls().iter().any(|call| call.starts_with("dockerd --")));
 }
 
 fn dind_keeps_data_if_dockerd_does_not_end(shell: Shell) {
     let world = world(shell);
     world.program("dockerd", "trap '' TERM; echo $$ >\"$WORLD/dockerd.pid\"; exec sleep 60");
-    let (script, usual) = hasty("DAEMON_SECONDS");
+    let (script, usual) = hasty();
     let end = terminate(&world, changed(&world, &script, &[&data_root(&world)]).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
-    end.says("dockerd did not end in time, data root is kept");
+    end.says("dockerd did not end in time");
     assert_kept(&world);
     assert!(end.took < usual, "{end:#?}");
 }
 
-fn dind_second_sigterm_shortens_container_stop(shell: Shell) {
+fn dind_second_sigterm_changes_nothing(shell: Shell) {
     let world = world(shell);
-    let body = "case $1 in info) exit ;; ps) echo c1; exit ;; esac; exec sleep 60";
-    world.program("docker", body);
-    let job = changed(&world, &lasting("STOP_SECONDS"), &[&data_root(&world)]).start();
-    world.await_text("dockerd.pid", "\n");
-    job.terminate();
-    world.await_call("docker stop -t 10 c1");
-    job.terminate();
-    let end = job.end();
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    assert!(world.calls().last().unwrap().starts_with("TERM with "), "{:?}", world.calls());
-    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
-}
-
-fn dind_second_sigterm_shortens_dockerd_wait(shell: Shell) {
-    let world = world(shell);
-    let body = "trap 'note got TERM' TERM; echo $$ >\"$WORLD/dockerd.pid\"
-        while :; do sleep 60 & wait $!; done";
+    let body = r#"trap 'note got TERM; until [ -e "$WORLD/go" ]; do sleep 0.05; done; exit 0' TERM
+        echo $$ >"$WORLD/dockerd.pid"
+        while :; do sleep 60 & wait $!; done"#;
     world.program("dockerd", body);
-    let job = changed(&world, &lasting("DAEMON_SECONDS"), &[&data_root(&world)]).start();
+    let job = dind(&world, &[&data_root(&world)]).start();
     world.await_text("dockerd.pid", "\n");
     job.terminate();
     world.await_call("got TERM");
     job.terminate();
+    world.write("go", "");
     let end = job.end();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    end.says("dockerd did not end in time, data root is kept");
-    assert_kept(&world);
+    end.is_silent();
+    assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
 }
 
 fn dind_failing_docker_changes_nothing(shell: Shell) {
@@ -423,8 +345,11 @@ fn with_real_mounts(world: &World) -> String {
     symlink("/proc/self", world.path("proc/process")).unwrap();
     fs::remove_file(world.path("proc/self/mountinfo")).unwrap();
     symlink("../process/mountinfo", world.path("proc/self/mountinfo")).unwrap();
-    DIND.clone()
+    scripts::dind(true)
 }
+
+/// An emptyDir's path on the node.
+const EMPTY_DIR: &str = "pods/0d1c6a1e-95a7-4f6e-a1f3-8c7f1c0f1a2b/volumes/empty-dir/docker-data";
 
 /// With real mounts: `node/` has what is on the node, mounted as the kubelet and the runtime do it.
 fn dind_empties_only_what_the_pod_owns(shell: Shell) {
@@ -432,22 +357,19 @@ fn dind_empties_only_what_the_pod_owns(shell: Shell) {
     if !can_unshare(&flags) {
         return;
     }
-    let pod = "linux-mi300-2gpu-x7k2p-runner-q9w8e";
-    let own = format!("pods/{UID}/{EMPTY_DIR}");
-    let others = format!("pods/11111111-95a7-4f6e-a1f3-8c7f1c0f1a2b/{EMPTY_DIR}");
-    let by_name = format!("mnt/nvme/{pod}-docker");
+    let by_name = format!("mnt/nvme/{POD}-docker");
     for (on_node, mounted_at, name, is_emptied) in [
-        (own.as_str(), "data", "", true),
-        // A directory below the mount.
-        (own.as_str(), "", "", true),
         // subPathExpr: $(POD_NAME)-docker
-        (by_name.as_str(), "data", pod, true),
+        (by_name.as_str(), "data", POD, true),
+        // A directory below the mount.
+        (by_name.as_str(), "", POD, true),
         (by_name.as_str(), "data", "linux-mi300-2gpu-x7k2p-runner-aaaaa", false),
         (by_name.as_str(), "data", "", false),
         // hostPath, PVC, NFS, CSI: without anything of the pod's.
-        ("mnt/models", "data", pod, false),
-        ("mnt/models", "", pod, false),
-        (others.as_str(), "data", pod, false),
+        ("mnt/models", "data", POD, false),
+        ("mnt/models", "", POD, false),
+        // An emptyDir is the kubelet's to empty.
+        (EMPTY_DIR, "data", POD, false),
     ] {
         let world = world(shell);
         let node = format!("node/{on_node}");
@@ -455,17 +377,15 @@ fn dind_empties_only_what_the_pod_owns(shell: Shell) {
         let files = if mounted_at == "data" { node.clone() } else { format!("{node}/docker") };
         fs::rename(world.path("data"), world.path(&files)).unwrap();
         fs::create_dir_all(world.path("data")).unwrap();
-        fs::create_dir_all(world.path(&format!("node/pods/{UID}"))).unwrap();
-        world.write(&format!("node/pods/{UID}/etc-hosts"), "");
-        // An emptyDir below, over which the other is mounted.
-        fs::create_dir_all(world.path(&format!("node/pods/{UID}/{EMPTY_DIR}"))).unwrap();
-        let root = if mounted_at == "data" { "data" } else { "data/docker" };
+        // A directory of the pod's own below, over which the other is mounted.
+        let below = format!("node/mnt/{POD}");
+        fs::create_dir_all(world.path(&below)).unwrap();
         let mounts = format!(
-            r#"mount --bind "$WORLD/node/pods/{UID}/etc-hosts" /etc/hosts
-            mount --bind "$WORLD/node/pods/{UID}/{EMPTY_DIR}" "$WORLD/data"
+            r#"mount --bind "$WORLD/{below}" "$WORLD/data"
             mount --bind "$WORLD/{node}" "$WORLD/data""#
         );
         world.program("dockerd", &format!("{mounts}\n{DOCKERD}"));
+        let root = if mounted_at == "data" { "data" } else { "data/docker" };
         let flag = format!("--data-root={}", world.text(root));
         let script = changed(&world, &with_real_mounts(&world), &[&flag]).env("POD_NAME", name);
         let end = terminate(&world, script.behind(&[&["unshare"][..], &flags].concat()).start());
@@ -475,7 +395,7 @@ fn dind_empties_only_what_the_pod_owns(shell: Shell) {
         if is_emptied {
             end.is_silent();
         } else {
-            end.says("it may outlive this pod");
+            end.says("its path on the node has not the pod's name");
         }
     }
 }
@@ -502,7 +422,7 @@ fn dind_process_1_exits_with_0_and_leaves_nothing(shell: Shell) {
 fn cgroup_parent(world: &World, flags: &[&str]) -> (Option<String>, End) {
     let end = terminate(world, dind(world, flags).start());
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let call = world.calls().into_iter().find(|call| call.starts_with("dockerd ")).unwrap();
+    let call = world.calls().into_iter().find(|call| call.starts_with("dockerd")).unwrap();
     let mut words = call.split(' ');
     (words.rfind(|word| word.starts_with("--cgroup-parent")).map(str::to_owned), end)
 }
@@ -603,37 +523,24 @@ fn dind_dockerd_has_a_lower_oom_score_than_jobs(shell: Shell) {
 /// notices.
 fn dind_docker_without_answer_exits_with_1(shell: Shell) {
     let world = world(shell);
-    world.program("docker", "[ \"$1\" != info ] || exit 1");
-    start_seconds(&world, UP_AND_OVER);
+    up_and_over(&world);
     let end = dind(&world, &[&data_root(&world)]).run();
     assert_eq!(end.code, Some(1), "{end:#?}");
     end.says(&format!("docker does not answer after {START_SECONDS} s, giving up"));
-    assert!(calls_of_the_end(&world).iter().any(|call| call.starts_with("TERM with ")));
+    assert!(world.calls().iter().any(|call| call.starts_with("TERM with ")));
     assert_kept(&world);
-}
-
-fn dind_docker_hanging_at_start_exits_with_1(shell: Shell) {
-    let world = world(shell);
-    world.program("docker", "[ \"$1\" != info ] || exec sleep 60");
-    start_seconds(&world, UP_AND_OVER);
-    let end = dind(&world, &[]).run();
-    assert_eq!(end.code, Some(1), "{end:#?}");
 }
 
 /// A daemon that a job keeps busy may take its time.
 fn dind_docker_is_not_asked_again_after_an_answer(shell: Shell) {
     let world = world(shell);
-    // It answers once, and not before its time to answer has begun.
-    let body = r#"[ ! -e "$WORLD/up" ] || exit 1
-        until [ -s "$WORLD/clock.pid" ]; do "$WORLD/tools/sleep" 0.05; done
-        : >"$WORLD/up""#;
-    world.program("docker", body);
-    start_seconds(&world, "echo $$ >\"$WORLD/clock.pid\"; exec \"$WORLD/tools/sleep\" 60");
+    // It answers once.
+    world.program("docker", r#"[ ! -e "$WORLD/up" ] || exit 1; : >"$WORLD/up""#);
+    world.program("sleep", r#"exec "$WORLD/tools/sleep" "$@""#);
     let job = dind(&world, &[]).start();
     world.await_text("dockerd.pid", "\n");
-    world.await_text("clock.pid", "\n");
-    world.await_end("clock.pid");
-    // A second question would come within half a second. Two more checks of dockerd are a second apart.
+    world.await_call("docker info");
+    // A second question would come within half a second. Two more looks at dockerd are a second apart.
     let looks = || world.calls().iter().filter(|call| *call == "sleep 1").count();
     let end = looks() + 2;
     world.await_so("two more looks at dockerd", || looks() >= end);

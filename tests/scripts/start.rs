@@ -52,8 +52,7 @@ in_every_shell!(
     wait_for_docker_last_attempt_may_succeed,
     wait_for_hanging_docker_has_the_same_limit,
     wait_for_docker_is_reported_every_few_seconds,
-    wait_without_docker_program_is_for_the_socket,
-    wait_without_docker_program_and_socket_is_skipped,
+    wait_without_docker_program_is_skipped,
     wait_of_zero_runs_no_docker,
     sigterm_between_attempts_ends_the_wait,
     sigterm_during_an_attempt_ends_the_wait,
@@ -78,26 +77,23 @@ pub(crate) fn start<'a>(world: &'a World, options: &[&str], command: &[&str]) ->
     world.script(&script, START_NAME, &args).says_paths_of_a_pod().by_runner()
 }
 
-/// The script with the parts that a profile asks for by these options, and its arguments. `--rocr` and
-/// `--cpuset` stand for parts that need no option.
+/// The script with the parts that a profile asks for by these options, and its arguments.
 fn of_profile(world: &World, options: &[&str], command: &[&str]) -> (String, Vec<String>) {
-    let parts = |option: &&str| match option.split('=').next().unwrap() {
-        "--docker-config" => Some("credentials"),
-        "--wait-for-docker" => Some("docker"),
-        "--group-add" => option.ends_with("=nodes").then_some("groups"),
-        "--cpuset" => Some("cpuset"),
-        "--rocr" => Some("rocr"),
-        _ => None,
-    };
-    let script = scripts::start(&options.iter().filter_map(parts).collect::<Vec<_>>());
+    let has = |name: &str| options.iter().any(|option| option.starts_with(name));
+    let script = scripts::start(&[
+        ("credentials", has("--docker-config=")),
+        ("cpuset", has("--cpuset")),
+        ("docker", has("--wait-for-docker=")),
+        ("groups", has("--group-add=nodes")),
+        ("rocr", has("--rocr")),
+    ]);
     assert!(script.contains("/etc/podinfo"));
     let script = script.replace("/etc/podinfo", &world.text("podinfo"));
     let mut paths = vec!["/dev/dri", "/dev/kfd", "/etc/group", "/sys/class/kfd"];
-    if options.contains(&"--cpuset") {
+    if has("--cpuset") {
         paths.push("/proc/self/status");
     }
-    let options = options.iter().filter(|&option| !["--cpuset", "--rocr"].contains(option));
-    let args = options.chain(&["--"]).chain(command).map(|&arg| arg.to_owned()).collect();
+    let args = options.iter().chain(&["--"]).chain(command).map(|&arg| arg.to_owned()).collect();
     (world.with_paths(&script, &paths), args)
 }
 
@@ -489,38 +485,12 @@ fn wait_for_docker_is_reported_every_few_seconds(shell: Shell) {
     assert_eq!(world.calls().iter().filter(|call| *call == "sleep 0.2").count(), 9);
 }
 
-/// The socket is there before dockerd answers, and dockerd lets its clients wait for it.
-fn wait_without_docker_program_is_for_the_socket(shell: Shell) {
+/// Nothing in the image could use it, and a job brings its own program later.
+fn wait_without_docker_program_is_skipped(shell: Shell) {
     let world = world(shell);
-    let socket = |options: &[&str]| {
-        let host = format!("unix://{}", world.text("podinfo/docker.sock"));
-        start(&world, options, &RAN).env("DOCKER_HOST", &host).run()
-    };
-    let end = socket(&["--wait-for-docker=1"]);
-    assert_eq!((end.code, end.stdout.as_str()), (Some(1), ""), "{end:#?}");
-    end.says("No such file or directory), the runner is not started");
-    // The second look finds it.
-    world.program("sleep", "[ \"$1\" = 0.2 ] && : >\"$WORLD/podinfo/docker.sock\"");
-    let end = socket(&["--wait-for-docker=120"]);
+    let end = start(&world, &["--wait-for-docker=120"], &RAN).run();
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
     end.is_silent();
-    assert_eq!(world.calls(), ["sleep 0.2"]);
-}
-
-fn wait_without_docker_program_and_socket_is_skipped(shell: Shell) {
-    let world = world(shell);
-    for host in [None, Some("tcp://docker:2375")] {
-        let mut script = start(&world, &["--wait-for-docker=120"], &RAN);
-        if let Some(host) = host {
-            script = script.env("DOCKER_HOST", host);
-        }
-        let end = script.run();
-        assert_eq!((end.code, end.stdout.as_str()), (Some(0), "ran\n"), "{end:#?}");
-        assert_eq!(
-            end.stderr,
-            "arc-rocm: no docker in PATH and no socket in DOCKER_HOST, not waiting for Docker\n"
-        );
-    }
 }
 
 fn wait_of_zero_runs_no_docker(shell: Shell) {

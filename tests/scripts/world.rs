@@ -306,13 +306,6 @@ impl World {
         }
     }
 
-    /// Waits for the end of the process whose number is in a file.
-    #[track_caller]
-    pub(crate) fn await_end(&self, path: &str) {
-        let pid = self.read(path);
-        self.await_so(&format!("an end of {path}"), || !alive(&pid));
-    }
-
     /// Waits until the parent of the process whose number is in a file sleeps: then it has done all
     /// that it does between its fork and its wait.
     #[track_caller]

@@ -131,18 +131,13 @@ fn entrypoint_kept(place: ContainerRef<'_>, without_args: bool, changes: &mut Ch
 /// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by themselves,
 /// because Kubernetes appends them to the command.
 fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<Json<'p>> {
-    let Start { script, group_add, wait_for_docker, docker_config } = start;
+    let Start { script, options, wait_for_docker, docker_config } = start;
     let has_docker = facts.docker.is_in_pod();
     let wait = if has_docker { *wait_for_docker } else { 0 };
     let mut command: Vec<Json<'p>> =
         ["/bin/sh", "-c", script.as_str(), START_NAME].map(Json::from).into();
     command.push(format!("--gpus={}", facts.gpus.of_runner).into());
-    match group_add {
-        Some(gids) => {
-            command.extend(gids.iter().map(|gid| Json::from(format!("--group-add={gid}"))));
-        }
-        None => command.push("--group-add=nodes".into()),
-    }
+    command.extend(options.iter().map(|option| Json::from(option.as_str())));
     command.push(format!("--wait-for-docker={wait}").into());
     if *docker_config && has_docker {
         let file = format!("{REGISTRY_CREDENTIALS_PATH}/{REGISTRY_CREDENTIALS_FILE}");

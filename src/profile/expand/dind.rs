@@ -10,6 +10,7 @@ use crate::{
         template::{
             DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS,
             REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, SOCKET_VOLUME, WORK_VOLUME,
+            name_of,
         },
     },
     scripts,
@@ -33,7 +34,8 @@ const EXTERNALS_PATH: &str = "/home/runner/externals";
 const EXTERNALS_TARGET: &str = "/home/runner/tmpDir";
 
 impl Parts {
-    pub(super) fn dind(&mut self, dind: &Dind, shared: &[SharedVolume]) {
+    /// `template` is the profile's own, which may mount a data root of its own.
+    pub(super) fn dind(&mut self, dind: &Dind, shared: &[SharedVolume], template: Option<&Value>) {
         let Dind {
             enabled: _,
             image,
@@ -99,13 +101,13 @@ impl Parts {
         args.extend(each(extra_args));
 
         let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
-        // The script empties the directory that has the pod's name.
-        if data_root.sub_path_expr.is_some()
-            || shared.iter().any(|shared| uses_pod_name(shared.sub_path_expr.as_deref()))
-        {
+        let has_pods_directory = data_root.sub_path_expr.is_some()
+            || shared.iter().any(|one| uses_pod_name(one.sub_path_expr.as_deref()));
+        if has_pods_directory {
             // A mount's subPathExpr takes its variables from its own container.
             env.push(pod_name());
         }
+        let script = scripts::dind(has_pods_directory || has_sub_path_expr(template));
 
         let image = image.as_deref().unwrap_or(IMAGE);
         let policy = image_pull_policy.as_deref().unwrap_or_else(|| default_pull_policy(image));
@@ -117,7 +119,7 @@ impl Parts {
             // Only sidecars may have one. Where another webhook drops restartPolicy, the API server
             // refuses the pod: an init container that never ends would hold its GPUs for ever.
             "lifecycle": {},
-            "command": ["/bin/sh", "-c", scripts::DIND.as_str(), scripts::DIND_NAME],
+            "command": ["/bin/sh", "-c", script, scripts::DIND_NAME],
             "args": args,
             "env": env,
             "securityContext": {"privileged": true},
@@ -136,6 +138,16 @@ impl Parts {
             sidecar,
         ]);
     }
+}
+
+/// Whether the template's dind has a mount with a `subPathExpr`.
+fn has_sub_path_expr(template: Option<&Value>) -> bool {
+    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let lists = ["/spec/initContainers", "/spec/containers"];
+    let containers = lists.iter().filter_map(|list| Some(items(template?.pointer(list)?)));
+    let dind = containers.flatten().filter(|one| name_of(one) == DIND);
+    let mounts = dind.filter_map(|one| Some(items(one.get("volumeMounts")?)));
+    mounts.flatten().any(|mount| mount.get("subPathExpr").is_some())
 }
 
 /// Whether a `subPathExpr` needs the variable [`pod_name`].

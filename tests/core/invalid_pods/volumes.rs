@@ -204,7 +204,7 @@ fn dind_without_writable_socket_is_left_out() {
         let answered = with_volume(&Config::default(), &volume, Some("/var/run"), more);
         assert_eq!(dind(&answered), &Value::Null);
         assert_eq!(mounted(runner(&answered), "/home/runner/externals"), &Value::Null);
-        assert_eq!(runner(&answered)["command"][6], "--wait-for-docker=0");
+        assert_eq!(runner(&answered)["command"][7], "--wait-for-docker=0");
         assert_eq!(
             answered.warnings()[0],
             "arc-rocm: spec.containers[runner].volumeMounts[/var/run]: what the pod mounts here \
