@@ -13,7 +13,7 @@ use prometheus_client::{
         histogram::Histogram,
         info::Info,
     },
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -34,20 +34,23 @@ const DURATION_BUCKETS: [f64; 15] = [
 /// The statuses of refused requests.
 const REFUSALS: [u16; 6] = [400, 404, 405, 413, 500, 503];
 
+/// One label and its value.
+type Labels = [(&'static str, &'static str); 1];
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     admissions: Family<Admission, Counter>,
-    conflicts: Family<Conflict, Counter>,
+    conflicts: Family<Labels, Counter>,
     duration: Histogram,
-    refused: Family<Refused, Counter>,
-    not_before: Family<Certificate, Gauge>,
-    not_after: Family<Certificate, Gauge>,
-    issued: Family<Certificate, Counter>,
-    publishes: Family<Reload, Counter>,
-    reloads: Family<Reload, Counter>,
-    profile_reloads: Family<Reload, Counter>,
+    refused: Family<[(&'static str, u16); 1], Counter>,
+    not_before: Family<Labels, Gauge>,
+    not_after: Family<Labels, Gauge>,
+    issued: Family<Labels, Counter>,
+    publishes: Family<Labels, Counter>,
+    reloads: Family<Labels, Counter>,
+    profile_reloads: Family<Labels, Counter>,
     /// Open connections, admin port excluded.
     pub connections: Gauge,
     /// Events stored by the API server, now or before.
@@ -59,7 +62,7 @@ pub struct Metrics {
     /// Profiles in use.
     pub profiles_loaded: Gauge,
     /// No series until the objects were read, which is never without `--watch-profiles`.
-    profile_objects: Family<ProfileObjects, Gauge>,
+    profile_objects: Family<Labels, Gauge>,
     /// No series until the first check, so that an alert on 0 stays silent where nothing checks.
     trusted: Family<[(&'static str, &'static str); 0], Gauge>,
     /// Failures to read or write the Secret or the registration.
@@ -104,164 +107,76 @@ struct Admission {
     reason: &'static str,
 }
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Conflict {
-    conflict: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Refused {
-    status: u16,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Certificate {
-    certificate: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Reload {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ProfileObjects {
-    accepted: &'static str,
-}
-
 // === impl Metrics ===
 
 impl Metrics {
     /// New metrics, all zero.
     pub fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("arc_rocm"),
-            admissions: Family::default(),
-            conflicts: Family::default(),
-            duration: Histogram::new(DURATION_BUCKETS),
-            refused: Family::default(),
-            not_before: Family::default(),
-            not_after: Family::default(),
-            issued: Family::default(),
-            publishes: Family::default(),
-            reloads: Family::default(),
-            profile_reloads: Family::default(),
-            connections: Gauge::default(),
-            events_sent: Counter::default(),
-            events_failed: Counter::default(),
-            events_dropped: Counter::default(),
-            profiles_loaded: Gauge::default(),
-            profile_objects: Family::default(),
-            trusted: Family::default(),
-            certificate_failures: Counter::default(),
-            panics: Counter::default(),
-        };
-        // Exhaustive, so that every metric is registered.
-        let Self {
+        let mut registry = Registry::with_prefix("arc_rocm");
+        let all = &mut registry;
+        all.register("build", "Version of this build", Info::new([("version", VERSION)]));
+        let duration = Histogram::new(DURATION_BUCKETS);
+        let metrics = Self {
+            admissions: add(all, "admissions", "Admission reviews by outcome, profile and reason"),
+            conflicts: add(
+                all,
+                "conflicts",
+                "Settings of the scale set's template that differ from the profile and were kept",
+            ),
+            duration: in_seconds(
+                all,
+                "admission_duration",
+                "Time from a complete request body to the response",
+                duration,
+            ),
+            refused: add(all, "requests_refused", "Requests refused without a review, by status"),
+            connections: add(all, "connections", "Open connections, without the admin port"),
+            not_before: in_seconds(
+                all,
+                "tls_certificate_not_before_timestamp",
+                "notBefore of the certificate",
+                Family::default(),
+            ),
+            not_after: in_seconds(
+                all,
+                "tls_certificate_not_after_timestamp",
+                "notAfter of the certificate",
+                Family::default(),
+            ),
+            issued: add(
+                all,
+                "tls_certificates_issued",
+                "Certificates that this replica issued into the Secret",
+            ),
+            trusted: add(
+                all,
+                "tls_certificate_trusted",
+                "1 if the API server trusts the certificate in use, otherwise 0",
+            ),
+            certificate_failures: add(
+                all,
+                "tls_certificate_failures",
+                "Failures to read or write the Secret or the MutatingWebhookConfiguration",
+            ),
+            publishes: add(
+                all,
+                "ca_bundle_publishes",
+                "Attempts to set the caBundle of the MutatingWebhookConfiguration",
+            ),
+            reloads: add(all, "tls_reloads", "Reloads of the certificate files"),
+            profile_reloads: add(all, "profile_reloads", "Reloads of the profile files"),
+            profiles_loaded: add(all, "profiles_loaded", "Profiles in use"),
+            profile_objects: add(
+                all,
+                "profile_objects",
+                "RunnerProfile objects, by whether they are in force",
+            ),
+            events_sent: add(all, "events_sent", "Events stored by the API server"),
+            events_failed: add(all, "events_failed", "Events that could not be created"),
+            events_dropped: add(all, "events_dropped", "Events dropped because the queue was full"),
+            panics: add(all, "panics", "Panics answered with 500"),
             registry,
-            admissions,
-            conflicts,
-            duration,
-            refused,
-            not_before,
-            not_after,
-            issued,
-            publishes,
-            reloads,
-            profile_reloads,
-            connections,
-            events_sent,
-            events_failed,
-            events_dropped,
-            profiles_loaded,
-            profile_objects,
-            trusted,
-            certificate_failures,
-            panics,
-        } = &mut metrics;
-        registry.register("build", "Version of this build", Info::new([("version", VERSION)]));
-        registry.register(
-            "admissions",
-            "Admission reviews by outcome, profile and reason",
-            admissions.clone(),
-        );
-        registry.register(
-            "conflicts",
-            "Settings of the scale set's template that differ from the profile and were kept",
-            conflicts.clone(),
-        );
-        registry.register_with_unit(
-            "admission_duration",
-            "Time from a complete request body to the response",
-            Unit::Seconds,
-            duration.clone(),
-        );
-        registry.register(
-            "requests_refused",
-            "Requests refused without a review, by status",
-            refused.clone(),
-        );
-        registry.register(
-            "connections",
-            "Open connections, without the admin port",
-            connections.clone(),
-        );
-        registry.register_with_unit(
-            "tls_certificate_not_before_timestamp",
-            "notBefore of the certificate",
-            Unit::Seconds,
-            not_before.clone(),
-        );
-        registry.register_with_unit(
-            "tls_certificate_not_after_timestamp",
-            "notAfter of the certificate",
-            Unit::Seconds,
-            not_after.clone(),
-        );
-        registry.register(
-            "tls_certificates_issued",
-            "Certificates that this replica issued into the Secret",
-            issued.clone(),
-        );
-        registry.register(
-            "tls_certificate_trusted",
-            "1 if the API server trusts the certificate in use, otherwise 0",
-            trusted.clone(),
-        );
-        registry.register(
-            "tls_certificate_failures",
-            "Failures to read or write the Secret or the MutatingWebhookConfiguration",
-            certificate_failures.clone(),
-        );
-        registry.register(
-            "ca_bundle_publishes",
-            "Attempts to set the caBundle of the MutatingWebhookConfiguration",
-            publishes.clone(),
-        );
-        registry.register("tls_reloads", "Reloads of the certificate files", reloads.clone());
-        registry.register(
-            "profile_reloads",
-            "Reloads of the profile files",
-            profile_reloads.clone(),
-        );
-        registry.register("profiles_loaded", "Profiles in use", profiles_loaded.clone());
-        registry.register(
-            "profile_objects",
-            "RunnerProfile objects, by whether they are in force",
-            profile_objects.clone(),
-        );
-        registry.register("events_sent", "Events stored by the API server", events_sent.clone());
-        registry.register(
-            "events_failed",
-            "Events that could not be created",
-            events_failed.clone(),
-        );
-        registry.register(
-            "events_dropped",
-            "Events dropped because the queue was full",
-            events_dropped.clone(),
-        );
-        registry.register("panics", "Panics answered with 500", panics.clone());
+        };
         metrics.create();
         metrics
     }
@@ -280,7 +195,7 @@ impl Metrics {
             drop(self.admissions.get_or_create(&labels));
         }
         for status in REFUSALS {
-            drop(self.refused.get_or_create(&Refused { status }));
+            drop(self.refused.get_or_create(&[("status", status)]));
         }
         for result in [ReloadResult::Replaced, ReloadResult::Rejected] {
             drop(self.reloads.get_or_create(&result.labels()));
@@ -302,7 +217,7 @@ impl Metrics {
             return;
         }
         for code in record.conflicts {
-            self.conflicts.get_or_create(&Conflict { conflict: code.as_str() }).inc();
+            self.conflicts.get_or_create(&[("conflict", code.as_str())]).inc();
         }
         let labels = Admission {
             outcome: record.outcome.as_str(),
@@ -314,7 +229,7 @@ impl Metrics {
 
     /// Counts a request refused with this status.
     pub fn refused(&self, status: u16) {
-        self.refused.get_or_create(&Refused { status }).inc();
+        self.refused.get_or_create(&[("status", status)]).inc();
     }
 
     /// Counts a reload of the certificate files.
@@ -331,7 +246,7 @@ impl Metrics {
     pub fn profile_objects(&self, accepted: usize, refused: usize) {
         for (accepted, count) in [("true", accepted), ("false", refused)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.profile_objects.get_or_create(&ProfileObjects { accepted }).set(count);
+            self.profile_objects.get_or_create(&[("accepted", accepted)]).set(count);
         }
     }
 
@@ -383,42 +298,43 @@ impl Collector for DroppedLines {
     }
 }
 
-// === impl CertificateKind ===
+/// Registers a metric.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Registers a metric whose unit is seconds.
+fn in_seconds<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
 
 impl CertificateKind {
-    const fn labels(self) -> Certificate {
-        Certificate {
-            certificate: match self {
-                Self::Leaf => "leaf",
-                Self::Ca => "ca",
-            },
+    const fn labels(self) -> Labels {
+        match self {
+            Self::Leaf => [("certificate", "leaf")],
+            Self::Ca => [("certificate", "ca")],
         }
     }
 }
-
-// === impl PublishResult ===
 
 impl PublishResult {
-    const fn labels(self) -> Reload {
-        Reload {
-            result: match self {
-                Self::Published => "published",
-                Self::Conflict => "conflict",
-                Self::Failed => "failed",
-            },
+    const fn labels(self) -> Labels {
+        match self {
+            Self::Published => [("result", "published")],
+            Self::Conflict => [("result", "conflict")],
+            Self::Failed => [("result", "failed")],
         }
     }
 }
 
-// === impl ReloadResult ===
-
 impl ReloadResult {
-    const fn labels(self) -> Reload {
-        Reload {
-            result: match self {
-                Self::Replaced => "replaced",
-                Self::Rejected => "rejected",
-            },
+    const fn labels(self) -> Labels {
+        match self {
+            Self::Replaced => [("result", "replaced")],
+            Self::Rejected => [("result", "rejected")],
         }
     }
 }

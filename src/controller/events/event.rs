@@ -238,12 +238,12 @@ pub(super) mod tests {
     #[test]
     fn skipped_runner_has_an_event() {
         for skip in Skip::ALL {
-            let message = made(&skipped(skip)).and_then(|event| event.message);
+            let message = made(&skipped(*skip)).and_then(|event| event.message);
             let expected = format!("Skipped: {}", skip.sentence());
             assert_eq!(message, skip.has_event().then_some(expected));
         }
         // No event for a pod that is no runner, or has no owner.
-        let silent: Vec<_> = Skip::ALL.into_iter().filter(|skip| !skip.has_event()).collect();
+        let silent: Vec<_> = Skip::ALL.iter().copied().filter(|skip| !skip.has_event()).collect();
         let expected = [Skip::NotAPod, Skip::NotACreate, Skip::NotARunner, Skip::NoOwner];
         assert_eq!(silent, expected);
     }
