@@ -20,7 +20,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::server::Shutdown;
+use crate::{profile::CRD, server::Shutdown};
 
 /// Makes GitHub Actions Runner Controller runners ROCm-ready
 #[derive(Debug, Parser)]
@@ -102,9 +102,7 @@ impl Command {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 return runtime.block_on(args.run());
             }
-            Self::Crd => output::write(|out| {
-                Ok(out.write_all(output::yaml(&crate::profile::crd::crd())?.as_bytes())?)
-            })?,
+            Self::Crd => output::write(|out| Ok(out.write_all(CRD.as_bytes())?))?,
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);

@@ -19,10 +19,7 @@ use super::{
     facts::{Facts, Known, Settings, Unknown, webhook},
     sample::Samples,
 };
-use crate::{
-    podspec::RUNNER_LABEL,
-    profile::{crd::PLURAL, spec},
-};
+use crate::{podspec::RUNNER_LABEL, profile::spec};
 
 /// The label by which ARC's charts find their own controller (`gha-runner-scale-set`, `_helpers.tpl`).
 pub(super) const CONTROLLER_NAME: &str = "actions.github.com/controller-service-account-name";
@@ -51,7 +48,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
     let deployments = Api::namespaced(client.clone(), &settings.namespace);
     let sets = kind(ARC, "AutoscalingRunnerSet", "autoscalingrunnersets");
     let runners = kind(ARC, "EphemeralRunner", "ephemeralrunners");
-    let profiles = kind(spec::GROUP, spec::KIND, PLURAL);
+    let profiles = kind(spec::GROUP, spec::KIND, spec::PLURAL);
     let labels = format!("{RUNNER_LABEL}=True");
 
     let (registration, deployment, scale_sets, runners, profiles) = tokio::join!(

@@ -7,7 +7,7 @@
 mod check;
 mod compile;
 mod compiled;
-pub mod crd;
+mod crd;
 mod depth_limited;
 mod document;
 mod duplicates;
@@ -29,6 +29,7 @@ pub mod status;
 pub mod template;
 
 pub use compiled::{Profile, Selected};
+pub use crd::CRD;
 pub use depth_limited::DepthLimited;
 pub use document::Origin;
 pub use matcher::{Matcher, Mismatch};

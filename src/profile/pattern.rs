@@ -82,19 +82,17 @@ impl Pattern {
         self.after.is_some()
     }
 
-    /// Matches a whole name. For a given pattern the time is linear in the name's length;
-    /// nothing is allocated.
+    /// Matches a whole name. Nothing is allocated. A name with a count that is longer than
+    /// [`MAX_LENGTH`] is none: each of its runs would be tried.
     pub fn matches(&self, name: &str) -> Option<Match> {
         let Some(after) = &self.after else {
             return self.before.matches(name).then_some(Match { gpus: None });
         };
-        // The middle pieces go as far out as they can, whichever run of digits is taken, so that
-        // what remains for each run is to look at the two pieces that touch it.
-        let left = self.before.take_left(name)?;
-        let right = after.take_right(name)?;
+        if name.len() > MAX_LENGTH {
+            return None;
+        }
         runs(name).find_map(|Run { start, end, count }| {
-            let (head, tail) = (name.get(..start)?, name.get(end..)?);
-            let fits = self.before.ends(head, left) && after.starts(tail, right);
+            let fits = self.before.matches(name.get(..start)?) && after.matches(name.get(end..)?);
             fits.then_some(Match { gpus: Some(count) })
         })
     }
@@ -181,46 +179,19 @@ impl Glob {
         Self { first, middle, last }
     }
 
+    /// Places each piece as far left as it goes, and the last one at the end.
     fn matches(&self, text: &str) -> bool {
-        self.take_left(text).is_some_and(|taken| self.ends(text, taken))
-    }
-
-    /// Places all pieces but the last one as far left as they go in a text that what is matched
-    /// is a prefix of. Returns the bytes that they take.
-    fn take_left(&self, text: &str) -> Option<usize> {
-        let Self { first, middle, last: _ } = self;
-        let mut rest = text.strip_prefix(first.as_str())?;
+        let Self { first, middle, last } = self;
+        let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
         for piece in middle {
-            rest = rest.split_once(piece.as_str())?.1;
+            match rest.split_once(piece.as_str()) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
         }
-        Some(text.len() - rest.len())
-    }
-
-    /// Whether the last piece ends a text of which the others have taken so many bytes.
-    fn ends(&self, text: &str, taken: usize) -> bool {
-        match &self.last {
-            Some(last) => text.get(taken..).is_some_and(|rest| rest.ends_with(last.as_str())),
-            None => text.len() == taken,
-        }
-    }
-
-    /// Places all pieces but the first one as far right as they go in a text that what is
-    /// matched is a suffix of. Returns the bytes that they take.
-    fn take_right(&self, text: &str) -> Option<usize> {
-        let Self { first: _, middle, last } = self;
-        let mut rest = text.strip_suffix(last.as_deref().unwrap_or_default())?;
-        for piece in middle.iter().rev() {
-            rest = rest.rsplit_once(piece.as_str())?.0;
-        }
-        Some(text.len() - rest.len())
-    }
-
-    /// Whether the first piece starts a text of which the others have taken so many bytes.
-    fn starts(&self, text: &str, taken: usize) -> bool {
-        let rest = text.len().checked_sub(taken).and_then(|end| text.get(..end));
-        match &self.last {
-            Some(_) => rest.is_some_and(|rest| rest.starts_with(self.first.as_str())),
-            None => rest == Some(self.first.as_str()),
+        match last {
+            Some(last) => rest.ends_with(last.as_str()),
+            None => rest.is_empty(),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Serde would stop at the first problem, and know no position; the API server would say nothing
 //! at all about a misspelt field of a template, and drop it.
 //!
-//! Only what schemars writes for Kubernetes' types and for derived ones is understood: unknown
-//! keywords are ignored, and a schema that says nothing accepts anything.
+//! Only the keywords that schemars writes for the types of a profile are understood; a test names
+//! them. A schema that says nothing accepts anything.
 
 use std::sync::LazyLock;
 
@@ -70,7 +70,7 @@ pub(super) fn check(file: &str, node: &Node, schema: &Schema, prefix: &[Segment]
     let document = schema.as_value();
     let (path, found) = (prefix.to_vec(), Checked::default());
     let mut checker = Checker { file, document, path, found };
-    checker.node(node, document, node.at, false);
+    checker.node(node, document, node.at);
     let mut found = checker.found;
     found.problems.sort_by_key(|problem| problem.at);
     found
@@ -84,44 +84,23 @@ struct Checker<'s> {
     found: Checked,
 }
 
-/// How well a branch of `anyOf` fits a value; a later field decides only between equals.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-struct Fit {
-    kind: bool,
-    /// Properties with one allowed value that the value has, less those where it has another.
-    tags: i32,
-    known_keys: usize,
-    problems: std::cmp::Reverse<usize>,
-}
-
 impl<'s> Checker<'s> {
-    /// Checks `node` against `schema`. `at` is where to complain about what `node` lacks. `open`
-    /// lets unknown fields pass, because a schema beside this one may know them.
-    fn node(&mut self, node: &Node, schema: &'s Value, at: Position, open: bool) {
+    /// Checks `node` against `schema`. `at` is where to complain about what `node` lacks.
+    fn node(&mut self, node: &Node, schema: &'s Value, at: Position) {
         if node.value == NodeValue::Null {
             return;
         }
         let Some(target) = Target::resolve(self.document, schema) else { return };
-        if let Some(allowed) = target.allowed(self.document) {
+        if let Some(allowed) = target.allowed() {
             self.constant(node, &allowed);
         } else if target.is_int_or_string() {
             self.int_or_string(node, &target);
         } else {
-            let branches = target.branches();
-            let parts = target.parts();
-            let own = usize::from(target.properties().is_some());
-            let open = open || own + usize::from(!branches.is_empty()) + parts.len() > 1;
-            if !branches.is_empty() {
-                self.alternatives(node, &branches, at, open);
-            }
-            for part in parts {
-                self.node(node, part, at, open);
-            }
-            self.value(node, &target, at, open);
+            self.value(node, &target, at);
         }
     }
 
-    fn value(&mut self, node: &Node, target: &Target<'s>, at: Position, open: bool) {
+    fn value(&mut self, node: &Node, target: &Target<'s>, at: Position) {
         let kinds = target.kinds();
         if !kinds.is_empty() && !kinds.iter().any(|kind| kind.accepts(node)) {
             let message = message::wrong_type(node, &kinds, &self.item_fields(target));
@@ -143,23 +122,23 @@ impl<'s> Checker<'s> {
                             let message = "an empty item; write a value or take it out";
                             self.wrong(item.at, message.to_owned());
                         }
-                        self.node(item, schema, item.at, false);
+                        self.node(item, schema, item.at);
                         self.path.pop();
                     }
                 }
             }
-            NodeValue::Map(entries) => self.fields(entries, target, at, open),
+            NodeValue::Map(entries) => self.fields(entries, target, at),
             _ => {}
         }
     }
 
-    fn fields(&mut self, entries: &[Entry], target: &Target<'s>, at: Position, open: bool) {
+    fn fields(&mut self, entries: &[Entry], target: &Target<'s>, at: Position) {
         let mut meant = Vec::new();
         for Entry { key, at, value } in entries {
             self.path.push(Segment::Key(key.clone()));
             match target.field(key) {
-                Some(schema) => self.node(value, schema, *at, false),
-                None if open || target.takes_any_field() => {}
+                Some(schema) => self.node(value, schema, *at),
+                None if target.takes_any_field() => {}
                 None => meant.extend(self.unknown(entries, key, value, *at, target)),
             }
             self.path.pop();
@@ -208,7 +187,7 @@ impl<'s> Checker<'s> {
         match free.and_then(|near| Some((near, target.field(near)?))) {
             Some((near, schema)) if fits(schema) => {
                 self.found.repairs.push(Repair::Rename(self.path.clone(), near.to_owned()));
-                self.node(value, schema, at, false);
+                self.node(value, schema, at);
                 Some(near)
             }
             _ => {
@@ -293,73 +272,12 @@ impl<'s> Checker<'s> {
         }
     }
 
-    /// Reports nothing when one branch accepts `node`, and otherwise what the likeliest one says.
-    fn alternatives(&mut self, node: &Node, branches: &[&'s Value], at: Position, open: bool) {
-        let mut best: Option<(Fit, Vec<Problem>)> = None;
-        for branch in branches {
-            let before = (self.found.problems.len(), self.found.repairs.len());
-            self.node(node, branch, at, open);
-            let problems = self.found.problems.split_off(before.0);
-            self.found.repairs.truncate(before.1);
-            if problems.is_empty() {
-                return;
-            }
-            let fit = self.fit(node, branch, problems.len());
-            if best.as_ref().is_none_or(|(other, _)| fit > *other) {
-                best = Some((fit, problems));
-            }
-        }
-        match best {
-            Some((Fit { kind: false, .. }, _)) => {
-                let mut kinds = Vec::new();
-                for branch in branches {
-                    for kind in self.kinds(branch) {
-                        if !kinds.contains(&kind) {
-                            kinds.push(kind);
-                        }
-                    }
-                }
-                self.wrong(node.at, message::wrong_type(node, &kinds, &[]));
-            }
-            Some((_, problems)) => {
-                self.found.problems.extend(problems);
-                self.found.repairs.push(Repair::Drop(self.path.clone()));
-            }
-            None => {}
-        }
-    }
-
-    fn fit(&self, node: &Node, branch: &'s Value, problems: usize) -> Fit {
-        let kinds = self.kinds(branch);
-        let mut fit = Fit {
-            kind: kinds.is_empty() || kinds.iter().any(|kind| kind.accepts(node)),
-            tags: 0,
-            known_keys: 0,
-            problems: std::cmp::Reverse(problems),
-        };
-        let target = Target::resolve(self.document, branch);
-        if let (NodeValue::Map(entries), Some(target)) = (&node.value, target) {
-            for Entry { key, value, .. } in entries {
-                let Some(schema) = target.properties().and_then(|fields| fields.get(key)) else {
-                    continue;
-                };
-                fit.known_keys += 1;
-                let allowed = Target::resolve(self.document, schema)
-                    .and_then(|target| target.allowed(self.document));
-                if let Some([tag]) = allowed.as_deref() {
-                    fit.tags += if **tag == value.to_json() { 1 } else { -1 };
-                }
-            }
-        }
-        fit
-    }
-
     fn kinds(&self, schema: &'s Value) -> Vec<Kind> {
         let Some(target) = Target::resolve(self.document, schema) else { return Vec::new() };
         if target.is_int_or_string() {
             return vec![Kind::Number, Kind::String];
         }
-        match target.allowed(self.document) {
+        match target.allowed() {
             Some(values) if values.iter().all(|value| value.is_string()) => vec![Kind::String],
             _ => target.kinds(),
         }
@@ -367,7 +285,7 @@ impl<'s> Checker<'s> {
 
     fn range(&mut self, at: Position, number: i64, target: &Target<'s>) {
         let (low, high) = target.range();
-        if !(low..=high).contains(&i128::from(number)) {
+        if !(low..=high).contains(&number) {
             self.wrong(at, message::out_of_range(number, low, high));
         }
     }

@@ -5,8 +5,6 @@ use crate::podspec::RunnerPod;
 
 /// The name of the built-in profile that matches pods.
 pub const BUILTIN: &str = "rocm";
-/// The names of all built-in profiles.
-pub(super) const BUILTINS: [&str; 2] = ["base", BUILTIN];
 
 /// Compiled profiles: highest priority first, then by name, so that the first match wins.
 #[derive(Clone, Debug)]

@@ -31,6 +31,8 @@ pub const GROUP: &str = "arc-rocm.dev";
 pub const API_VERSION: &str = "arc-rocm.dev/v1alpha1";
 /// Its `kind`.
 pub const KIND: &str = "RunnerProfile";
+/// Its plural, as in `kubectl get runnerprofiles`.
+pub const PLURAL: &str = "runnerprofiles";
 /// What an object's problems and its profile's origin are shown with, before its name: what
 /// kubectl calls it.
 pub const OBJECT_PREFIX: &str = "runnerprofiles.arc-rocm.dev/";

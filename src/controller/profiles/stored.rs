@@ -9,8 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::ObjectWithStatus;
 use crate::profile::{
     DepthLimited, Object,
-    crd::PLURAL,
-    spec::{API_VERSION, GROUP, KIND},
+    spec::{API_VERSION, GROUP, KIND, PLURAL},
     status::RunnerProfileStatus,
 };
 

@@ -1,4 +1,11 @@
-use super::*;
+mod generate;
+
+use std::{env, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use self::generate::crd;
+use super::CRD;
 
 /// Half of what client-side `kubectl apply` can keep in its annotation, which is 262,144 bytes
 /// (apimachinery, `TotalAnnotationSizeLimitB`).
@@ -78,4 +85,19 @@ fn crd_ranges_and_enums_follow_the_types() {
     let priority = of_spec("/properties/priority");
     assert_eq!((&priority["minimum"], &priority["default"]), (&json!(i32::MIN), &json!(0)));
     assert_eq!(of_spec("/properties/kubernetesMode/pattern"), "^(Skip|Resources)$");
+}
+
+#[test]
+fn crd_of_the_chart_follows_the_types() {
+    let path = "deploy/helm/arc-rocm/crds/runnerprofiles.arc-rocm.dev.yaml";
+    let text = serde_saphyr::to_string(&crd()).unwrap().trim_end().to_owned() + "\n";
+    if env::var_os("ARC_ROCM_UPDATE").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), &text).unwrap();
+    }
+    assert!(
+        CRD == text,
+        "{path} is not up to date: ARC_ROCM_UPDATE=1 cargo test --lib crd writes it"
+    );
+    let read: Value = serde_saphyr::from_str(CRD).unwrap();
+    assert_eq!(read, crd());
 }

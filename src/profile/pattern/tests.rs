@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{MAX_GPUS, Match, Pattern, PatternError};
+use super::{MAX_GPUS, MAX_LENGTH, Match, Pattern, PatternError};
 
 fn mk_pattern(text: &str) -> Pattern {
     Pattern::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -106,6 +106,15 @@ fn gpus_takes_the_first_fitting_run() {
     assert_eq!(gpus("*{gpus}*-b*", "1-a-2-b-3"), Some(1));
     assert_eq!(gpus("*-b*{gpus}*", "1-a-2-b-3-4"), Some(3));
     assert_eq!(gpus("*-{gpus}", "a-1-2-3"), Some(3));
+}
+
+#[test]
+fn gpus_of_a_name_longer_than_any_is_not_read() {
+    let name = |length: usize| format!("{}-2", "1x".repeat(length / 2 - 1));
+    assert_eq!(gpus("*-{gpus}", &name(MAX_LENGTH)), Some(2));
+    assert_eq!(gpus("*-{gpus}", &name(MAX_LENGTH + 3)), None);
+    // Three million runs of digits.
+    assert!(!matches("*{gpus}-*", &name(6_000_000)));
 }
 
 #[test]

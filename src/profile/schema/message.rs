@@ -88,8 +88,8 @@ pub(super) fn wrong_type(node: &Node, kinds: &[Kind], item_fields: &[&str]) -> S
     message
 }
 
-pub(super) fn out_of_range(number: i64, low: i128, high: i128) -> String {
-    if high >= i64::MAX.into() {
+pub(super) fn out_of_range(number: i64, low: i64, high: i64) -> String {
+    if high == i64::MAX {
         format!("expected at least {low}, got {number}")
     } else {
         format!("expected a number from {low} to {high}, got {number}")

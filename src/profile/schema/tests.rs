@@ -251,47 +251,12 @@ fn schema_without_keywords_accepts_anything() {
         json_schema!({}),
         json_schema!(true),
         json_schema!({"$ref": "#/$defs/missing"}),
-        json_schema!({"$ref": "#"}),
-        json_schema!({"$ref": "http://elsewhere"}),
-        json_schema!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
         json_schema!({"type": "object"}),
         json_schema!({"type": ["object", "null"], "additionalProperties": true}),
-        json_schema!({"type": "object", "properties": {}, "x-kubernetes-preserve-unknown-fields": true}),
         json_schema!({"type": "nonsense", "enum": 1, "items": 2, "required": 3, "properties": 4, "anyOf": 5}),
     ] {
         assert_eq!(check_text("a: [1, {b: x}]", &schema), NOTHING, "{schema:?}");
     }
-}
-
-#[test]
-fn schema_checks_every_part_of_all_of() {
-    let schema = json_schema!({
-        "allOf": [
-            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
-            {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]},
-        ],
-    });
-    assert_eq!(check_text("{a: x, b: z}", &schema), NOTHING);
-    assert_eq!(
-        check_text("{a: 1}", &schema),
-        [
-            "1:1: b: this field is required",
-            "1:5: a: expected a string, got a number; put it in quotes",
-        ]
-    );
-}
-
-#[test]
-fn reference_with_escaped_name_is_followed() {
-    let schema = json_schema!({
-        "type": "object",
-        "properties": {"a": {"$ref": "#/$defs/A%20b~1c"}},
-        "$defs": {"A b/c": {"type": "string"}},
-    });
-    assert_eq!(
-        check_text("a: 1", &schema),
-        ["1:4: a: expected a string, got a number; put it in quotes"]
-    );
 }
 
 #[test]

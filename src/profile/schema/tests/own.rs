@@ -1,4 +1,4 @@
-//! Types like those of a profile, with every form that serde and schemars produce.
+//! Types like those of a profile, with every form that they have.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{NOTHING, check_text};
+use crate::profile::schema::spec;
 
 /// A type of this crate.
 #[derive(Deserialize, JsonSchema)]
@@ -19,8 +20,7 @@ pub(super) struct Own {
     mode: Option<Mode>,
     level: Option<Described>,
     #[serde(default)]
-    per_gpu: BTreeMap<String, Amount>,
-    by_index: Option<BTreeMap<u32, bool>>,
+    per_gpu: BTreeMap<String, Item>,
     small: Option<u8>,
     count: Option<u32>,
     big: Option<u64>,
@@ -30,10 +30,7 @@ pub(super) struct Own {
     list: Vec<Item>,
     inner: Option<Box<Self>>,
     template: Option<PodTemplateSpec>,
-    tagged: Option<Tagged>,
-    variant: Option<Variant>,
     anything: Option<Value>,
-    pair: Option<(String, u8)>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -53,37 +50,11 @@ enum Described {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum Amount {
-    Number(i64),
-    Text(String),
-    Full(Item),
-}
-
-#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Item {
     name: String,
     mount_path: Option<String>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum Tagged {
-    Disk { path: String },
-    Memory { size: u32 },
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "only its schema is used")]
-enum Variant {
-    None,
-    HostPath(Item),
-    Empty { size: u32 },
 }
 
 fn check_own(text: &str) -> Vec<String> {
@@ -94,11 +65,10 @@ fn check_own(text: &str) -> Vec<String> {
 fn own_types_accept_every_form() {
     assert_eq!(
         check_own(
-            r#"
+            "
 mode: keepUser
 level: Low
-perGpu: {cpu: "10", memory: 5, disk: {name: x, mountPath: /x}}
-byIndex: {0: true, "1": false}
+perGpu: {disk: {name: x, mountPath: /x}}
 small: 255
 count: 0
 big: 9223372036854775807
@@ -106,16 +76,13 @@ ratio: 1
 list: [{name: a}]
 inner: {apiVersion: v2, inner: ~}
 template: {spec: {containers: []}}
-tagged: {kind: disk, path: /}
-variant: none
 anything: [{a: yes}]
-pair: [a, 1]
-"#
+"
         ),
         NOTHING
     );
-    assert_eq!(check_own("variant: {hostPath: {name: a}}\nratio: 0.5"), NOTHING);
-    assert_eq!(check_own("mode: ~\nlevel: ~\nperGpu: ~\nlist: ~\ntagged: ~\nsmall: ~"), NOTHING);
+    assert_eq!(check_own("ratio: 0.5"), NOTHING);
+    assert_eq!(check_own("mode: ~\nlevel: ~\nperGpu: ~\nlist: ~\nsmall: ~"), NOTHING);
 }
 
 #[test]
@@ -158,7 +125,7 @@ fn enum_wrong_value_lists_allowed_values() {
 #[test]
 fn number_outside_range_is_refused() {
     assert_eq!(
-        check_own("small: 256\ncount: -1\nbig: -1\nratio: x\npair: [1, 2]"),
+        check_own("small: 256\ncount: -1\nbig: -1\nratio: x"),
         [
             "2:8: small: expected a number from 0 to 255, got 256",
             "3:8: count: expected a number from 0 to 4294967295, got -1",
@@ -168,27 +135,54 @@ fn number_outside_range_is_refused() {
     );
 }
 
+/// Another keyword would be ignored.
 #[test]
-fn union_reports_the_best_matching_branch() {
-    assert_eq!(
-        check_own(
-            "perGpu: {a: {nam: x}, b: [], c: true, d: 1.5}\ntagged: {kind: memory, path: /}\ninner: {apiVersion: v1, variant: {hostPath: {}}}"
-        ),
-        [
-            "2:14: perGpu.a.nam: unknown field, did you mean \"name\"?",
-            "2:26: perGpu.b: expected an integer, a string or a map, got a list",
-            "2:33: perGpu.c: expected an integer, a string or a map, got a boolean",
-            "2:42: perGpu.d: expected an integer, a string or a map, got 1.5",
-            "3:1: tagged.size: this field is required",
-            "3:24: tagged.path: unknown field",
-            "4:35: inner.variant.hostPath.name: this field is required",
-        ]
-    );
-}
-
-#[test]
-fn union_wrong_word_lists_allowed_words() {
-    assert_eq!(check_own("variant: nome"), ["2:10: variant: expected \"none\", got \"nome\""]);
+fn schema_of_profiles_has_only_keywords_in_use() {
+    const KEYWORDS: [&str; 18] = [
+        "$defs",
+        "$ref",
+        "$schema",
+        "additionalProperties",
+        "const",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maximum",
+        "minimum",
+        "properties",
+        "required",
+        "title",
+        "type",
+        "x-elsewhere",
+        "x-kubernetes-int-or-string",
+    ];
+    let mut pending = vec![spec().as_value()];
+    while let Some(schema) = pending.pop() {
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            match (keyword.as_str(), value) {
+                ("$defs" | "properties", Value::Object(fields)) => pending.extend(fields.values()),
+                ("items", one) | ("additionalProperties", one @ Value::Object(_)) => {
+                    pending.push(one);
+                }
+                ("additionalProperties", Value::Bool(false)) => {}
+                // A type or null, and the words of an enum.
+                ("anyOf" | "oneOf", Value::Array(all)) => {
+                    let is_null = |one: &&Value| one["type"] == "null";
+                    let is_word =
+                        |one: &&Value| one.get("const").is_some() || one.get("enum").is_some();
+                    let others = all.iter().filter(|one| !is_null(one));
+                    assert!(
+                        others.clone().count() == 1 || others.clone().all(|one| is_word(&one)),
+                        "{schema}"
+                    );
+                    pending.extend(others);
+                }
+                (known, _) => assert!(KEYWORDS.contains(&known), "{known} in {schema}"),
+            }
+        }
+    }
 }
 
 #[test]
