@@ -102,12 +102,10 @@ fn parts(
             None => None,
             Some(Ok(matcher)) => Some(matcher),
             Some(Err(problems)) => {
-                for (path, message) in problems {
-                    let path = path.into_iter().map(|part| {
-                        part.parse().map_or_else(|_| Part::from(part.as_str()), Part::Index)
-                    });
-                    let start = ["spec", "match"].map(Part::from).into_iter();
-                    report.add(&start.chain(path).collect::<Vec<_>>(), message);
+                for (list, index, message) in problems {
+                    let list = ["spec", "match", list].map(Part::from).into_iter();
+                    let path: Vec<Part> = list.chain(index.map(Part::Index)).collect();
+                    report.add(&path, message);
                 }
                 None
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::{
-    Position, Problem,
+    Position, Problem, check,
     duplicates::{self, Duplicate},
     normal::drop_nulls,
     report::{Part, Report},
@@ -121,8 +121,8 @@ impl Document {
         Self { origin, name, spec, problems: Vec::new(), dropped: Vec::new(), node }
     }
 
-    /// Checks what stands around the spec, the spec by its types, and that no list names one thing
-    /// twice. What is wrong is dropped, so that all else can be looked at.
+    /// Checks what stands around the spec, the spec by its types, that no list names one thing twice, and
+    /// each object by Kubernetes' rules. What is wrong is dropped, so that all else can be looked at.
     fn checked(mut self) -> Self {
         let mut report = self.report();
         envelope(&self.node, &mut report);
@@ -151,6 +151,10 @@ impl Document {
             self.drop(item);
         }
         self.spec = spec_of(&self.node);
+        let mut report = self.report();
+        check::written(&self.spec, &mut report);
+        let problems = report.into_problems();
+        self.problems.extend(problems);
         self
     }
 

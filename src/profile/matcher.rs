@@ -70,8 +70,8 @@ enum Operator {
     DoesNotExist,
 }
 
-/// What is wrong with a `match`: the path below it, as keys and indices, and why.
-pub(crate) type MatchProblem = (Vec<String>, String);
+/// What is wrong with a `match`: the list, the index of its pattern, and why.
+pub(crate) type MatchProblem = (&'static str, Option<usize>, String);
 
 impl Matcher {
     /// Compiles the `match` of a profile whose GPUs are `gpu_resource`; all problems at once.
@@ -86,7 +86,7 @@ impl Matcher {
             selector,
         } = matches;
         let mut problems = Vec::new();
-        let mut names = |field: &str, texts: &Option<Vec<String>>| {
+        let mut names = |field: &'static str, texts: &Option<Vec<String>>| {
             let texts = texts.as_ref()?;
             let parse = |text: &String| Pattern::parse(text)?.without_gpus();
             Some(patterns(field, texts, parse, &mut problems))
@@ -98,7 +98,7 @@ impl Matcher {
         let scale_sets = scale_sets
             .as_ref()
             .map(|texts| patterns("scaleSets", texts, |text| Pattern::parse(text), &mut problems));
-        let selector = requirements(selector.as_ref(), &mut problems);
+        let selector = selector.as_ref().map(requirements).unwrap_or_default();
         let gpu_resource = (*requests_gpu == Some(true)).then(|| gpu_resource.to_owned());
         if problems.is_empty() {
             Ok(Self {
@@ -165,7 +165,7 @@ impl Matcher {
 }
 
 fn patterns(
-    field: &str,
+    field: &'static str,
     texts: &[String],
     parse: impl Fn(&String) -> Result<Pattern, PatternError>,
     problems: &mut Vec<MatchProblem>,
@@ -174,65 +174,37 @@ fn patterns(
     for (index, text) in texts.iter().enumerate() {
         match parse(text) {
             Ok(pattern) => patterns.push(pattern),
-            Err(error) => {
-                problems.push((vec![field.to_owned(), index.to_string()], error.to_string()));
-            }
+            Err(error) => problems.push((field, Some(index), error.to_string())),
         }
     }
     if texts.is_empty() {
         let message = "an empty list matches nothing; leave it out to match any".to_owned();
-        problems.push((vec![field.to_owned()], message));
+        problems.push((field, None, message));
     }
     patterns
 }
 
-/// The requirements of a LabelSelector.
-fn requirements(selector: Option<&Value>, problems: &mut Vec<MatchProblem>) -> Vec<Requirement> {
-    let mut requirements = Vec::new();
-    let Some(selector) = selector else { return requirements };
-    if let Some(labels) = selector.get("matchLabels").and_then(Value::as_object) {
-        for (key, value) in labels {
-            let value = value.as_str().unwrap_or_default().to_owned();
-            requirements
-                .push(Requirement { key: key.clone(), operator: Operator::In(vec![value]) });
-        }
-    }
+/// The requirements of a LabelSelector. A bad operator is refused where it is written.
+fn requirements(selector: &Value) -> Vec<Requirement> {
+    let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.map(|(key, value)| {
+        let value = value.as_str().unwrap_or_default().to_owned();
+        Requirement { key: key.clone(), operator: Operator::In(vec![value]) }
+    });
     let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    for (index, expression) in expressions.into_iter().flatten().enumerate() {
-        let text = |key: &str| expression.get(key).and_then(Value::as_str).unwrap_or_default();
-        let values: Vec<String> = expression
-            .get("values")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|value| value.as_str().map(str::to_owned))
-            .collect();
-        let at = |field: &str| {
-            ["selector", "matchExpressions", &index.to_string(), field].map(str::to_owned).to_vec()
-        };
-        let operator = match text("operator") {
-            "In" | "NotIn" if values.is_empty() => {
-                problems.push((at("values"), "In and NotIn need values".to_owned()));
-                continue;
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                problems.push((at("values"), "Exists and DoesNotExist take no values".to_owned()));
-                continue;
-            }
+    let expressions = expressions.into_iter().flatten().filter_map(|expression| {
+        let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
+        let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+        let operator = match expression.get("operator")?.as_str()? {
             "In" => Operator::In(values),
             "NotIn" => Operator::NotIn(values),
             "Exists" => Operator::Exists,
             "DoesNotExist" => Operator::DoesNotExist,
-            other => {
-                let message =
-                    format!("{other:?} is no operator; use In, NotIn, Exists or DoesNotExist");
-                problems.push((at("operator"), message));
-                continue;
-            }
+            _ => return None,
         };
-        requirements.push(Requirement { key: text("key").to_owned(), operator });
-    }
-    requirements
+        Some(Requirement { key: expression.get("key")?.as_str()?.to_owned(), operator })
+    });
+    labels.chain(expressions).collect()
 }
 
 impl Requirement {

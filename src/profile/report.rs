@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::{
     document::Document,
-    normal::{drop_nulls, text_of},
+    normal::text_of,
     problem::Problem,
     source::{Node, NodeValue, Segment, path_text, quoted},
 };
@@ -21,8 +19,6 @@ pub(super) enum Part {
     Index(usize),
     /// An item of a list, by the value of its key field.
     Item(&'static str, String),
-    /// An item of a list without keys, by itself. Messages do not repeat it.
-    Same(Value),
 }
 
 impl From<&str> for Part {
@@ -174,7 +170,6 @@ fn text(segments: &[Segment], rest: &[Part]) -> String {
             Part::Key(key) => write!(text, ".{key}"),
             Part::Index(index) => write!(text, "[{index}]"),
             Part::Item(_, value) => write!(text, "[{value}]"),
-            Part::Same(_) => write!(text, "[]"),
         };
     }
     text
@@ -200,37 +195,5 @@ fn step<'n>(node: &'n Node, part: &Part) -> Option<(Segment, &'n Node)> {
         Part::Item(key, value) => item(&|item| {
             item.get(key).and_then(|found| text_of(&found.to_json())).as_ref() == Some(value)
         }),
-        Part::Same(value) => item(&|item| {
-            let mut found = item.to_json();
-            drop_nulls(&mut found);
-            found == *value
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::File;
-
-    #[test]
-    fn inherited_item_without_key_is_not_repeated() {
-        let text = "spec: {template: {spec: {tolerations: [{key: a}]}}}".to_owned();
-        let file = File { name: "p.yaml".to_owned(), text };
-        let documents = Document::of_file(&file, &mut Vec::new());
-        let mut report = Report::new(&documents[0], &[], true);
-        for key in ["a", "secret"] {
-            let item = Part::Same(serde_json::json!({"key": key}));
-            let list = ["spec", "template", "spec", "tolerations"].map(Part::from);
-            report.add(&list.into_iter().chain([item, "key".into()]).collect::<Vec<_>>(), "no");
-        }
-        let places: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
-        assert_eq!(
-            places,
-            [
-                "p.yaml:1:41: spec.template.spec.tolerations[0].key: no",
-                "p.yaml:1:26: spec.template.spec.tolerations[].key: no",
-            ]
-        );
     }
 }

@@ -53,14 +53,9 @@ impl<'v> Field<'v> {
         })
     }
 
-    /// The items of the list `key`, which is taken over from one layer as a whole.
+    /// The items of the list `key`.
     pub(super) fn list(&self, key: &str) -> Vec<Self> {
         self.items(key, |index, _| Part::Index(index))
-    }
-
-    /// The items of the list `key`, to which several layers add.
-    pub(super) fn set(&self, key: &str) -> Vec<Self> {
-        self.items(key, |_, item| Part::Same(item.clone()))
     }
 
     fn items(&self, key: &str, part: impl Fn(usize, &Value) -> Part) -> Vec<Self> {

@@ -1,7 +1,7 @@
 //! Labels and annotations.
 
-use super::{Checker, Field, names, not_a_name};
-use crate::podspec::RUNNER_LABEL;
+use super::{Checker, Field, not_a_name};
+use crate::podspec::{RUNNER_LABEL, names};
 
 /// The most bytes in all annotations of an object (apimachinery, `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -29,7 +29,10 @@ impl Checker<'_> {
                 "labels" => {
                     for (key, label) in field.members() {
                         self.key(key, &label);
-                        self.label_value(label);
+                        let value = label.value.as_str().unwrap_or_default();
+                        if !names::is_label_value(value) {
+                            self.add(label.path, not_a_name(value, names::LABEL_VALUE));
+                        }
                     }
                 }
                 "annotations" => {

@@ -1,10 +1,10 @@
 //! Where a field of the whole template may come from: the short forms that write it.
 
 use crate::profile::{
-    expand::{DATA_ROOT, EPHEMERAL_STORAGE, REGISTRY_CREDENTIALS_VOLUME},
+    expand::{DATA_ROOT, EPHEMERAL_STORAGE},
     report::Part,
     spec::RunnerProfileSpec,
-    template::{DATA_VOLUME, DIND, GPU_CLAIM, RUNNER},
+    template::{DATA_VOLUME, DIND, RUNNER},
 };
 
 /// The short forms that may have written the field at `path` of the template, likeliest first.
@@ -14,9 +14,6 @@ pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
         ("containers", Part::Item(_, name)) if name == RUNNER => container("runner", rest, spec),
         ("initContainers", Part::Item(_, name)) if name == DIND => container("dind", rest, spec),
         ("volumes", Part::Item(_, name)) => volume(name, rest),
-        ("resourceClaims", Part::Item(_, name)) if name == GPU_CLAIM => {
-            vec![below(&["gpu", "resourceClaimTemplateName"], &[])]
-        }
         _ => Vec::new(),
     }
 }
@@ -83,9 +80,6 @@ fn volume(name: &str, rest: &[Part]) -> Vec<Vec<Part>> {
     let mut paths = vec![below(&["sharedVolumes"], &shared)];
     if name == DATA_VOLUME {
         paths.push(below(&["dind", "dataRoot"], rest));
-    }
-    if name == REGISTRY_CREDENTIALS_VOLUME {
-        paths.push(below(&["dind", "registryCredentials", "secretName"], &[]));
     }
     paths
 }

@@ -1,15 +1,12 @@
 //! Ports of containers.
 
-use super::{Checker, Field, names};
+use super::{Checker, Field};
 
 impl Checker<'_> {
     pub(super) fn ports(&mut self, container: &Field<'_>) {
         let mut taken: Vec<&str> = Vec::new();
         for port in container.keyed("ports", "containerPort") {
-            self.range(&port, "containerPort", 1, 65535);
-            self.one_of(&port, "protocol", &["TCP", "UDP", "SCTP"]);
             if let Some(name) = port.text("name").filter(|name| !name.is_empty()) {
-                self.form(&port, "name", names::is_port_name, names::PORT_NAME);
                 if taken.contains(&name) {
                     let message = format!("{name:?} is the name of another port of this container");
                     self.add(port.path_to("name"), message);

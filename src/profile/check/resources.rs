@@ -1,7 +1,5 @@
 //! Requests and limits.
 
-use serde_json::Value;
-
 use super::{Checker, Field, not_a_name, origin};
 use crate::{
     podspec::{
@@ -140,14 +138,6 @@ impl Checker<'_> {
             _ if !depends => String::new(),
             gpus if own == Some(self.gpus) => format!(", with {gpus}"),
             gpus => format!(", with {gpus}, as a scale set's name or annotation may ask for"),
-        }
-    }
-
-    /// A quantity that must not be negative, of a volume.
-    pub(super) fn storage(&mut self, field: &Field<'_>, key: &str) {
-        let Some(amount) = field.get(key) else { return };
-        if let Value::String(_) = amount.value {
-            self.amount("storage", &amount);
         }
     }
 }

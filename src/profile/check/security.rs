@@ -3,42 +3,12 @@
 use super::{Checker, Field};
 use crate::profile::template::{DIND, RUNNER};
 
-/// The largest user or group id (apimachinery, `IsValidUserID`).
-pub(super) const MAX_ID: i64 = i32::MAX as i64;
-
 impl Checker<'_> {
     pub(super) fn pod_security(&mut self, pod: &Field<'_>) {
         let Some(context) = pod.get("securityContext") else { return };
-        for key in ["runAsUser", "runAsGroup", "fsGroup"] {
-            self.range(&context, key, 0, MAX_ID);
-        }
-        let short = self.spec.groups.clone().unwrap_or_default();
-        for group in context.set("supplementalGroups") {
-            let Some(id) = group.value.as_i64() else { continue };
-            if !(0..=MAX_ID).contains(&id) && !short.contains(&id) {
-                self.add(group.path, format!("{id} is not between 0 and {MAX_ID}"));
-            }
-        }
-        self.seccomp(&context);
         // Without a runner in the template, the pod's settings hold for the runner alone.
         if pod.keyed("containers", "name").iter().all(|container| container.name() != RUNNER) {
             self.root(pod, None, Some(&context));
-        }
-    }
-
-    fn seccomp(&mut self, context: &Field<'_>) {
-        let Some(profile) = context.get("seccompProfile") else { return };
-        self.one_of(&profile, "type", &["RuntimeDefault", "Unconfined", "Localhost"]);
-        let is_local = profile.text("type") == Some("Localhost");
-        match profile.text("localhostProfile") {
-            None | Some("") if is_local => {
-                self.add(profile.path, "type Localhost needs a localhostProfile");
-            }
-            Some(_) if !is_local => {
-                let message = "only goes with type: Localhost";
-                self.add(profile.path_to("localhostProfile"), message);
-            }
-            _ => self.relative_path(&profile, "localhostProfile"),
         }
     }
 
@@ -47,9 +17,6 @@ impl Checker<'_> {
         let context = container.get("securityContext");
         self.root(container, context.as_ref(), pods.as_ref());
         let Some(context) = context else { return };
-        for key in ["runAsUser", "runAsGroup"] {
-            self.range(&context, key, 0, MAX_ID);
-        }
         if context.flag("allowPrivilegeEscalation") == Some(false) {
             let capabilities = context.get("capabilities");
             let added = capabilities.map(|all| all.texts("add")).unwrap_or_default();
@@ -64,7 +31,6 @@ impl Checker<'_> {
                 self.add(context.path_to("allowPrivilegeEscalation"), message);
             }
         }
-        self.seccomp(&context);
     }
 
     /// The kubelet does not start a container as root that must not be root.

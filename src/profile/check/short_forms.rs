@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Part, not_a_name, registry, resources::is_extended, security::MAX_ID};
+use super::{MAX_ID, Part, not_a_name, registry, resources::is_extended};
 use crate::{
     podspec::{Quantity, resources::is_other_gpu},
     profile::{
@@ -155,7 +155,7 @@ fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
         enabled: _,
         image,
         image_pull_policy,
-        gid,
+        gid: _,
         data_root: _,
         registry_mirrors,
         insecure_registries,
@@ -166,10 +166,6 @@ fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
     } = dind;
     if image.is_none() && image_pull_policy.is_some() {
         needs_image("dind", report);
-    }
-    if let Some(gid) = gid.filter(|gid| i64::from(*gid) > MAX_ID) {
-        let message = format!("{gid} is not between 0 and {MAX_ID}");
-        report.add(&path(&["dind", "gid"]), message);
     }
     for (field, list, check) in [
         (

@@ -9,7 +9,7 @@ fn dind_gid_and_mtu_have_bounds() {
         &[
             (
                 "dind: {gid: 2147483648}",
-                &["5:10: spec.dind.gid: 2147483648 is not between 0 and 2147483647"],
+                &["5:10: spec.dind.gid: 2147483648 is above 2147483647, the most"],
             ),
             (
                 "dind: {mtu: 60}",

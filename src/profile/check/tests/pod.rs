@@ -177,8 +177,8 @@ fn pod_field_values_follow_the_api_server() {
             (
                 "dnsConfig: {nameservers: [a, 1.1.1.1, 1.1.1.2, 1.1.1.3], searches: [A], options: [{value: b}]}",
                 &[
-                    "5:15: spec.template.spec.dnsConfig.nameservers: a pod has at most 3 nameservers",
                     r#"5:15: spec.template.spec.dnsConfig.nameservers: "a" is not an IP address"#,
+                    "5:15: spec.template.spec.dnsConfig.nameservers: a pod has at most 3 nameservers",
                     r#"5:60: spec.template.spec.dnsConfig.searches: "A" is not valid here: write lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part"#,
                     "5:85: spec.template.spec.dnsConfig.options[0]: name is required",
                 ],

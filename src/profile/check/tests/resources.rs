@@ -159,7 +159,7 @@ fn gpus_come_one_way_to_the_runner() {
         assert_eq!(problems(In::Spec, &row), [wanted]);
     }
     for (name, wanted) in [
-        ("GPU-{gpus}", r#""GPU-2" is not valid here: write"#),
+        ("GPU-{gpus}", r#""GPU-{gpus}" is not valid here: write"#),
         ("gpu-{number}", r#""gpu-{number}" is not valid here: write"#),
         ("", "must not be empty: write"),
     ] {

@@ -1,6 +1,7 @@
 //! Where a pod may run, and metadata.
 
 use super::{In, refused};
+use crate::profile::{File, ProfileSet};
 
 #[test]
 fn toleration_fields_must_agree() {
@@ -80,6 +81,42 @@ fn topology_spread_and_affinity_must_be_valid() {
                 ],
             ),
         ],
+    );
+}
+
+#[test]
+fn match_selector_follows_the_rules_of_labels() {
+    refused(
+        In::Spec,
+        &[(
+            r#"match: {selector: {matchLabels: {"a b": c}, matchExpressions: [{key: a, operator: In}, {key: b, operator: Gt, values: ["1"]}]}}"#,
+            &[
+                r#"5:36: spec.match.selector.matchLabels["a b"]: "a b" is not valid here: write at most 63 letters, digits, '-', '_' and '.', with a DNS subdomain and '/' before it or not"#,
+                "5:66: spec.match.selector.matchExpressions[0]: operator In needs at least one of values",
+                r#"5:99: spec.match.selector.matchExpressions[1].operator: "Gt" is not one of In, NotIn, Exists, DoesNotExist"#,
+            ],
+        )],
+    );
+}
+
+/// Each layer is checked where it is written, an inherited item is not reported again.
+#[test]
+fn inherited_toleration_is_refused_where_it_is_written() {
+    let profile = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
+    };
+    let base = profile("one", "{template: {spec: {tolerations: [{key: a, operator: In}]}}}");
+    let text = base
+        + "---\n"
+        + &profile("two", "{extends: one, template: {spec: {tolerations: [{key: b}]}}}");
+    let file = File { name: "p".to_owned(), text };
+    let problems: Vec<String> =
+        ProfileSet::compile(&[file]).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [r#"p:4:49: spec.template.spec.tolerations[0].operator: "In" is not one of Equal, Exists"#]
     );
 }
 
