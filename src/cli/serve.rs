@@ -58,15 +58,15 @@ pub struct Args {
     /// Profiles in the cluster.
     #[command(flatten)]
     pub objects: ObjectArgs,
-    /// How often to look at the profile files
+    /// How often to look at the files of profiles and certificate
     #[arg(
         long,
-        env = "ARC_ROCM_PROFILES_POLL",
+        env = "ARC_ROCM_POLL",
         default_value = "10s",
         value_parser = parse_period,
         value_name = "DURATION"
     )]
-    pub profiles_poll: Duration,
+    pub poll: Duration,
     /// Events.
     #[command(flatten)]
     pub events: EventArgs,
@@ -109,16 +109,6 @@ pub struct TlsArgs {
     /// Its private key, PEM
     #[arg(long, env = "ARC_ROCM_TLS_KEY", requires = "tls_cert", value_name = "PATH")]
     pub tls_key: Option<PathBuf>,
-
-    /// How often to look at the two files
-    #[arg(
-        long,
-        env = "ARC_ROCM_TLS_POLL",
-        default_value = "10s",
-        value_parser = parse_period,
-        value_name = "DURATION"
-    )]
-    pub tls_poll: Duration,
 
     /// Without files: host name or IP address for the certificate
     #[arg(
@@ -175,12 +165,12 @@ impl Args {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> anyhow::Result<Option<Serving>> {
-        let Self { listen, tls, trust, config, objects, profiles_poll, events, log: _ } = self;
+        let Self { listen, tls, trust, config, objects, poll, events, log: _ } = self;
         let (profiles, config) =
             ProfileSources::new(config, objects.watch_profiles).map_err(config::usage_error)?;
         metrics.profiles_loaded.set(reload::loaded(&config));
         let ListenArgs { bind, admin_bind, shutdown_grace } = listen;
-        let TlsArgs { tls_cert, tls_key, tls_poll, tls_hosts, ca_out } = tls;
+        let TlsArgs { tls_cert, tls_key, tls_hosts, ca_out } = tls;
         let limits = Limits { shutdown_grace, ..Limits::default() };
         // One for all: one set of connections, one token to renew.
         let client =
@@ -227,15 +217,10 @@ impl Args {
         let tls_config = tls::server_config(Arc::clone(&identity))?;
         let listener = server::listen(bind).with_context(|| cannot_listen(bind))?;
         if let Some(files) = files {
-            tokio::spawn(server::watch_certificate(
-                files,
-                tls_poll,
-                identity,
-                Arc::clone(&service),
-            ));
+            tokio::spawn(server::watch_certificate(files, poll, identity, Arc::clone(&service)));
         }
         let (channels, validate) = objects.start(client, &service).unzip();
-        tokio::spawn(profiles.watch(profiles_poll, Arc::clone(&service), channels));
+        tokio::spawn(profiles.watch(poll, Arc::clone(&service), channels));
         let router = server::router(&service, validate.unwrap_or_default());
         let server = server::spawn(listener, tls_config, router, Arc::clone(&service), shutdown)?;
         tracing::info!(

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Origin, Pattern,
-    expand::{WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
+    expand::{EPHEMERAL_STORAGE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
     layer,
     matcher::Matcher,
     normal,
@@ -28,8 +28,6 @@ use crate::{
 
 /// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
 const DIGEST_DIGITS: usize = 12;
-/// The resource of which a limit alone goes with each request.
-const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// A profile that is ready to use. Everything is checked; nothing of this fails later.
 #[derive(Clone)]

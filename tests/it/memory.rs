@@ -112,9 +112,8 @@ impl Swapped {
         let arguments = [
             ["--tls-cert", &path("tls.crt")],
             ["--tls-key", &path("tls.key")],
-            ["--tls-poll", "20ms"],
             ["--profiles", &path("profiles")],
-            ["--profiles-poll", "20ms"],
+            ["--poll", "20ms"],
             ["--shutdown-grace", "0s"],
         ];
         let serving = serve_in(&[], arguments.as_flattened());

@@ -154,7 +154,7 @@ fn bad_configuration_exits_with_2_and_a_reason() {
     fails(&["serve", "--ca-lifetime", "0s"], "--ca-lifetime");
     fails(&["serve", "--bind", "nowhere"], "--bind");
     fails(&["serve", "--shutdown-grace", "soon"], "--shutdown-grace");
-    fails(&["serve", "--tls-poll", "0s"], "--tls-poll");
+    fails(&["serve", "--poll", "0s"], "--poll");
     fails(&["serve", "--log-level", "arc_rocm=loud"], "--log-level");
     fails(&["serve", "--tls-host", "not a host\u{e9}"], "neither a DNS name nor an IP address");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -189,7 +189,7 @@ impl Fleet {
     fn serve_in(directory: tempfile::TempDir) -> Self {
         let path = |name| directory.path().join(name).display().to_string();
         let (profiles, ca) = (path("profiles"), path("ca.crt"));
-        let arguments = ["--profiles", &profiles, "--profiles-poll", "20ms", "--ca-out", &ca];
+        let arguments = ["--profiles", &profiles, "--poll", "20ms", "--ca-out", &ca];
         let serving = serve(&[&arguments[..], &["--shutdown-grace", "0s"]].concat());
         let ca = fs::read_to_string(&ca).unwrap();
         Self { directory, serving, ca }

@@ -24,6 +24,7 @@ mod merged;
 mod metadata;
 mod overrides;
 mod pod_fields;
+mod pod_level;
 mod ports;
 mod resources;
 mod security_context;

@@ -8,6 +8,7 @@ use super::{
     conflict::{ChangeReason, Conflict, ConflictCode, Winner},
     facts::{Facts, Placement, Target},
     merged::{At, merge},
+    pod_level::PodLevel,
 };
 use crate::{
     podspec::{
@@ -25,7 +26,7 @@ use crate::{
 const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
 /// The two maps of `resources`.
-const MAPS: [&str; 2] = ["requests", "limits"];
+pub(super) const MAPS: [&str; 2] = ["requests", "limits"];
 
 /// Requests of containers that run beside the runner, by resource: 1m of CPU gives the same shares
 /// as no request does (the kubelet's least), and 1Mi is far below what any node has to spare.
@@ -157,9 +158,9 @@ impl<'p> Budget<'p> {
 
 /// A request and a limit.
 #[derive(Clone, Debug, Default)]
-struct Pair {
-    request: Option<Quantity>,
-    limit: Option<Quantity>,
+pub(super) struct Pair {
+    pub(super) request: Option<Quantity>,
+    pub(super) limit: Option<Quantity>,
 }
 
 /// The state of the decision.
@@ -168,9 +169,7 @@ struct Planner<'f, 'p> {
     budget: Budget<'p>,
     /// What the LimitRanger filled in: container, `request` or `limit`, resource.
     filled: HashSet<(&'p str, &'p str, &'p str)>,
-    /// What each container asks for, of resources that the pod's own requests cap; new containers
-    /// without a place.
-    asked: HashMap<String, Vec<(Option<ContainerRef<'p>>, Quantity)>>,
+    pod: PodLevel<'p>,
     /// The resources that were set, by the container's place.
     set: HashSet<(&'static str, usize, String)>,
 }
@@ -181,7 +180,7 @@ impl<'f, 'p> Planner<'f, 'p> {
             facts,
             budget: Budget::default(),
             filled: filled(facts),
-            asked: asked(facts),
+            pod: PodLevel::new(facts.spec),
             set: HashSet::new(),
         }
     }
@@ -199,8 +198,7 @@ impl<'f, 'p> Planner<'f, 'p> {
         for (place, _) in facts.merged().filter(|(place, _)| !facts.is_runner(*place)) {
             self.refit(place);
         }
-        self.complete_pairs();
-        self.raise_limits();
+        self.correct_pairs();
         self.budget
     }
 
@@ -227,7 +225,7 @@ impl<'f, 'p> Planner<'f, 'p> {
     fn resource(&mut self, place: ContainerRef<'p>, resource: &str, wanted: Pair) {
         let there = pair(place.container, resource);
         if is_below(resource, &there) && there.request == wanted.request {
-            // Its limit comes with `raise_limits`.
+            // Its limit comes with `correct_pairs`.
             return;
         }
         let name = place.name();
@@ -241,7 +239,7 @@ impl<'f, 'p> Planner<'f, 'p> {
                 self.set(place, "requests", resource, request, ChangeReason::Resources);
                 self.set(place, "limits", resource, limit, ChangeReason::Resources);
             }
-            // Its limit comes with `complete_pairs`.
+            // Its limit comes with `correct_pairs`.
             (Some(_), None) if is_exact(resource) => {
                 if differs(&written_request, &wanted.request)
                     || differs(&written_request, &wanted.limit)
@@ -258,14 +256,14 @@ impl<'f, 'p> Planner<'f, 'p> {
                         place.path(&format!(".resources.limits[{resource}]")),
                         "the profile's limit is left out, because the pod's own request is above it",
                     ),
-                    Some(limit) if !self.limit_fits(resource, &limit) => {
+                    Some(limit) if !self.pod.limit_fits(resource, &limit) => {
                         self.limit_left_out(place, resource);
                     }
                     limit => self.set(place, "limits", resource, limit, ChangeReason::Resources),
                 }
             }
             (request, Some(limit)) => {
-                // Its request comes with `complete_pairs`.
+                // Its request comes with `correct_pairs`.
                 let is_adjusted =
                     is_exact(resource) && request.as_ref().is_some_and(|one| one != limit);
                 let is_above = wanted.request.as_ref().is_some_and(|wanted| wanted > limit);
@@ -291,18 +289,18 @@ impl<'f, 'p> Planner<'f, 'p> {
         let Pair { mut request, mut limit } = wanted;
         // A limit alone becomes the request as well.
         let Some(asked) = request.clone().or_else(|| limit.clone()) else { return Pair::default() };
-        if !self.request_fits(Some(place), resource, &asked) {
+        if !self.pod.request_fits(Some(place), resource, &asked) {
             self.adjusted(
                 place.path(&format!(".resources.requests[{resource}]")),
                 "the profile's request is left out, because it is above spec.resources",
             );
             return Pair::default();
         }
-        if limit.as_ref().is_some_and(|limit| !self.limit_fits(resource, limit)) {
+        if limit.as_ref().is_some_and(|limit| !self.pod.limit_fits(resource, limit)) {
             self.limit_left_out(place, resource);
             limit = None;
         }
-        self.ask(Some(place), resource, asked.clone());
+        self.pod.ask(Some(place), resource, asked.clone());
         // What the LimitRanger filled in moves with the profile's value, or the pod is invalid.
         if let (Some(filled), None) = (&there.limit, &limit)
             && (asked > *filled || is_exact(resource))
@@ -328,11 +326,11 @@ impl<'f, 'p> Planner<'f, 'p> {
         for (resource, Pair { request, limit }) in wanted {
             let Some(asked) = request.or_else(|| limit.clone()) else { continue };
             let path = format!("spec[{}].resources[{resource}]", placement.wanted.text("name"));
-            let fits = self.request_fits(None, &resource, &asked)
-                && limit.as_ref().is_none_or(|limit| self.limit_fits(&resource, limit));
+            let fits = self.pod.request_fits(None, &resource, &asked)
+                && limit.as_ref().is_none_or(|limit| self.pod.limit_fits(&resource, limit));
             if fits && (has_memory || !is_huge(&resource)) {
                 has_memory |= matches!(resource.as_str(), "cpu" | "memory");
-                self.ask(None, &resource, asked);
+                self.pod.ask(None, &resource, asked);
                 continue;
             }
             self.budget.left_out.entry(index).or_default().push(resource);
@@ -349,10 +347,8 @@ impl<'f, 'p> Planner<'f, 'p> {
     /// Cuts what the LimitRanger filled in, after an earlier pass had added the container, where it
     /// does not fit into the pod's own resources. The plugin knows nothing of those.
     fn refit(&mut self, place: ContainerRef<'p>) {
-        let (facts, name) = (self.facts, place.name());
-        let mut resources: Vec<String> = self.asked.keys().cloned().collect();
-        resources.sort_unstable();
-        for resource in resources {
+        let name = place.name();
+        for resource in self.pod.capped() {
             let is_filled = |kind, map| {
                 let mut set = self.budget.set.iter().filter(|set| set.place.is(place));
                 self.filled.contains(&(name, kind, resource.as_str()))
@@ -361,16 +357,16 @@ impl<'f, 'p> Planner<'f, 'p> {
             let Pair { request, limit } = pair(place.container, &resource);
             let request = request.filter(|_| is_filled("request", "requests"));
             let limit = limit.filter(|_| is_filled("limit", "limits"));
-            let is_above =
-                request.is_some_and(|request| !self.request_fits(Some(place), &resource, &request));
-            let is_limit_above = limit.is_some_and(|limit| !self.limit_fits(&resource, &limit));
-            let cap = facts.spec.at(&["resources", "limits", &resource]).and_then(quantity);
+            let is_above = request
+                .is_some_and(|request| !self.pod.request_fits(Some(place), &resource, &request));
+            let is_limit_above = limit.is_some_and(|limit| !self.pod.limit_fits(&resource, &limit));
+            let cap = self.pod.limit(&resource);
             for (map, is_above, fits) in
                 [("requests", is_above, "0".parse().ok()), ("limits", is_limit_above, cap)]
             {
                 let Some(fits) = fits.filter(|_| is_above) else { continue };
                 if map == "requests" {
-                    self.ask(Some(place), &resource, fits.clone());
+                    self.pod.ask(Some(place), &resource, fits.clone());
                 }
                 let path = place.path(&format!(".resources.{map}[{resource}]"));
                 self.adjusted(path, "the LimitRange's default is cut to fit spec.resources");
@@ -379,71 +375,47 @@ impl<'f, 'p> Planner<'f, 'p> {
         }
     }
 
-    /// A request of an extended resource without a limit, or with another one, makes the pod
-    /// invalid, and a runner with an invalid pod is lost for ever. Of two the limit counts: it is
-    /// what Kubernetes takes for the request where there is none.
-    fn complete_pairs(&mut self) {
-        for place in all_containers(self.facts.spec) {
-            let amounts = |map| place.container.at(&["resources", map]).map(Json::members);
-            let requests = amounts("requests").unwrap_or_default();
-            let exact =
-                |(resource, _): &&(_, _)| -> bool { is_exact(AsRef::<str>::as_ref(resource)) };
-            if !requests.iter().any(|request| exact(&request)) {
-                continue;
-            }
-            let limits: HashMap<&str, &Json<'_>> = amounts("limits")
-                .unwrap_or_default()
-                .iter()
-                .map(|(k, v)| (k.as_ref(), v))
-                .collect();
-            for (resource, request) in requests.iter().filter(exact) {
-                let key = (place.list, place.index, resource.to_string());
-                let Some(request) = quantity(request) else { continue };
-                let limit = limits.get(resource.as_ref()).and_then(|limit| quantity(limit));
-                if self.set.contains(&key) || limit.as_ref() == Some(&request) {
-                    continue;
-                }
+    /// Corrects pairs that the API server would refuse, and a runner with such a pod is lost for ever.
+    /// Of an extended resource the limit counts: it is what Kubernetes takes for the request where
+    /// there is none. Of others a limit below a request of the webhook gives way: a policy has filled
+    /// it in since the first call.
+    fn correct_pairs(&mut self) {
+        let facts = self.facts;
+        for place in all_containers(facts.spec) {
+            let mut merged = facts.merged();
+            let placement = merged.find(|(there, _)| there.is(place)).map(|(_, it)| it);
+            let is_added = placement.is_some_and(Placement::is_added);
+            let wanted: HashMap<String, Pair> =
+                placement.into_iter().flat_map(|it| wanted(facts, it)).collect();
+            for (resource, there) in pairs(place.container) {
+                let Pair { request: Some(request), limit } = &there else { continue };
+                let is_webhooks = || {
+                    is_added || wanted.get(resource).is_some_and(|it| it.request == there.request)
+                };
                 let (map, amount, message) = match limit {
-                    Some(limit) => (
+                    Some(limit) if is_exact(resource) && limit != request => (
                         "requests",
                         limit,
                         "an extended resource needs a request equal to its limit, so it was set \
                          to the limit",
                     ),
-                    None => (
+                    None if is_exact(resource) => (
                         "limits",
                         request,
                         "an extended resource needs a limit equal to its request, so it was added",
                     ),
+                    _ if is_below(resource, &there) && is_webhooks() => ("limits", request, ""),
+                    _ => continue,
                 };
-                self.adjusted(place.path(&format!(".resources.{map}[{resource}]")), message);
-                self.set(place, map, resource, Some(amount), ChangeReason::ExtendedResource);
-            }
-        }
-    }
-
-    /// Limits below a request of the webhook: others have filled them in since the first call, and
-    /// the API server refuses the pod, so they give way.
-    fn raise_limits(&mut self) {
-        for (place, placement) in self.facts.merged() {
-            let is_added = placement.is_added();
-            let wanted: HashMap<String, Pair> = wanted(self.facts, placement).into_iter().collect();
-            let amounts = |map| place.container.at(&["resources", map]).map(Json::members);
-            let limits: HashMap<&str, &Json<'_>> = amounts("limits")
-                .unwrap_or_default()
-                .iter()
-                .map(|(resource, amount)| (resource.as_ref(), amount))
-                .collect();
-            for (resource, request) in amounts("requests").unwrap_or_default() {
-                let Some(limit) = limits.get(resource.as_ref()) else { continue };
-                let there = Pair { request: quantity(request), limit: quantity(limit) };
-                let is_webhooks = is_added
-                    || wanted.get(resource.as_ref()).is_some_and(|it| it.request == there.request);
-                let key = (place.list, place.index, resource.to_string());
-                if is_webhooks && is_below(resource, &there) && !self.set.contains(&key) {
-                    let (limit, reason) = (there.request, ChangeReason::Resources);
-                    self.set(place, "limits", resource, limit, reason);
+                if self.set.contains(&(place.list, place.index, resource.to_owned())) {
+                    continue;
                 }
+                let mut reason = ChangeReason::Resources;
+                if !message.is_empty() {
+                    reason = ChangeReason::ExtendedResource;
+                    self.adjusted(place.path(&format!(".resources.{map}[{resource}]")), message);
+                }
+                self.set(place, map, resource, Some(amount.clone()), reason);
             }
         }
     }
@@ -463,34 +435,6 @@ impl<'f, 'p> Planner<'f, 'p> {
         }
         self.set.insert((place.list, place.index, resource.to_owned()));
         self.budget.set.push(Set { place, map, resource: resource.to_owned(), amount, reason });
-    }
-
-    /// Whether the pod-level request, if the scale set has one, has room for `amount` in the
-    /// container at `place`, or in a new one, beside what the others ask for.
-    fn request_fits(
-        &self,
-        place: Option<ContainerRef<'_>>,
-        resource: &str,
-        amount: &Quantity,
-    ) -> bool {
-        let Some(cap) = request_cap(self.facts.spec, resource) else { return true };
-        let asked = self.asked.get(resource).into_iter().flatten();
-        let mut others = asked.filter(|(other, _)| !is_place(*other, place));
-        let sum = others.try_fold(amount.clone(), |sum, (_, next)| sum.checked_add(next));
-        sum.is_some_and(|sum| sum <= cap)
-    }
-
-    fn limit_fits(&self, resource: &str, limit: &Quantity) -> bool {
-        let cap = self.facts.spec.at(&["resources", "limits", resource]).and_then(quantity);
-        !is_pod_level(resource) || cap.is_none_or(|cap| *limit <= cap)
-    }
-
-    /// Notes what the container at `place`, or a new one, asks for from now on.
-    fn ask(&mut self, place: Option<ContainerRef<'p>>, resource: &str, amount: Quantity) {
-        if let Some(asked) = self.asked.get_mut(resource) {
-            asked.retain(|(other, _)| !is_place(*other, place));
-            asked.push((place, amount));
-        }
     }
 
     fn kept(&mut self, place: ContainerRef<'_>, map: &str, resource: &str) {
@@ -549,8 +493,19 @@ fn is_below(resource: &str, pair: &Pair) -> bool {
     !is_exact(resource) && pair.limit.is_some() && pair.limit < pair.request
 }
 
+/// The requests of a container, each with its limit.
+fn pairs<'c>(container: &'c Json<'_>) -> impl Iterator<Item = (&'c str, Pair)> {
+    let amounts = |map| container.at(&["resources", map]).map(Json::members).unwrap_or_default();
+    let limits: HashMap<&str, &Json<'_>> =
+        amounts("limits").iter().map(|(resource, limit)| (resource.as_ref(), limit)).collect();
+    amounts("requests").iter().map(move |(resource, request)| {
+        let limit = limits.get(resource.as_ref()).and_then(|limit| quantity(limit));
+        (resource.as_ref(), Pair { request: quantity(request), limit })
+    })
+}
+
 /// What a container says of a resource.
-fn pair(container: &Json<'_>, resource: &str) -> Pair {
+pub(super) fn pair(container: &Json<'_>, resource: &str) -> Pair {
     let get = |map| container.at(&["resources", map, resource]).and_then(quantity);
     Pair { request: get("requests"), limit: get("limits") }
 }
@@ -567,41 +522,4 @@ fn filled<'p>(facts: &Facts<'p>) -> HashSet<(&'p str, &'p str, &'p str)> {
         Some(resources.split(", ").map(move |resource| (container, kind, resource)))
     });
     parts.flatten().collect()
-}
-
-/// Whether a pod-level request or limit can hold for this resource (KEP-2837).
-fn is_pod_level(resource: &str) -> bool {
-    matches!(resource, "cpu" | "memory") || is_huge(resource)
-}
-
-/// The pod-level request that all containers together must not exceed.
-fn request_cap(spec: &Json<'_>, resource: &str) -> Option<Quantity> {
-    let pod = spec.get("resources").filter(|_| is_pod_level(resource))?;
-    let level = |map| pod.at(&[map, resource]).and_then(quantity);
-    level("requests").or_else(|| level("limits"))
-}
-
-/// What each container of the pod asks for, of the resources that have a cap.
-fn asked<'p>(facts: &Facts<'p>) -> HashMap<String, Vec<(Option<ContainerRef<'p>>, Quantity)>> {
-    let pod = facts.spec.get("resources");
-    let names = MAPS.iter().filter_map(|map| pod?.get(map)).flat_map(Json::members);
-    let names: HashSet<&str> = names.map(|(name, _)| name.as_ref()).collect();
-    let of = |name: &str| {
-        let asked =
-            |place: ContainerRef<'p>| Some((Some(place), request_or_limit(place.container, name)?));
-        all_containers(facts.spec).filter_map(asked).collect()
-    };
-    let capped = names.into_iter().filter(|name| is_pod_level(name));
-    capped.map(|name| (name.to_owned(), of(name))).collect()
-}
-
-/// Whether both are one container of the pod.
-fn is_place(one: Option<ContainerRef<'_>>, other: Option<ContainerRef<'_>>) -> bool {
-    one.zip(other).is_some_and(|(one, other)| one.is(other))
-}
-
-/// What a container asks for: its request, or the limit that becomes it.
-fn request_or_limit(container: &Json<'_>, resource: &str) -> Option<Quantity> {
-    let Pair { request, limit } = pair(container, resource);
-    request.or(limit)
 }

@@ -1,5 +1,7 @@
 //! Registries as dockerd takes them (`github.com/docker/docker/registry`, `config.go`).
 
+use ipnet::IpNet;
+
 use super::Part;
 use crate::profile::report::Report;
 
@@ -25,7 +27,7 @@ pub(super) fn mirror(url: &str, path: &[Part], report: &mut Report<'_>) {
 pub(super) fn insecure(registry: &str, path: &[Part], report: &mut Report<'_>) {
     let message = match registry.split_once('/') {
         _ if registry.contains("://") => "must be without a scheme, such as registry.example:5000",
-        Some((address, bits)) if is_cidr(address, bits) => return,
+        Some(_) if registry.parse::<IpNet>().is_ok() => return,
         Some(_) => "must be HOST, HOST:PORT or a CIDR, without a path",
         None if is_host(registry) => return,
         None => "must be HOST, HOST:PORT or a CIDR",
@@ -50,15 +52,6 @@ fn is_host(text: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn is_cidr(address: &str, bits: &str) -> bool {
-    let most = match address.parse() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,13 +64,10 @@ mod tests {
         for host in ["", "a:", "a:0", "a:99999", "a b", "-a", "a:1:2", "[::1]x", "[x]:1"] {
             assert!(!is_host(host), "{host}");
         }
-        for (address, bits, wanted) in [
-            ("10.0.0.0", "8", true),
-            ("::1", "128", true),
-            ("10.0.0.0", "33", false),
-            ("a", "8", false),
-        ] {
-            assert_eq!(is_cidr(address, bits), wanted, "{address}/{bits}");
+        for (cidr, wanted) in
+            [("10.0.0.0/8", true), ("::1/128", true), ("10.0.0.0/33", false), ("a/8", false)]
+        {
+            assert_eq!(cidr.parse::<IpNet>().is_ok(), wanted, "{cidr}");
         }
     }
 }
