@@ -110,12 +110,6 @@ impl<'d> Report<'d> {
         self.bases.iter().find(|base| has(&base.node))?.name.as_deref()
     }
 
-    /// Where a problem at `path`, or else at one of `others`, is shown, as text.
-    pub(super) fn place(&self, path: &[Part], others: &[Vec<Part>]) -> String {
-        let (segments, rest) = self.find(path, others);
-        text(&segments, rest)
-    }
-
     /// The part of `path`, or else of one of `others`, that the file has, and the rest.
     fn find<'p>(&self, path: &'p [Part], others: &'p [Vec<Part>]) -> (Vec<Segment>, &'p [Part]) {
         let node = &self.document.node;
@@ -130,11 +124,6 @@ impl<'d> Report<'d> {
             }
         }
         (segments, rest)
-    }
-
-    /// The fields that have a problem already.
-    pub(super) fn paths(&self) -> Vec<String> {
-        self.findings.iter().map(|finding| finding.problem.path.clone()).collect()
     }
 
     pub(super) fn into_findings(self) -> Vec<Finding> {

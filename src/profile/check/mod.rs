@@ -56,9 +56,8 @@ fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
 
 /// Checks the whole templates of `spec` for these numbers of GPUs: the short forms written out,
 /// the profile's own template over them. A field is shown with the first number that has a
-/// problem there, and not at all where it has one as it was written.
+/// problem there.
 fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) {
-    let written = report.paths();
     let mut seen: Vec<Vec<Part>> = Vec::new();
     for &gpus in counts {
         let mut checker = Checker { spec, gpus, report, found: Vec::new() };
@@ -66,10 +65,7 @@ fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) 
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {
-            let others = origin::short_forms(&path, spec);
-            if !written.contains(&report.place(&path, &others)) {
-                report.add_at_first(&path, &others, message);
-            }
+            report.add_at_first(&path, &origin::short_forms(&path, spec), message);
             seen.push(path);
         }
     }

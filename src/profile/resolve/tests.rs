@@ -2,6 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::profile::{
+    check,
+    report::Report,
     schema, source,
     template::{RUNNER, name_of},
 };
@@ -72,10 +74,15 @@ fn extends_across_files_ignores_order() {
 }
 
 #[test]
-fn builtin_profiles_pass_the_schema() {
+fn builtin_profiles_pass_schema_and_rules() {
     for node in source::documents("built-in", BUILTIN_TEXT).unwrap() {
         let spec = node.get("spec").unwrap();
         assert_eq!(schema::check("built-in", spec, schema::spec(), &[]).problems, []);
+    }
+    for document in Document::builtin(BUILTIN_TEXT) {
+        let mut report = Report::new(&document, &[], true);
+        check::written(&document.spec, &mut report);
+        assert_eq!(report.into_problems(), []);
     }
 }
 
