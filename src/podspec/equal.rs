@@ -73,7 +73,7 @@ fn is_empty(value: &Json<'_>) -> bool {
         Json::String(text) => text.is_empty(),
         Json::Array(items) => items.is_empty(),
         Json::Number(number) => number.as_i64() == Some(0),
-        Json::Object(_) => false,
+        Json::Object(_) | Json::Script(_) => false,
     }
 }
 

@@ -4,7 +4,7 @@
 //! back: strings stay where the request's body has them, objects keep their order, and unknown
 //! fields cost nothing and survive because nothing touches them.
 
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, fmt, sync::Arc};
 
 use serde::{
     Serialize, Serializer,
@@ -12,7 +12,10 @@ use serde::{
         self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
     },
 };
-use serde_json::{Number, Value};
+use serde_json::{
+    Number, Value,
+    value::{RawValue, to_raw_value},
+};
 
 /// Most values in one tree. A pod that etcd can hold (1.5 MiB) has fewer than half as many; the
 /// limit bounds the memory of a body made of nothing but brackets to some 30 MB.
@@ -22,8 +25,12 @@ pub const MAX_VALUES: usize = 200_000;
 /// never of interest here, so it reads as `null`.
 const MANAGED_FIELDS: &str = "managedFields";
 
+/// From so many bytes on, a string of a profile is kept with its JSON text. Scripts are: escaping
+/// them in each answer would take as long as all the rest of it.
+const SCRIPT_LENGTH: usize = 256;
+
 /// A JSON value that borrows from the text that it was parsed from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub enum Json<'a> {
     /// `null`
     #[default]
@@ -34,10 +41,19 @@ pub enum Json<'a> {
     Number(Number),
     /// A string; borrowed unless it had escapes.
     String(Cow<'a, str>),
+    /// A long string of a profile.
+    Script(Arc<Script>),
     /// A list.
     Array(Vec<Self>),
     /// An object, in the order of the text. A later duplicate key is never looked at.
     Object(Vec<(Cow<'a, str>, Self)>),
+}
+
+/// A string with its JSON text.
+#[derive(Debug)]
+pub struct Script {
+    text: String,
+    json: Box<RawValue>,
 }
 
 /// A tree; `None` for JSON of more than [`MAX_VALUES`] values, which is read to its end and dropped.
@@ -53,6 +69,7 @@ impl<'a> Json<'a> {
             Self::Bool(flag) => Self::Bool(*flag),
             Self::Number(number) => Self::Number(number.clone()),
             Self::String(text) => Self::String(Cow::Borrowed(text)),
+            Self::Script(script) => Self::Script(Arc::clone(script)),
             Self::Array(items) => Self::Array(items.iter().map(Self::borrowed).collect()),
             Self::Object(members) => {
                 let borrowed = |(key, value): &'a (Cow<'a, str>, Self)| {
@@ -80,23 +97,6 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A tree that borrows from nothing.
-    pub fn into_owned(self) -> Json<'static> {
-        match self {
-            Self::Null => Json::Null,
-            Self::Bool(flag) => Json::Bool(flag),
-            Self::Number(number) => Json::Number(number),
-            Self::String(text) => Json::String(Cow::Owned(text.into_owned())),
-            Self::Array(items) => Json::Array(items.into_iter().map(Self::into_owned).collect()),
-            Self::Object(members) => {
-                let owned = |(key, value): (Cow<'a, str>, Self)| {
-                    (Cow::Owned(key.into_owned()), value.into_owned())
-                };
-                Json::Object(members.into_iter().map(owned).collect())
-            }
-        }
-    }
-
     /// The member `key`, when this is an object that has it and it is not `null`: the API server
     /// treats `null` and absent alike.
     pub fn get(&self, key: &str) -> Option<&Self> {
@@ -119,6 +119,7 @@ impl<'a> Json<'a> {
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
+            Self::Script(script) => Some(&script.text),
             _ => None,
         }
     }
@@ -206,6 +207,19 @@ impl<'a> Json<'a> {
     }
 }
 
+impl PartialEq for Json<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => a == b,
+            (a, b) => a.as_str().is_some() && a.as_str() == b.as_str(),
+        }
+    }
+}
+
 impl<'a> From<&'a str> for Json<'a> {
     fn from(text: &'a str) -> Self {
         Self::String(Cow::Borrowed(text))
@@ -236,9 +250,24 @@ impl From<bool> for Json<'_> {
     }
 }
 
+/// The value of a profile.
 impl From<Value> for Json<'static> {
     fn from(value: Value) -> Self {
-        Json::of(&value).into_owned()
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(flag) => Self::Bool(flag),
+            Value::Number(number) => Self::Number(number),
+            Value::String(text) if text.len() < SCRIPT_LENGTH => text.into(),
+            Value::String(text) => match to_raw_value(&text) {
+                Ok(json) => Self::Script(Arc::new(Script { text, json })),
+                Err(_) => text.into(),
+            },
+            Value::Array(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            Value::Object(members) => {
+                let from = |(key, value): (String, Value)| (Cow::Owned(key), value.into());
+                Self::Object(members.into_iter().map(from).collect())
+            }
+        }
     }
 }
 
@@ -249,6 +278,7 @@ impl Serialize for Json<'_> {
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
             Self::String(text) => serializer.serialize_str(text),
+            Self::Script(script) => script.json.serialize(serializer),
             Self::Array(items) => serializer.collect_seq(items),
             Self::Object(members) => {
                 serializer.collect_map(members.iter().map(|(key, value)| (key, value)))
@@ -431,7 +461,23 @@ mod tests {
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(Json::of(&value), json);
-        assert_eq!(Json::from(value), json.borrowed().into_owned());
+        assert_eq!(Json::from(value), json.borrowed());
+    }
+
+    #[test]
+    fn json_script_is_string_with_its_text() {
+        let text = "echo \"a\\b\"\n".repeat(SCRIPT_LENGTH);
+        let (script, string) = (Json::from(Value::from(text.clone())), Json::from(text.as_str()));
+        assert!(matches!((&script, &string), (Json::Script(_), Json::String(_))));
+        assert_eq!(script, string);
+        assert_ne!(script, Json::Null);
+        assert_ne!(script, Json::from("echo"));
+        for json in [&script, &string] {
+            assert_eq!(json.as_str(), Some(text.as_str()));
+            let written = serde_json::to_string(json).unwrap();
+            assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+            assert_eq!(serde_json::to_value(json).unwrap(), text);
+        }
     }
 
     #[test]

@@ -384,6 +384,7 @@ fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
         ("groups", group_add.is_none()),
         ("rocr", is_rocr),
     ]);
+    let script = Value::from(script).into();
     Start { script, options, wait_for_docker, docker_config }
 }
 
@@ -412,7 +413,7 @@ fn digest(spec: &RunnerProfileSpec, start: Option<&Start>) -> String {
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
     for script in [
-        start.map_or("", |start| &start.script),
+        start.and_then(|start| start.script.as_str()).unwrap_or_default(),
         &scripts::dind(true),
         scripts::WRITE_HOOKS,
         &scripts::JOB_STARTED,

@@ -104,10 +104,10 @@ impl Amount {
 }
 
 /// What the start wrapper is told.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     /// The script, without what the profile does not use.
-    pub script: String,
+    pub script: Json<'static>,
     /// The options that are the same for every runner of the profile, such as `--group-add=110`.
     pub options: Vec<String>,
     /// How long to wait for Docker, in seconds; 0 does not wait.

@@ -135,7 +135,7 @@ fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<
     let has_docker = facts.docker.is_in_pod();
     let wait = if has_docker { *wait_for_docker } else { 0 };
     let mut command: Vec<Json<'p>> =
-        ["/bin/sh", "-c", script.as_str(), START_NAME].map(Json::from).into();
+        vec!["/bin/sh".into(), "-c".into(), script.borrowed(), START_NAME.into()];
     command.push(format!("--gpus={}", facts.gpus.of_runner).into());
     command.extend(options.iter().map(|option| Json::from(option.as_str())));
     command.push(format!("--wait-for-docker={wait}").into());

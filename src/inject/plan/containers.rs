@@ -1,7 +1,5 @@
 //! Containers of the template that the pod has not.
 
-use std::borrow::Cow;
-
 use super::{
     changes::Changes,
     conflict::{ChangeReason, ConflictCode, Winner},
@@ -58,9 +56,9 @@ fn new<'p>(
     placement: &Placement<'p>,
     ports: &[ports::Decision],
     changes: &mut Changes<'p>,
-) -> Cow<'p, Json<'p>> {
+) -> Json<'p> {
     let mut container = placement.wanted.clone();
-    let mut set = |field: &'static str, value: Json<'p>| container.to_mut().set(field, value);
+    let mut set = |field: &'static str, value: Json<'p>| container.set(field, value);
     if let Some(context) = security_context::of_new(facts, &placement.wanted) {
         set("securityContext", context);
     }
@@ -75,7 +73,7 @@ fn new<'p>(
         ports::taken(path, changes);
     }
     if let Some(mount) = token_mount(facts).filter(|_| !has_token_mount(&placement.wanted))
-        && let Some(mounts) = container.to_mut().list_mut("volumeMounts")
+        && let Some(mounts) = container.list_mut("volumeMounts")
     {
         mounts.push(mount);
     }

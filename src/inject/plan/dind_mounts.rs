@@ -1,10 +1,7 @@
 //! The template's containers as this pod is to have them: volumes by their names here, and for the
 //! dind that is added what it shares with the runner (directories, proxy, CA) and its startup probe.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap},
-};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     docker::{DOCKER_HOST, Docker},
@@ -39,8 +36,8 @@ const MAX_SHARED: usize = 64;
 /// The template's container as this pod is to have it.
 #[derive(Clone)]
 pub(super) struct Rewritten<'p> {
-    /// The container, borrowed until it changes.
-    pub(super) container: Cow<'p, Json<'p>>,
+    /// The container. Its texts are the template's.
+    pub(super) container: Json<'p>,
     /// Mounts of the runner that dind cannot have.
     pub(super) unshared: Vec<Unshared<'p>>,
 }
@@ -56,10 +53,10 @@ pub(super) struct Unshared<'p> {
 
 /// The template's container as this pod is to have it.
 pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Rewritten<'p> {
-    let mut this = Rewritten { container: Cow::Borrowed(wanted), unshared: Vec::new() };
+    let mut this = Rewritten { container: wanted.borrowed(), unshared: Vec::new() };
     for (index, mount) in wanted.list("volumeMounts").iter().enumerate() {
         if let Some(name) = facts.volume_names.renamed(mount.text("name")) {
-            let mounts = this.get_mut().list_mut("volumeMounts");
+            let mounts = this.container.list_mut("volumeMounts");
             if let Some(mount) = mounts.and_then(|mounts| mounts.get_mut(index)) {
                 mount.set("name", name.to_owned().into());
             }
@@ -71,11 +68,11 @@ pub(super) fn rewritten<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>) -> Rew
         this.share_proxy(&runner);
         this.share_ca(facts, &runner);
         if let Some(probe) = startup_probe::of_dind(facts, &this.container) {
-            this.get_mut().set(startup_probe::FIELD, probe);
+            this.container.set(startup_probe::FIELD, probe);
         }
         for (field, value) in root_fields(facts, wanted) {
             let make = || Json::Object(Vec::new());
-            if let Some(context) = this.get_mut().member_mut("securityContext", make) {
+            if let Some(context) = this.container.member_mut("securityContext", make) {
                 context.set(field, value);
             }
         }
@@ -149,13 +146,6 @@ impl<'p> Runner<'p> {
 }
 
 impl<'p> Rewritten<'p> {
-    pub(super) fn get_mut(&mut self) -> &mut Json<'p> {
-        if let Cow::Borrowed(shared) = self.container {
-            self.container = Cow::Owned(shared.borrowed());
-        }
-        self.container.to_mut()
-    }
-
     /// Paths that runner and dind share must be the same directory: `docker run -v PATH:PATH` is
     /// resolved by dockerd. Where the pod mounts something of its own, dind mounts it too, or
     /// nothing, but for dockerd's own data.
@@ -183,7 +173,7 @@ impl<'p> Rewritten<'p> {
             }
         }
         if self.container.list("volumeMounts") != kept
-            && let Some(mounts) = self.get_mut().list_mut("volumeMounts")
+            && let Some(mounts) = self.container.list_mut("volumeMounts")
         {
             *mounts = kept;
         }
@@ -216,7 +206,7 @@ impl<'p> Rewritten<'p> {
         if pods.is_empty() && templates.is_empty() || pods.len() > MAX_SHARED {
             return;
         }
-        if let Some(all) = self.get_mut().list_mut("envFrom") {
+        if let Some(all) = self.container.list_mut("envFrom") {
             for source in pods.iter().chain(templates) {
                 if !set_has(all, source) {
                     all.push(source.borrowed());
@@ -253,7 +243,7 @@ impl<'p> Rewritten<'p> {
         {
             shared.set("name", name.to_owned().into());
         }
-        if let Some(mounts) = self.get_mut().list_mut("volumeMounts") {
+        if let Some(mounts) = self.container.list_mut("volumeMounts") {
             mounts.push(shared);
         }
         let value = Json::from(format!("/etc/ssl/certs:{dir}"));
@@ -266,7 +256,7 @@ impl<'p> Rewritten<'p> {
     /// Adds a variable unless the container has one of that name.
     fn add_env(&mut self, new: Json<'p>) {
         if variable(&self.container, new.text("name")).is_none()
-            && let Some(env) = self.get_mut().list_mut("env")
+            && let Some(env) = self.container.list_mut("env")
         {
             env.push(new);
         }

@@ -1,9 +1,6 @@
 //! What all rules read: the pod, the template, and what follows from the two.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use super::{
     dind_mounts::{self, Rewritten, Unshared},
@@ -52,7 +49,7 @@ pub(super) struct Facts<'p> {
 pub(super) struct Placement<'p> {
     /// The container as this pod is to have it: volumes by their names here, and for dind what it
     /// shares with the runner.
-    pub(super) wanted: Cow<'p, Json<'p>>,
+    pub(super) wanted: Json<'p>,
     pub(super) at: Target<'p>,
     /// Mounts of the runner that dind cannot have.
     pub(super) unshared: Vec<Unshared<'p>>,
@@ -181,16 +178,14 @@ impl<'p> Facts<'p> {
     }
 
     fn placement(&self, wanted: &'p Json<'static>, at: Target<'p>) -> Placement<'p> {
-        let mut rewritten = dind_mounts::rewritten(self, wanted);
+        let Rewritten { container: mut wanted, unshared } = dind_mounts::rewritten(self, wanted);
         if HAS_RUNNERS_IMAGE.contains(&wanted.text("name")) && wanted.get("image").is_none() {
             let (image, policy) = super::image::of_runner(self);
-            let own = rewritten.get_mut();
-            own.set("image", image.into());
+            wanted.set("image", image.into());
             if !policy.is_empty() {
-                own.set("imagePullPolicy", policy.into());
+                wanted.set("imagePullPolicy", policy.into());
             }
         }
-        let Rewritten { container: wanted, unshared } = rewritten;
         Placement { wanted, at, unshared }
     }
 }

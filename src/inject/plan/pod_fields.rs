@@ -35,7 +35,7 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
             changes.excluded(format!("spec.{field}"), by);
             continue;
         }
-        merge(facts, At::in_spec(field), there, wanted, pod_field(field), changes);
+        merge(facts, At::in_spec(field), there, &wanted.borrowed(), pod_field(field), changes);
         let is_unwritten = there.is_none_or(|there| is_default(Owner::Pod, field, there));
         match field.as_str() {
             "priorityClassName" if is_unwritten => recompute_priority(facts, changes),

@@ -187,7 +187,7 @@ pub(super) fn of_pod<'p>(facts: &Facts<'p>, wanted: &'p Json<'static>, changes: 
     } else if is_root(Some(wanted)) && any(is_non_root, USER) {
         excluded.push((USER, "runAsNonRoot: true of a container"));
     }
-    let wanted = without(wanted, &excluded, "spec.securityContext", changes);
+    let wanted = without(&wanted.borrowed(), &excluded, "spec.securityContext", changes);
     let there = facts.spec.get(FIELD);
     merge(facts, At::in_spec(FIELD), there, &wanted, pod_field(FIELD), changes);
 }
