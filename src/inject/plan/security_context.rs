@@ -84,19 +84,19 @@ pub(super) fn of_new<'p>(facts: &Facts<'p>, container: &Json<'p>) -> Option<Json
     Some(wanted)
 }
 
-/// The runner's security context as this plan makes it.
+/// The runner's security context as this plan makes it, and what it implies.
 fn of_runner<'p>(facts: &Facts<'p>) -> Option<Json<'p>> {
     let there = facts.runner.container.get(FIELD);
-    let Some(wanted) = facts.wanted_runner().and_then(|runner| runner.get(FIELD)) else {
-        return there.map(Json::borrowed);
-    };
-    let excluded = excluded(facts, there, wanted);
-    let mut wanted = without(&wanted.borrowed(), &excluded, "", &mut Changes::default());
-    say_implied(facts, there, &mut wanted);
+    let wanted = facts.wanted_runner().and_then(|runner| runner.get(FIELD));
+    let mut context = wanted.map_or(Json::Object(Vec::new()), |wanted| {
+        let excluded = excluded(facts, there, wanted);
+        without(&wanted.borrowed(), &excluded, "", &mut Changes::default())
+    });
     for (field, value) in there.map(Json::members).unwrap_or_default() {
-        wanted.set(field.as_ref(), value.borrowed());
+        context.set(field.as_ref(), value.borrowed());
     }
-    Some(wanted)
+    say_implied(facts, None, &mut context);
+    (!context.members().is_empty()).then_some(context)
 }
 
 /// Writes what the context implies, so that a policy that fills in what is unset finds nothing to

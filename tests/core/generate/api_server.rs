@@ -1,6 +1,7 @@
 //! Changes of the API server to a pod between two calls of a webhook: it decodes the pod, fills in
 //! defaults and runs its own plugins again.
 
+use arc_rocm::podspec::Quantity;
 use serde_json::{Map, Value, json};
 
 use super::{Dice, each_object, list, object};
@@ -109,26 +110,38 @@ pub(super) fn mount_token(pod: &mut Value, _: &mut Dice) {
     }
 }
 
-/// The defaults of a namespace's `LimitRange`.
+/// A namespace's `LimitRange`, for containers and one resource.
 #[derive(Clone, Debug)]
 pub(crate) struct LimitRange {
     resource: &'static str,
+    /// `defaultRequest`.
     request: &'static str,
+    /// `default`.
     limit: Option<&'static str>,
+    min: Option<&'static str>,
 }
 
 impl LimitRange {
+    /// Values below, between and above those that profiles give and that dind has.
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let resource = dice.pick(&["cpu", "memory", "example.com/nic"]);
-        // No request of the profiles is above the limit.
-        let (request, limit) = match resource {
-            "cpu" => (dice.pick(&["500m", "1", "5", "40"]), "10k"),
-            "memory" => (dice.pick(&["128Mi", "8Gi", "450000Mi"]), "100Ti"),
-            _ => dice.pick(&[("1", "1"), ("4", "4")]),
+        let resource = dice.pick(&["cpu", "memory", "ephemeral-storage", "example.com/nic"]);
+        // In rising order, so that no default request is above the default limit.
+        let amounts: &[&str] = match resource {
+            "cpu" => &["1m", "100m", "500m", "1", "5", "40", "64", "10k"],
+            "memory" => &["1Mi", "128Mi", "512Mi", "8Gi", "450000Mi", "1Ti", "100Ti"],
+            "ephemeral-storage" => &["1Mi", "1Gi", "50G", "100G", "10Ti"],
+            _ => &["1", "4"],
         };
-        let has_limit = resource.contains('/') || dice.chance(50);
-        Self { resource, request, limit: Some(limit).filter(|_| has_limit) }
+        let request = dice.below(amounts.len());
+        let limit = match resource.contains('/') {
+            true => Some(request),
+            false => dice.chance(60).then(|| request + dice.below(amounts.len() - request)),
+        };
+        let amount = |index: usize| amounts[index];
+        // Not above what any profile gives.
+        let min = (request > 0 && !resource.contains('/') && dice.chance(30)).then_some(1);
+        Self { resource, request: amounts[request], limit: limit.map(amount), min: min.map(amount) }
     }
 
     /// What the LimitRanger plugin does: each container gets what it has not, and the note says
@@ -154,6 +167,24 @@ impl LimitRange {
             let note = format!("LimitRanger plugin set: {}", notes.join("; "));
             object(&mut pod["metadata"], "annotations")["kubernetes.io/limit-ranger"] = note.into();
         }
+    }
+
+    /// Whether the plugin's note says that it filled in a request of its resource.
+    pub(crate) fn has_filled(&self, pod: &Value) -> bool {
+        let note = pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"].as_str();
+        note.is_some_and(|note| note.contains(&format!("{} request", self.resource)))
+    }
+
+    /// The reason for which the plugin refuses the pod at the end, if it does.
+    pub(crate) fn refusal(&self, pod: &Value) -> Option<String> {
+        let min: Quantity = self.min?.parse().unwrap();
+        let lists = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+        lists.into_iter().flatten().flatten().find_map(|container| {
+            let amounts = ["requests", "limits"].map(|map| &container["resources"][map]);
+            let amounts = amounts.into_iter().filter_map(|map| map[self.resource].as_str());
+            let low = amounts.into_iter().find(|amount| amount.parse::<Quantity>().unwrap() < min);
+            low.map(|low| format!("{}: {} {low}", container["name"], self.resource))
+        })
     }
 }
 

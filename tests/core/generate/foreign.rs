@@ -131,35 +131,55 @@ const FILLED: [(&str, &str); 7] = [
     ("seccompProfile", r#"{"type": "RuntimeDefault"}"#),
 ];
 
-/// Limits that a policy fills in: below what runners ask for.
-const LIMITS: [(&str, &str); 3] =
-    [("cpu", "500m"), ("memory", "512Mi"), ("ephemeral-storage", "1Gi")];
+/// Fields that a policy fills in for the whole pod.
+const FILLED_IN_POD: [(&str, &str); 5] = [
+    ("runAsNonRoot", "true"),
+    ("runAsUser", "1001"),
+    ("runAsGroup", "1001"),
+    ("fsGroup", "1001"),
+    ("seccompProfile", r#"{"type": "RuntimeDefault"}"#),
+];
 
-/// Fills in unset security and resource fields of every container, and of the pod, as a policy does.
-/// Which fields, the seed says: the same ones for every pod.
+/// Requests and limits that a policy fills in. Limits are below and above what runners ask for.
+const AMOUNTS: [(&str, [&str; 2], [&str; 3]); 3] = [
+    ("cpu", ["10m", "100m"], ["500m", "4", "128"]),
+    ("memory", ["16Mi", "128Mi"], ["512Mi", "8Gi", "1Ti"]),
+    ("ephemeral-storage", ["10Mi", "50Mi"], ["1Gi", "50G", "1Ti"]),
+];
+
+/// Fills in unset security and resource fields of the containers and of the pod, as policies do. The
+/// seed says which fields: for a container of a name the same ones, whatever is beside it. A pod that has
+/// resources as a whole gets none for its containers.
 pub(crate) fn fill(pod: &mut Value, seed: u64) {
-    let is_filled = |bit: usize| (seed >> bit) & 1 == 1;
-    let context = |context: &mut Value, fields: &[&str]| {
-        for (bit, (field, value)) in FILLED.iter().enumerate() {
-            if is_filled(bit) && fields.contains(field) && context[*field].is_null() {
-                context[*field] = serde_json::from_str(value).unwrap();
-            }
-        }
-    };
-    let of_container = FILLED.map(|(field, _)| field);
+    let mut of_pod = Dice(seed);
+    let amounts: &[_] = if pod["spec"]["resources"].is_null() { &AMOUNTS } else { &[] };
     for list_name in ["containers", "initContainers"] {
         for container in list(&mut pod["spec"], list_name) {
-            context(object(container, "securityContext"), &of_container);
-            for (bit, (resource, amount)) in LIMITS.iter().enumerate() {
-                let limits = object(object(container, "resources"), "limits");
-                if is_filled(8 + bit) && limits[*resource].is_null() {
-                    limits[*resource] = (*amount).into();
+            let name = container["name"].as_str().unwrap_or_default();
+            let mix = |seed: u64, byte| seed.rotate_left(5) ^ u64::from(byte);
+            let mut dice = Dice(name.bytes().fold(seed, mix));
+            fill_unset(object(container, "securityContext"), &FILLED, &mut dice);
+            for (resource, requests, limits) in amounts {
+                for (map, amount) in
+                    [("requests", dice.pick(requests)), ("limits", dice.pick(limits))]
+                {
+                    let there = object(object(container, "resources"), map);
+                    if dice.chance(30) && there[*resource].is_null() {
+                        there[*resource] = amount.into();
+                    }
                 }
             }
         }
     }
-    if is_filled(12) {
-        let fields = ["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile"];
-        context(object(&mut pod["spec"], "securityContext"), &fields);
+    if of_pod.chance(50) {
+        fill_unset(object(&mut pod["spec"], "securityContext"), &FILLED_IN_POD, &mut of_pod);
+    }
+}
+
+fn fill_unset(context: &mut Value, fields: &[(&str, &str)], dice: &mut Dice) {
+    for (field, value) in fields {
+        if dice.chance(40) && context[*field].is_null() {
+            context[*field] = serde_json::from_str(value).unwrap();
+        }
     }
 }

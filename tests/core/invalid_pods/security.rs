@@ -183,6 +183,23 @@ fn init_containers_have_the_runners_security_context() {
     assert_eq!(container["securityContext"], json!({"runAsUser": 1000}));
 }
 
+/// A policy for init containers alone finds nothing in them that it can contradict.
+#[test]
+fn init_containers_of_privileged_runner_say_what_that_implies() {
+    let config = over(&json!({"jobHooks": {}}));
+    let answered = answer_runner(&config, json!({"securityContext": {"privileged": true}}));
+    for name in ["init-job-hooks", "init-dind-externals"] {
+        let context = &named(&answered.pod["spec"]["initContainers"], name)["securityContext"];
+        assert_eq!(context["privileged"], true, "{name}");
+        assert_eq!(context["allowPrivilegeEscalation"], true, "{name}");
+    }
+    assert_eq!(
+        runner(&answered)["securityContext"],
+        json!({"privileged": true}),
+        "the author's own"
+    );
+}
+
 /// nestybox/sysbox#936: a pod for Sysbox has its runtime class, and with CRI-O the annotation.
 #[test]
 fn dind_under_sysbox_or_crio_user_namespace_is_left_out() {

@@ -29,6 +29,8 @@ pub(crate) enum Need {
     Kubectl,
     /// A cert-manager that runs for the case alone.
     CertManager,
+    /// The webhook that the figures are beside.
+    Peer,
 }
 
 impl fmt::Display for Need {
@@ -39,6 +41,7 @@ impl fmt::Display for Need {
             Self::Host => "ARC_ROCM_E2E_HOST is not set: the API server cannot reach this process",
             Self::Service => "the webhook is installed by URL: no node runs its Deployment",
             Self::Kubectl => "ARC_ROCM_KUBECTL is not set",
+            Self::Peer => "ARC_ROCM_PEER is not set",
             Self::CertManager => {
                 "ARC_ROCM_CERT_MANAGER and ARC_ROCM_CERT_MANAGER_CRDS are not both set"
             }
@@ -63,6 +66,8 @@ pub(crate) struct Capabilities {
     pub(crate) kubectl: bool,
     /// Whether there is a cert-manager.
     pub(crate) cert_manager: bool,
+    /// Whether there is a peer.
+    pub(crate) peer: bool,
 }
 
 impl Capabilities {
@@ -94,6 +99,7 @@ impl Capabilities {
             kwok_gpus: gpus(&kwok),
             kubectl: settings.kubectl.is_some(),
             cert_manager: settings.cert_manager.is_some(),
+            peer: settings.peer.is_some(),
         })
     }
 
@@ -106,6 +112,7 @@ impl Capabilities {
             Need::Service => self.form == Form::Service,
             Need::Kubectl => self.kubectl,
             Need::CertManager => self.cert_manager,
+            Need::Peer => self.peer,
         }
     }
 }

@@ -107,6 +107,11 @@ impl Hook {
         self.reviews.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Drops the reviews so far.
+    pub(crate) fn forget(&self) {
+        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// How the API server finds it: the `clientConfig` of a registration.
     pub(crate) fn client_config(&self) -> Value {
         json!({

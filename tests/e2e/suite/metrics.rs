@@ -2,6 +2,21 @@
 
 use std::fmt;
 
+use anyhow::Context as _;
+use http::Method;
+
+use crate::cluster::Cluster;
+
+/// The API server's metric for each call of an admission webhook, from the request's encoding to the
+/// patched and defaulted object.
+pub(crate) const WEBHOOK_CALLS: &str = "apiserver_admission_webhook_admission_duration_seconds";
+
+/// All of the API server's metrics.
+pub(crate) async fn metrics(cluster: &Cluster) -> anyhow::Result<String> {
+    let reply = cluster.call(Method::GET, "/metrics", "text/plain", Vec::new()).await?;
+    Ok(reply.object.as_str().context("/metrics is no text")?.to_owned())
+}
+
 /// What was observed between two looks; times in seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram {

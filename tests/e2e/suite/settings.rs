@@ -24,10 +24,15 @@ pub(crate) struct Settings {
     /// `ARC_ROCM_CERT_MANAGER` and `ARC_ROCM_CERT_MANAGER_CRDS`: the cert-manager to run beside the
     /// cluster. Without both, cases that need one are skipped.
     pub(crate) cert_manager: Option<CertManager>,
+    /// `ARC_ROCM_PEER`: the webhook that the figures are beside, as `deploy/tools/peer` builds it.
+    pub(crate) peer: Option<PathBuf>,
+    /// `ARC_ROCM_E2E_OLDER`: another build of the program, which `figures-peer` measures too.
+    pub(crate) older: Option<PathBuf>,
     /// `ARC_ROCM_E2E_REQUIRE_ALL=1`: a case that the cluster cannot serve is a failure.
     pub(crate) require_all: bool,
-    /// `ARC_ROCM_E2E_GENERATED`: how many generated pods are tried; 2000 without.
-    pub(crate) generated: usize,
+    /// `ARC_ROCM_E2E_GENERATED`: how many generated pods are tried, where a case's usual number is not
+    /// enough.
+    pub(crate) generated: Option<usize>,
     /// `ARC_ROCM_E2E_REPORT`: where to write the table of cases and figures, as Markdown.
     pub(crate) report: Option<PathBuf>,
 }
@@ -43,7 +48,6 @@ pub(crate) struct CertManager {
 
 impl CertManager {
     fn read() -> Option<Self> {
-        let path = |name| env::var_os(name).map(PathBuf::from);
         let program = path("ARC_ROCM_CERT_MANAGER")?;
         Some(Self { program, crds: path("ARC_ROCM_CERT_MANAGER_CRDS")? })
     }
@@ -84,14 +88,20 @@ impl Settings {
                 .ok()
                 .map(|words| words.split_whitespace().map(str::to_owned).collect()),
             cert_manager: CertManager::read(),
+            peer: path("ARC_ROCM_PEER"),
+            older: path("ARC_ROCM_E2E_OLDER"),
             require_all: env::var("ARC_ROCM_E2E_REQUIRE_ALL").is_ok_and(|value| value == "1"),
             generated: match env::var("ARC_ROCM_E2E_GENERATED") {
-                Ok(number) => number.parse().context("ARC_ROCM_E2E_GENERATED")?,
-                Err(_) => 2000,
+                Ok(number) => Some(number.parse().context("ARC_ROCM_E2E_GENERATED")?),
+                Err(_) => None,
             },
-            report: env::var_os("ARC_ROCM_E2E_REPORT").map(PathBuf::from),
+            report: path("ARC_ROCM_E2E_REPORT"),
         })
     }
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from)
 }
 
 /// The program under test.

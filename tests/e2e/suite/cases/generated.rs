@@ -1,4 +1,5 @@
-//! Thousands of generated pods, each patched by the webhook, none refused because of it.
+//! Thousands of generated pods, each patched by the webhook, none refused because of it: alone, and with a
+//! policy that fills in what is unset between the webhook's two calls.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +12,15 @@ use arc_rocm::inject::Config;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use super::others::beside;
 use crate::{
     arc::{access, kinds::spec_of},
+    capabilities::Need,
     case::{Case, case},
     cluster::{Cluster, Refused, text},
     generated::{self, generate, validity},
+    hook::Verdict,
+    normal,
     probe::{STATUS, dry_run},
     replay::{allow_account, patched, rules},
     report::say,
@@ -30,8 +35,22 @@ const OPT_OUT: &str = "arc-rocm.dev/inject";
 /// Of what is printed.
 const MOST: usize = 20;
 
+/// Generated pods that are tried, unless the environment says otherwise.
+const ALONE: usize = 2000;
+const FILLED: usize = 1000;
+/// Pods after which the reviews that the policy's webhook keeps are dropped: some have 256 KiB.
+const KEPT: usize = 250;
+/// The annotation of a pod with the seed of what the policy fills in.
+const SEED: &str = "e2e-fill";
+
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("generated-pods-accepted", all).alone().within(Duration::from_mins(15))]
+    vec![
+        case("generated-pods-accepted", all).alone().within(Duration::from_mins(15)),
+        case("generated-pods-filled", filled)
+            .needs(&[Need::Host])
+            .alone()
+            .within(Duration::from_mins(15)),
+    ]
 }
 
 /// What the API server makes of a pod, and our own copy of its validation.
@@ -54,20 +73,59 @@ enum Found {
 
 async fn all(scene: &Scene) -> anyhow::Result<()> {
     let start = Instant::now();
-    let profiles = generated::profiles()?;
-    let rules = rules(&profiles)?;
-    let reviews = generated::reviews(scene.world.settings.generated)?;
-    let count = reviews.len();
-    let pods = reviews.into_iter().enumerate().map(|(index, review)| pod(review, index, scene));
-    let pods: Vec<Value> = pods.collect();
-    prepare(scene, &pods).await?;
+    let rules = rules(&generated::profiles()?)?;
+    let pods = pods(scene, ALONE).await?;
     let arc = scene.cluster().by(&access::user())?;
     let found: Vec<Found> = stream::iter(pods)
         .map(|pod| look(&arc, &rules, pod, &scene.namespace))
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
+    tell(scene, "generated pods", found, start)
+}
 
+/// The policy is a webhook after ours: what it changes is reviewed by ours once more.
+async fn filled(scene: &Scene) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let rules = rules(&generated::profiles()?)?;
+    let mut pods = pods(scene, FILLED).await?;
+    let policy = beside(scene, "z-policy", "IfNeeded", |request| {
+        let mut pod = request["object"].clone();
+        let seed = pod["metadata"]["annotations"][SEED].as_str().and_then(|seed| seed.parse().ok());
+        let Some(seed) = seed else { return Verdict::Allow };
+        generate::foreign::fill(&mut pod, seed);
+        Verdict::Patch(json!([{"op": "replace", "path": "/spec", "value": pod["spec"]}]))
+    })
+    .await?;
+    for (index, pod) in pods.iter_mut().enumerate() {
+        pod["metadata"]["annotations"][SEED] = json!(index.to_string());
+    }
+    let arc = scene.cluster().by(&access::user())?;
+    let mut found = Vec::new();
+    for pods in pods.chunks(KEPT) {
+        let looks = stream::iter(pods).map(|pod| look_filled(&arc, &rules, pod, &scene.namespace));
+        found.extend(looks.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+        policy.forget();
+    }
+    tell(scene, "generated and filled pods", found, start)
+}
+
+/// Generated pods in the case's namespace, and all that they name.
+async fn pods(scene: &Scene, usual: usize) -> anyhow::Result<Vec<Value>> {
+    let reviews = generated::reviews(scene.world.settings.generated.unwrap_or(usual))?;
+    let pods = reviews.into_iter().enumerate().map(|(index, review)| pod(review, index, scene));
+    let pods: Vec<Value> = pods.collect();
+    prepare(scene, &pods).await?;
+    Ok(pods)
+}
+
+/// Notes the figures.
+///
+/// # Errors
+///
+/// A pod that was refused because of us, or too few that were patched and accepted.
+fn tell(scene: &Scene, what: &str, found: Vec<Found>, start: Instant) -> anyhow::Result<()> {
+    let count = found.len();
     let (mut accepted, mut changed, mut invalid) = (0, 0, 0);
     let (mut broken, mut doubted, mut missed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for one in found {
@@ -89,7 +147,7 @@ async fn all(scene: &Scene) -> anyhow::Result<()> {
         }
     }
     scene.figure(
-        &format!("{count} generated pods, {} generated profiles", generated::PROFILES),
+        &format!("{count} {what}, {} generated profiles", generated::PROFILES),
         &format!(
             "{accepted} accepted ({changed} patched), {invalid} invalid by themselves, {} refused \
              because of us; {:.0} s",
@@ -216,6 +274,40 @@ async fn look(arc: &Cluster, rules: &Config, pod: Value, namespace: &str) -> Fou
         },
         Err(alone) => Found::Broken(format!("{refused}; without us {alone}\n{pod}")),
         Ok(_) => Found::Broken(format!("{refused}\n{pod}")),
+    }
+}
+
+/// A pod that the policy has filled in, with the webhook and without.
+async fn look_filled(arc: &Cluster, rules: &Config, pod: &Value, namespace: &str) -> Found {
+    let with = dry_run(arc, namespace, pod).await;
+    let without = dry_run(arc, namespace, &opted_out(pod)).await;
+    let stored = match (with, &without) {
+        (Ok(reply), _) => reply.object,
+        (Err(refused), Err(alone)) if is_verdict(alone) && is_verdict(&refused) => {
+            return Found::Invalid { missed: None };
+        }
+        (Err(refused), _) => return Found::Broken(format!("{refused}\n{pod}")),
+    };
+    let alone = without.as_ref().map_or(pod, |reply| &reply.object);
+    let already = validity::problems(alone);
+    let mut problems = validity::problems(&stored);
+    problems.retain(|problem| !already.contains(problem));
+    if stored["spec"]["securityContext"]["runAsUser"] == 0 {
+        // The profile wants every container to be root, and the policy that none is.
+        problems.retain(|problem| !problem.contains("runAsNonRoot"));
+    }
+    match here(&stored, rules) {
+        Ok(again) if again == stored => {}
+        Ok(again) => {
+            let lines = normal::difference(&stored, &again);
+            problems.push(format!("a third call changes {}", lines.join(", ")));
+        }
+        Err(error) => problems.push(format!("{error:#}")),
+    }
+    if problems.is_empty() {
+        Found::Accepted { patched: stored.pointer(STATUS).is_some(), doubts: Vec::new() }
+    } else {
+        Found::Broken(format!("{}\n{stored}", problems.join("; ")))
     }
 }
 

@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
     arc::{access, kinds::Kind, scale_set::ScaleSet},
     case::{Case, case},
     cluster::{Cluster, pods},
-    metrics::Histogram,
+    metrics::{Histogram, WEBHOOK_CALLS, metrics},
     probe::{self, STATUS},
     report::Sample,
     scene::Scene,
@@ -21,7 +20,6 @@ use crate::{
 /// Pods created, in batches that are deleted again.
 const PODS: usize = 500;
 const BATCH: usize = 250;
-const ROUNDS: usize = 3;
 /// Creations under way at a time: ARC's controller has 2 by default, per scale set controller.
 const AT_ONCE: usize = 2;
 const SOON: Duration = Duration::from_mins(1);
@@ -29,8 +27,6 @@ const SOON: Duration = Duration::from_mins(1);
 /// What the policy sets, and how it is known to.
 const LABEL: &str = "e2e-policy";
 const GROUP: &str = "/apis/admissionregistration.k8s.io";
-/// The API server's metric for each call of a webhook.
-const CALLS: &str = "apiserver_admission_webhook_admission_duration_seconds";
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -75,7 +71,7 @@ async fn one_call(scene: &Scene) -> anyhow::Result<()> {
             probe::dry_run(&arc, &scene.namespace, &pod).await?;
         }
         let after = metrics(cluster).await?;
-        let read = |text: &str| Histogram::read(text, CALLS, &[&labels]);
+        let read = |text: &str| Histogram::read(text, WEBHOOK_CALLS, &[&labels]);
         let calls = read(&after).since(&read(&before)).count();
         scene.figure(&format!("{CREATIONS} creations, {what}"), &format!("{calls} calls"));
         ensure!((calls - f64::from(CREATIONS)).abs() < 0.5, "{what}: {calls} calls");
@@ -103,7 +99,7 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
         .with_context(|| format!("MutatingAdmissionPolicy {version}"))?;
     }
 
-    let load = Load { scene, arc: &arc, with_policy: policy.is_some(), opted_out: false };
+    let load = Load { scene, arc: &arc, with_policy: policy.is_some() };
     let before = metrics(cluster).await?;
     let took = load.run(PODS).await?;
     let after = metrics(cluster).await?;
@@ -112,14 +108,14 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
     let of = |metric: &str, labels: &[&str]| {
         Histogram::read(&after, metric, labels).since(&Histogram::read(&before, metric, labels))
     };
-    let webhook = of(CALLS, &[&format!("name=\"{name}\"")]);
-    ensure!(webhook.count() >= 500.0, "{webhook}");
+    let webhook = of(WEBHOOK_CALLS, &[&format!("name=\"{name}\"")]);
+    ensure!(webhook.count() >= PODS as f64, "{webhook}");
     scene.figure("admission by the webhook, as the API server measures it", &webhook.to_string());
     if let Some(version) = &policy {
         let labels = [format!("policy=\"{}\"", scene.namespace)];
         let policy =
             of("apiserver_mutating_admission_policy_check_duration_seconds", &[labels[0].as_str()]);
-        ensure!(policy.count() >= 500.0, "{policy}");
+        ensure!(policy.count() >= PODS as f64, "{policy}");
         let what = format!("a MutatingAdmissionPolicy ({version}) that sets one label, same pods");
         scene.figure(&what, &policy.to_string());
     } else {
@@ -137,50 +133,16 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
         &format!("creation of a pod, as a client sees it, {AT_ONCE} at once"),
         &took.to_string(),
     );
-    parts(&load, &name).await
-}
-
-/// How much of the webhook's part goes with the patch: calls for pods whose author wants none, in turns
-/// with others, because the machine is busier at one time than at another.
-async fn parts(load: &Load<'_>, name: &str) -> anyhow::Result<()> {
-    let opted_out = Load { opted_out: true, ..*load };
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        with.push(calls(load, name).await?.mean());
-        without.push(calls(&opted_out, name).await?.mean());
-    }
-    let median = |mut means: Vec<f64>| {
-        means.sort_by(f64::total_cmp);
-        means[ROUNDS / 2]
-    };
-    load.scene.figure(
-        &format!("a call of the webhook, mean of {BATCH} pods, median of {ROUNDS} rounds"),
-        &format!("{:.2} ms, without a patch {:.2} ms", median(with), median(without)),
-    );
     Ok(())
 }
 
-/// What the API server measures of the webhook during a batch.
-async fn calls(load: &Load<'_>, name: &str) -> anyhow::Result<Histogram> {
-    let cluster = load.scene.cluster();
-    let before = metrics(cluster).await?;
-    load.run(BATCH).await?;
-    let after = metrics(cluster).await?;
-    let labels = format!("name=\"{name}\"");
-    let read = |text: &str| Histogram::read(text, CALLS, &[&labels]);
-    Ok(read(&after).since(&read(&before)))
-}
-
 /// Runner pods that are created, and that no scheduler takes.
-#[derive(Clone, Copy)]
 struct Load<'s> {
     scene: &'s Scene,
     /// ARC's controller.
     arc: &'s Cluster,
     /// Whether a policy sets [`LABEL`].
     with_policy: bool,
-    /// Whether their author wants no patch.
-    opted_out: bool,
 }
 
 impl Load<'_> {
@@ -198,9 +160,6 @@ impl Load<'_> {
     async fn create(&self, count: usize) -> anyhow::Result<Vec<Duration>> {
         let mut pod = probe::runner_pod(&self.scene.namespace)?;
         pod["spec"]["schedulerName"] = json!("e2e-none");
-        if self.opted_out {
-            pod["metadata"]["annotations"]["arc-rocm.dev/inject"] = json!("false");
-        }
         let path = pods(&self.scene.namespace);
         stream::iter(0..count)
             .map(|index| {
@@ -210,7 +169,7 @@ impl Load<'_> {
                     let start = Instant::now();
                     let stored = self.arc.create(path, &pod).await?.object;
                     let took = start.elapsed();
-                    ensure!(stored.pointer(STATUS).is_none() == self.opted_out, "{stored:#}");
+                    ensure!(stored.pointer(STATUS).is_some(), "{stored:#}");
                     let labelled = stored["metadata"]["labels"][LABEL] == "yes";
                     ensure!(labelled == self.with_policy, "{stored:#}");
                     Ok(took)
@@ -220,11 +179,6 @@ impl Load<'_> {
             .try_collect()
             .await
     }
-}
-
-async fn metrics(cluster: &Cluster) -> anyhow::Result<String> {
-    let reply = cluster.call(Method::GET, "/metrics", "text/plain", Vec::new()).await?;
-    Ok(reply.object.as_str().context("/metrics is no text")?.to_owned())
 }
 
 /// A policy for the pods of the case's namespace, in the newest version that is served.

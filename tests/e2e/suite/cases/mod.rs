@@ -14,6 +14,7 @@ mod installed;
 mod latency;
 mod others;
 mod outages;
+pub(crate) mod peer;
 mod profiles;
 mod reactions;
 mod seed;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
         check::cases(),
         cert_manager::cases(),
         latency::cases(),
+        peer::cases(),
         generated::cases(),
         shutdown::cases(),
         doctor::cases(),

@@ -50,7 +50,7 @@ fn plain() -> anyhow::Result<ScaleSet> {
 }
 
 /// A webhook of the case's namespace; of which name decides whether it is before ours or after.
-async fn beside(
+pub(super) async fn beside(
     scene: &Scene,
     name: &str,
     reinvocation: &str,
