@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{ARC_ROCM, assert_is_there, read, root, said, write_program, yaml};
+use crate::{ARC_ROCM, assert_is_there, program::program, read, root, said, write_program, yaml};
 
 /// The scale sets of the script, with the captured pod that ARC makes of each, and the GPUs.
 const SCALE_SETS: [(&str, &str, &str); 4] = [
@@ -68,7 +68,7 @@ fn judge(pods: &Value, gpus: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pods.json");
     fs::write(&file, pods.to_string()).unwrap();
-    let mut jq = Command::new("jq");
+    let mut jq = Command::new(program("jq"));
     jq.args(["--arg", "gpus", gpus, "--arg", "profile", "kind", "-f"]);
     let output = jq.arg(root().join("deploy/kind/patched.jq")).arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));

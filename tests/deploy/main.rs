@@ -12,11 +12,12 @@ mod chart;
 mod image;
 mod kind;
 mod profiles;
+#[path = "../common/program.rs"]
+mod program;
 mod workflows;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -78,19 +79,6 @@ fn blocks(page: &str, mark: &str) -> Vec<String> {
         .skip(1)
         .map(|rest| rest.split_once("\n```").unwrap().0.to_owned() + "\n")
         .collect()
-}
-
-#[test]
-fn deploy_scripts_pass_shellcheck() {
-    let scripts =
-        ["deploy/docker/build", "deploy/kind/run.sh", "deploy/workflows/test-profiles.sh"];
-    for script in scripts {
-        let path = root().join(script);
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
-        let output = Command::new("shellcheck").arg("-x").arg(&path).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-    }
 }
 
 /// A path of the repository that has to be there.

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ARC_ROCM, blocks, read, root, said, write_program};
+use crate::{ARC_ROCM, blocks, program::program, read, root, said, write_program};
 
 const PAGE: &str = "docs/testing-profiles.md";
 
@@ -110,7 +110,7 @@ fn profiles_page_commands_print_the_shown_output() {
         if !command.starts_with("arc-rocm ") {
             continue;
         }
-        let mut shell = Command::new("bash");
+        let mut shell = Command::new(program("bash"));
         shell.args(["-o", "pipefail", "-c", command]).current_dir(repository.path());
         let output = shell.env("PATH", path_with_us()).output().unwrap();
         assert!(output.status.success(), "{command}: {}", said(&output));

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use serde_json::Value;
 
-use crate::{IMAGE, assert_is_there, files, read, said, yaml};
+use crate::{IMAGE, assert_is_there, files, program::program, read, said, yaml};
 
 /// Folders whose files a workflow's command may name.
 const FOLDERS: [&str; 5] = [".ci/", "deploy/", "tests/", "src/", "docs/"];
@@ -81,8 +81,10 @@ fn workflow_commands_pass_shellcheck() {
             fs::write(&script, format!("#!/usr/bin/env bash\nset -eo pipefail\n{command}"))
                 .unwrap();
             // IMAGE and the like come from the workflow's env.
-            let output =
-                Command::new("shellcheck").args(["--exclude", "SC2154"]).arg(&script).output();
+            let output = Command::new(program("shellcheck"))
+                .args(["--exclude", "SC2154"])
+                .arg(&script)
+                .output();
             let output = output.unwrap();
             assert!(output.status.success(), "{path}:\n{}", said(&output));
             count += 1;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::world::program;
+use crate::program::program;
 
 /// pytorch's setup-rocm, sglang, aiter, ATOM: `$(cat FILE)` unquoted in a strict bash.
 pub(crate) fn bash_words(file: &Path) -> Vec<String> {

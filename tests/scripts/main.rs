@@ -1,6 +1,6 @@
 //! Runs the embedded scripts for real, under every shell that may be `/bin/sh` in a pod.
 //!
-//! Needs dash, busybox, bash, shellcheck, setpriv and unshare; a missing one fails the tests.
+//! Needs dash, busybox, bash, setpriv and unshare; a missing one ends the tests.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,6 +10,8 @@
     reason = "a test may panic; clippy.toml's exceptions end at the functions that tests call"
 )]
 
+#[path = "../common/program.rs"]
+mod program;
 #[macro_use]
 mod world;
 

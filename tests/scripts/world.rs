@@ -15,6 +15,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::program::program;
+
 /// uid and gid of the user `runner` in the actions-runner image.
 pub(crate) const RUNNER: u32 = 1001;
 
@@ -81,22 +83,6 @@ macro_rules! in_every_shell {
             }
         }
     )*};
-}
-
-/// Where `name` is installed. Without it all tests end, with one line that says what to install: a
-/// hundred panics would say no more.
-pub(crate) fn program(name: &str) -> PathBuf {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| {
-            let install = "apt-get install dash busybox bash util-linux procps";
-            // Not by eprintln!, whose text the test harness keeps to itself.
-            let line = format!("\n{name} is not installed. Install it: {install}\n");
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
-            std::process::exit(1)
-        })
 }
 
 pub(crate) fn is_root() -> bool {
@@ -332,6 +318,20 @@ impl World {
             env: Vec::new(),
             stdin: String::new(),
             has_pod_paths: false,
+        }
+    }
+}
+
+impl Drop for World {
+    /// Ends what a script has left in a process group of its own, as `timeout` has: without its tools,
+    /// a loop that sleeps between two looks would not even sleep.
+    fn drop(&mut self) {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        for process in processes {
+            let folder = fs::read_link(process.path().join("cwd")).unwrap_or_default();
+            if folder.starts_with(self.dir.path()) {
+                kill("KILL", &process.file_name().to_string_lossy());
+            }
         }
     }
 }

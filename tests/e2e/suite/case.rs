@@ -31,9 +31,11 @@
 //! - `arc.attempts(RUNNER)` is the log of creations, with what the API server answered;
 //!   `arc.end(RUNNER)` says how the EphemeralRunner ended, `arc.last_seen(RUNNER)` the pod's last
 //!   state.
-//! - Cases run side by side. One that changes the webhook, uses all GPUs of a kind of node or
-//!   measures says so by [`Case::alone`]. It gets the webhook by
+//! - Cases run side by side, the longest first, and pods wait for GPUs as they do in any cluster.
+//!   One that changes the webhook, looks at all GPUs of a kind of node or measures says so by
+//!   [`Case::alone`], and runs after all others. It gets the webhook by
 //!   `scene.world.installation.lock().await`, and leaves it as it found it.
+//! - One that installs a webhook of its own says so by [`Case::own_webhook`]: then it need not be alone.
 //! - A webhook beside ours, or one that records, is a [`Hook`](crate::hook::Hook): `Hook::serve`,
 //!   then `scene.apply(&hook.registration("z-after", &scene.namespace))`, then
 //!   `hook::registered` to wait until the API server calls it.
@@ -46,6 +48,7 @@
 //! [`cases::all`]: crate::cases::all
 
 use std::{
+    cmp::Reverse,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -58,7 +61,7 @@ use tokio::runtime::Handle;
 use crate::{
     capabilities::Need,
     report::{Outcome, say},
-    scene::{Scene, World},
+    scene::{self, Scene, World},
 };
 
 /// The longest that a case may take, unless it says otherwise.
@@ -71,6 +74,7 @@ pub(crate) struct Case {
     name: String,
     needs: Vec<Need>,
     alone: bool,
+    own_webhook: bool,
     within: Duration,
     run: Box<Run>,
 }
@@ -86,6 +90,7 @@ where
         name: name.to_owned(),
         needs: Vec::new(),
         alone: false,
+        own_webhook: false,
         within: WITHIN,
         run: Box::new(move |handle, scene, within| {
             let ended = handle.block_on(async { tokio::time::timeout(within, run(scene)).await });
@@ -107,10 +112,27 @@ impl Case {
         self
     }
 
+    /// The suite's webhook is not called in its namespace: it has one of its own.
+    pub(crate) fn own_webhook(mut self) -> Self {
+        self.own_webhook = true;
+        self
+    }
+
+    /// Its namespace, if the suite's webhook is not to be called there.
+    pub(crate) fn excluded(&self) -> Option<String> {
+        self.own_webhook.then(|| scene::namespace(&self.name))
+    }
+
     /// The longest that it may take.
     pub(crate) fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
+    }
+
+    /// Cases in this order take the least time: none waits for one that has to run alone, and none of
+    /// the long ones begins when all others have ended.
+    pub(crate) fn order(&self) -> (bool, Reverse<Duration>) {
+        (self.alone, Reverse(self.within))
     }
 
     /// The case for libtest-mimic. Without a world, for a list of names alone.

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) self_managed: bool,
     /// Values of the chart, such as `replicas=1`.
     pub(crate) values: Vec<String>,
+    /// The one namespace whose runner pods it is called for; all namespaces without.
+    pub(crate) only_in: Option<String>,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             profiles: Vec::new(),
             self_managed: false,
             values: Vec::new(),
+            only_in: None,
         }
     }
 }
@@ -150,6 +153,18 @@ impl Installation {
         settings: &Settings,
         ca: &Path,
     ) -> anyhow::Result<Vec<Value>> {
+        let mut objects = self.render(settings, ca).await?;
+        if let Some(namespace) = &self.options.only_in {
+            let is_registration = |object: &&mut Value| object["kind"] == REGISTRATION;
+            for object in objects.iter_mut().filter(is_registration) {
+                object["webhooks"][0]["namespaceSelector"] =
+                    json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+            }
+        }
+        Ok(objects)
+    }
+
+    async fn render(&self, settings: &Settings, ca: &Path) -> anyhow::Result<Vec<Value>> {
         let Options { name, namespace, self_managed, values, .. } = &self.options;
         if let Some((host, port)) = &self.address {
             // An IPv6 address needs its brackets.
@@ -319,7 +334,7 @@ impl Installation {
         ca: &Path,
     ) -> anyhow::Result<()> {
         for object in self.manifests(settings, ca).await? {
-            if object["kind"] == "MutatingWebhookConfiguration" {
+            if object["kind"] == REGISTRATION {
                 cluster.apply(&object).await?;
             }
         }
@@ -387,6 +402,8 @@ impl Installation {
     }
 }
 
+/// The kind of a registration.
+const REGISTRATION: &str = "MutatingWebhookConfiguration";
 /// Where registrations are.
 pub(crate) const REGISTRATIONS: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";

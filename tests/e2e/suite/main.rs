@@ -54,6 +54,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     capabilities::Capabilities,
+    case::Case,
     cluster::Cluster,
     install::{Installation, Options},
     report::{Report, say},
@@ -108,7 +109,9 @@ async fn open(settings: Settings) -> anyhow::Result<(World, Vec<String>)> {
     let capabilities = Capabilities::find(&cluster, &settings).await.context("the API server")?;
     scene::sweep(&cluster).await?;
     let made = arc::access::install(&cluster).await?;
+    let excluded: Vec<String> = cases::all().iter().filter_map(Case::excluded).collect();
     let options = Options {
+        values: vec![format!("webhook.excludedNamespaces={{{}}}", excluded.join(","))],
         profiles: vec![
             ("suite.yaml".to_owned(), PROFILES.to_owned()),
             ("generated.yaml".to_owned(), generated::profiles()?),

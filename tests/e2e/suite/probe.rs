@@ -50,11 +50,16 @@ pub(crate) fn owned_pod(set: &ScaleSet, namespace: &str) -> Value {
 /// Waits until the API server calls the webhook for ARC's runner pods.
 pub(crate) async fn called(cluster: &Cluster) -> anyhow::Result<()> {
     make_namespace(cluster, NAMESPACE, &json!({})).await?;
-    access::grant(cluster, NAMESPACE).await?;
-    let pod = runner_pod(NAMESPACE)?;
+    called_in(cluster, NAMESPACE).await
+}
+
+/// The same for runner pods of this namespace.
+pub(crate) async fn called_in(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
+    access::grant(cluster, namespace).await?;
+    let pod = runner_pod(namespace)?;
     let arc = cluster.by(&access::user())?;
     until("the API server to call the webhook", SETTLED, || async {
-        Ok(match dry_run(&arc, NAMESPACE, &pod).await {
+        Ok(match dry_run(&arc, namespace, &pod).await {
             Ok(reply) if reply.object.pointer(STATUS).is_some() => Look::Seen(()),
             Ok(reply) => Look::NotYet(format!("unpatched, warnings {:?}", reply.warnings)),
             Err(refused) if refused.code >= 500 || refused.code == 429 => {

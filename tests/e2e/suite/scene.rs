@@ -52,8 +52,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Makes the namespace.
     pub(crate) async fn open(world: &Arc<World>, case: &str) -> anyhow::Result<Self> {
-        let namespace: String = format!("e2e-{case}").chars().take(50).collect();
-        let namespace = namespace.trim_end_matches('-').to_owned();
+        let namespace = namespace(case);
         let path = format!("/api/v1/namespaces/{namespace}");
         let gone = "namespace of an earlier run to be gone";
         until(gone, PODS_GONE, || world.cluster.gone(&path)).await?;
@@ -186,6 +185,12 @@ impl Scene {
         cluster.delete(&format!("/api/v1/namespaces/{}", self.namespace)).await?;
         Ok(())
     }
+}
+
+/// The namespace of a case of this name.
+pub(crate) fn namespace(case: &str) -> String {
+    let namespace: String = format!("e2e-{case}").chars().take(50).collect();
+    namespace.trim_end_matches('-').to_owned()
 }
 
 /// Makes a namespace whose default ServiceAccount is there.

@@ -14,10 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::{
-    chart::{
-        NAME, WITHIN, bundle, helm_install, helm_uninstall, helm_upgrade, instead, ms, pods_gone,
-        scale, secret,
-    },
+    chart::{Release, WITHIN, ms},
     outages::{connect, failures, recovered, set, trusting, while_creating},
 };
 use crate::{
@@ -33,8 +30,10 @@ use crate::{
     wait::{Look, until},
 };
 
+/// The release.
+const NAME: &str = "e2e-cert-manager";
 /// The Certificate and the Secret of the chart's own CA.
-const CA: &str = "e2e-chart-ca";
+const CA: &str = "e2e-cert-manager-ca";
 /// A Secret's way into the pods, which the kubelet starts each minute, and into the webhook, which
 /// looks each ten seconds.
 const SERVED: Duration = Duration::from_mins(3);
@@ -49,13 +48,13 @@ const LEAST: usize = 20;
 pub(crate) fn cases() -> Vec<Case> {
     let needs = [Need::Service, Need::CertManager];
     let case = case("certificates-cert-manager", issues_and_renews);
-    vec![case.needs(&needs).alone().within(WITHIN)]
+    vec![case.needs(&needs).own_webhook().within(WITHIN)]
 }
 
 async fn issues_and_renews(scene: &Scene) -> anyhow::Result<()> {
-    instead(scene, async |scene, _| {
+    Release::beside(scene, NAME, async |release| {
         let manager = CertManager::start(scene).await?;
-        let lived = life(scene, &manager).await;
+        let lived = life(release, &manager).await;
         if lived.is_err() {
             say(&format!("cert-manager:\n{}", manager.log()));
         }
@@ -65,14 +64,15 @@ async fn issues_and_renews(scene: &Scene) -> anyhow::Result<()> {
     .await
 }
 
-async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
+async fn life(release: &Release<'_>, manager: &CertManager) -> anyhow::Result<()> {
+    let scene = release.scene;
     let start = Instant::now();
-    helm_install(scene, &["--set", "certificates.mode=CertManager"]).await?;
+    release.install(&["--set", "certificates.mode=CertManager"]).await?;
     scene.figure("helm install --wait with cert-manager", &ms(start));
-    probe::called(scene.cluster()).await?;
+    release.is_called().await?;
 
     let arc = scene.controller().await?;
-    let first = bundle(scene).await?;
+    let first = release.bundle(REGISTRATIONS).await?;
     let replicas = Replicas::find(scene).await?;
     let renewals = async {
         let start = Instant::now();
@@ -90,7 +90,7 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
         let ca = with_another_key(scene, &ca).await?;
         let leaf = signed(manager, &ca).await?;
         replicas.serve(&leaf, text(&leaf, "/data/ca.crt")).await?;
-        trusted_alone(scene, text(&leaf, "/data/ca.crt")).await
+        trusted_alone(release, text(&leaf, "/data/ca.crt")).await
     };
     let runners = while_creating(&arc, &set()?, EVERY, LEAST, renewals).await?;
     recovered(scene, &arc, &runners).await?;
@@ -101,8 +101,8 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
 
     let before = arc.all_attempts().len();
     let modes = async {
-        mode(scene, "SelfManaged").await?;
-        mode(scene, "CertManager").await
+        mode(release, "SelfManaged").await?;
+        mode(release, "CertManager").await
     };
     let load = ScaleSet::new(Kind::Plain, "linux.rocm.gpu.gfx942.4")?
         .edit(|runner| runner["spec"]["spec"]["schedulerName"] = json!("e2e-none"));
@@ -114,21 +114,21 @@ async fn life(scene: &Scene, manager: &CertManager) -> anyhow::Result<()> {
     let (_, line) = failures(&arc.all_attempts().split_off(before));
     scene.figure("from cert-manager to self-managed and back while runners are made", &line);
 
-    helm_uninstall(scene).await
+    release.uninstall().await
 }
 
 /// "From one way to another" of `docs/certificates.md`.
-async fn mode(scene: &Scene, mode: &str) -> anyhow::Result<()> {
-    let start = Instant::now();
-    scale(scene, 0).await?;
-    pods_gone(scene).await?;
-    scene.cluster().delete(&secret()).await?;
-    helm_upgrade(scene, &format!("certificates.mode={mode}")).await?;
-    probe::called(scene.cluster()).await?;
-    scene.figure(&format!("another way to certificates: {mode}"), &ms(start));
+async fn mode(release: &Release<'_>, mode: &str) -> anyhow::Result<()> {
+    let (cluster, start) = (release.scene.cluster(), Instant::now());
+    release.scale(0).await?;
+    release.pods_gone().await?;
+    cluster.delete(&release.secret()).await?;
+    release.upgrade(&format!("certificates.mode={mode}")).await?;
+    release.is_called().await?;
+    release.scene.figure(&format!("another way to certificates: {mode}"), &ms(start));
 
     // The new issuer has the Secret for good: a self-managed one has the CA's key in it.
-    let key = scene.cluster().get(&secret()).await?["data"]["ca.key"].take();
+    let key = cluster.get(&release.secret()).await?["data"]["ca.key"].take();
     ensure!(key.is_string() == (mode == "SelfManaged"), "ca.key is {key}");
     Ok(())
 }
@@ -161,8 +161,8 @@ async fn with_another_key(scene: &Scene, ca: &Value) -> anyhow::Result<Value> {
 }
 
 /// Takes all CAs but this one out of the `caBundle`, where cert-manager has kept them.
-async fn trusted_alone(scene: &Scene, ca: &str) -> anyhow::Result<()> {
-    let before = bundle(scene).await?;
+async fn trusted_alone(release: &Release<'_>, ca: &str) -> anyhow::Result<()> {
+    let before = release.bundle(REGISTRATIONS).await?;
     ensure!(before != ca, "the old CAs have gone by themselves");
     let change = json!([{
         "op": "replace",
@@ -172,9 +172,9 @@ async fn trusted_alone(scene: &Scene, ca: &str) -> anyhow::Result<()> {
     let registration = format!("{REGISTRATIONS}/{NAME}");
     let body = change.to_string().into_bytes();
     let patch = "application/json-patch+json";
-    scene.cluster().call(Method::PATCH, &registration, patch, body).await?;
-    probe::called(scene.cluster()).await?;
-    ensure!(bundle(scene).await? == ca, "the caBundle is another one");
+    release.scene.cluster().call(Method::PATCH, &registration, patch, body).await?;
+    release.is_called().await?;
+    ensure!(release.bundle(REGISTRATIONS).await? == ca, "the caBundle is another one");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    chart,
+    chart::{self, Release},
     outages::{failures, recovered, set, while_creating},
 };
 use crate::{
@@ -27,13 +27,11 @@ use crate::{
     case::{Case, case},
     cluster::text,
     install::{REGISTRATIONS, free_port},
-    probe, program,
+    program,
     scene::Scene,
     wait::{Look, until},
 };
 
-/// The registration of these cases.
-const NAME: &str = "e2e-certificates";
 const SECRET: &str = "arc-rocm-tls";
 /// A Secret that does not exist, an API server that answers: all of it takes a second.
 const READY: Duration = Duration::from_secs(20);
@@ -50,11 +48,14 @@ const EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("certificates-restored", kept).needs(&[Need::Host]).alone(),
-        case("certificates-rotated", rotated).needs(&[Need::Host]).alone().within(ROTATED * 2),
+        case("certificates-restored", kept).needs(&[Need::Host]).own_webhook(),
+        case("certificates-rotated", rotated)
+            .needs(&[Need::Host])
+            .own_webhook()
+            .within(ROTATED * 2),
         case("certificates-leaked-key", leaked)
             .needs(&[Need::Service])
-            .alone()
+            .own_webhook()
             .within(chart::WITHIN),
     ]
 }
@@ -82,7 +83,7 @@ impl<'s> Replicas<'s> {
             let process = program::serve(settings, &log)?
                 .args(["--bind", &format!("{host}:{port}"), "--tls-host", host])
                 .args(["--admin-bind", &admin.to_string(), "--namespace", &scene.namespace])
-                .args(["--tls-secret", SECRET, "--webhook-configuration", NAME])
+                .args(["--tls-secret", SECRET, "--webhook-configuration", &scene.namespace])
                 .args(flags)
                 .spawn()
                 .context("arc-rocm serve")?;
@@ -90,8 +91,8 @@ impl<'s> Replicas<'s> {
             replicas.processes.push(process);
             urls.push(format!("https://{host}:{port}/mutate"));
         }
-        let waiting = "MutatingWebhookConfiguration e2e-certificates does not exist";
-        replicas.say(waiting, READY).await?;
+        let waiting = format!("MutatingWebhookConfiguration {} does not exist", scene.namespace);
+        replicas.say(&waiting, READY).await?;
         for admin in &replicas.admin {
             ensure!(get(*admin, "/livez").await?.starts_with("HTTP/1.1 200"), "not alive");
         }
@@ -107,10 +108,11 @@ impl<'s> Replicas<'s> {
         let (namespace, ca) = (&self.scene.namespace, folder.join("ca.crt"));
         let url = urls.first().context("no replica")?;
         let mut registration =
-            program::registration(settings, NAME, namespace, &ca, url, &[]).await?;
+            program::registration(settings, namespace, namespace, &ca, url, &[]).await?;
         let mut webhook = registration["webhooks"][0].take();
-        webhook["namespaceSelector"]["matchLabels"] =
-            json!({"kubernetes.io/metadata.name": self.scene.namespace});
+        // In place of the chart's selector, which leaves out the webhook's own namespace.
+        webhook["namespaceSelector"] =
+            json!({"matchLabels": {"kubernetes.io/metadata.name": self.scene.namespace}});
         let each = urls.iter().enumerate().map(|(index, url)| {
             let mut webhook = webhook.clone();
             webhook["name"] = json!(format!("replica-{index}.arc-rocm.dev"));
@@ -119,6 +121,11 @@ impl<'s> Replicas<'s> {
         });
         registration["webhooks"] = each.collect();
         Ok(registration)
+    }
+
+    /// The path of the registration, which has the name of the case's namespace.
+    fn path(&self) -> String {
+        format!("{REGISTRATIONS}/{}", self.scene.namespace)
     }
 
     /// Waits until every `/readyz` says this.
@@ -139,7 +146,7 @@ impl<'s> Replicas<'s> {
 
     /// The CAs that both webhooks trust; none while they differ.
     async fn bundle(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        let live = self.scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+        let live = self.scene.cluster().get(&self.path()).await?;
         let of = |index: usize| text(&live, &format!("/webhooks/{index}/clientConfig/caBundle"));
         if of(0) != of(1) {
             return Ok(Vec::new());
@@ -165,7 +172,7 @@ impl<'s> Replicas<'s> {
     }
 
     async fn wipe(&self) -> anyhow::Result<()> {
-        let path = format!("{REGISTRATIONS}/{NAME}");
+        let path = self.path();
         let mut live = self.scene.cluster().get(&path).await?;
         for index in 0..2 {
             live["webhooks"][index]["clientConfig"]["caBundle"] = json!("Cg==");
@@ -286,15 +293,15 @@ async fn rotated(scene: &Scene) -> anyhow::Result<()> {
 /// "A key that leaked" of `docs/certificates.md`, while runners are made: no review fails, and
 /// afterwards no Secret and no caBundle has the old CA.
 async fn leaked(scene: &Scene) -> anyhow::Result<()> {
-    chart::instead(scene, async |scene, _| {
-        chart::helm_install(scene, &[]).await?;
-        probe::called(scene.cluster()).await?;
-        let old = certificates(&chart::bundle(scene).await?)?;
+    Release::beside(scene, "e2e-leaked-key", async |release| {
+        release.install(&[]).await?;
+        release.is_called().await?;
+        let old = certificates(&release.bundle(REGISTRATIONS).await?)?;
         ensure!(old.len() == 1, "{} CAs", old.len());
 
         let arc = scene.controller().await?;
         let start = Instant::now();
-        let runners = while_creating(&arc, &set()?, EVERY, 20, taken_back(scene)).await?;
+        let runners = while_creating(&arc, &set()?, EVERY, 20, taken_back(release)).await?;
         recovered(scene, &arc, &runners).await?;
         let attempts = arc.all_attempts();
         let (failed, line) = failures(&attempts);
@@ -302,39 +309,39 @@ async fn leaked(scene: &Scene) -> anyhow::Result<()> {
         scene.figure("a leaked CA taken back while runners are made", &format!("{took} s, {line}"));
         ensure!(failed.is_empty(), "{failed:?}");
 
-        let secret = scene.cluster().get(&chart::secret()).await?;
+        let secret = scene.cluster().get(&release.secret()).await?;
         for (place, now) in [
             ("Secret", text(&secret, "/data/ca.crt")),
-            ("caBundle", &chart::bundle(scene).await?),
-            ("caBundle for RunnerProfiles", &chart::bundle_of(scene, chart::VALIDATING).await?),
+            ("caBundle", &release.bundle(REGISTRATIONS).await?),
+            ("caBundle for RunnerProfiles", &release.bundle(chart::VALIDATING).await?),
         ] {
             let now = certificates(now)?;
             let is_new = !now.is_empty() && now.iter().all(|one| !old.contains(one));
             ensure!(is_new, "the old CA is in the {place}");
         }
-        chart::helm_uninstall(scene).await
+        release.uninstall().await
     })
     .await
 }
 
 /// The steps, as they are written there.
-async fn taken_back(scene: &Scene) -> anyhow::Result<()> {
-    let cluster = scene.cluster();
-    let old = chart::bundle(scene).await?;
-    cluster.delete(&chart::secret()).await?;
+async fn taken_back(release: &Release<'_>) -> anyhow::Result<()> {
+    let cluster = release.scene.cluster();
+    let old = release.bundle(REGISTRATIONS).await?;
+    cluster.delete(&release.secret()).await?;
     // `sleep 60`: what it waits for shows in the next step alone, by a review that fails.
     tokio::time::sleep(SLEEP).await;
-    let secret = cluster.get(&chart::secret()).await?;
+    let secret = cluster.get(&release.secret()).await?;
     let ca = text(&secret, "/data/ca.crt");
     ensure!(!ca.is_empty() && ca != old, "no new CA");
     let pointer = "/webhooks/0/clientConfig/caBundle";
     let change = json!([{"op": "replace", "path": pointer, "value": ca}]);
     for kind in [REGISTRATIONS, chart::VALIDATING] {
-        let registration = format!("{kind}/{}", chart::NAME);
+        let registration = format!("{kind}/{}", release.name);
         let (media, body) = ("application/json-patch+json", change.to_string().into_bytes());
         cluster.call(Method::PATCH, &registration, media, body).await?;
     }
-    probe::called(cluster).await
+    release.is_called().await
 }
 
 /// The certificates of a PEM text in base64, as objects have it.

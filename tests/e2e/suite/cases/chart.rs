@@ -1,10 +1,15 @@
 //! The default installation, as the chart renders it: certificates, profiles and Events of its own,
 //! as pods with the permissions that the chart gives them.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::{
@@ -23,7 +28,7 @@ use crate::{
 };
 
 /// The name and the namespace of the installations that stand in for the suite's own.
-pub(super) const NAME: &str = "e2e-chart";
+const NAME: &str = "e2e-chart";
 const DEFINITION: &str = "CustomResourceDefinition";
 const SOON: Duration = Duration::from_secs(30);
 /// What an installation does in a case, while the suite's own is away. Less than the case has, so that
@@ -61,7 +66,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Runs a case in which the suite's own webhook is not asked, and brings that back afterwards.
-pub(super) async fn instead(
+async fn instead(
     scene: &Scene,
     run: impl AsyncFn(&Scene, &Installation) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -120,17 +125,18 @@ async fn lives(scene: &Scene, webhook: &Installation) -> anyhow::Result<()> {
     has_event(scene, &arc).await?;
     takes_profiles(scene, &arc).await?;
 
-    let bundle = bundle(scene).await?;
+    let bundle = bundle_of(scene, REGISTRATIONS, NAME).await?;
     ensure!(!bundle.is_empty(), "no caBundle");
     // What is applied again, as an upgrade does, has no caBundle and takes none away.
     for object in webhook.manifests(&scene.world.settings, &webhook.certs()).await? {
         cluster.apply(&object).await?;
     }
-    ensure!(self::bundle(scene).await? == bundle, "the caBundle is another one");
+    let now = bundle_of(scene, REGISTRATIONS, NAME).await?;
+    ensure!(now == bundle, "the caBundle is another one");
 
     let before = arc.all_attempts().len();
     let work = async {
-        let secret = secret();
+        let secret = secret(NAME);
         let before = cluster.get(&secret).await?;
         let leaf = text(&before, "/data/tls.crt");
         cluster.delete(&secret).await?;
@@ -322,7 +328,7 @@ async fn one_applied(scene: &Scene, start: Instant) -> anyhow::Result<()> {
     until("both registrations to have one caBundle", SOON, || async {
         let live = cluster.get(&path).await?;
         let own = text(&live, "/webhooks/0/clientConfig/caBundle");
-        let is_same = own == bundle(scene).await?;
+        let is_same = own == bundle_of(scene, REGISTRATIONS, NAME).await?;
         Ok(if is_same { Look::Seen(()) } else { Look::NotYet(own.to_owned()) })
     })
     .await?;
@@ -369,104 +375,156 @@ async fn leaves_nothing_that_waits(scene: &Scene) -> anyhow::Result<()> {
 
 /// The chart by Helm itself, as `deploy/README.md` says.
 async fn helm(scene: &Scene) -> anyhow::Result<()> {
-    instead(scene, async |scene, _| helm_life(scene).await).await
+    instead(scene, async |scene, _| {
+        helm_life(&Release { scene, name: NAME, chart: program::chart() }).await
+    })
+    .await
 }
 
-async fn helm_life(scene: &Scene) -> anyhow::Result<()> {
-    let cluster = scene.cluster();
+async fn helm_life(release: &Release<'_>) -> anyhow::Result<()> {
     let start = Instant::now();
-    helm_install(scene, &[]).await?;
-    scene.figure("helm install --wait", &ms(start));
-    probe::called(cluster).await?;
-    let bundle = bundle(scene).await?;
+    release.install(&[]).await?;
+    release.scene.figure("helm install --wait", &ms(start));
+    release.is_called().await?;
+    let bundle = release.bundle(REGISTRATIONS).await?;
     ensure!(!bundle.is_empty(), "no caBundle");
 
-    helm_upgrade(scene, "webhook.timeoutSeconds=4").await?;
-    ensure!(self::bundle(scene).await? == bundle, "the upgrade took the caBundle away");
-    let live = cluster.get(&format!("{REGISTRATIONS}/{NAME}")).await?;
+    release.upgrade("webhook.timeoutSeconds=4").await?;
+    let now = release.bundle(REGISTRATIONS).await?;
+    ensure!(now == bundle, "the upgrade took the caBundle away");
+    let live = release.scene.cluster().get(&format!("{REGISTRATIONS}/{NAME}")).await?;
     ensure!(live["webhooks"][0]["timeoutSeconds"] == 4, "{live:#}");
-    probe::called(cluster).await?;
+    release.is_called().await?;
 
-    on_host_network(scene).await?;
-    helm_uninstall(scene).await
+    on_host_network(release).await?;
+    release.uninstall().await
 }
 
 /// The way for clusters whose API server reaches nodes and no pods, as EKS with an overlay network. One
 /// replica, because the cluster may have one node.
-async fn on_host_network(scene: &Scene) -> anyhow::Result<()> {
+async fn on_host_network(release: &Release<'_>) -> anyhow::Result<()> {
     let ports = format!("ports.webhook={HOST_PORT},ports.admin=18080");
-    helm_upgrade(scene, &format!("hostNetwork=true,replicas=1,{ports}")).await?;
-    let cluster = scene.cluster();
+    release.upgrade(&format!("hostNetwork=true,replicas=1,{ports}")).await?;
     until("one pod, on the host's network", STOPPED, || async {
-        let pods = cluster.list(&pods(NAME)).await?;
+        let pods = release.scene.cluster().list(&pods(release.name)).await?;
         let is_done = matches!(&pods[..], [pod] if pod["spec"]["hostNetwork"] == true
             && pod["status"]["podIP"] == pod["status"]["hostIP"]
             && pod["spec"]["containers"][0]["ports"][0]["hostPort"] == HOST_PORT);
         Ok(if is_done { Look::Seen(()) } else { Look::NotYet(format!("{} pods", pods.len())) })
     })
     .await?;
-    probe::called(cluster).await
+    release.is_called().await
 }
 
-/// `helm install`, with these arguments besides.
-pub(super) async fn helm_install(scene: &Scene, more: &[&str]) -> anyhow::Result<()> {
-    let (chart, name) = (program::chart(), format!("fullnameOverride={NAME}"));
-    let install = ["install", NAME, &chart, "--create-namespace", "--set", &name];
-    run_helm(scene, &[&install, more].concat()).await
+/// The chart, installed by Helm.
+pub(super) struct Release<'s> {
+    pub(super) scene: &'s Scene,
+    /// Of the release, of all its objects and of its namespace.
+    pub(super) name: &'s str,
+    /// The chart's folder.
+    chart: String,
 }
 
-/// `helm upgrade` to another value.
-pub(super) async fn helm_upgrade(scene: &Scene, value: &str) -> anyhow::Result<()> {
-    let change = ["--reset-then-reuse-values", "--set", value];
-    run_helm(scene, &[&["upgrade", NAME, &program::chart()], change.as_slice()].concat()).await
+impl<'s> Release<'s> {
+    /// Runs a case that has a release of its own beside the suite's webhook, as
+    /// [`Case::own_webhook`] says. One line more in the chart limits the release to the case's
+    /// namespace.
+    pub(super) async fn beside(
+        scene: &'s Scene,
+        name: &'s str,
+        run: impl AsyncFn(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let folder = TempDir::new()?;
+        let copied = Command::new("cp").arg("-r").arg(program::chart()).arg(folder.path()).status();
+        ensure!(copied?.success(), "cp -r {}", program::chart());
+        let chart = folder.path().join("arc-rocm");
+        let helpers = chart.join("templates/_helpers.tpl");
+        let text = fs::read_to_string(&helpers)?;
+        let selector = "namespaceSelector:\n";
+        let own = format!("matchLabels: {{kubernetes.io/metadata.name: {}}}", scene.namespace);
+        ensure!(text.contains(selector), "{}: no {selector}", helpers.display());
+        fs::write(&helpers, text.replace(selector, &format!("{selector}  {own}\n")))?;
+
+        let release = Self { scene, name, chart: chart.to_string_lossy().into_owned() };
+        let lived = timeout(LIFE, run(&release)).await.context("a release's life");
+        for kind in [REGISTRATIONS, VALIDATING] {
+            scene.cluster().delete(&format!("{kind}/{name}")).await?;
+        }
+        scene.cluster().delete(&format!("/api/v1/namespaces/{name}")).await?;
+        lived?
+    }
+
+    /// `helm install`, with these arguments besides.
+    pub(super) async fn install(&self, more: &[&str]) -> anyhow::Result<()> {
+        let name = format!("fullnameOverride={}", self.name);
+        let install = ["install", self.name, &self.chart, "--create-namespace", "--set", &name];
+        self.helm(&[&install, more].concat()).await
+    }
+
+    /// `helm upgrade` to another value.
+    pub(super) async fn upgrade(&self, value: &str) -> anyhow::Result<()> {
+        let change = ["--reset-then-reuse-values", "--set", value];
+        self.helm(&[&["upgrade", self.name, &self.chart], change.as_slice()].concat()).await
+    }
+
+    /// `helm uninstall`, after which nothing is left that runner pods wait for.
+    pub(super) async fn uninstall(&self) -> anyhow::Result<()> {
+        self.helm(&["uninstall", self.name]).await?;
+        let registration = format!("{REGISTRATIONS}/{}", self.name);
+        let found = self.scene.cluster().find(&registration).await?;
+        ensure!(found.is_none(), "still registered");
+        leaves_nothing_that_waits(self.scene).await
+    }
+
+    async fn helm(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let wait = ["--namespace", self.name, "--wait", "--timeout", "3m"];
+        program::helm(&self.scene.world.settings, &[arguments, &wait].concat()).await?;
+        Ok(())
+    }
+
+    /// Waits until the API server calls it for runner pods of the case's namespace.
+    pub(super) async fn is_called(&self) -> anyhow::Result<()> {
+        probe::called_in(self.scene.cluster(), &self.scene.namespace).await
+    }
+
+    /// The `caBundle` of its registration of this kind.
+    pub(super) async fn bundle(&self, kind: &str) -> anyhow::Result<String> {
+        bundle_of(self.scene, kind, self.name).await
+    }
+
+    /// Scales its Deployment, as `kubectl scale` does.
+    pub(super) async fn scale(&self, replicas: u32) -> anyhow::Result<()> {
+        let name = self.name;
+        let path = format!("/apis/apps/v1/namespaces/{name}/deployments/{name}/scale");
+        self.scene.cluster().merge(&path, &json!({"spec": {"replicas": replicas}})).await?;
+        Ok(())
+    }
+
+    /// The path of the Secret with its certificate.
+    pub(super) fn secret(&self) -> String {
+        secret(self.name)
+    }
+
+    /// Waits until all its pods are gone, as `kubectl wait --for=delete` does.
+    pub(super) async fn pods_gone(&self) -> anyhow::Result<()> {
+        let selector = format!("?labelSelector=app.kubernetes.io%2Finstance%3D{}", self.name);
+        let pods = pods(self.name) + &selector;
+        until("end of the webhook's pods", STOPPED, || async {
+            let left = self.scene.cluster().list(&pods).await?.len();
+            Ok(if left == 0 { Look::Seen(()) } else { Look::NotYet(format!("{left} pods")) })
+        })
+        .await
+    }
 }
 
-/// `helm uninstall`, after which nothing is left that runner pods wait for.
-pub(super) async fn helm_uninstall(scene: &Scene) -> anyhow::Result<()> {
-    run_helm(scene, &["uninstall", NAME]).await?;
-    let registration = format!("{REGISTRATIONS}/{NAME}");
-    ensure!(scene.cluster().find(&registration).await?.is_none(), "still registered");
-    leaves_nothing_that_waits(scene).await
-}
-
-async fn run_helm(scene: &Scene, arguments: &[&str]) -> anyhow::Result<()> {
-    let wait = ["--namespace", NAME, "--wait", "--timeout", "3m"];
-    program::helm(&scene.world.settings, &[arguments, &wait].concat()).await?;
-    Ok(())
-}
-
-/// The `caBundle` of the installation of the moment.
-pub(super) async fn bundle(scene: &Scene) -> anyhow::Result<String> {
-    bundle_of(scene, REGISTRATIONS).await
-}
-
-/// The `caBundle` of its registration of this kind.
-pub(super) async fn bundle_of(scene: &Scene, kind: &str) -> anyhow::Result<String> {
-    let live = scene.cluster().get(&format!("{kind}/{NAME}")).await?;
+/// The `caBundle` of a registration.
+async fn bundle_of(scene: &Scene, kind: &str, name: &str) -> anyhow::Result<String> {
+    let live = scene.cluster().get(&format!("{kind}/{name}")).await?;
     Ok(text(&live, "/webhooks/0/clientConfig/caBundle").to_owned())
 }
 
-/// Scales its Deployment, as `kubectl scale` does.
-pub(super) async fn scale(scene: &Scene, replicas: u32) -> anyhow::Result<()> {
-    let path = format!("/apis/apps/v1/namespaces/{NAME}/deployments/{NAME}/scale");
-    scene.cluster().merge(&path, &json!({"spec": {"replicas": replicas}})).await?;
-    Ok(())
-}
-
-/// The path of the Secret with its certificate.
-pub(super) fn secret() -> String {
-    format!("/api/v1/namespaces/{NAME}/secrets/{NAME}-tls")
-}
-
-/// Waits until all its pods are gone, as `kubectl wait --for=delete` does.
-pub(super) async fn pods_gone(scene: &Scene) -> anyhow::Result<()> {
-    let selector = format!("?labelSelector=app.kubernetes.io%2Finstance%3D{NAME}");
-    let pods = pods(NAME) + &selector;
-    until("end of the webhook's pods", STOPPED, || async {
-        let left = scene.cluster().list(&pods).await?.len();
-        Ok(if left == 0 { Look::Seen(()) } else { Look::NotYet(format!("{left} pods")) })
-    })
-    .await
+fn secret(name: &str) -> String {
+    format!("/api/v1/namespaces/{name}/secrets/{name}-tls")
 }
 
 pub(super) fn ms(start: Instant) -> String {

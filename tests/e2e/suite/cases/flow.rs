@@ -47,9 +47,10 @@ cat /tmp/said >/dev/termination-log
 "#;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let real = |case: Case| case.needs(&[Need::RealGpuNode]).alone().within(LATER * 2);
+    let real = |case: Case| case.needs(&[Need::RealGpuNode]).within(LATER * 2);
     vec![
-        real(case("pod-runs-a-job", flow)),
+        // It takes all GPUs, and looks at which.
+        real(case("pod-runs-a-job", flow)).alone(),
         real(case("pod-idle-ends-in-order", idle)),
         real(case("arc-runner-failure-retried", fails)),
         real(case("arc-failed-init-container-fails-runner", init_fails)),

@@ -24,9 +24,9 @@ mod stored;
 
 use crate::case::Case;
 
-/// All of them.
+/// All of them, in the order in which they run.
 pub(crate) fn all() -> Vec<Case> {
-    [
+    let cases = [
         installed::cases(),
         honest::cases(),
         stored::cases(),
@@ -47,8 +47,8 @@ pub(crate) fn all() -> Vec<Case> {
         generated::cases(),
         shutdown::cases(),
         doctor::cases(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    let mut cases: Vec<Case> = cases.into_iter().flatten().collect();
+    cases.sort_by_key(Case::order);
+    cases
 }

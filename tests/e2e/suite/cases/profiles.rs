@@ -40,44 +40,16 @@ const TWO_PROBLEMS: [&str; 2] =
 pub(crate) fn cases() -> Vec<Case> {
     let alone = |case: Case| case.needs(&[Need::Host]).alone();
     vec![
-        alone(case("profile-objects", async |scene: &Scene| by_themselves(scene, life).await)),
+        alone(case("profile-objects", life)).own_webhook(),
         alone(case("profile-objects-refused-by-kubectl-apply", refused_by_kubectl))
             .needs(&[Need::Kubectl]),
         alone(case("profile-objects-that-break-others", breaking)),
         alone(case("profile-objects-stored-unseen", unseen)),
         alone(case("profile-objects-that-the-definition-refuses", undefined)),
-        alone(case("profile-objects-by-the-thousand", async |scene: &Scene| {
-            by_themselves(scene, thousand).await
-        }))
-        .within(Duration::from_mins(8)),
+        alone(case("profile-objects-by-the-thousand", thousand))
+            .own_webhook()
+            .within(Duration::from_mins(8)),
     ]
-}
-
-/// Runs a case whose namespace the suite's own webhook does not see: its profiles match every
-/// scale set, and the first webhook wins.
-async fn by_themselves(
-    scene: &Scene,
-    run: impl AsyncFn(&Scene) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let webhook = scene.world.installation.lock().await;
-    let cluster = scene.cluster();
-    let path = webhook.registration();
-    let before = cluster.get(&path).await?;
-    let mut webhooks = before["webhooks"].clone();
-    let own = json!({
-        "key": "kubernetes.io/metadata.name",
-        "operator": "NotIn",
-        "values": [&scene.namespace],
-    });
-    match &mut webhooks[0]["namespaceSelector"]["matchExpressions"] {
-        Value::Array(expressions) => expressions.push(own),
-        none => *none = json!([own]),
-    }
-    cluster.merge(&path, &json!({"webhooks": webhooks})).await?;
-    access::grant(cluster, &scene.namespace).await?;
-    let result = run(scene).await;
-    cluster.merge(&path, &json!({"webhooks": before["webhooks"]})).await?;
-    result
 }
 
 /// A process that watches the objects, and serves on a port of its own.
@@ -112,8 +84,10 @@ impl Replica {
         Ok(Self { host: host.to_owned(), port, admin, folder, _process: process })
     }
 
-    /// Registers it for the case's namespace.
+    /// Registers it for the case's namespace, where the suite's own webhook is not called: its
+    /// profiles match every scale set, and the first webhook wins.
     async fn register(&self, scene: &Scene) -> anyhow::Result<()> {
+        access::grant(scene.cluster(), &scene.namespace).await?;
         let hook = Hook::serve(scene.host()?, |_| Verdict::Allow).await?;
         let name = format!("z-objects-{}", scene.namespace);
         let mut registration = hook.registration(&name, &scene.namespace);

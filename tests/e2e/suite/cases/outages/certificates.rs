@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::ensure;
 use tempfile::TempDir;
 
-use super::{RECOVERY, delayed, failures, flood, recovered, set, while_creating};
+use super::{RECOVERY, delayed, failures, flood, installed, recovered, set, while_creating};
 use crate::{
     arc::access,
     case::{Case, case},
@@ -23,15 +23,15 @@ const EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case("outage-wrong-certificate", wrong).alone().within(RECOVERY * 3),
-        case("outage-rotated-ca", rotated).alone().within(RECOVERY * 3),
+        case("outage-wrong-certificate", wrong).own_webhook().within(RECOVERY * 3),
+        case("outage-rotated-ca", rotated).own_webhook().within(RECOVERY * 3),
     ]
 }
 
 /// The webhook comes up with a certificate of another CA. That it is replaced is enough: no
 /// replica is restarted.
 async fn wrong(scene: &Scene) -> anyhow::Result<()> {
-    let mut installation = scene.world.installation.lock().await;
+    let mut installation = installed(scene).await?;
     let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     let folder = TempDir::new()?;
     let (right, other) = (folder.path().join("right"), folder.path().join("other"));
@@ -68,7 +68,7 @@ async fn untrusted(scene: &Scene) -> anyhow::Result<()> {
 /// A new CA, in the order of `deploy/README.md`: both CAs are trusted, then the certificate is
 /// renewed, then the old CA goes. Meanwhile runners come and come.
 async fn rotated(scene: &Scene) -> anyhow::Result<()> {
-    let installation = scene.world.installation.lock().await;
+    let installation = installed(scene).await?;
     let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     let folder = TempDir::new()?;
     let new = folder.path().join("new");
@@ -81,12 +81,12 @@ async fn rotated(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.controller().await?;
     let rotation = async {
         installation.trust(cluster, settings, &both).await?;
-        probe::called(cluster).await?;
+        probe::called_in(cluster, &scene.namespace).await?;
         installation.serve_pair(cluster, &new).await?;
         serves(&installation, cluster, &new).await?;
         fs::copy(new.join("ca.crt"), &own)?;
         installation.trust(cluster, settings, &own).await?;
-        probe::called(cluster).await
+        probe::called_in(cluster, &scene.namespace).await
     };
     let runners = while_creating(&arc, &set()?, EVERY, 20, rotation).await?;
     recovered(scene, &arc, &runners).await?;

@@ -1,6 +1,6 @@
 //! No replica at all.
 
-use super::{delayed, recovered};
+use super::{delayed, installed, recovered};
 use crate::{
     case::{Case, case},
     scene::Scene,
@@ -10,11 +10,11 @@ use crate::{
 const LEAST: usize = 8;
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("outage-webhook-down", down).alone().within(super::RECOVERY * 3)]
+    vec![case("outage-webhook-down", down).own_webhook().within(super::RECOVERY * 3)]
 }
 
 async fn down(scene: &Scene) -> anyhow::Result<()> {
-    let mut installation = scene.world.installation.lock().await;
+    let mut installation = installed(scene).await?;
     let (cluster, settings) = (scene.cluster(), &scene.world.settings);
     let arc = scene.controller().await?;
     let waiting = match installation.down(cluster).await {

@@ -12,7 +12,7 @@ use anyhow::ensure;
 use arc_rocm::{admission::answer, inject::Config};
 use serde_json::{Value, json};
 
-use super::{WAITING, delayed, recovered, set, unrelated};
+use super::{WAITING, delayed, installed, recovered, set, unrelated};
 use crate::{
     arc::{access, controller::Controller},
     capabilities::Need,
@@ -32,7 +32,7 @@ const TOO_LATE: Duration = Duration::from_secs(30);
 const CALLED: Duration = Duration::from_mins(1);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let front = |case: Case| case.needs(&[Need::Host]).alone().within(super::RECOVERY * 2);
+    let front = |case: Case| case.needs(&[Need::Host]).own_webhook().within(super::RECOVERY * 2);
     vec![front(case("outage-webhook-slow", slow)), front(case("outage-garbage-answers", garbage))]
 }
 
@@ -81,7 +81,7 @@ async fn restore(
     cluster.merge(&installation.registration(), &json!({"webhooks": webhooks})).await?;
     until("the API server to call the webhook again", CALLED, || async {
         let before = hook.reviews().len();
-        probe::called(cluster).await?;
+        probe::called_in(cluster, &scene.namespace).await?;
         Ok(if hook.reviews().len() == before {
             Look::Seen(())
         } else {
@@ -93,7 +93,7 @@ async fn restore(
 
 /// Each answer comes after the API server has given up; then in time.
 async fn slow(scene: &Scene) -> anyhow::Result<()> {
-    let installation = scene.world.installation.lock().await;
+    let installation = installed(scene).await?;
     let (rules, is_slow) = (installed_rules()?, Arc::new(AtomicBool::new(true)));
     let tired = Arc::clone(&is_slow);
     let hook = Hook::serve(scene.host()?, move |request| {
@@ -124,7 +124,7 @@ async fn slow(scene: &Scene) -> anyhow::Result<()> {
 
 /// Status 200, and nothing that the API server can use.
 async fn garbage(scene: &Scene) -> anyhow::Result<()> {
-    let installation = scene.world.installation.lock().await;
+    let installation = installed(scene).await?;
     let said = Arc::new(Mutex::new(Value::Null));
     let saying = Arc::clone(&said);
     let hook = Hook::serve(scene.host()?, move |request| {

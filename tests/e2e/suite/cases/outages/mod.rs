@@ -30,8 +30,9 @@ use crate::{
         scale_set::ScaleSet,
     },
     case::Case,
-    cluster::{pods, text},
-    probe::STATUS,
+    cluster::{path_of, pods, text},
+    install::{Installation, Options},
+    probe::{self, STATUS},
     scene::Scene,
     wait::{Look, until},
 };
@@ -55,6 +56,33 @@ pub(crate) fn cases() -> Vec<Case> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// A webhook of the case's own, as the suite's but for its name: it is called in the case's namespace
+/// alone, and gone with the case.
+async fn installed(scene: &Scene) -> anyhow::Result<Installation> {
+    let (cluster, world) = (scene.cluster(), &scene.world);
+    let first = world.installation.lock().await;
+    let name = format!("{}-own", scene.namespace);
+    let options = Options {
+        name: name.clone(),
+        namespace: name.clone(),
+        only_in: Some(scene.namespace.clone()),
+        ..first.options.clone()
+    };
+    let form = first.form;
+    drop(first);
+    scene.delete_at_end(format!("/api/v1/namespaces/{name}"));
+    let host = world.capabilities.host.as_deref();
+    let own = Installation::install(cluster, &world.settings, form, host, options).await?;
+    // In the reverse order at the end, so the registration goes first.
+    for object in own.manifests(&world.settings, &own.certs().join("ca.crt")).await? {
+        if object["kind"] != "CustomResourceDefinition" {
+            scene.delete_at_end(path_of(&object)?);
+        }
+    }
+    probe::called_in(cluster, &scene.namespace).await?;
+    Ok(own)
 }
 
 /// Runners that take no place on any node.

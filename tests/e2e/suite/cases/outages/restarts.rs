@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use anyhow::{Context as _, ensure};
 
-use super::{failures, recovered, set, unrelated, while_creating};
+use super::{failures, installed, recovered, set, unrelated, while_creating};
 use crate::{
     capabilities::Need,
     case::{Case, case},
@@ -19,7 +19,8 @@ const EVERY: Duration = Duration::from_millis(100);
 const LEAST: usize = 100;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let under_load = |case: Case| case.needs(&[Need::Service]).alone().within(super::RECOVERY * 3);
+    let under_load =
+        |case: Case| case.needs(&[Need::Service]).own_webhook().within(super::RECOVERY * 3);
     vec![
         under_load(case("outage-rollout-under-load", rollout)),
         under_load(case("outage-replicas-deleted-under-load", deletion)),
@@ -28,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// `kubectl rollout restart`.
 async fn rollout(scene: &Scene) -> anyhow::Result<()> {
-    let installation = scene.world.installation.lock().await;
+    let installation = installed(scene).await?;
     let cluster = scene.cluster();
     let replicas = pods(&installation.options.namespace);
     let restart = async {
@@ -46,7 +47,7 @@ async fn rollout(scene: &Scene) -> anyhow::Result<()> {
 
 /// `kubectl delete pod`, of one replica and then of the other.
 async fn deletion(scene: &Scene) -> anyhow::Result<()> {
-    let installation = scene.world.installation.lock().await;
+    let installation = installed(scene).await?;
     let cluster = scene.cluster();
     let replicas = pods(&installation.options.namespace);
     let delete = async {
