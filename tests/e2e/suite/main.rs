@@ -116,7 +116,6 @@ async fn open(settings: Settings) -> anyhow::Result<(World, Vec<String>)> {
             ("suite.yaml".to_owned(), PROFILES.to_owned()),
             ("generated.yaml".to_owned(), generated::profiles()?),
         ],
-        values: vec![format!("webhook.excludedNamespaces={{{}}}", cases::peer::NAMESPACE)],
         ..Options::default()
     };
     let (form, host) = (capabilities.form, capabilities.host.as_deref());

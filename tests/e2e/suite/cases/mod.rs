@@ -14,7 +14,7 @@ mod installed;
 mod latency;
 mod others;
 mod outages;
-pub(crate) mod peer;
+mod peer;
 mod profiles;
 mod reactions;
 mod seed;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The case's namespace. The installed webhook is not called for it.
-pub(crate) const NAMESPACE: &str = "e2e-figures-peer";
+const NAMESPACE: &str = "e2e-figures-peer";
 /// Dry runs for each webhook in one round.
 const CREATIONS: usize = 200;
 /// The median of an odd number is one of them.
@@ -39,7 +39,7 @@ const ADMITTED_BY: &str = "e2e-admitted-by";
 const SLOW: f64 = 1.5;
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case("figures-peer", peer).needs(&[Need::Host, Need::Peer]).alone()]
+    vec![case("figures-peer", peer).needs(&[Need::Host, Need::Peer]).own_webhook().alone()]
 }
 
 /// A webhook that runs, and the pod that it admits.
