@@ -28,9 +28,9 @@ use crate::{
 /// The case's namespace. The installed webhook is not called for it.
 const NAMESPACE: &str = "e2e-figures-peer";
 /// Dry runs for each webhook in one round.
-const CREATIONS: usize = 200;
+const CREATIONS: u16 = 200;
 /// The median of an odd number is one of them.
-const ROUNDS: usize = 7;
+const ROUNDS: u16 = 7;
 /// As ARC's controller has by default.
 const AT_ONCE: usize = 2;
 /// The label that says which webhook admits a pod.
@@ -203,7 +203,7 @@ impl Contender {
             .await?;
         let calls = calls(&metrics(cluster).await?).since(&before);
         self.calls += calls.count();
-        self.took.push(calls.mean() * calls.count() / CREATIONS as f64);
+        self.took.push(calls.mean() * calls.count() / f64::from(CREATIONS));
         Ok(())
     }
 }
