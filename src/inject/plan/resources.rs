@@ -80,7 +80,14 @@ pub(super) fn set_claims<'p>(
 
 impl<'p> Budget<'p> {
     pub(super) fn new(facts: &Facts<'p>) -> Self {
-        Planner::new(facts).run()
+        let planner = Planner {
+            facts,
+            budget: Self::default(),
+            filled: filled(facts),
+            pod: PodLevel::new(facts.spec),
+            set: HashSet::new(),
+        };
+        planner.run()
     }
 
     /// The resources of a new container: the profile's without those that are left out, and what a
@@ -174,17 +181,7 @@ struct Planner<'f, 'p> {
     set: HashSet<(&'static str, usize, String)>,
 }
 
-impl<'f, 'p> Planner<'f, 'p> {
-    fn new(facts: &'f Facts<'p>) -> Self {
-        Self {
-            facts,
-            budget: Budget::default(),
-            filled: filled(facts),
-            pod: PodLevel::new(facts.spec),
-            set: HashSet::new(),
-        }
-    }
-
+impl<'p> Planner<'_, 'p> {
     fn run(mut self) -> Budget<'p> {
         let facts = self.facts;
         for (index, placement) in facts.placements.iter().enumerate() {

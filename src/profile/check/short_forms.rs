@@ -29,6 +29,8 @@ const OWN_VOLUMES: [&str; 7] = [
     PODINFO_VOLUME,
     REGISTRY_CREDENTIALS_VOLUME,
 ];
+/// A check of one text of a list.
+type Check = fn(&str, &[Part], &mut Report<'_>);
 /// Arguments of dockerd that the profile has fields for, or sets itself.
 const TAKEN_ARGS: [(&[&str], &str); 7] = [
     (&["--host", "-H"], "is set: dockerd listens on the socket that the runner shares"),
@@ -42,40 +44,25 @@ const TAKEN_ARGS: [(&[&str], &str); 7] = [
 
 /// Checks the short forms.
 pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
-    let RunnerProfileSpec {
-        extends: _,
-        remove: _,
-        matches: _,
-        priority: _,
-        kubernetes_mode: _,
-        gpu,
-        groups,
-        runner,
-        dind,
-        start,
-        job_hooks: _,
-        shared_volumes,
-        template: _,
-    } = spec;
-    if let Some(gpu) = gpu {
+    if let Some(gpu) = &spec.gpu {
         self::gpu(gpu, report);
     }
     gpu_claim(spec, report);
-    ids(groups.as_deref(), &["groups"], report);
-    if let Some(Runner { image: None, image_pull_policy: Some(_), .. }) = runner {
+    ids(spec.groups.as_deref(), &["groups"], report);
+    if let Some(Runner { image: None, image_pull_policy: Some(_), .. }) = spec.runner {
         needs_image("runner", report);
     }
-    if let Some(dind) = dind.as_ref().filter(|dind| dind.is_enabled()) {
+    if let Some(dind) = spec.dind.as_ref().filter(|dind| dind.is_enabled()) {
         self::dind(dind, spec, report);
     }
-    if is_started(start.as_ref()) && is_other_gpu(spec.gpu_resource()) {
+    if is_started(spec.start.as_ref()) && is_other_gpu(spec.gpu_resource()) {
         let message = "the start wrapper finds AMD's GPUs alone; write start: {enabled: false}";
         report.add(&path(&["gpu", "resource"]), message);
     }
-    if let Some(Start { group_add, .. }) = start {
+    if let Some(Start { group_add, .. }) = &spec.start {
         ids(group_add.as_deref(), &["start", "groupAdd"], report);
     }
-    for shared in shared_volumes.iter().flatten() {
+    for shared in spec.shared_volumes.iter().flatten() {
         self::shared(shared, report);
     }
 }
@@ -151,30 +138,13 @@ fn needs_image(form: &str, report: &mut Report<'_>) {
 }
 
 fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
-    let Dind {
-        enabled: _,
-        image,
-        image_pull_policy,
-        gid: _,
-        data_root: _,
-        registry_mirrors,
-        insecure_registries,
-        mtu: _,
-        resources: _,
-        extra_args,
-        registry_credentials,
-    } = dind;
-    if image.is_none() && image_pull_policy.is_some() {
+    if dind.image.is_none() && dind.image_pull_policy.is_some() {
         needs_image("dind", report);
     }
     for (field, list, check) in [
-        (
-            "registryMirrors",
-            registry_mirrors,
-            registry::mirror as fn(&str, &[Part], &mut Report<'_>),
-        ),
-        ("insecureRegistries", insecure_registries, registry::insecure),
-        ("extraArgs", extra_args, argument),
+        ("registryMirrors", &dind.registry_mirrors, registry::mirror as Check),
+        ("insecureRegistries", &dind.insecure_registries, registry::insecure),
+        ("extraArgs", &dind.extra_args, argument),
     ] {
         for (index, text) in list.iter().flatten().enumerate() {
             let mut path = path(&["dind", field]);
@@ -182,7 +152,7 @@ fn dind(dind: &Dind, spec: &RunnerProfileSpec, report: &mut Report<'_>) {
             check(text, &path, report);
         }
     }
-    if registry_credentials.is_some() && !is_started(spec.start.as_ref()) {
+    if dind.registry_credentials.is_some() && !is_started(spec.start.as_ref()) {
         let message = "needs the start wrapper, which copies them for the docker CLI; write \
                        start: {enabled: true}";
         report.add(&path(&["dind", "registryCredentials"]), message);
