@@ -27,7 +27,7 @@ use crate::{
     case::{Case, case},
     cluster::text,
     install::{REGISTRATIONS, free_port},
-    program,
+    probe, program,
     scene::Scene,
     wait::{Look, until},
 };
@@ -98,6 +98,7 @@ impl<'s> Replicas<'s> {
         }
         scene.apply(&replicas.registration(&urls).await?).await?;
         replicas.say("\r\n\r\nok\n", READY).await?;
+        probe::called_in(scene.cluster(), &scene.namespace).await?;
         Ok(replicas)
     }
 
