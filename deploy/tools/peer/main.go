@@ -6,7 +6,7 @@
 //	peer --bind ADDRESS:PORT --cert-dir FOLDER
 //
 // The folder has tls.crt and tls.key. The suite's case figures-peer registers it, and compares its
-// pods with those of arc-rocm.
+// pods with those of arc-rocm. `go test -bench .` measures what an answer costs the API server.
 package main
 
 import (
