@@ -6,13 +6,11 @@ use std::{
     fmt::{self, Write as _},
 };
 
+use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
 use super::operation::{Operation, Verb, pointer_token};
 use crate::podspec::Json;
-
-/// A map in the order of its entries. A plan looks up some two hundred keys here.
-type IndexMap<K, V> = indexmap::IndexMap<K, V, foldhash::fast::RandomState>;
 
 /// From so many members on, an object of the pod is looked up by a hash: a scan for each addition
 /// would be quadratic.
@@ -73,13 +71,13 @@ pub struct List<'p, R> {
 
 impl<R> Default for List<'_, R> {
     fn default() -> Self {
-        Self { inside: IndexMap::default(), before: Vec::new(), append: Vec::new() }
+        Self { inside: IndexMap::new(), before: Vec::new(), append: Vec::new() }
     }
 }
 
 impl<R> Default for Edits<'_, R> {
     fn default() -> Self {
-        Self { root: Node::Object(IndexMap::default()) }
+        Self { root: Node::Object(IndexMap::new()) }
     }
 }
 
@@ -166,7 +164,7 @@ impl<'p, R> Edits<'p, R> {
 
 impl<'p, R> Node<'p, R> {
     fn object() -> Self {
-        Self::Object(IndexMap::default())
+        Self::Object(IndexMap::new())
     }
 
     fn list() -> Self {

@@ -1,7 +1,10 @@
 //! Requests and limits: the scale set's hold, the profile's fill the gaps, and what comes out is
 //! always something that the API server accepts.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::LazyCell,
+    collections::{HashMap, HashSet},
+};
 
 use super::{
     changes::Changes,
@@ -382,8 +385,9 @@ impl<'p> Planner<'_, 'p> {
             let mut merged = facts.merged();
             let placement = merged.find(|(there, _)| there.is(place)).map(|(_, it)| it);
             let is_added = placement.is_some_and(Placement::is_added);
-            let wanted: HashMap<String, Pair> =
-                placement.into_iter().flat_map(|it| wanted(facts, it)).collect();
+            let wanted = LazyCell::new(|| -> HashMap<String, Pair> {
+                placement.into_iter().flat_map(|it| wanted(facts, it)).collect()
+            });
             for (resource, there) in pairs(place.container) {
                 let Pair { request: Some(request), limit } = &there else { continue };
                 let is_webhooks = || {
