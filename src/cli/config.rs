@@ -10,13 +10,13 @@ use super::{UsageError, output};
 use crate::{
     files,
     inject::{Config, ControllerUsers, DEFAULT_CONTROLLER_USER},
-    profile::{File, Problem, ProfileSet},
+    profile::{File, Problem, ProfileSet, bad_image},
 };
 
 /// File name endings that are read from a directory.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// The flag that names profiles.
+/// The flags of profiles.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Config")]
 pub struct ProfileArgs {
@@ -29,6 +29,10 @@ pub struct ProfileArgs {
         value_name = "PATH"
     )]
     pub profiles: Vec<PathBuf>,
+
+    /// Image that runner pods mount the scripts from; default: the scripts' text
+    #[arg(long, env = "ARC_ROCM_SCRIPTS_IMAGE", value_name = "IMAGE", value_parser = image)]
+    pub scripts_image: Option<String>,
 }
 
 /// The flags of a configuration.
@@ -121,8 +125,21 @@ impl ProfileArgs {
 
     /// Reads and compiles the profiles.
     pub fn compile(&self) -> Result<ProfileSet, ConfigError> {
-        ProfileSet::compile(&self.read()?).map_err(ConfigError::Profiles)
+        let profiles = ProfileSet::compile(&self.read()?).map_err(ConfigError::Profiles)?;
+        Ok(self.with_scripts_image(profiles))
     }
+
+    /// The profiles with the scripts from where the flags say.
+    fn with_scripts_image(&self, profiles: ProfileSet) -> ProfileSet {
+        match &self.scripts_image {
+            Some(image) => profiles.with_scripts_image(image),
+            None => profiles,
+        }
+    }
+}
+
+fn image(text: &str) -> Result<String, String> {
+    bad_image(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
 /// Whether one of `files` is `path`, or in it.
@@ -162,7 +179,7 @@ impl ConfigArgs {
     /// The configuration with these profiles.
     pub(super) fn config_of(&self, profiles: ProfileSet) -> Result<Config, ConfigError> {
         let users = ControllerUsers::parse(self.controller_users.iter().map(String::as_str))?;
-        Ok(Config::new(profiles, users))
+        Ok(Config::new(self.profiles.with_scripts_image(profiles), users))
     }
 }
 

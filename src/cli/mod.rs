@@ -16,11 +16,11 @@ mod reload;
 pub mod serve;
 pub mod trust;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{profile::CRD, server::Shutdown};
+use crate::{profile::CRD, scripts, server::Shutdown};
 
 /// Makes GitHub Actions Runner Controller runners ROCm-ready
 #[derive(Debug, Parser)]
@@ -47,6 +47,12 @@ enum Command {
     Doctor(doctor::Args),
     /// Print the CustomResourceDefinition of RunnerProfile, for kubectl apply
     Crd,
+    /// Write the scripts as files, for the image
+    #[command(hide = true)]
+    Scripts {
+        /// The folder, created if missing
+        folder: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -103,6 +109,12 @@ impl Command {
                 return runtime.block_on(args.run());
             }
             Self::Crd => output::write(|out| Ok(out.write_all(CRD.as_bytes())?))?,
+            Self::Scripts { folder } => {
+                std::fs::create_dir_all(&folder)?;
+                for (name, text) in scripts::image::files() {
+                    certs::write(&folder.join(name), text.as_bytes(), 0o644)?;
+                }
+            }
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "arc-rocm", &mut script);

@@ -158,6 +158,9 @@ codes! {
     RunnerDoesNotFit = "runner-does-not-fit", Warning,
         "No node can hold a runner of the scale set, even if it is empty: the runner stays Pending",
         "check node labels, AMD's device plugin, and the profile's gpu, resources and nodeSelector; if an autoscaler adds nodes from zero, this is expected";
+    ImageVolumesUnsupported = "image-volumes-unsupported", Error,
+        "The webhook runs with --scripts-image, and a node for runners has no image volumes: a runner there finds no scripts and ends",
+        "set the chart's value scripts.image=false, or update the node: docs/profiles.md, \"Scripts from an image\"";
     ScaleSetOutdated = "scale-set-outdated", Error,
         "ARC has stopped the scale set, because GitHub no longer accepts this version of the runner (exit code 7)",
         "use a newer runner image in the profile or the scale set, then change the scale set: helm upgrade it";

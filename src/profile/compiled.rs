@@ -17,13 +17,13 @@ use super::{
     pattern::MAX_GPUS,
     spec::{self, Isolation, KubernetesMode, RunnerProfileSpec},
     template::{
-        Amount, DIND, Fields, GPU_CLAIM, INIT_EXTERNALS, RUNNER, RunnerResource, Start, Template,
-        gpu_claim_template, name_of,
+        Amount, DIND, Fields, GPU_CLAIM, INIT_EXTERNALS, INIT_HOOKS, RUNNER, RunnerResource,
+        SCRIPTS_VOLUME, Start, Template, gpu_claim_template, name_of,
     },
 };
 use crate::{
-    podspec::{Json, Quantity, resources::is_exact},
-    scripts,
+    podspec::{Json, Quantity, paths::overlap, resources::is_exact},
+    scripts::{self, image::PATH},
 };
 
 /// Hexadecimal digits of a profile's digest: enough to tell two apart at a glance.
@@ -51,6 +51,8 @@ pub struct Profile {
     /// The number of GPUs that the template itself says.
     pub fixed_gpus: Option<u32>,
     spec: Arc<RunnerProfileSpec>,
+    /// The image that pods have the scripts from.
+    scripts_image: Option<String>,
     template: Arc<Template>,
     /// The same for runners of ARC's kubernetes modes.
     kubernetes_template: Arc<Template>,
@@ -80,9 +82,9 @@ impl Profile {
         number_patterns: Vec<Pattern>,
         spec: RunnerProfileSpec,
     ) -> Self {
-        let (template, fixed_gpus) = compile(&spec);
+        let (template, fixed_gpus) = compile(&spec, None);
         Self {
-            digest: digest(&spec, template.start.as_ref()),
+            digest: digest(&spec, template.start.as_ref(), None),
             priority: spec.priority.unwrap_or_default(),
             kubernetes_mode: spec.kubernetes_mode.unwrap_or_default(),
             kubernetes_template: Arc::new(kubernetes(&template)),
@@ -94,7 +96,21 @@ impl Profile {
             matcher,
             number_patterns,
             fixed_gpus,
+            scripts_image: None,
         }
+    }
+
+    /// The same with the scripts from `image`, in pods that have room for its mount. A profile whose own
+    /// template has none stays as it is.
+    pub(super) fn with_scripts_image(mut self, image: &str) -> Self {
+        let (mut template, _) = compile(&self.spec, Some(image));
+        if is_served_by_image(&template) {
+            template.inline = Some(self.template);
+            self.digest = digest(&self.spec, template.start.as_ref(), Some(image));
+            self.template = Arc::new(template);
+            self.scripts_image = Some(image.to_owned());
+        }
+        self
     }
 
     /// The number of GPUs where nothing else gives it.
@@ -124,7 +140,7 @@ impl Profile {
 
     /// The PodTemplateSpec for `gpus` GPUs, for people to read.
     pub fn pod_template(&self, gpus: u32) -> Value {
-        layered(&self.spec, gpus)
+        layered(&self.spec, gpus, self.scripts_image.as_deref())
     }
 }
 
@@ -136,8 +152,8 @@ impl fmt::Debug for Profile {
 }
 
 /// The whole template: short forms written out, the profile's own template over them.
-pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32) -> Value {
-    let mut template = expand(spec);
+pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32, scripts_image: Option<&str>) -> Value {
+    let mut template = expand(spec, scripts_image);
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
         layer::template(&mut template, over);
@@ -315,8 +331,8 @@ fn quantity(value: &Value) -> Option<Quantity> {
 }
 
 /// The template, and the number of GPUs that it says itself.
-fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
-    let mut whole = layered(spec, 0);
+fn compile(spec: &RunnerProfileSpec, scripts_image: Option<&str>) -> (Template, Option<u32>) {
+    let mut whole = layered(spec, 0, scripts_image);
     let mut fields = |pointer: &str| -> Fields {
         let fields = match whole.pointer_mut(pointer).map(Value::take) {
             Some(Value::Object(members)) => members,
@@ -358,13 +374,14 @@ fn compile(spec: &RunnerProfileSpec) -> (Template, Option<u32>) {
         resources,
         gpu_resource: spec.gpu_resource().to_owned(),
         gpu_claim_template: spec.gpu_claim_template().map(str::to_owned),
-        start: start.map(|start| wrapper(spec, start)),
+        start: start.map(|start| wrapper(spec, start, scripts_image.is_some())),
+        inline: None,
     };
     (template, fixed_gpus)
 }
 
-/// The start wrapper, with the parts of its script that the profile uses.
-fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
+/// The start wrapper: its file, or the parts of its script that the profile uses.
+fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start, is_file: bool) -> Start {
     let group_add = start.group_add.as_ref().or(spec.groups.as_ref());
     let is_cpuset = start.cpuset == Some(true);
     let is_rocr = start.isolation.unwrap_or_default() == Isolation::RocrIndices;
@@ -384,8 +401,28 @@ fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start) -> Start {
         ("groups", group_add.is_none()),
         ("rocr", is_rocr),
     ]);
-    let script = Value::from(script).into();
-    Start { script, options, wait_for_docker, docker_config }
+    let command: &[&str] = if is_file {
+        &["/bin/sh", scripts::image::START_FILE]
+    } else {
+        &["/bin/sh", "-c", &script, scripts::START_NAME]
+    };
+    let command = command.iter().map(|&word| Value::from(word).into()).collect();
+    Start { command, options, wait_for_docker, docker_config }
+}
+
+/// Whether pods with this template, made for scripts from an image, can have them from there: the
+/// profile's own template mounts nothing in their way, and has nothing that goes with their text alone.
+fn is_served_by_image(template: &Template) -> bool {
+    let Template { init_containers, containers, volumes, .. } = template;
+    let has_volume = |name: &str| volumes.iter().any(|volume| volume.text("name") == name);
+    let is_served = |mount: &Json<'_>| {
+        let name = mount.text("name");
+        has_volume(name) && (name == SCRIPTS_VOLUME || !overlap(mount.text("mountPath"), PATH))
+    };
+    let all = || init_containers.iter().chain(containers);
+    has_volume(SCRIPTS_VOLUME)
+        && all().all(|one| one.text("name") != INIT_HOOKS)
+        && all().flat_map(|one| one.list("volumeMounts")).all(is_served)
 }
 
 /// The template for a runner of ARC's kubernetes modes: the pod's own fields and the runner's
@@ -401,19 +438,23 @@ fn kubernetes(template: &Template) -> Template {
         init_containers: Vec::new(),
         containers: vec![runner],
         start: None,
+        inline: None,
         ..template.clone()
     }
 }
 
 /// A digest over everything that goes into a pod, so that two pods with the same digest got the
 /// same.
-fn digest(spec: &RunnerProfileSpec, start: Option<&Start>) -> String {
+fn digest(spec: &RunnerProfileSpec, start: Option<&Start>, scripts_image: Option<&str>) -> String {
     let spec = RunnerProfileSpec { extends: None, matches: None, priority: None, ..spec.clone() };
     let mut hash = Sha256::new();
     // A spec is made of JSON values and strings, which always serialise.
     hash.update(serde_json::to_vec(&spec).unwrap_or_default());
+    for word in start.map(|start| &start.command).into_iter().flatten() {
+        hash.update(word.as_str().unwrap_or_default().as_bytes());
+    }
     for script in [
-        start.and_then(|start| start.script.as_str()).unwrap_or_default(),
+        scripts_image.unwrap_or_default(),
         &scripts::dind(true),
         scripts::WRITE_HOOKS,
         &scripts::JOB_STARTED,

@@ -9,10 +9,13 @@ pub(super) use self::dind::DATA_ROOT;
 
 use super::{
     layer::layer,
-    spec::{Amounts, Gpu, RunnerProfileSpec, SharedVolume, Start},
-    template::{PODINFO_VOLUME, RUNNER},
+    spec::{Amounts, Dind, Gpu, RunnerProfileSpec, SharedVolume, Start},
+    template::{PODINFO_VOLUME, RUNNER, SCRIPTS_VOLUME},
 };
-use crate::podspec::{image::default_pull_policy, merge::Merge};
+use crate::{
+    podspec::{image::default_pull_policy, merge::Merge},
+    scripts,
+};
 
 /// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
 /// this path built in).
@@ -27,6 +30,8 @@ pub(super) const WAIT_FOR_DOCKER_SECONDS: u32 = 120;
 /// A pod template in the making: lists by the names that the short forms use.
 #[derive(Default)]
 struct Parts {
+    /// Whether the scripts come from an image.
+    has_scripts_image: bool,
     pod: Map<String, Value>,
     volumes: Vec<Value>,
     init_containers: Vec<Value>,
@@ -37,8 +42,9 @@ struct Parts {
     runner_limits: Map<String, Value>,
 }
 
-/// Writes the short forms out as a PodTemplateSpec; the runner's amounts as they are written.
-pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
+/// Writes the short forms out as a PodTemplateSpec; the runner's amounts as they are written. The
+/// scripts come from `scripts_image`, or as text.
+pub(super) fn expand(spec: &RunnerProfileSpec, scripts_image: Option<&str>) -> Value {
     let RunnerProfileSpec {
         extends: _,
         remove: _,
@@ -54,7 +60,7 @@ pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
         shared_volumes,
         template,
     } = spec;
-    let mut parts = Parts::default();
+    let mut parts = Parts { has_scripts_image: scripts_image.is_some(), ..Parts::default() };
     if let Some(groups) = groups.as_ref().filter(|groups| !groups.is_empty()) {
         parts.pod.insert("securityContext".into(), json!({"supplementalGroups": groups}));
     }
@@ -85,8 +91,13 @@ pub(super) fn expand(spec: &RunnerProfileSpec) -> Value {
             .runner_env
             .push(json!({"name": CPU_VARIABLE, "valueFrom": {"resourceFieldRef": request}}));
     }
-    if let Some(hooks) = job_hooks.as_ref().filter(|hooks| hooks.enabled != Some(false)) {
+    let hooks = job_hooks.as_ref().filter(|hooks| hooks.enabled != Some(false));
+    if let Some(hooks) = hooks {
         parts.hooks(hooks);
+    }
+    if let Some(image) = scripts_image {
+        let has_dind = dind.as_ref().is_some_and(Dind::is_enabled);
+        parts.scripts_image(image, is_started(start.as_ref()) || hooks.is_some(), has_dind);
     }
     if let Some(runner) = runner {
         if let Some(image) = &runner.image {
@@ -126,6 +137,16 @@ pub(super) fn is_started(start: Option<&Start>) -> bool {
 }
 
 impl Parts {
+    /// The volume with the scripts, and the runner's mount of it. dind has its own.
+    fn scripts_image(&mut self, image: &str, is_runners: bool, is_dinds: bool) {
+        if is_runners || is_dinds {
+            self.volumes.push(json!({"name": SCRIPTS_VOLUME, "image": {"reference": image}}));
+        }
+        if is_runners {
+            self.runner_mounts.push(scripts_mount());
+        }
+    }
+
     /// The amounts as they are written: those that are quantities are set for a number of GPUs by
     /// `compiled`, the others are there for the checks to see.
     fn gpu(&mut self, gpu: &Gpu) {
@@ -178,6 +199,11 @@ pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Va
     [("cpu", cpu), ("memory", memory), (EPHEMERAL_STORAGE, ephemeral_storage)]
         .into_iter()
         .filter_map(|(name, amount)| Some((name, amount.as_ref()?)))
+}
+
+/// The mount of the volume with the scripts.
+fn scripts_mount() -> Value {
+    json!({"name": SCRIPTS_VOLUME, "mountPath": scripts::image::PATH, "readOnly": true})
 }
 
 fn shared_volume(shared: &SharedVolume) -> Value {

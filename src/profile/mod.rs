@@ -28,6 +28,7 @@ pub mod spec;
 pub mod status;
 pub mod template;
 
+pub(crate) use check::bad_image;
 pub use compiled::{Profile, Selected};
 pub use crd::CRD;
 pub use depth_limited::DepthLimited;

@@ -41,6 +41,14 @@ impl ProfileSet {
         self
     }
 
+    /// The same with the scripts from `image`.
+    #[must_use]
+    pub fn with_scripts_image(mut self, image: &str) -> Self {
+        let profiles = self.profiles.into_iter();
+        self.profiles = profiles.map(|profile| profile.with_scripts_image(image)).collect();
+        self
+    }
+
     /// The profile `name`.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)

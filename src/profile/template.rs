@@ -1,5 +1,7 @@
 //! What a profile compiles to: the template that the plan lays under a pod.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 pub use crate::podspec::RUNNER;
@@ -15,6 +17,8 @@ pub const INIT_HOOKS: &str = "init-job-hooks";
 pub const HAS_RUNNERS_IMAGE: [&str; 2] = [INIT_EXTERNALS, INIT_HOOKS];
 /// The volume that the scripts of job hooks are on.
 pub const HOOKS_VOLUME: &str = "job-hooks";
+/// The webhook's own image, where pods have the scripts from it.
+pub const SCRIPTS_VOLUME: &str = "arc-rocm-scripts";
 /// The volume that holds Docker's socket, as ARC's charts name it.
 pub const SOCKET_VOLUME: &str = "dind-sock";
 /// The volume that holds the copied externals, as ARC's charts name it.
@@ -67,6 +71,9 @@ pub struct Template {
     pub gpu_claim_template: Option<String>,
     /// The start wrapper, unless the profile does without.
     pub start: Option<Start>,
+    /// The same with the scripts' text, where this one has [`SCRIPTS_VOLUME`]: for a pod that has no
+    /// room for its mount.
+    pub inline: Option<Arc<Self>>,
 }
 
 /// Fields by their names.
@@ -106,8 +113,8 @@ impl Amount {
 /// What the start wrapper is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
-    /// The script, without what the profile does not use.
-    pub script: Json<'static>,
+    /// The command up to the options: a shell with the script, or with its file in an image.
+    pub command: Vec<Json<'static>>,
     /// The options that are the same for every runner of the profile, such as `--group-add=110`.
     pub options: Vec<String>,
     /// How long to wait for Docker, in seconds; 0 does not wait.

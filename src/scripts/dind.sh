@@ -81,7 +81,7 @@ clean() {
     case $root/ in "${mount%/}"/*) [ "${#mount}" -lt "${#at}" ] || { at=$mount behind=$path; } ;; esac
   done </proc/self/mountinfo
   case $behind in
-    *"${POD_NAME:-//}"*) rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?* ;;
+    *"$POD_NAME"*) rm -rf -- "${root:?}"/* "${root:?}"/.[!.]* "${root:?}"/..?* ;;
     *) say "not cleaning $root: its path on the node has not the pod's name" ;;
   esac
 }
@@ -139,7 +139,7 @@ gone_within "$dockerd" "$STOP_SECONDS" || {
   exit "${failed:-0}"
 }
 # if data
-case $failed${data_root-} in /*)
+case $failed${POD_NAME:+${data_root-}} in /*)
   clean "$data_root" &
   gone_within "$!" "$CLEAN_SECONDS" || say "data root $data_root is not empty yet" ;;
 esac

@@ -8,10 +8,14 @@
 //! them is in each pod, each watch of it and in etcd. Their first line names the version and the page
 //! that explains them.
 
+pub mod image;
+
 use std::sync::LazyLock;
 
 /// What each script begins with.
 pub const FIRST_WORDS: &str = "# arc-rocm ";
+/// All parts of [`start`].
+pub(crate) const PARTS: [&str; 5] = ["cpuset", "credentials", "docker", "groups", "rocr"];
 
 /// A script as a pod gets it: a first line that names version and `page`, and `source` without
 /// indentation, empty lines and comments. What stands between the lines `# if PART` and `# fi` is
@@ -97,7 +101,7 @@ mod tests {
 
     /// The start wrapper with all of its parts, or with none.
     fn start_with(is_in: bool) -> String {
-        start(&["cpuset", "credentials", "docker", "groups", "rocr"].map(|part| (part, is_in)))
+        start(&PARTS.map(|part| (part, is_in)))
     }
 
     fn all() -> [(&'static str, String); 7] {

@@ -50,6 +50,29 @@ fn kubernetes_mode_resources_setting_adds_resources() {
     insta::assert_snapshot!(golden(&review("kubernetes"), &config));
 }
 
+/// The configuration of a profile that extends the built-in one by `spec`, with the scripts from an
+/// image.
+fn with_scripts_image(spec: &str) -> Config {
+    let mut config = config(&format!(
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: image}}\n\
+         spec: {{extends: rocm, match: {{}}, {spec}}}\n"
+    ));
+    config.profiles = config.profiles.with_scripts_image("registry.example/arc-rocm:1");
+    config
+}
+
+#[test]
+fn scripts_image_is_mounted_in_plain_runner() {
+    let config = with_scripts_image("jobHooks: {enabled: false}");
+    insta::assert_snapshot!(golden(&review("plain"), &config));
+}
+
+#[test]
+fn scripts_image_serves_dind_and_job_hooks() {
+    let config = with_scripts_image("jobHooks: {}");
+    insta::assert_snapshot!(golden(&review("plain"), &config));
+}
+
 #[test]
 fn dind_added_gets_runner_proxy_and_ca() {
     let mut review = review("author-overrides");

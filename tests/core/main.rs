@@ -17,6 +17,7 @@ mod linear;
 mod names;
 mod objects;
 mod properties;
+mod scripts_image;
 mod start;
 mod support;
 mod validity;

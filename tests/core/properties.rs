@@ -117,9 +117,9 @@ proptest! {
         limit_range in any::<u64>().prop_map(LimitRange::new),
     ) {
         let review = pod.review();
-        let config = profile.config();
-        prop_assume!(config.is_some());
-        let config = config.unwrap();
+        let configs = profile.configs();
+        prop_assume!(configs.is_some());
+        let (config, other) = configs.unwrap();
         let answered = ask(&review, &config);
         let before = &review["request"]["object"];
         let show = |what: &str| show(what, &review, &answered);
@@ -175,6 +175,18 @@ proptest! {
             let last = ask(&with_pod(&review, fitted.pod.clone()), &config);
             prop_assert!(last.operations().is_empty(), "{:#} {}", last.patch, show(""));
         }
+
+        // In a rollout of `scripts.image`, a replica of the other mode may get the second call.
+        let switched = ask(&again, &other);
+        let kept = kept::compare(before, &switched.pod);
+        prop_assert!(kept.is_ok(), "{} {}", kept.unwrap_err(), self::show("", &again, &switched));
+        if !is_skipped && is_repairable(&validity::problems(before)) {
+            let problems = validity::problems(&switched.pod);
+            let show = |what: &str| self::show(what, &again, &switched);
+            prop_assert!(problems.is_empty(), "{}", show(&format!("{problems:#?}")));
+        }
+        let last = ask(&with_pod(&review, switched.pod.clone()), &other);
+        prop_assert!(last.operations().is_empty(), "{:#} {}", last.patch, show(""));
 
         let touched = with_pod(&review, apply(answered.pod.clone(), &foreign));
         let repaired = ask(&touched, &config);

@@ -4,7 +4,7 @@ use arc_rocm::scripts;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Answered, ask_twice, config, review, with_pod},
+    support::{Answered, ask_twice, config, review, with_pod, wrapped},
     validity::problems,
 };
 
@@ -23,7 +23,7 @@ fn answered(spec: &str, change: impl FnOnce(&mut Value)) -> Answered {
 fn options(spec: &str) -> Vec<String> {
     let answered = answered(spec, |_| {});
     let command = answered.pod["spec"]["containers"][0]["command"].as_array().unwrap();
-    let words = command.iter().skip(4).map(|word| word.as_str().unwrap().to_owned());
+    let words = wrapped(command).unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
     words.take_while(|word| word != "--").collect()
 }
 

@@ -92,6 +92,17 @@ pub(crate) fn with_pod(review: &Value, pod: Value) -> Value {
     review
 }
 
+/// The options and the command of a start wrapper, when `command` is one.
+pub(crate) fn wrapped(command: &[Value]) -> Option<&[Value]> {
+    match command {
+        [_, file, rest @ ..] if *file == scripts::image::START_FILE => Some(rest),
+        [_, _, Value::String(script), _, rest @ ..] if script.starts_with(scripts::FIRST_WORDS) => {
+            Some(rest)
+        }
+        _ => None,
+    }
+}
+
 /// Readable YAML: the two scripts are replaced by their names, and managed fields are removed.
 pub(crate) fn readable(value: &Value) -> String {
     let mut value = value.clone();

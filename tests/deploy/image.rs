@@ -5,6 +5,8 @@ use std::{
     process::{Command, Output},
 };
 
+use arc_rocm::scripts::image;
+
 use crate::{ARC_ROCM, IMAGE, read, root, said, write_program};
 
 #[test]
@@ -19,6 +21,7 @@ fn image_is_one_static_program_of_a_numeric_user() {
     assert!(last.starts_with("scratch\n"), "{last}");
     assert!(last.contains("\nUSER 65532:65532\n"), "{last}");
     assert!(last.contains("\nENTRYPOINT [\"/arc-rocm\"]\n"), "{last}");
+    assert!(last.contains("\nCOPY --from=program /scripts /\n"), "{last}");
     assert!(text.contains(IMAGE), "another image than the chart's");
     // A frontend would have to be pulled.
     assert!(!text.contains("# syntax="));
@@ -49,18 +52,23 @@ fn build(arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn image_script_packs_only_the_program() {
+fn image_script_packs_program_and_scripts() {
     let (output, calls) = build(&["registry.example/arc-rocm:1", ARC_ROCM, "/tmp/image.tar"]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("registry.example/arc-rocm:1: 12345 bytes"), "{output:?}");
     let calls: Vec<&str> = calls.lines().collect();
-    let [built, file, _inspected, saved] = calls[..] else { panic!("{calls:?}") };
+    let [built, files @ .., _inspected, saved] = &calls[..] else { panic!("{calls:?}") };
     let version = format!("--build-arg VERSION={} ", env!("CARGO_PKG_VERSION"));
     for part in ["--build-arg PROGRAM=prebuilt ", &version, "BUILDKIT=1"] {
         assert!(built.contains(part), "{built}");
     }
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    assert_eq!(file, format!("755 ./{arch}/arc-rocm"));
+    let mut files = files.to_vec();
+    files.sort_unstable();
+    let scripts = image::files().map(|(name, _)| format!("644 ./scripts/{name}"));
+    let mut expected = [&scripts[..], &[format!("755 ./{arch}/arc-rocm")]].concat();
+    expected.sort_unstable();
+    assert_eq!(files, expected);
     assert!(saved.starts_with("save --output /tmp/image.tar registry.example/arc-rocm:1 "));
 }
 

@@ -77,9 +77,11 @@ pub(crate) fn start<'a>(world: &'a World, options: &[&str], command: &[&str]) ->
     world.script(&script, START_NAME, &args).says_paths_of_a_pod().by_runner()
 }
 
-/// The script with the parts that a profile asks for by these options, and its arguments.
+/// The script with the parts that a profile asks for by these options, and its arguments. In bash it is
+/// the image's, which has all parts: only the options say what it does.
 fn of_profile(world: &World, options: &[&str], command: &[&str]) -> (String, Vec<String>) {
-    let has = |name: &str| options.iter().any(|option| option.starts_with(name));
+    let is_image = world.shell == Shell::Bash;
+    let has = |name: &str| is_image || options.iter().any(|option| option.starts_with(name));
     let script = scripts::start(&[
         ("credentials", has("--docker-config=")),
         ("cpuset", has("--cpuset")),

@@ -27,7 +27,7 @@ const RENDER: u32 = 110;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What may be `/bin/sh`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shell {
     Dash,
     Busybox,
@@ -114,7 +114,7 @@ pub(crate) enum Kfd {
 /// The directory. All that runs in it finds only the tools named at its making, and `program`s.
 pub(crate) struct World {
     dir: TempDir,
-    shell: Shell,
+    pub(crate) shell: Shell,
 }
 
 impl World {

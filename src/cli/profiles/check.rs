@@ -51,7 +51,7 @@ impl Args {
     /// Checks the profiles.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { paths, server, connect, namespace } = self;
-        let profiles = ProfileArgs { profiles: paths };
+        let profiles = ProfileArgs { profiles: paths, scripts_image: None };
         let files = profiles.read().map_err(config::usage_error)?;
         if let Some(path) = profiles.without_files(&files) {
             let path = path.display().to_string();

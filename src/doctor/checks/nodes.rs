@@ -28,6 +28,7 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
     check.summary = summary(nodes);
     let all: Vec<(&Node, Amounts)> = nodes.iter().map(|node| (node, allocatable(node))).collect();
     let mut grouped = Grouped::default();
+    let mut without = BTreeSet::new();
     for (sample, injected) in samples.injected() {
         let spec = injected.pod.get("spec").and_then(|spec| PodSpec::deserialize(spec).ok());
         let Some(spec) = spec else { continue };
@@ -37,9 +38,50 @@ pub(super) fn check(facts: &Facts, samples: &Samples) -> Check {
             }
             grouped.say(FindingCode::RunnerDoesNotFit, &sample.name, why);
         }
+        if spec.volumes.iter().flatten().any(|volume| volume.image.is_some()) {
+            let selected = nodes.iter().filter(|node| selects(&spec, node));
+            without.extend(selected.filter_map(without_image_volumes));
+        }
     }
     grouped.add_to(&mut check, "no node can hold a runner of");
+    if !without.is_empty() {
+        let message = format!("no image volumes on {}", names(without));
+        check.add(FindingCode::ImageVolumesUnsupported, message, &[]);
+    }
     check
+}
+
+/// The first minor of Kubernetes whose API server and kubelet have image volumes by default (feature
+/// gate `ImageVolume`, `pkg/features/kube_features.go`).
+const IMAGE_VOLUME_KUBERNETES: (u32, u32) = (1, 35);
+/// The first versions of container runtimes with image volumes: releases 2.1.0 of containerd
+/// (containerd#10579) and 1.31.0 of CRI-O (cri-o#8317). cri-dockerd has none (cri-dockerd#526).
+const IMAGE_VOLUME_RUNTIMES: [(&str, (u32, u32)); 2] = [("containerd", (2, 1)), ("cri-o", (1, 31))];
+
+/// Name and versions of a node that cannot mount an image volume.
+fn without_image_volumes(node: &Node) -> Option<String> {
+    let info = node.status.as_ref()?.node_info.as_ref()?;
+    let (kubelet, runtime) = (&info.kubelet_version, &info.container_runtime_version);
+    let has_runtime = runtime.split_once("://").is_some_and(|(name, version)| {
+        IMAGE_VOLUME_RUNTIMES
+            .iter()
+            .any(|(known, first)| name == *known && minor(version).is_none_or(|its| its >= *first))
+    });
+    let has_kubelet = minor(kubelet).is_none_or(|its| its >= IMAGE_VOLUME_KUBERNETES);
+    (!has_kubelet || !has_runtime)
+        .then(|| format!("{} (kubelet {kubelet}, {runtime})", node.name_any()))
+}
+
+/// Major and minor of `v1.37.2` or `2.1.4-k3s1`.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Whether a pod's nodeSelector selects a node.
+fn selects(spec: &PodSpec, node: &Node) -> bool {
+    let mut selector = spec.node_selector.iter().flatten();
+    selector.all(|(key, value)| node.labels().get(key) == Some(value))
 }
 
 /// GPUs, kubelets and container runtimes.
@@ -68,10 +110,8 @@ fn summary(nodes: &[Node]) -> String {
 fn why_not(spec: &PodSpec, nodes: &[(&Node, Amounts)]) -> Option<String> {
     let requests = requests(spec);
     let selector = spec.node_selector.clone().unwrap_or_default();
-    let selects =
-        |node: &Node| selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
     let selected: Vec<&Amounts> =
-        nodes.iter().filter(|(node, _)| selects(node)).map(|(_, amounts)| amounts).collect();
+        nodes.iter().filter(|(node, _)| selects(spec, node)).map(|(_, amounts)| amounts).collect();
     let labels: Vec<String> =
         selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let shown = |name: &str, amount: &Quantity| match amount.whole() {
@@ -176,7 +216,7 @@ mod tests {
     use serde_json::{Value, from_value, json};
 
     use super::*;
-    use crate::doctor::testing::{codes, healthy, node, scale_set};
+    use crate::doctor::testing::{codes, flags, healthy, node, scale_set};
 
     fn with(change: impl FnOnce(&mut Facts)) -> Check {
         let mut facts = healthy();
@@ -216,6 +256,48 @@ mod tests {
             both.starts_with("no node with the labels pytorch=yes has all that it requests: 2 amd"),
             "{both}"
         );
+    }
+
+    #[test]
+    fn scripts_image_needs_nodes_with_image_volumes() {
+        let of = |kubelet: &str, runtime: &str, selected: &str| {
+            let amounts = json!({"amd.com/gpu": "8", "cpu": "96", "memory": "2Ti", "ephemeral-storage": "1T"});
+            let mut node = node(&json!({"pytorch": selected}), &amounts);
+            let info = node.status.as_mut().unwrap().node_info.as_mut().unwrap();
+            (info.kubelet_version, info.container_runtime_version) =
+                (kubelet.into(), runtime.into());
+            let found = with(|facts| {
+                flags(facts, &["--scripts-image=registry.example/arc-rocm:1"]);
+                facts.nodes.as_mut().unwrap().push(node);
+            });
+            found.findings.first().map(|finding| {
+                assert_eq!(codes(&found), ["image-volumes-unsupported"]);
+                finding.message.clone()
+            })
+        };
+        for (kubelet, runtime) in [
+            ("v1.34.1", "containerd://2.1.0"),
+            ("v1.35.0+k3s1", "containerd://1.7.27"),
+            ("v1.35.0", "containerd://2.0.5-k3s1"),
+            ("v1.36.1", "cri-o://1.30.9"),
+            ("v1.37.2", "docker://29.6.2"),
+        ] {
+            let expected = format!("no image volumes on n (kubelet {kubelet}, {runtime})");
+            assert_eq!(of(kubelet, runtime, "yes"), Some(expected));
+            // No runner lands there.
+            assert_eq!(of(kubelet, runtime, "no"), None);
+        }
+        for (kubelet, runtime) in [
+            ("v1.35.0", "containerd://2.1.0"),
+            ("v1.35.4-eks-3025e55", "containerd://2.2.1"),
+            ("v1.37.2", "cri-o://1.31.0"),
+        ] {
+            assert_eq!(of(kubelet, runtime, "yes"), None);
+        }
+        let mut old = node(&json!({"pytorch": "yes"}), &json!({}));
+        let info = old.status.as_mut().unwrap().node_info.as_mut().unwrap();
+        info.container_runtime_version = "containerd://1.6.20".into();
+        assert_eq!(codes(&with(|facts| facts.nodes.as_mut().unwrap().push(old))), [""; 0]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     podspec::{ContainerRef, Json},
     profile::template::{REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, Start},
-    scripts::START_NAME,
+    scripts::{START_NAME, image::START_FILE},
 };
 
 /// The command that ARC's charts fill in.
@@ -128,14 +128,13 @@ fn entrypoint_kept(place: ContainerRef<'_>, without_args: bool, changes: &mut Ch
     changes.conflict(ConflictCode::StartLeftOut, Winner::ScaleSet, place.path(field), message);
 }
 
-/// `/bin/sh -c SCRIPT arc-rocm-start OPTIONS -- COMMAND...`; the pod's args follow by themselves,
+/// The start wrapper with its options, `--` and the runner's command; the pod's args follow by themselves,
 /// because Kubernetes appends them to the command.
 fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<Json<'p>> {
-    let Start { script, options, wait_for_docker, docker_config } = start;
+    let Start { command, options, wait_for_docker, docker_config } = start;
     let has_docker = facts.docker.is_in_pod();
     let wait = if has_docker { *wait_for_docker } else { 0 };
-    let mut command: Vec<Json<'p>> =
-        vec!["/bin/sh".into(), "-c".into(), script.borrowed(), START_NAME.into()];
+    let mut command: Vec<Json<'p>> = command.iter().map(Json::borrowed).collect();
     command.push(format!("--gpus={}", facts.gpus.of_runner).into());
     command.extend(options.iter().map(|option| Json::from(option.as_str())));
     command.push(format!("--wait-for-docker={wait}").into());
@@ -148,13 +147,17 @@ fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<
     command
 }
 
-/// The command inside the start wrapper, when `command` is it.
+/// The command inside the start wrapper, when `command` is it: `/bin/sh -c SCRIPT arc-rocm-start`
+/// or `/bin/sh FILE`, then options and `--`.
 fn unwrapped<'j, 'p>(command: &'j [Json<'p>]) -> Option<&'j [Json<'p>]> {
-    let [shell, flag, _script, name, rest @ ..] = command else { return None };
-    let is_wrapper = shell.as_str() == Some("/bin/sh")
-        && flag.as_str() == Some("-c")
-        && name.as_str() == Some(START_NAME);
-    if !is_wrapper {
+    let [shell, rest @ ..] = command else { return None };
+    let is = |word: &Json<'_>, text: &str| word.as_str() == Some(text);
+    let rest = match rest {
+        [flag, _script, name, rest @ ..] if is(flag, "-c") && is(name, START_NAME) => rest,
+        [file, rest @ ..] if is(file, START_FILE) => rest,
+        _ => return None,
+    };
+    if !is(shell, "/bin/sh") {
         return None;
     }
     let end = rest.iter().position(|word| word.as_str() == Some(END_OF_OPTIONS))?;

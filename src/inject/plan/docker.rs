@@ -223,7 +223,8 @@ impl<'p> Docker<'p> {
 impl Facts<'_> {
     /// Whether the pod's Docker is the template's, run by `dind.sh`.
     pub(super) fn runs_dind_script(&self) -> bool {
-        let is_script = |word: &Json<'_>| word.as_str() == Some(scripts::DIND_NAME);
+        let names = [scripts::DIND_NAME, scripts::image::DIND_FILE].map(Some);
+        let is_script = |word: &Json<'_>| names.contains(&word.as_str());
         let dind = self.template.dind().filter(|_| matches!(self.docker, Docker::Profile));
         dind.is_some_and(|dind| dind.list("command").iter().any(is_script))
     }

@@ -7,6 +7,7 @@ use super::{
     docker::Docker,
     gpus::Gpus,
     resources::Budget,
+    scripts_image,
     volume_names::VolumeNames,
 };
 use crate::{
@@ -82,8 +83,9 @@ impl<'p> Facts<'p> {
     pub(super) fn new(pod: &'p Json<'p>, runner: usize, selected: Selected<'p>) -> Self {
         let spec = pod.get("spec").unwrap_or(&NULL);
         let container = spec.list("containers").get(runner).unwrap_or(&NULL);
-        let template = selected.template;
         let named = spec.list("volumes").iter().rev().map(|volume| (volume.text("name"), volume));
+        let volumes = named.collect();
+        let template = scripts_image::template(selected.template, container, &volumes);
         let devices = all_containers(spec).flat_map(|one| one.container.list("volumeDevices"));
         let mut facts = Self {
             pod,
@@ -91,7 +93,7 @@ impl<'p> Facts<'p> {
             runner: ContainerRef { list: "containers", index: runner, container },
             template,
             selected,
-            volumes: named.collect(),
+            volumes,
             devices: devices.map(|device| device.text("name")).collect(),
             volume_names: VolumeNames::default(),
             docker: Docker::Elsewhere { obstacle: None },

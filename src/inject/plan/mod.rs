@@ -27,6 +27,7 @@ mod pod_fields;
 mod pod_level;
 mod ports;
 mod resources;
+mod scripts_image;
 mod security_context;
 mod startup_probe;
 mod volume_mounts;

@@ -145,7 +145,12 @@ impl<'p> Budget<'p> {
                 continue;
             }
             let of_runner = MAPS.map(|map| Some((map, self.of_runner(facts, map, resource)?)));
-            let of_runner: Vec<_> = of_runner.into_iter().flatten().collect();
+            let mut of_runner: Vec<_> = of_runner.into_iter().flatten().collect();
+            if let [(_, request), (_, limit)] = &mut of_runner[..]
+                && quantity(limit) < quantity(request)
+            {
+                limit.clone_from(request);
+            }
             if runs_once {
                 let amount = |(map, amount)| (map, resource, amount);
                 amounts.extend(of_runner.into_iter().map(amount));

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     podspec::{ContainerRef, Json, equal::same_item, paths::canonical},
-    profile::template::PODINFO_VOLUME,
+    profile::template::{PODINFO_VOLUME, SCRIPTS_VOLUME},
 };
 
 /// What becomes of one mount of the template.
@@ -66,8 +66,10 @@ pub(super) fn decisions<'f, 'p>(
 
 fn decide(facts: &Facts<'_>, place: ContainerRef<'_>, wanted: &Json<'_>) -> Decision {
     let is_runner = facts.is_runner(place);
+    let is_scripts =
+        || facts.volume_names.template_name(wanted.text("name")) == Some(SCRIPTS_VOLUME);
     if is_runner && !facts.docker.wants_runner_mount(facts, wanted)
-        || facts.docker.is_own_dind(place) && facts.is_dinds(wanted)
+        || facts.docker.is_own_dind(place) && (facts.is_dinds(wanted) || is_scripts())
     {
         return Decision::Unwanted;
     }

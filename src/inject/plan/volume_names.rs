@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use crate::{
-    podspec::{Json, equal::is_subset},
+    podspec::{Json, equal::is_subset, image::is_at_mirror},
     profile::template::{DATA_VOLUME, SCRATCH},
 };
 
@@ -38,7 +38,9 @@ impl<'p> VolumeNames<'p> {
             let name = wanted.text("name");
             let of = match facts.volumes.get(name) {
                 None => VolumeName::New,
-                Some(there) if is_subset(wanted, there) => VolumeName::Same,
+                Some(there) if is_subset(wanted, there) || has_source(there, wanted) => {
+                    VolumeName::Same
+                }
                 Some(there) if !facts.devices.contains(name) && serves(there, wanted) => {
                     VolumeName::Kept
                 }
@@ -122,10 +124,14 @@ fn serves(there: &Json<'_>, wanted: &Json<'_>) -> bool {
     is_writable(there) && is_writable(wanted) && (!is_data || is_scratch(there))
 }
 
-/// Whether the pod's volume is the template's under another name.
-fn has_source(there: &Json<'_>, wanted: &Json<'_>) -> bool {
+/// Whether the pod's volume is the template's, maybe under another name or with its image at a mirror.
+pub(super) fn has_source(there: &Json<'_>, wanted: &Json<'_>) -> bool {
     wanted.members().iter().all(|(key, source)| {
-        key == "name" || there.get(key).is_some_and(|there| is_subset(source, there))
+        let is_same = |there: &Json<'_>| {
+            is_subset(source, there)
+                || key == "image" && is_at_mirror(there.text("reference"), source.text("reference"))
+        };
+        key == "name" || there.get(key).is_some_and(is_same)
     })
 }
 

@@ -22,6 +22,7 @@ mod tests;
 
 use serde_json::Value;
 
+pub(crate) use self::rules::bad_image;
 pub(super) use self::rules::written;
 
 use self::field::Field;
@@ -61,7 +62,7 @@ fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) 
     let mut seen: Vec<Vec<Part>> = Vec::new();
     for &gpus in counts {
         let mut checker = Checker { spec, gpus, report, found: Vec::new() };
-        checker.template(&compiled::layered(spec, gpus));
+        checker.template(&compiled::layered(spec, gpus, None));
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {

@@ -519,7 +519,7 @@ impl<'s> Rules<'s, '_, '_> {
     }
 }
 
-fn bad_image(image: &str) -> Option<String> {
+pub(crate) fn bad_image(image: &str) -> Option<String> {
     let message = if image.is_empty() {
         "must not be empty"
     } else if image.contains("://") {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, shared_mount};
+use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, scripts_mount, shared_mount};
 use crate::{
     podspec::image::default_pull_policy,
     profile::{
@@ -111,6 +111,13 @@ impl Parts {
 
         let image = image.as_deref().unwrap_or(IMAGE);
         let policy = image_pull_policy.as_deref().unwrap_or_else(|| default_pull_policy(image));
+        let command: &[&str] = if self.has_scripts_image {
+            &["/bin/sh", scripts::image::DIND_FILE]
+        } else {
+            &["/bin/sh", "-c", &script, scripts::DIND_NAME]
+        };
+        let scripts = self.has_scripts_image.then(scripts_mount);
+        let shared = shared.iter().map(shared_mount);
         let mut sidecar = json!({
             "name": DIND,
             "image": image,
@@ -119,12 +126,11 @@ impl Parts {
             // Only sidecars may have one. Where another webhook drops restartPolicy, the API server
             // refuses the pod: an init container that never ends would hold its GPUs for ever.
             "lifecycle": {},
-            "command": ["/bin/sh", "-c", script, scripts::DIND_NAME],
+            "command": command,
             "args": args,
             "env": env,
             "securityContext": {"privileged": true},
-            "volumeMounts":
-                mounts.into_iter().chain(shared.iter().map(shared_mount)).collect::<Vec<_>>(),
+            "volumeMounts": mounts.into_iter().chain(shared).chain(scripts).collect::<Vec<_>>(),
         });
         if let (Some(resources), Value::Object(members)) = (resources, &mut sidecar) {
             members.insert("resources".into(), resources.clone());

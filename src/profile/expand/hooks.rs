@@ -1,4 +1,5 @@
-//! `jobHooks`: the init container that writes the scripts, and how the runner finds them.
+//! `jobHooks`: how the runner finds the scripts, and without an image the init container that writes
+//! them.
 
 use serde_json::json;
 
@@ -20,20 +21,24 @@ impl Parts {
     pub(super) fn hooks(&mut self, hooks: &JobHooks) {
         let JobHooks { enabled: _, max_used_vram_mib } = hooks;
         let limit = max_used_vram_mib.unwrap_or(MAX_USED_VRAM_MIB);
-        self.volumes.push(json!({"name": HOOKS_VOLUME, "emptyDir": {}}));
-        self.runner_mounts.push(json!({"name": HOOKS_VOLUME, "mountPath": PATH, "readOnly": true}));
+        let path = if self.has_scripts_image { scripts::image::PATH } else { PATH };
         self.runner_env.extend([
             json!({
                 "name": "ACTIONS_RUNNER_HOOK_JOB_STARTED",
-                "value": format!("{PATH}/job-started.sh"),
+                "value": format!("{path}/job-started.sh"),
             }),
             json!({
                 "name": "ACTIONS_RUNNER_HOOK_JOB_COMPLETED",
-                "value": format!("{PATH}/job-completed.sh"),
+                "value": format!("{path}/job-completed.sh"),
             }),
             json!({"name": GPUS_VARIABLE}),
             json!({"name": "ARC_ROCM_MAX_USED_VRAM_MIB", "value": limit.to_string()}),
         ]);
+        if self.has_scripts_image {
+            return;
+        }
+        self.volumes.push(json!({"name": HOOKS_VOLUME, "emptyDir": {}}));
+        self.runner_mounts.push(json!({"name": HOOKS_VOLUME, "mountPath": PATH, "readOnly": true}));
         // Before dind, which the ones after it have to wait for. Its image is the runner's.
         self.init_containers.insert(
             0,

@@ -51,6 +51,12 @@ fn insert_container(pod: &mut Value, dice: &mut Dice) {
 }
 
 fn mirror_images(pod: &mut Value, _: &mut Dice) {
+    for volume in list(&mut pod["spec"], "volumes") {
+        if let Some(image) = volume["image"]["reference"].as_str() {
+            let image = image.strip_prefix("mirror.example.com/").unwrap_or(image);
+            volume["image"]["reference"] = format!("mirror.example.com/{image}").into();
+        }
+    }
     for field in ["containers", "initContainers"] {
         for container in list(&mut pod["spec"], field) {
             if let Some(image) = container["image"].as_str() {

@@ -20,7 +20,7 @@ const BASES: [&str; 7] = [
 ];
 
 /// Names of volumes. Most are names of the profile's volumes too.
-const VOLUMES: [&str; 9] = [
+const VOLUMES: [&str; 10] = [
     "work",
     "dind-sock",
     "dind-externals",
@@ -28,12 +28,13 @@ const VOLUMES: [&str; 9] = [
     "podinfo",
     "models",
     "arc-rocm-work",
+    "arc-rocm-scripts",
     "own",
     "cache",
 ];
 
 /// Mount paths of the built-in profile, in several spellings, and others.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 17] = [
     "/home/runner/_work",
     "/home/runner/_work/",
     "/var/run",
@@ -47,6 +48,9 @@ const PATHS: [&str; 14] = [
     "/etc/podinfo/",
     "/models",
     "/etc/arc-rocm/docker",
+    "/opt",
+    "/opt/arc-rocm/",
+    "/opt/arc-rocm/own",
     "/somewhere",
 ];
 
@@ -81,6 +85,7 @@ const TABLE: &[(&str, Change)] = &[
     ("own_dind", own_dind),
     ("claim", settings::claim),
     ("shared_ca", shared_ca),
+    ("ports", settings::ports),
     ("ports", settings::ports),
     ("pod_resources", settings::pod_resources),
     ("pod_security", settings::pod_security),

@@ -36,21 +36,26 @@ const TABLE: &[(&str, Change)] = &[
 ];
 
 /// A profile that extends the built-in one or stands alone.
+/// The image with the scripts.
+const SCRIPTS_IMAGE: &str = "registry.example/arc-rocm:1";
+
 #[derive(Clone)]
 pub(crate) struct Case {
     extends: bool,
     steps: Vec<Step>,
+    has_scripts_image: bool,
 }
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:?} of\n{:#}", self.steps, self.document())
+        let image = if self.has_scripts_image { ", scripts from an image" } else { "" };
+        write!(formatter, "{:?} of\n{:#}{image}", self.steps, self.document())
     }
 }
 
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
-    (prop::bool::weighted(0.8), steps(TABLE, 8))
-        .prop_map(|(extends, steps)| Case { extends, steps })
+    (prop::bool::weighted(0.8), steps(TABLE, 8), any::<bool>())
+        .prop_map(|(extends, steps, has_scripts_image)| Case { extends, steps, has_scripts_image })
 }
 
 impl Case {
@@ -70,9 +75,17 @@ impl Case {
 
     /// A config with this profile, or `None` if the profile's checks refuse it.
     pub(crate) fn config(&self) -> Option<Config> {
+        self.configs().map(|(config, _)| config)
+    }
+
+    /// A config with this profile, and another that differs in where the scripts come from.
+    pub(crate) fn configs(&self) -> Option<(Config, Config)> {
         let text = self.document().to_string();
         let profiles = ProfileSet::compile(&[File { name: "test.yaml".to_owned(), text }]);
-        let profiles = profiles.ok()?;
+        let inline = profiles.ok()?;
+        let image = inline.clone().with_scripts_image(SCRIPTS_IMAGE);
+        let (profiles, other) =
+            if self.has_scripts_image { (image, inline) } else { (inline, image) };
         let profile = profiles.get("test").unwrap();
         // A profile that is invalid by itself says nothing about the plan.
         let is_good = [0, 1, 8, profile.default_gpus()].into_iter().all(|gpus| {
@@ -81,7 +94,8 @@ impl Case {
             let own = ["runner: image ", "init-dind-externals: image ", "init-job-hooks: image "];
             problems.iter().all(|problem| own.iter().any(|start| problem.starts_with(start)))
         });
-        is_good.then(|| Config::new(profiles, ControllerUsers::default()))
+        let config = |profiles| Config::new(profiles, ControllerUsers::default());
+        is_good.then(|| (config(profiles), config(other)))
     }
 }
 

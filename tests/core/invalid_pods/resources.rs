@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{answer, answer_runner, assert_warned, dind, merge, named, over, runner};
+use crate::support::{ask_twice, review};
 use arc_rocm::inject::Config;
 
 const RUNNER: &str = "arc-rocm: spec.containers[runner]";
@@ -23,6 +24,15 @@ fn request_above_own_limit_is_left_out() {
             "{RUNNER}.resources.requests[memory]: the pod's own value is kept, profile rocm differs"
         )],
     );
+}
+
+/// The API server refuses the pod for the runner, and a second pass finds nothing more.
+#[test]
+fn own_limit_below_own_request_changes_once() {
+    let resources = json!({"limits": {"cpu": "0"}, "requests": {"cpu": "96"}});
+    let mut review = review("plain");
+    review["request"]["object"]["spec"]["containers"][0]["resources"] = resources;
+    ask_twice(&review, &Config::default());
 }
 
 #[test]

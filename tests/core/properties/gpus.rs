@@ -1,7 +1,8 @@
 //! What the start wrapper is told fits the GPUs that the pod asks for.
 
-use arc_rocm::scripts;
 use serde_json::Value;
+
+use crate::support::wrapped;
 
 /// Names that are GPUs: those that generated pods and profiles use.
 const GPUS: [&str; 3] = ["amd.com/gpu", "amd.com/cpx_nps4", "example.com/gpu"];
@@ -46,11 +47,6 @@ fn amount(container: &Value, name: &str) -> u64 {
 
 /// The number that the start wrapper is told.
 fn told(runner: &Value) -> Option<u64> {
-    let command = runner["command"].as_array()?;
-    let is_wrapped = command
-        .get(2)
-        .and_then(Value::as_str)
-        .is_some_and(|script| script.starts_with(scripts::FIRST_WORDS));
-    let option = command.get(4).filter(|_| is_wrapped)?.as_str()?;
+    let option = wrapped(runner["command"].as_array()?)?.first()?.as_str()?;
     option.strip_prefix("--gpus=")?.parse().ok()
 }

@@ -1,10 +1,10 @@
 //! The exact meaning of "the pod's own values are kept": the resulting pod has every leaf of the
 //! original pod and keeps the order of list items. The exceptions are listed here.
 
-use arc_rocm::{podspec::Quantity, scripts};
+use arc_rocm::podspec::Quantity;
 use serde_json::Value;
 
-use crate::generate::api_server::default_policy;
+use crate::{generate::api_server::default_policy, support::wrapped};
 
 const CHART_COMMAND: &str = "/home/runner/run.sh";
 
@@ -174,12 +174,8 @@ fn same_command(before: &Value, after: &Value) -> Result<(), String> {
     let words = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (words(&before["command"]), words(&after["command"]));
     let is_chart = (old.is_empty() || old == [CHART_COMMAND]) && words(&before["args"]).is_empty();
-    let is_wrapped = new
-        .get(2)
-        .and_then(Value::as_str)
-        .is_some_and(|script| script.starts_with(scripts::FIRST_WORDS));
-    let inner = match new.iter().position(|word| word == "--").filter(|_| is_wrapped) {
-        Some(end) => &new[end + 1..],
+    let inner = match wrapped(&new) {
+        Some(rest) => &rest[rest.iter().position(|word| word == "--").unwrap() + 1..],
         None => &new[..],
     };
     if inner == old || is_chart { Ok(()) } else { Err(format!("{old:?} became {new:?}")) }

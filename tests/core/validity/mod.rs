@@ -7,6 +7,7 @@ mod security;
 
 use std::collections::BTreeSet;
 
+use arc_rocm::scripts::image::PATH;
 use serde_json::Value;
 
 const NO_VOLUME: &str = "missing volume";
@@ -127,6 +128,7 @@ fn one_container(spec: &Value, list: &str, container: &Value, found: &mut Findin
     let image = text(container, "image");
     found.check(!image.is_empty() && image.trim() == image, || format!("{name}: image {image:?}"));
     mounts(spec, container, found);
+    scripts_image(spec, container, found);
     let is_sidecar = list == "initContainers" && container["restartPolicy"] == "Always";
     for probe in ["startupProbe", "livenessProbe", "readinessProbe", "lifecycle"] {
         let Some(value) = container.get(probe).filter(|value| !value.is_null()) else { continue };
@@ -196,6 +198,27 @@ fn mounts(spec: &Value, container: &Value, found: &mut Findings) {
             format!("{name}: {from} is both mounted and a device")
         });
     }
+}
+
+/// Checks that a container that runs a script from the image has the image, and that the runtime can
+/// make the directory of each mount: that of a mount inside the image it cannot.
+fn scripts_image(spec: &Value, container: &Value, found: &mut Findings) {
+    let name = text(container, "name");
+    let images = items(&spec["volumes"]).iter().filter(|volume| !volume["image"].is_null());
+    let images: Vec<&str> = images.map(|volume| text(volume, "name")).collect();
+    let mounts = items(&container["volumeMounts"]);
+    let has_image =
+        mounts.iter().any(|one| one["mountPath"] == PATH && images.contains(&text(one, "name")));
+    let words = items(&container["command"]).iter().filter_map(Value::as_str);
+    let values = items(&container["env"]).iter().map(|one| text(one, "value"));
+    let below = format!("{PATH}/");
+    let runs = words.chain(values).any(|text| text.starts_with(&below));
+    found.check(!runs || has_image, || format!("{name}: a script of {PATH} without the image"));
+    let inside = mounts.iter().any(|mount| {
+        let path = text(mount, "mountPath");
+        path.starts_with(&below) && path != below
+    });
+    found.check(!(runs && inside), || format!("{name}: a mount inside {PATH}"));
 }
 
 fn ports(spec: &Value, found: &mut Findings) {

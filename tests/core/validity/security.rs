@@ -43,7 +43,8 @@ fn one(spec: &Value, container: &Value, found: &mut Findings) {
     let is_root = *effective("runAsUser") == 0;
     let non_root = *effective("runAsNonRoot") == true;
     found.check(!(is_root && non_root), || format!("{name}: runAsNonRoot with user 0"));
-    if items(&container["command"]).iter().any(|word| word == scripts::DIND_NAME) {
+    let dind = [scripts::DIND_NAME, scripts::image::DIND_FILE];
+    if items(&container["command"]).iter().any(|word| dind.iter().any(|dind| word == dind)) {
         let user = effective("runAsUser");
         found.check(user.is_null() || is_root, || format!("{name}: dockerd as user {user}"));
         found.check(!non_root, || format!("{name}: dockerd with runAsNonRoot"));
