@@ -134,9 +134,10 @@ impl LimitRange {
             _ => &["1", "4"],
         };
         let request = dice.below(amounts.len());
-        let limit = match resource.contains('/') {
-            true => Some(request),
-            false => dice.chance(60).then(|| request + dice.below(amounts.len() - request)),
+        let limit = if resource.contains('/') {
+            Some(request)
+        } else {
+            dice.chance(60).then(|| request + dice.below(amounts.len() - request))
         };
         let amount = |index: usize| amounts[index];
         // Not above what any profile gives.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Pods created, in batches that are deleted again.
-const PODS: usize = 500;
+const PODS: u16 = 500;
 const BATCH: usize = 250;
 /// Creations under way at a time: ARC's controller has 2 by default, per scale set controller.
 const AT_ONCE: usize = 2;
@@ -101,7 +101,7 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
 
     let load = Load { scene, arc: &arc, with_policy: policy.is_some() };
     let before = metrics(cluster).await?;
-    let took = load.run(PODS).await?;
+    let took = load.run(PODS.into()).await?;
     let after = metrics(cluster).await?;
 
     let name = scene.world.installation.lock().await.webhook(cluster).await?;
@@ -109,13 +109,13 @@ async fn latency(scene: &Scene) -> anyhow::Result<()> {
         Histogram::read(&after, metric, labels).since(&Histogram::read(&before, metric, labels))
     };
     let webhook = of(WEBHOOK_CALLS, &[&format!("name=\"{name}\"")]);
-    ensure!(webhook.count() >= PODS as f64, "{webhook}");
+    ensure!(webhook.count() >= f64::from(PODS), "{webhook}");
     scene.figure("admission by the webhook, as the API server measures it", &webhook.to_string());
     if let Some(version) = &policy {
         let labels = [format!("policy=\"{}\"", scene.namespace)];
         let policy =
             of("apiserver_mutating_admission_policy_check_duration_seconds", &[labels[0].as_str()]);
-        ensure!(policy.count() >= PODS as f64, "{policy}");
+        ensure!(policy.count() >= f64::from(PODS), "{policy}");
         let what = format!("a MutatingAdmissionPolicy ({version}) that sets one label, same pods");
         scene.figure(&what, &policy.to_string());
     } else {

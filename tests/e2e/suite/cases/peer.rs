@@ -28,7 +28,7 @@ use crate::{
 /// The case's namespace. The installed webhook is not called for it.
 pub(crate) const NAMESPACE: &str = "e2e-figures-peer";
 /// Dry runs for each webhook in one round.
-const CREATIONS: usize = 200;
+const CREATIONS: u16 = 200;
 /// The median of an odd number is one of them.
 const ROUNDS: usize = 7;
 /// As ARC's controller has by default.
@@ -102,7 +102,7 @@ async fn peer(scene: &Scene) -> anyhow::Result<()> {
                 median(contender.took.clone()),
                 median(ratios),
                 contender.calls,
-                ROUNDS * CREATIONS,
+                ROUNDS * usize::from(CREATIONS),
             ),
         );
     }
@@ -204,7 +204,7 @@ impl Contender {
             .await?;
         let calls = calls(&metrics(cluster).await?).since(&before);
         self.calls += calls.count();
-        self.took.push(calls.mean() * calls.count() / CREATIONS as f64);
+        self.took.push(calls.mean() * calls.count() / f64::from(CREATIONS));
         Ok(())
     }
 }
