@@ -102,7 +102,7 @@ async fn peer(scene: &Scene) -> anyhow::Result<()> {
                 median(contender.took.clone()),
                 median(ratios),
                 contender.calls,
-                ROUNDS * CREATIONS,
+                ROUNDS * usize::from(CREATIONS),
             ),
         );
     }
