@@ -30,7 +30,7 @@ const NAMESPACE: &str = "e2e-figures-peer";
 /// Dry runs for each webhook in one round.
 const CREATIONS: u16 = 200;
 /// The median of an odd number is one of them.
-const ROUNDS: u16 = 7;
+const ROUNDS: usize = 7;
 /// As ARC's controller has by default.
 const AT_ONCE: usize = 2;
 /// The label that says which webhook admits a pod.
