@@ -287,9 +287,11 @@ async fn look_filled(arc: &Cluster, pod: &Value, namespace: &str) -> Found {
         (Err(refused), _) => return Found::Broken(format!("{refused}\n{pod}")),
     };
     let alone = without.as_ref().map_or(pod, |reply| &reply.object);
-    let already = validity::problems(alone);
+    // What is wrong with the runner is wrong with a container that has its security context.
+    let kind = |problem: &String| problem.split_once(": ").map(|(_, what)| what.to_owned());
+    let already: Vec<_> = validity::problems(alone).iter().map(kind).collect();
     let mut problems = validity::problems(&stored);
-    problems.retain(|problem| !already.contains(problem));
+    problems.retain(|problem| !already.contains(&kind(problem)));
     if stored["spec"]["securityContext"]["runAsUser"] == 0 {
         // The profile wants every container to be root, and the policy that none is.
         problems.retain(|problem| !problem.contains("runAsNonRoot"));
