@@ -89,9 +89,7 @@ async fn filled(scene: &Scene) -> anyhow::Result<()> {
     let mut pods = pods(scene, FILLED).await?;
     let policy = beside(scene, "z-policy", "IfNeeded", |request| {
         let mut pod = request["object"].clone();
-        let seed = pod["metadata"]["annotations"][SEED].as_str().and_then(|seed| seed.parse().ok());
-        let Some(seed) = seed else { return Verdict::Allow };
-        generate::foreign::fill(&mut pod, seed);
+        fill(&mut pod);
         Verdict::Patch(json!([{"op": "replace", "path": "/spec", "value": pod["spec"]}]))
     })
     .await?;
@@ -106,6 +104,14 @@ async fn filled(scene: &Scene) -> anyhow::Result<()> {
         policy.forget();
     }
     tell(scene, "generated and filled pods", found, start)
+}
+
+/// What the policy does with a pod of the case.
+fn fill(pod: &mut Value) {
+    let seed = pod["metadata"]["annotations"][SEED].as_str().and_then(|seed| seed.parse().ok());
+    if let Some(seed) = seed {
+        generate::foreign::fill(pod, seed);
+    }
 }
 
 /// Generated pods in the case's namespace, and all that they name.
@@ -286,10 +292,19 @@ async fn look_filled(arc: &Cluster, pod: &Value, namespace: &str) -> Found {
         }
         (Err(refused), _) => return Found::Broken(format!("{refused}\n{pod}")),
     };
-    let alone = without.as_ref().map_or(pod, |reply| &reply.object);
-    let already = validity::problems(alone);
+    let alone = without.map_or_else(
+        |_| {
+            let mut pod = pod.clone();
+            fill(&mut pod);
+            pod
+        },
+        |reply| reply.object,
+    );
+    // What is wrong with the runner is wrong with a container that has its security context.
+    let kind = |problem: &String| problem.split_once(": ").map(|(_, what)| what.to_owned());
+    let already: Vec<_> = validity::problems(&alone).iter().map(kind).collect();
     let mut problems = validity::problems(&stored);
-    problems.retain(|problem| !already.contains(problem));
+    problems.retain(|problem| !already.contains(&kind(problem)));
     if stored["spec"]["securityContext"]["runAsUser"] == 0 {
         // The profile wants every container to be root, and the policy that none is.
         problems.retain(|problem| !problem.contains("runAsNonRoot"));
