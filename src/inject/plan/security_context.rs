@@ -122,7 +122,8 @@ fn say_implied(facts: &Facts<'_>, there: Option<&Json<'_>>, wanted: &mut Json<'_
 }
 
 /// Sets back what others have filled into the dind that the webhook added: whatever keeps dockerd
-/// from being privileged and root.
+/// from being privileged and root. Not capabilities: a privileged container has all of them, whatever its
+/// list says (containerd, `WithPrivileged` comes after `WithCapabilities`).
 fn correct<'p>(
     facts: &Facts<'p>,
     place: ContainerRef<'p>,
@@ -143,9 +144,6 @@ fn correct<'p>(
         if !says(field) && !is_root {
             set(field.into(), Json::from(0_i64));
         }
-    }
-    if !says("capabilities") && get("capabilities").is_some() {
-        set("capabilities".into(), Json::Null);
     }
     for (field, value) in wanted {
         if get(&field).is_none_or(|there| !is_subset(&value, there)) {

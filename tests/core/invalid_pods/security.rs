@@ -159,7 +159,8 @@ fn dind_filled_by_policy_is_corrected() {
         assert_eq!(&context[field], value, "{field}");
     }
     assert_eq!([&context["runAsUser"], &context["runAsGroup"]], [0, 0]);
-    assert!(context["capabilities"].is_null(), "{context}");
+    // A privileged container has all of them.
+    assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}), "{context}");
     assert_eq!(dind(&again)["resources"]["limits"], json!({"memory": "4Gi", "cpu": "500m"}));
     assert_warned(&again, &[]);
 }

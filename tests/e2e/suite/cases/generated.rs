@@ -20,6 +20,7 @@ use crate::{
     cluster::{Cluster, Refused, text},
     generated::{self, generate, validity},
     hook::Verdict,
+    normal,
     probe::{STATUS, dry_run},
     replay::{allow_account, patched, rules},
     report::say,
@@ -86,6 +87,7 @@ async fn all(scene: &Scene) -> anyhow::Result<()> {
 /// The policy is a webhook after ours: what it changes is reviewed by ours once more.
 async fn filled(scene: &Scene) -> anyhow::Result<()> {
     let start = Instant::now();
+    let rules = rules(&generated::profiles()?)?;
     let mut pods = pods(scene, FILLED).await?;
     let policy = beside(scene, "z-policy", "IfNeeded", |request| {
         let mut pod = request["object"].clone();
@@ -99,7 +101,7 @@ async fn filled(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.cluster().by(&access::user())?;
     let mut found = Vec::new();
     for pods in pods.chunks(KEPT) {
-        let looks = stream::iter(pods).map(|pod| look_filled(&arc, pod, &scene.namespace));
+        let looks = stream::iter(pods).map(|pod| look_filled(&arc, &rules, pod, &scene.namespace));
         found.extend(looks.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
         policy.forget();
     }
@@ -282,7 +284,7 @@ async fn look(arc: &Cluster, rules: &Config, pod: Value, namespace: &str) -> Fou
 }
 
 /// A pod that the policy has filled in, with the webhook and without.
-async fn look_filled(arc: &Cluster, pod: &Value, namespace: &str) -> Found {
+async fn look_filled(arc: &Cluster, rules: &Config, pod: &Value, namespace: &str) -> Found {
     let with = dry_run(arc, namespace, pod).await;
     let without = dry_run(arc, namespace, &opted_out(pod)).await;
     let stored = match (with, &without) {
@@ -308,6 +310,14 @@ async fn look_filled(arc: &Cluster, pod: &Value, namespace: &str) -> Found {
     if stored["spec"]["securityContext"]["runAsUser"] == 0 {
         // The profile wants every container to be root, and the policy that none is.
         problems.retain(|problem| !problem.contains("runAsNonRoot"));
+    }
+    match here(&stored, rules) {
+        Ok(again) if again == stored => {}
+        Ok(again) => {
+            let lines = normal::difference(&stored, &again);
+            problems.push(format!("a third call changes {}", lines.join(", ")));
+        }
+        Err(error) => problems.push(format!("{error:#}")),
     }
     if problems.is_empty() {
         Found::Accepted { patched: stored.pointer(STATUS).is_some(), doubts: Vec::new() }
