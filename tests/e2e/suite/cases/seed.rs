@@ -81,6 +81,7 @@ pub(crate) const ROWS: &[Row] = &[
                         "arc-rocm-start",
                         "--gpus=2",
                         "--group-add=110",
+                        "--rocr",
                         "--wait-for-docker=120",
                         "--",
                         "/home/runner/run.sh",

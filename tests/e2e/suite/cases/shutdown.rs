@@ -230,7 +230,7 @@ async fn data_root(scene: &Scene, name: &str, runner: &str) -> anyhow::Result<St
 async fn wrote(scene: &Scene, runner: &str) -> anyhow::Result<String> {
     let folder = format!("/host/{}", name_of(ON_NODE));
     let script = format!(
-        "cat {folder}/{runner}/out/* 2>/dev/null; rm -rf {folder}/{runner}; rmdir {folder} || :"
+        "cat {folder}/{runner}/out/* 2>/dev/null; rm -rf {folder}/{runner}; rmdir {folder} 2>/dev/null || :"
     );
     look(scene, "wrote", &script).await
 }
