@@ -1,22 +1,21 @@
 //! Security contexts.
 
 use super::{Checker, Field};
-use crate::profile::template::{DIND, RUNNER};
+use crate::profile::template::DIND;
 
 impl Checker<'_> {
     pub(super) fn pod_security(&mut self, pod: &Field<'_>) {
-        let Some(context) = pod.get("securityContext") else { return };
-        // Without a runner in the template, the pod's settings hold for the runner alone.
-        if pod.keyed("containers", "name").iter().all(|container| container.name() != RUNNER) {
-            self.root(pod, None, Some(&context));
-        }
+        // It holds for the scale set's own containers too.
+        self.root(pod, None, pod.get("securityContext").as_ref());
     }
 
     pub(super) fn container_security(&mut self, container: &Field<'_>, pod: &Field<'_>) {
         let pods = pod.get("securityContext");
         let context = container.get("securityContext");
-        self.root(container, context.as_ref(), pods.as_ref());
         let Some(context) = context else { return };
+        if ["runAsNonRoot", "runAsUser"].iter().any(|field| context.get(field).is_some()) {
+            self.root(container, Some(&context), pods.as_ref());
+        }
         if context.flag("allowPrivilegeEscalation") == Some(false) {
             let capabilities = context.get("capabilities");
             let added = capabilities.map(|all| all.texts("add")).unwrap_or_default();

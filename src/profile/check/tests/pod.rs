@@ -38,6 +38,12 @@ fn security_settings_in_conflict_are_refused() {
                 ],
             ),
             (
+                "securityContext: {runAsNonRoot: true, runAsUser: 0}, containers: [{name: runner, securityContext: {runAsUser: 1001}}]",
+                &[
+                    "5:41: spec.template.spec.securityContext.runAsUser: is 0, which runAsNonRoot: true does not let start; change one of them",
+                ],
+            ),
+            (
                 "securityContext: {runAsUser: -1, fsGroup: 2147483648, supplementalGroups: [1, -5]}",
                 &[
                     "5:21: spec.template.spec.securityContext.runAsUser: -1 is below 0, the least",
