@@ -113,7 +113,7 @@ func TestContainerdWritesInItsPlace(t *testing.T) {
 	text := containerdConfig(`/a "b"`, "/tree/cni")
 	for _, line := range []string{
 		`root = "/a \"b\"/containerd"`, `path = "/a \"b\"/opt"`, `conf_dir = "/a \"b\"/etc/cni"`,
-		`config_path = "/a \"b\"/etc/certs.d"`, `bin_dir = "/tree/cni"`, `sandbox_image = "` + images.Pause + `"`,
+		`config_path = "/a \"b\"/etc/certs.d"`, `bin_dirs = ["/tree/cni"]`, `sandbox = "` + images.Pause + `"`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, text)

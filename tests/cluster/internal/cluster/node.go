@@ -33,8 +33,8 @@ const (
 	statusFrequency = time.Second
 )
 
-// nodePackages are what a node needs besides the kubelet.
-var nodePackages = []string{"containerd", "containernetworking-plugins", "libseccomp2", "runc"}
+// nodePackages are what a node needs besides the kubelet and containerd.
+var nodePackages = []string{"containernetworking-plugins", "libseccomp2", "runc"}
 
 // node is containerd, the kubelet and the device plugin, in this order.
 func node(place Place, config Config) ([]process, error) {
@@ -66,10 +66,10 @@ func node(place Place, config Config) ([]process, error) {
 	return []process{
 		{
 			name:    "containerd",
-			program: filepath.Join(tree, "usr/bin/containerd"),
+			program: config.Containerd,
 			args:    []string{"--config", filepath.Join(etc, "containerd.toml")},
 			env: []string{
-				"PATH=" + filepath.Join(tree, "usr/bin") + ":" + filepath.Join(tree, "usr/sbin") + ":" + os.Getenv("PATH"),
+				"PATH=" + filepath.Dir(config.Containerd) + ":" + filepath.Join(tree, "usr/bin") + ":" + filepath.Join(tree, "usr/sbin") + ":" + os.Getenv("PATH"),
 				"LD_LIBRARY_PATH=" + filepath.Join(tree, "usr/lib", debian.Triplet()),
 			},
 			ready: listens("unix", containerd),
@@ -87,24 +87,28 @@ func node(place Place, config Config) ([]process, error) {
 
 // containerdConfig has what this cluster needs otherwise than containerd's defaults.
 func containerdConfig(place Place, cni string) string {
-	return fmt.Sprintf(`version = 2
+	return fmt.Sprintf(`version = 3
 root = %q
 state = "/run/containerd"
 [grpc]
   address = %q
 [plugins."io.containerd.internal.v1.opt"]
   path = %q
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = %q
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.cri.v1.images"]
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = %q
+  [plugins."io.containerd.cri.v1.images".registry]
+    config_path = %q
+[plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
   # A machine that is a sandbox itself may not lower oom_score_adj, and runc would give up.
   restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = %q
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = [%q]
     conf_dir = %q
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = %q
-`, place.path("containerd"), containerd, place.path("opt"), images.Pause, cni, place.path("etc", "cni"), place.path("etc", "certs.d"))
+`, place.path("containerd"), containerd, place.path("opt"), images.Pause, place.path("etc", "certs.d"), cni, place.path("etc", "cni"))
 }
 
 // mirror sends what is asked of any registry to the cluster's own.

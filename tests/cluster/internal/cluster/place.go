@@ -22,6 +22,8 @@ type Config struct {
 	Isolated bool `json:"isolated"`
 	// KwokNodes is the number of nodes that only say that they run pods.
 	KwokNodes int `json:"kwokNodes"`
+	// Containerd is the program; its shim is in the same folder.
+	Containerd string `json:"containerd"`
 	// Kwok is the program, and KwokStages the folder of its module's stages.
 	Kwok       string `json:"kwok"`
 	KwokStages string `json:"kwokStages"`

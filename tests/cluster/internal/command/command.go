@@ -71,6 +71,7 @@ func Run(name string, args []string) error {
 			Name:       *clusterName,
 			Isolated:   !*plain,
 			KwokNodes:  *kwokNodes,
+			Containerd: os.Getenv("ARC_ROCM_CLUSTER_CONTAINERD"),
 			Kwok:       os.Getenv("ARC_ROCM_CLUSTER_KWOK"),
 			KwokStages: os.Getenv("ARC_ROCM_CLUSTER_KWOK_STAGES"),
 			Cache:      cache,

@@ -45,6 +45,7 @@ pub(crate) fn cases() -> Vec<Case> {
         real(case("pod-dockerd-never-up", never_up)),
         real(case("pod-limits-bind-containers", limits)),
         real(case("pod-has-job-hooks", hooks)),
+        real(case("pod-scripts-from-image", from_image)).needs(&[Need::Service]),
     ]
 }
 
@@ -359,18 +360,52 @@ async fn limits(scene: &Scene) -> anyhow::Result<()> {
 
 /// The hooks are where their variables say, and do what the runner would have them do: the job runs
 /// them as it does.
-async fn hooks(scene: &Scene) -> anyhow::Result<()> {
+const HOOKS: &str = r#"
+    bash -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+    docker run -d --name left busybox:latest sleep 1000
+    bash -e "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+    test -z "$(docker ps -q)""#;
+
+/// The pod of a runner whose job has succeeded.
+async fn succeeded(scene: &Scene, name: &str, job: &str) -> anyhow::Result<Value> {
     let arc = scene.controller().await?;
-    let job = r#"
-        bash -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
-        docker run -d --name left busybox:latest sleep 1000
-        bash -e "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
-        test -z "$(docker ps -q)""#;
-    let set = on_real("hooks.job.1")?.job(job)?;
-    let runner = arc.scale(&set, 1).await?.remove(0);
+    let runner = arc.scale(&on_real(name)?.job(job)?, 1).await?.remove(0);
     let end = arc.ended(&runner, LATER).await?;
     ensure!(end == End::Succeeded, "{end:?}");
-    let pod = arc.pod_is(&runner, "to have ended", ENDING, has_ended).await?;
+    arc.pod_is(&runner, "to have ended", ENDING, has_ended).await
+}
+
+async fn hooks(scene: &Scene) -> anyhow::Result<()> {
+    let pod = succeeded(scene, "hooks.job.1", HOOKS).await?;
     ensure!(init(&pod, "init-job-hooks") == Some(0), "{:#}", pod["status"]);
+    Ok(())
+}
+
+/// Runner, dind and hooks run the files of the webhook's image, which nothing in the pod can change.
+async fn from_image(scene: &Scene) -> anyhow::Result<()> {
+    let installation = scene.world.installation.lock().await;
+    let path = installation.deployment();
+    let deployment = scene.cluster().get(&path).await?;
+    let before = &deployment["spec"]["template"]["spec"]["containers"];
+    let mut after = before.clone();
+    let flag = format!("--scripts-image={}", text(before, "/0/image"));
+    after[0]["args"].as_array_mut().context("the webhook's args")?.push(flag.into());
+    let roll_out = async |containers: &Value| {
+        let template = json!({"spec": {"containers": containers}});
+        scene.cluster().merge(&path, &json!({"spec": {"template": template}})).await?;
+        installation.rolled_out(scene.cluster()).await
+    };
+    roll_out(&after).await?;
+    let job = format!("test -s /etc/podinfo/gha-render-devices\n! touch /opt/arc-rocm/x\n{HOOKS}");
+    let pod = succeeded(scene, "hooks.image.1", &job).await;
+    roll_out(before).await?;
+    let pod = pod?;
+    let spec = &pod["spec"];
+    ensure!(spec["containers"][0]["command"][1] == "/opt/arc-rocm/start", "{spec:#}");
+    ensure!(init(&pod, "init-job-hooks").is_none(), "{:#}", pod["status"]);
+    ensure!(init(&pod, "dind") == Some(0), "{:#}", pod["status"]);
+    let sidecars = spec["initContainers"].as_array().into_iter().flatten();
+    let mut sidecars = sidecars.filter(|one| one["command"][1] == "/opt/arc-rocm/dind");
+    ensure!(sidecars.next().is_some(), "{spec:#}");
     Ok(())
 }
