@@ -64,6 +64,9 @@ async fn peer(scene: &Scene) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     servers.push(("arc-rocm", "arc-rocm", arc_rocm(settings, folder)?));
     servers.push(("peer", "the peer", controller_runtime(settings, folder)?));
+    let mut from_image = arc_rocm(settings, folder)?;
+    from_image.args(["--scripts-image", "arc-rocm:scripts"]);
+    servers.push(("image", "arc-rocm with scripts from an image", from_image));
     if let Some(older) = &settings.older {
         let older = Settings { program: older.clone(), ..settings.clone() };
         servers.push(("older", "ARC_ROCM_E2E_OLDER", arc_rocm(&older, folder)?));
@@ -76,7 +79,7 @@ async fn peer(scene: &Scene) -> anyhow::Result<()> {
         let (webhook, pod) = register(scene, &arc, folder, name, port).await?;
         contenders.push(Contender { what, webhook, pod, took: Vec::new(), calls: 0.0 });
     }
-    // An older build may add other things.
+    // With scripts from an image there is a volume more, and an older build may add other things.
     adds_the_same(&arc, &contenders[..2]).await?;
     let mut opted_out = contenders[0].pod.clone();
     opted_out["metadata"]["annotations"]["arc-rocm.dev/inject"] = json!("false");

@@ -45,7 +45,7 @@ pub(crate) fn cases() -> Vec<Case> {
         real(case("pod-dockerd-never-up", never_up)),
         real(case("pod-limits-bind-containers", limits)),
         real(case("pod-has-job-hooks", hooks)),
-        real(case("pod-scripts-from-image", from_image)).needs(&[Need::Service]),
+        real(case("pod-scripts-from-image", from_image)).needs(&[Need::Service]).alone(),
     ]
 }
 
