@@ -393,7 +393,15 @@ async fn from_image(scene: &Scene) -> anyhow::Result<()> {
     let roll_out = async |containers: &Value| {
         let template = json!({"spec": {"containers": containers}});
         scene.cluster().merge(&path, &json!({"spec": {"template": template}})).await?;
-        installation.rolled_out(scene.cluster()).await
+        installation.rolled_out(scene.cluster()).await?;
+        // A replica that drains still answers on the connections that it has.
+        until("the replicas before to end", LATER, || async {
+            let replicas = installation.listeners(scene.cluster()).await?.len();
+            let ready = installation.ready_endpoints(scene.cluster()).await?.len();
+            let what = || Look::NotYet(format!("{replicas} replicas, {ready} ready"));
+            Ok(if replicas == ready { Look::Seen(()) } else { what() })
+        })
+        .await
     };
     roll_out(&after).await?;
     let job = format!("test -s /etc/podinfo/gha-render-devices\n! touch /opt/arc-rocm/x\n{HOOKS}");
