@@ -3,7 +3,10 @@
 use arc_rocm::inject::Config;
 use serde_json::{Value, json};
 
-use crate::support::{ask_twice, config, readable, review};
+use crate::{
+    scripts_image::with_image,
+    support::{ask_twice, config, readable, review},
+};
 
 /// The snapshot of one review: outcome, warnings, operations and the pod that results.
 fn golden(review: &Value, config: &Config) -> String {
@@ -50,26 +53,15 @@ fn kubernetes_mode_resources_setting_adds_resources() {
     insta::assert_snapshot!(golden(&review("kubernetes"), &config));
 }
 
-/// The configuration of a profile that extends the built-in one by `spec`, with the scripts from an
-/// image.
-fn with_scripts_image(spec: &str) -> Config {
-    let mut config = config(&format!(
-        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: image}}\n\
-         spec: {{extends: rocm, match: {{}}, {spec}}}\n"
-    ));
-    config.profiles = config.profiles.with_scripts_image("registry.example/arc-rocm:1");
-    config
-}
-
 #[test]
 fn scripts_image_is_mounted_in_plain_runner() {
-    let config = with_scripts_image("jobHooks: {enabled: false}");
+    let config = with_image("jobHooks: {enabled: false}", "registry.example/arc-rocm:1");
     insta::assert_snapshot!(golden(&review("plain"), &config));
 }
 
 #[test]
 fn scripts_image_serves_dind_and_job_hooks() {
-    let config = with_scripts_image("jobHooks: {}");
+    let config = with_image("jobHooks: {}", "registry.example/arc-rocm:1");
     insta::assert_snapshot!(golden(&review("plain"), &config));
 }
 

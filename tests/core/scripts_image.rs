@@ -14,9 +14,9 @@ const MOST_BYTES: usize = 6000;
 
 /// The configuration of a profile that extends the built-in one by `spec`, with the scripts from
 /// `image`.
-fn with_image(spec: &str, image: &str) -> Config {
+pub(crate) fn with_image(spec: &str, image: &str) -> Config {
     let mut config = config(&format!(
-        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: test}}\n\
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: image}}\n\
          spec: {{extends: rocm, match: {{}}, {spec}}}\n"
     ));
     config.profiles = config.profiles.with_scripts_image(image);
