@@ -262,7 +262,14 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
         let total = total.map(|(name, amount)| (name, quantity(amount).map(Amount::Fixed)));
         let per_gpu = gpu.per_gpu.as_ref().map(each).into_iter().flatten();
         let per_gpu = per_gpu.map(|(name, amount)| (name, quantity(amount).map(Amount::PerGpu)));
-        for (name, request) in total.chain(per_gpu) {
+        for (name, mut request) in total.chain(per_gpu) {
+            for (count, amounts) in gpu.by_count() {
+                let own = each(amounts).find(|(other, _)| *other == name);
+                if let (Some(others), Some(own)) = (&request, own.and_then(|(_, it)| quantity(it)))
+                {
+                    request = Some(Amount::ByCount(count, own, Box::new(others.clone())));
+                }
+            }
             let limit = request.clone().filter(|_| name == EPHEMERAL_STORAGE);
             all.retain(|one| one.name != name);
             all.push(RunnerResource { name: name.to_owned(), request, limit });

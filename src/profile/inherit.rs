@@ -54,6 +54,7 @@ pub(super) fn merge(field: &str) -> Merge {
     match field {
         "gpu" => Merge::Map(|field| match field {
             "perGpu" | "total" => Merge::Map(|_| Merge::Atomic),
+            "byCount" => Merge::Map(|_| Merge::Map(|_| Merge::Atomic)),
             _ => Merge::Atomic,
         }),
         "runner" => Merge::Map(|field| match field {
@@ -74,12 +75,18 @@ pub(super) fn merge(field: &str) -> Merge {
 }
 
 /// An amount per GPU takes the place of an inherited total of the same resource, and the other
-/// way round.
+/// way round; either takes the place of inherited amounts for single numbers of GPUs.
 fn amounts_over(parent: &mut Value, child: &Value) {
     for (own, other) in [("perGpu", "total"), ("total", "perGpu")] {
         let Some(Value::Object(own)) = child.get(own) else { continue };
-        if let Some(Value::Object(other)) = parent.get_mut(other) {
-            other.retain(|resource, _| !own.contains_key(resource));
+        let take = |amounts: Option<&mut Value>| {
+            if let Some(Value::Object(amounts)) = amounts {
+                amounts.retain(|resource, _| !own.contains_key(resource));
+            }
+        };
+        take(parent.get_mut(other));
+        if let Some(Value::Object(counts)) = parent.get_mut("byCount") {
+            counts.values_mut().for_each(|amounts| take(Some(amounts)));
         }
     }
 }
@@ -188,6 +195,20 @@ mod tests {
         assert_eq!(
             inherited(&parent, &child),
             json!({"gpu": {"count": 2, "total": {"memory": "1Gi"}, "perGpu": {"cpu": "10"}}}),
+        );
+    }
+
+    #[test]
+    fn amounts_by_count_are_merged_until_amount_is_replaced() {
+        let by_count = |two: Value| json!({"gpu": {"byCount": {"2": two}}});
+        let parent = by_count(json!({"cpu": "40", "memory": "1Gi"}));
+        assert_eq!(
+            inherited(&parent, &by_count(json!({"cpu": "30"}))),
+            by_count(json!({"cpu": "30", "memory": "1Gi"})),
+        );
+        assert_eq!(
+            inherited(&parent, &json!({"gpu": {"total": {"cpu": "10"}}})),
+            json!({"gpu": {"total": {"cpu": "10"}, "byCount": {"2": {"memory": "1Gi"}}}}),
         );
     }
 

@@ -4,6 +4,8 @@
 //! Parts in Kubernetes' own words stay raw JSON, so that a field this build does not know by
 //! type is still passed on; their schema is Kubernetes' own.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::core::v1::{
         CSIVolumeSource, ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar,
@@ -161,6 +163,17 @@ pub struct Gpu {
     pub per_gpu: Option<Amounts>,
     /// Requests of the runner, whatever the number of GPUs.
     pub total: Option<Amounts>,
+    /// Requests of a runner with this number of GPUs, such as `"2"`, in place of those in `perGpu`
+    /// and `total`, which hold for all other numbers.
+    pub by_count: Option<BTreeMap<String, Amounts>>,
+}
+
+impl Gpu {
+    /// The numbers of GPUs that have amounts of their own. Other keys are a problem.
+    pub fn by_count(&self) -> impl Iterator<Item = (u32, &Amounts)> {
+        let counts = self.by_count.iter().flatten();
+        counts.filter_map(|(count, amounts)| Some((count.parse().ok()?, amounts)))
+    }
 }
 
 /// Requests of the runner. Ephemeral storage is also its limit.

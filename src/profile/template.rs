@@ -97,6 +97,8 @@ pub enum Amount {
     Fixed(Quantity),
     /// So much for each GPU; nothing without GPUs.
     PerGpu(Quantity),
+    /// The first for a runner with so many GPUs; the second for all others.
+    ByCount(u32, Quantity, Box<Self>),
 }
 
 impl Amount {
@@ -106,6 +108,8 @@ impl Amount {
             Self::Fixed(amount) => Some(amount.clone()),
             Self::PerGpu(_) if gpus == 0 => None,
             Self::PerGpu(amount) => amount.checked_times(gpus),
+            Self::ByCount(count, amount, _) if *count == gpus => Some(amount.clone()),
+            Self::ByCount(_, _, others) => others.of(gpus),
         }
     }
 }

@@ -46,12 +46,13 @@ pub(super) fn spec(spec: &RunnerProfileSpec, report: &mut Report<'_>) {
 /// The numbers of GPUs for which a template is checked: the profile's own first, because a
 /// problem is shown with the first number that has it. A scale set's name or a pod's annotation
 /// may give any other. Amounts grow with the number in a straight line, so what holds at both
-/// ends holds between them.
+/// ends holds between them, but for numbers with amounts of their own.
 fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
     let count = spec.gpu.as_ref().and_then(|gpu| gpu.count);
     let count = spec.fixed_gpus().or(count).unwrap_or_default();
     let mut counts = vec![count];
-    counts.extend([0, 1, MAX_GPUS].into_iter().filter(|other| *other != count));
+    let own = spec.gpu.iter().flat_map(|gpu| gpu.by_count()).map(|(count, _)| count);
+    counts.extend([0, 1, MAX_GPUS].into_iter().chain(own).filter(|other| *other != count));
     counts
 }
 
@@ -66,7 +67,7 @@ fn templates(spec: &RunnerProfileSpec, counts: &[u32], report: &mut Report<'_>) 
         let fresh: Vec<_> =
             checker.found.into_iter().filter(|(path, _)| !seen.contains(path)).collect();
         for (path, message) in fresh {
-            report.add_at_first(&path, &origin::short_forms(&path, spec), message);
+            report.add_at_first(&path, &origin::short_forms(&path, spec, gpus), message);
             seen.push(path);
         }
     }

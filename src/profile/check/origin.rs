@@ -7,12 +7,17 @@ use crate::profile::{
     template::{DATA_VOLUME, DIND, RUNNER},
 };
 
-/// The short forms that may have written the field at `path` of the template, likeliest first.
-pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+/// The short forms that may have written the field at `path` of the template for `gpus` GPUs,
+/// likeliest first.
+pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec, gpus: u32) -> Vec<Vec<Part>> {
     let [_, _, _, Part::Key(list), item, rest @ ..] = path else { return Vec::new() };
     match (list.as_str(), item) {
-        ("containers", Part::Item(_, name)) if name == RUNNER => container("runner", rest, spec),
-        ("initContainers", Part::Item(_, name)) if name == DIND => container("dind", rest, spec),
+        ("containers", Part::Item(_, name)) if name == RUNNER => {
+            container("runner", rest, spec, gpus)
+        }
+        ("initContainers", Part::Item(_, name)) if name == DIND => {
+            container("dind", rest, spec, gpus)
+        }
         ("volumes", Part::Item(_, name)) => volume(name, rest),
         _ => Vec::new(),
     }
@@ -20,16 +25,16 @@ pub(super) fn exact(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
 
 /// Where a problem at `path` of the template may be shown instead: the short forms that may have
 /// written it, and where it is a request, its limit.
-pub(super) fn short_forms(path: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+pub(super) fn short_forms(path: &[Part], spec: &RunnerProfileSpec, gpus: u32) -> Vec<Vec<Part>> {
     let [head @ .., Part::Key(resources), Part::Key(requests), name] = path else {
-        return exact(path, spec);
+        return exact(path, spec, gpus);
     };
-    let mut paths = exact(path, spec);
+    let mut paths = exact(path, spec, gpus);
     // A request that was inherited is shown at the limit that it does not fit.
     if resources == "resources" && requests == "requests" {
         let limit = [Part::from("resources"), Part::from("limits"), name.clone()];
         let limit: Vec<Part> = head.iter().cloned().chain(limit).collect();
-        let short = exact(&limit, spec).into_iter().take(1);
+        let short = exact(&limit, spec, gpus).into_iter().take(1);
         paths.push(limit.clone());
         paths.extend(short);
     }
@@ -42,7 +47,7 @@ fn below(keys: &[&str], rest: &[Part]) -> Vec<Part> {
     std::iter::once(Part::from("spec")).chain(keys).chain(rest.iter().cloned()).collect()
 }
 
-fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Part>> {
+fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec, gpus: u32) -> Vec<Vec<Part>> {
     let mut paths = vec![below(&[form], rest)];
     match rest {
         [Part::Key(field), Part::Item(_, path), rest @ ..] if field == "volumeMounts" => {
@@ -62,6 +67,7 @@ fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec) -> Vec<Vec<Par
             if field == "resources" && form == "runner" =>
         {
             if map == "requests" || resource == EPHEMERAL_STORAGE {
+                paths.push(below(&["gpu", "byCount", &gpus.to_string(), resource], &[]));
                 paths.push(below(&["gpu", "perGpu", resource], &[]));
                 paths.push(below(&["gpu", "total", resource], &[]));
             }

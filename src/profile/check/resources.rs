@@ -6,7 +6,7 @@ use crate::{
         Quantity, names,
         resources::{is_amd_gpu, is_exact},
     },
-    profile::numbers::gpus,
+    profile::{expand::each, numbers::gpus},
 };
 
 /// Resources without a prefix that a container can ask for.
@@ -119,7 +119,7 @@ impl Checker<'_> {
 
     /// Where an amount is inherited from, if it is.
     fn inherited(&self, what: &str, amount: &Field<'_>) -> String {
-        let mut paths = origin::exact(&amount.path, self.spec);
+        let mut paths = origin::exact(&amount.path, self.spec, self.gpus);
         paths.push(amount.path.clone());
         match self.report.inherited_from(&paths) {
             Some(name) => format!("; the {what} is inherited from {name:?}"),
@@ -130,9 +130,9 @@ impl Checker<'_> {
     /// For which number of GPUs an amount of `name` is what it is.
     fn with_gpus(&self, name: &str) -> String {
         let gpu = self.spec.gpu.as_ref();
-        let per_gpu = gpu.and_then(|gpu| gpu.per_gpu.as_ref());
-        let depends = per_gpu
-            .is_some_and(|amounts| crate::profile::expand::each(amounts).any(|(n, _)| n == name));
+        let by_count = gpu.iter().flat_map(|gpu| gpu.by_count()).map(|(_, amounts)| amounts);
+        let mut depending = gpu.and_then(|gpu| gpu.per_gpu.as_ref()).into_iter().chain(by_count);
+        let depends = depending.any(|amounts| each(amounts).any(|(other, _)| other == name));
         let own = gpu.and_then(|gpu| gpu.count).or_else(|| self.spec.fixed_gpus());
         match gpus(self.gpus) {
             _ if !depends => String::new(),

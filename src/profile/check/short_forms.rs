@@ -73,7 +73,7 @@ fn path(keys: &[&str]) -> Vec<Part> {
 }
 
 fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
-    let Gpu { resource, resource_claim_template_name: _, count: _, per_gpu, total } = gpu;
+    let Gpu { resource, resource_claim_template_name: _, count: _, per_gpu, total, by_count } = gpu;
     if let Some(resource) = resource
         .as_ref()
         .filter(|resource| !is_extended(resource) || resource.contains("kubernetes.io/"))
@@ -93,6 +93,29 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
             } else if amount.checked_times(times).is_none() {
                 let message = format!("{:?} is too large for {}", amount.as_str(), gpus(times));
                 report.add(&path, message);
+            }
+        }
+    }
+    for (count, amounts) in by_count.iter().flatten() {
+        if !(1..=MAX_GPUS).any(|gpus| gpus.to_string() == *count) {
+            let message = format!("{count:?} is not a number of GPUs from 1 to {MAX_GPUS}");
+            report.add(&path(&["gpu", "byCount", count]), message);
+        }
+        for (name, amount) in each(amounts) {
+            let path = path(&["gpu", "byCount", count, name]);
+            let others = [per_gpu, total].into_iter().flatten().flat_map(each);
+            if !others.map(|(other, _)| other).any(|other| other == name) {
+                let message = format!(
+                    "write {name} in gpu.perGpu or gpu.total too, for other numbers of GPUs"
+                );
+                report.add(&path, message);
+            }
+            match text_of(amount).map(|text| text.parse::<Quantity>()) {
+                Some(Err(error)) => report.add(&path, error.to_string()),
+                Some(Ok(amount)) if amount.is_zero() || amount.is_negative() => {
+                    report.add(&path, "must be above 0");
+                }
+                _ => {}
             }
         }
     }

@@ -204,6 +204,27 @@ fn per_gpu_amounts_grow_with_name_count() {
 }
 
 #[test]
+fn amounts_by_count_hold_for_their_number_alone() {
+    let set = set(&profiles(&[(
+        "fleet",
+        "{extends: rocm, match: {scaleSets: [\"x-{gpus}\"]},\n  gpu: {perGpu: {cpu: 10, memory: \
+         100Gi}, total: {ephemeral-storage: 200G},\n  byCount: {2: {memory: 400000Mi}, \"8\": \
+         {ephemeral-storage: 1T}}}}",
+    )]));
+    let amounts = |cpu, memory, storage| {
+        move |resources: &serde_json::Value| {
+            let requests = &resources["requests"];
+            assert_eq!((&requests["cpu"], &requests["memory"]), (&json!(cpu), &json!(memory)));
+            assert_eq!(requests["ephemeral-storage"], storage);
+            assert_eq!(resources["limits"]["ephemeral-storage"], storage);
+        }
+    };
+    amounts("20", "400000Mi", "200G")(&resources(&set, "fleet", 2));
+    amounts("40", "400Gi", "200G")(&resources(&set, "fleet", 4));
+    amounts("80", "800Gi", "1T")(&resources(&set, "fleet", 8));
+}
+
+#[test]
 fn base_profile_for_builders_requests_no_gpus() {
     let set = set(&profiles(&[(
         "cpu-builders",

@@ -111,6 +111,12 @@ fn per_gpu_request_stays_below_limit() {
                 ],
             ),
             (
+                "gpu: {count: 2, perGpu: {cpu: 1}, byCount: {4: {cpu: 65}}}, runner: {resources: {limits: {cpu: 64}}}",
+                &[
+                    r#"5:51: spec.gpu.byCount.4.cpu: the request "65" is above the limit "64", with 4 GPUs, as a scale set's name or annotation may ask for"#,
+                ],
+            ),
+            (
                 "gpu: {count: 8, perGpu: {cpu: 10}}, template: {spec: {containers: [{name: runner, resources: {limits: {cpu: 32}}}]}}",
                 &[
                     r#"5:28: spec.gpu.perGpu.cpu: the request "80" is above the limit "32", with 8 GPUs"#,

@@ -57,6 +57,16 @@ fn gpu_amounts_are_positive_and_given_once() {
                 &[r#"5:18: spec.gpu.perGpu.memory: "5e+27" is too large for 64 GPUs"#],
             ),
             (
+                "gpu: {count: 2, total: {memory: 1Gi}, byCount: {0: {}, x: {memory: 0}, \"2\": {cpu: 1, memory: 2GB}}}",
+                &[
+                    r#"5:51: spec.gpu.byCount.0: "0" is not a number of GPUs from 1 to 64"#,
+                    r#"5:58: spec.gpu.byCount.x: "x" is not a number of GPUs from 1 to 64"#,
+                    "5:62: spec.gpu.byCount.x.memory: must be above 0",
+                    "5:80: spec.gpu.byCount.2.cpu: write cpu in gpu.perGpu or gpu.total too, for other numbers of GPUs",
+                    "5:88: spec.gpu.byCount.2.memory: `GB` is not a quantity's suffix: did you mean `G` or `Gi`?",
+                ],
+            ),
+            (
                 "gpu: {total: {ephemeral-storage: 100GB}}",
                 &[
                     "5:17: spec.gpu.total.ephemeral-storage: `GB` is not a quantity's suffix: did you mean `G` or `Gi`?",
