@@ -401,10 +401,13 @@ fn wrapper(spec: &RunnerProfileSpec, start: &spec::Start, is_file: bool) -> Star
     };
     let switches = [("--cpuset", is_cpuset), ("--rocr", is_rocr)];
     options.extend(switches.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (*name).to_owned()));
+    let env = start.isolation_env.iter().flatten();
+    options.extend(env.clone().map(|(name, value)| format!("--env={name}={value}")));
     let script = scripts::start(&[
         ("credentials", docker_config),
         ("cpuset", is_cpuset),
         ("docker", wait_for_docker > 0),
+        ("env", env.count() > 0),
         ("groups", group_add.is_none()),
         ("rocr", is_rocr),
     ]);

@@ -9,7 +9,7 @@ pub(super) use self::dind::DATA_ROOT;
 
 use super::{
     layer::layer,
-    spec::{Amounts, Dind, Gpu, RunnerProfileSpec, SharedVolume, Start},
+    spec::{Amounts, Dind, Gpu, RunnerProfileSpec, SharedMount, SharedVolume, Start},
     template::{PODINFO_VOLUME, RUNNER, SCRIPTS_VOLUME},
 };
 use crate::{
@@ -70,17 +70,14 @@ pub(super) fn expand(spec: &RunnerProfileSpec, scripts_image: Option<&str>) -> V
     let shared = shared_volumes.as_deref().unwrap_or_default();
     match dind.as_ref().filter(|dind| dind.is_enabled()) {
         Some(dind) => parts.dind(dind, shared, template.as_ref()),
-        None if shared
-            .iter()
-            .any(|shared| dind::uses_pod_name(shared.sub_path_expr.as_deref())) =>
-        {
+        None if shared.iter().any(dind::uses_pod_name) => {
             parts.runner_env.push(dind::pod_name());
         }
         None => {}
     }
     for shared in shared {
         parts.volumes.push(shared_volume(shared));
-        parts.runner_mounts.push(shared_mount(shared));
+        parts.runner_mounts.extend(shared_mounts(shared));
     }
     if is_started(start.as_ref()) {
         parts.volumes.push(json!({"name": PODINFO_VOLUME, "emptyDir": {}}));
@@ -116,19 +113,24 @@ pub(super) fn expand(spec: &RunnerProfileSpec, scripts_image: Option<&str>) -> V
             }
         }
         for (value, into, keys) in [
-            (&runner.env, &mut parts.runner_env, &["name"]),
+            (&runner.env, &mut parts.runner_env, &["name"] as &[_]),
             (&runner.volume_mounts, &mut parts.runner_mounts, &["mountPath"]),
         ] {
             if let Some(value) = value {
-                let mut list = Value::Array(std::mem::take(into));
-                layer(&mut list, value, Merge::Keyed(keys));
-                if let Value::Array(items) = list {
-                    *into = items;
-                }
+                layer_items(into, value, keys);
             }
         }
     }
     parts.template()
+}
+
+/// Lays the list `over` onto `items`.
+fn layer_items(items: &mut Vec<Value>, over: &Value, keys: &'static [&'static str]) {
+    let mut list = Value::Array(std::mem::take(items));
+    layer(&mut list, over, Merge::Keyed(keys));
+    if let Value::Array(layered) = list {
+        *items = layered;
+    }
 }
 
 /// Whether the profile has a start wrapper.
@@ -227,18 +229,17 @@ fn shared_volume(shared: &SharedVolume) -> Value {
     volume.into()
 }
 
-fn shared_mount(shared: &SharedVolume) -> Value {
-    let mut mount = json!({"name": shared.name, "mountPath": shared.mount_path});
-    if let Value::Object(members) = &mut mount {
-        if shared.read_only == Some(true) {
-            members.insert("readOnly".into(), true.into());
+fn shared_mounts(shared: &SharedVolume) -> impl Iterator<Item = Value> {
+    shared.mounts().map(|SharedMount { mount_path, read_only, sub_path, sub_path_expr }| {
+        let mut mount = Map::new();
+        mount.insert("name".into(), shared.name.as_str().into());
+        mount.insert("mountPath".into(), mount_path.into());
+        if read_only == Some(true) {
+            mount.insert("readOnly".into(), true.into());
         }
-        for (field, path) in [("subPath", &shared.sub_path), ("subPathExpr", &shared.sub_path_expr)]
-        {
-            if let Some(path) = path {
-                members.insert(field.into(), path.as_str().into());
-            }
+        for (field, path) in [("subPath", sub_path), ("subPathExpr", sub_path_expr)] {
+            mount.extend(path.map(|path| (field.into(), path.into())));
         }
-    }
-    mount
+        mount.into()
+    })
 }

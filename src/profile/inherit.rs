@@ -65,9 +65,13 @@ pub(super) fn merge(field: &str) -> Merge {
         }),
         "dind" => Merge::Map(|field| match field {
             "resources" => resources(),
+            "env" => Merge::Keyed(&["name"]),
             _ => Merge::Atomic,
         }),
-        "start" => Merge::Map(|_| Merge::Atomic),
+        "start" => Merge::Map(|field| match field {
+            "isolationEnv" => Merge::Map(|_| Merge::Atomic),
+            _ => Merge::Atomic,
+        }),
         "sharedVolumes" => Merge::Keyed(&["name"]),
         "template" => Merge::Map(template_field),
         _ => Merge::Atomic,

@@ -27,13 +27,18 @@ pub(super) fn layer(base: &mut Value, over: &Value, merge: Merge) {
             }
         }
         (Merge::Keyed(keys), Value::Array(base), Value::Array(over)) => {
-            for item in over {
-                match base.iter_mut().find(|other| is_same(other, item, keys)) {
+            // From the end: a new item goes in before the next one that is there, so that an init
+            // container can be put before `dind`.
+            let mut next = base.len();
+            for item in over.iter().rev() {
+                let there = base.iter().position(|other| is_same(other, item, keys));
+                next = there.unwrap_or(next);
+                match base.get_mut(next).filter(|_| there.is_some()) {
                     Some(other) if keys == CONTAINER_KEYS => {
                         layer(other, item, Merge::Map(container));
                     }
                     Some(other) => *other = item.clone(),
-                    None => base.push(item.clone()),
+                    None => base.insert(next, item.clone()),
                 }
             }
         }
@@ -122,6 +127,22 @@ mod tests {
                  "resources": {"requests": {"cpu": "2", "memory": "1Gi"}}},
                 {"name": "more", "image": "b"}]}}),
         );
+    }
+
+    #[test]
+    fn layer_keeps_the_upper_order_around_known_items() {
+        let list = |names: &[&str]| {
+            let items = names.iter().map(|name| json!({"name": name}));
+            json!({"spec": {"initContainers": items.collect::<Vec<_>>()}})
+        };
+        for (over, all) in [
+            (&["x", "y"][..], &["a", "dind", "x", "y"][..]),
+            (&["x", "dind"], &["a", "x", "dind"]),
+            (&["x", "y", "dind", "z"], &["a", "x", "y", "dind", "z"]),
+            (&["x", "dind", "y", "a"], &["y", "a", "x", "dind"]),
+        ] {
+            assert_eq!(layered(list(&["a", "dind"]), &list(over)), list(all));
+        }
     }
 
     #[test]

@@ -237,6 +237,9 @@ pub struct Dind {
     pub resources: Option<Value>,
     /// More arguments of dockerd.
     pub extra_args: Option<Vec<String>>,
+    /// Environment variables of dockerd; jobs do not see them.
+    #[schemars(with = "Option<Vec<EnvVar>>")]
+    pub env: Option<Value>,
     /// Registry credentials for the runner's docker CLI.
     pub registry_credentials: Option<RegistryCredentials>,
 }
@@ -289,6 +292,9 @@ pub struct Start {
     pub group_add: Option<Vec<i64>>,
     /// What gha-gpu-isolation-settings says. Default `RocrIndices`.
     pub isolation: Option<Isolation>,
+    /// More lines of gha-gpu-isolation-settings, by variable. A job's container gets them with those
+    /// of `isolation`.
+    pub isolation_env: Option<BTreeMap<String, String>>,
     /// Whether gha-render-devices and gha-docker-cpu-flags also name the CPUs that the runner's
     /// cpuset has. Default `false`.
     pub cpuset: Option<bool>,
@@ -337,6 +343,8 @@ pub struct SharedVolume {
     pub sub_path: Option<String>,
     /// The same with variables, such as `$(POD_NAME)`.
     pub sub_path_expr: Option<String>,
+    /// More places for the same volume, in both.
+    pub also: Option<Vec<SharedMount>>,
     /// A directory of the node.
     #[schemars(with = "Option<HostPathVolumeSource>")]
     pub host_path: Option<Value>,
@@ -361,4 +369,27 @@ pub struct SharedVolume {
     /// Files of a Secret.
     #[schemars(with = "Option<SecretVolumeSource>")]
     pub secret: Option<Value>,
+}
+
+/// One place of a shared volume.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SharedMount {
+    /// Where, in both.
+    pub mount_path: String,
+    /// Whether it can only be read.
+    pub read_only: Option<bool>,
+    /// The directory or file inside the volume.
+    pub sub_path: Option<String>,
+    /// The same with variables, such as `$(POD_NAME)`.
+    pub sub_path_expr: Option<String>,
+}
+
+impl SharedVolume {
+    /// All places of the volume.
+    pub fn mounts(&self) -> impl Iterator<Item = SharedMount> {
+        let Self { mount_path, read_only, sub_path, sub_path_expr, also, .. } = self.clone();
+        let first = SharedMount { mount_path, read_only, sub_path, sub_path_expr };
+        std::iter::once(first).chain(also.into_iter().flatten())
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 /// What each script begins with.
 pub const FIRST_WORDS: &str = "# arc-rocm ";
 /// All parts of [`start`].
-pub(crate) const PARTS: [&str; 5] = ["cpuset", "credentials", "docker", "groups", "rocr"];
+pub(crate) const PARTS: [&str; 6] = ["cpuset", "credentials", "docker", "env", "groups", "rocr"];
 
 /// A script as a pod gets it: a first line that names version and `page`, and `source` without
 /// indentation, empty lines and comments. What stands between the lines `# if PART` and `# fi` is
@@ -49,6 +49,7 @@ fn stripped(page: &str, source: &str, parts: &[(&str, bool)]) -> String {
 /// | `--group-add=nodes` | the same with the GIDs that `/dev/kfd` and the render nodes have (part `groups`) |
 /// | `--wait-for-docker=SECONDS` | longest wait for `docker info`, then 1; 0 does not wait (part `docker`) |
 /// | `--docker-config=FILE` | registry credentials, copied to the docker CLI's own file if it has none (part `credentials`) |
+/// | `--env=NAME=VALUE` | one more line of `gha-gpu-isolation-settings`, may be given several times (part `env`) |
 /// | `--cpuset` | the runner's own cpuset goes into `gha-render-devices` and `gha-docker-cpu-flags` (part `cpuset`) |
 /// | `--rocr` | `ROCR_VISIBLE_DEVICES` goes into `gha-gpu-isolation-settings`, from KFD's topology (part `rocr`) |
 ///

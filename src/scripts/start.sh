@@ -70,6 +70,9 @@ prepare() {
       # The effective one, whichever version the cgroups have.
       --cpuset) cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status) ;;
       # fi
+      # if env
+      --env=*) extra="${extra-}\n${option#*=}" ;;
+      # fi
       # if rocr
       --rocr) rocr=1 ;;
       # fi
@@ -130,7 +133,11 @@ prepare() {
     # fi
   fi
   # A docker env-file must exist. No variable is better than an empty one, which hides every GPU.
-  publish gha-gpu-isolation-settings "${isolation:+ROCR_VISIBLE_DEVICES=${isolation#,}}"
+  isolation=${isolation:+ROCR_VISIBLE_DEVICES=${isolation#,}}
+  # if env
+  isolation=$isolation${extra-} isolation=${isolation#\\n}
+  # fi
+  publish gha-gpu-isolation-settings "$isolation"
 
   # Kubernetes says 0 where the runner requests no CPU, and jobs would start 0 threads.
   case ${KUBE_CPU_REQUEST-0} in

@@ -59,6 +59,7 @@ fn start_script_has_the_parts_of_the_profile() {
         ("start: {isolation: Empty}", &["docker"]),
         ("start: {cpuset: true}", &["cpuset", "docker", "rocr"]),
         ("start: {waitForDockerSeconds: 0}", &["rocr"]),
+        ("start: {isolationEnv: {A: b}}", &["docker", "env", "rocr"]),
         ("remove: [/groups]", &["docker", "groups", "rocr"]),
         (
             "dind: {registryCredentials: {secretName: docker-hub}}",
@@ -78,6 +79,10 @@ fn start_options_switch_parts_on() {
     for (spec, words) in [
         ("start: {}", &["--group-add=110", "--rocr", "--wait-for-docker=120"][..]),
         ("start: {isolation: Empty}", &["--group-add=110", "--wait-for-docker=120"]),
+        (
+            "start: {isolationEnv: {B: c, A: 'x y=z'}}",
+            &["--group-add=110", "--rocr", "--env=A=x y=z", "--env=B=c", "--wait-for-docker=120"],
+        ),
         (
             "start: {cpuset: true, waitForDockerSeconds: 0}",
             &["--group-add=110", "--cpuset", "--rocr", "--wait-for-docker=0"],

@@ -127,6 +127,8 @@ fn partitions_unknown_to_kfd_are_not_used(shell: Shell) {
     end.says("arc-rocm: /dev/dri/renderD129 is no GPU that KFD knows, not used\n");
     assert_render_devices(&world.path(DEVICES), &[], &[128, 136], None);
     assert_eq!(world.read(ISOLATION), "ROCR_VISIBLE_DEVICES=0,1\n");
+    start(&world, &["--gpus=2", "--rocr", "--env=A=b"], &RAN).run();
+    assert_eq!(world.read(ISOLATION), "ROCR_VISIBLE_DEVICES=0,1\nA=b\n");
 }
 
 fn gpu_index_ignores_gaps_between_render_nodes(shell: Shell) {

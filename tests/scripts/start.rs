@@ -39,6 +39,7 @@ in_every_shell!(
     missing_kfd_stops_the_start,
     cpu_runner_gets_no_device_file,
     isolation_settings_are_empty_by_default,
+    isolation_settings_have_more_lines,
     files_are_world_readable_under_any_umask,
     unwritable_podinfo_is_reported_and_runner_starts,
     exit_code_is_the_commands,
@@ -86,6 +87,7 @@ fn of_profile(world: &World, options: &[&str], command: &[&str]) -> (String, Vec
         ("credentials", has("--docker-config=")),
         ("cpuset", has("--cpuset")),
         ("docker", has("--wait-for-docker=")),
+        ("env", has("--env=")),
         ("groups", has("--group-add=nodes")),
         ("rocr", has("--rocr")),
     ]);
@@ -251,6 +253,20 @@ fn isolation_settings_are_empty_by_default(shell: Shell) {
         let end = start(&world, &[gpus], &RAN).run();
         assert_eq!(end.code, Some(0), "{end:#?}");
         assert_eq!((world.read(ISOLATION).as_str(), world.mode(ISOLATION)), ("", 0o644));
+    }
+}
+
+fn isolation_settings_have_more_lines(shell: Shell) {
+    let world = world(shell);
+    world.nodes(&["renderD128"]);
+    let more = ["--env=HSA_ENABLE_SDMA=0", "--env=NOTE=100%s,a=b"];
+    for gpus in ["--gpus=0", "--gpus=1"] {
+        let end = start(&world, &[gpus, more[0], more[1]], &RAN).run();
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        let variables = docker_env_file(&world.path(ISOLATION));
+        let expected = [("HSA_ENABLE_SDMA", "0"), ("NOTE", "100%s,a=b")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables.into_iter().collect::<Vec<_>>(), expected);
     }
 }
 

@@ -5,7 +5,7 @@ use arc_rocm::scripts::{DIND_NAME, JOB_COMPLETED, JOB_STARTED, START_NAME, dind,
 use crate::world::Shell;
 
 /// All parts of the start wrapper.
-const PARTS: [&str; 5] = ["credentials", "cpuset", "docker", "groups", "rocr"];
+const PARTS: [&str; 6] = ["credentials", "cpuset", "docker", "env", "groups", "rocr"];
 
 fn scripts() -> [(&'static str, String); 6] {
     [

@@ -30,7 +30,7 @@ use super::{
     compiled,
     pattern::MAX_GPUS,
     report::{Part, Report},
-    spec::RunnerProfileSpec,
+    spec::{Gpu, RunnerProfileSpec},
 };
 
 /// The largest user or group id (apimachinery, `IsValidUserID`).
@@ -51,7 +51,7 @@ fn gpu_counts(spec: &RunnerProfileSpec) -> Vec<u32> {
     let count = spec.gpu.as_ref().and_then(|gpu| gpu.count);
     let count = spec.fixed_gpus().or(count).unwrap_or_default();
     let mut counts = vec![count];
-    let own = spec.gpu.iter().flat_map(|gpu| gpu.by_count()).map(|(count, _)| count);
+    let own = spec.gpu.iter().flat_map(Gpu::by_count).map(|(count, _)| count);
     counts.extend([0, 1, MAX_GPUS].into_iter().chain(own).filter(|other| *other != count));
     counts
 }

@@ -54,6 +54,11 @@ fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec, gpus: u32) -> 
             let shared = Part::Item("mountPath", path.clone());
             let shared: Vec<Part> = std::iter::once(shared).chain(rest.iter().cloned()).collect();
             paths.push(below(&["sharedVolumes"], &shared));
+            for volume in spec.shared_volumes.iter().flatten() {
+                let mut also = vec![Part::Item("name", volume.name.clone()), Part::from("also")];
+                also.extend(shared.iter().cloned());
+                paths.push(below(&["sharedVolumes"], &also));
+            }
             let data_root = spec.dind.as_ref().and_then(|dind| dind.data_root.as_ref());
             if data_root.is_some_and(|root| root.path.as_deref().unwrap_or(DATA_ROOT) == path) {
                 let field = match rest {

@@ -89,9 +89,9 @@ const FIELDS: &[(&[&str], &[&str], Rule)] = &[
     (&["KeyToPath", "DownwardAPIVolumeFile", "ConfigMapVolumeSource", "SecretVolumeSource", "ProjectedVolumeSource"], &["mode", "defaultMode"], Mode),
     // 10 minutes to 2^32 seconds (`validateProjectedVolumeSource`).
     (&["ServiceAccountTokenProjection"], &["expirationSeconds"], Range(600, 1 << 32)),
-    (&["VolumeMount", "SharedVolume"], &["mountPath"], Text(bad_mount_path)),
+    (&["VolumeMount", "SharedVolume", "SharedMount"], &["mountPath"], Text(bad_mount_path)),
     (&["DataRoot"], &["path"], Text(bad_mount_path)),
-    (&["VolumeMount", "SharedVolume", "DataRoot"], &["subPath", "subPathExpr"], Text(bad_relative_path)),
+    (&["VolumeMount", "SharedVolume", "SharedMount", "DataRoot"], &["subPath", "subPathExpr"], Text(bad_relative_path)),
 ];
 
 /// Types that have exactly one of these fields.
@@ -105,7 +105,8 @@ const EXACTLY_ONE: [(&str, &[&str]); 6] = [
 ];
 
 /// Fields of a volume that are no source.
-const NOT_SOURCES: [&str; 6] = ["name", "mountPath", "readOnly", "subPath", "subPathExpr", "path"];
+const NOT_SOURCES: [&str; 7] =
+    ["also", "name", "mountPath", "readOnly", "subPath", "subPathExpr", "path"];
 /// As long as a label, less the prefix that a volume gets whose name the pod has taken.
 const MAX_VOLUME_NAME: usize = 54;
 const VOLUME_NAME: &str = "at most 54 lower-case letters, digits and '-', with a letter or digit at \
@@ -241,7 +242,7 @@ impl<'s> Rules<'s, '_, '_> {
                     self.add(&object.path_to("successThreshold"), message);
                 }
             }
-            "VolumeMount" => self.sub_path(object),
+            "VolumeMount" | "SharedMount" => self.sub_path(object),
             "Volume" => self.volume(object),
             "SharedVolume" => {
                 self.volume(object);

@@ -29,6 +29,8 @@ const OWN_VOLUMES: [&str; 7] = [
     PODINFO_VOLUME,
     REGISTRY_CREDENTIALS_VOLUME,
 ];
+/// The variable that `start.isolation` is about.
+const ROCR_VARIABLE: &str = "ROCR_VISIBLE_DEVICES";
 /// A check of one text of a list.
 type Check = fn(&str, &[Part], &mut Report<'_>);
 /// Arguments of dockerd that the profile has fields for, or sets itself.
@@ -59,8 +61,18 @@ pub(in crate::profile) fn short_forms(spec: &RunnerProfileSpec, report: &mut Rep
         let message = "the start wrapper finds AMD's GPUs alone; write start: {enabled: false}";
         report.add(&path(&["gpu", "resource"]), message);
     }
-    if let Some(Start { group_add, .. }) = &spec.start {
+    if let Some(Start { group_add, isolation_env, .. }) = &spec.start {
         ids(group_add.as_deref(), &["start", "groupAdd"], report);
+        for (name, value) in isolation_env.iter().flatten() {
+            let path = path(&["start", "isolationEnv", name]);
+            if name == ROCR_VARIABLE {
+                report.add(&path, "is set by start.isolation; write that");
+            } else if !is_variable(name) {
+                report.add(&path, not_a_name(name, "letters, digits and '_', not a digit first"));
+            } else if !value.chars().all(|c| matches!(c, ' '..='~') && !matches!(c, '$' | '\\')) {
+                report.add(&path, "must be one line of ASCII without '$' and '\\'");
+            }
+        }
     }
     for shared in spec.shared_volumes.iter().flatten() {
         self::shared(shared, report);
@@ -153,6 +165,12 @@ fn ids(list: Option<&[i64]>, keys: &[&str], report: &mut Report<'_>) {
             report.add(&path, format!("{id} is in this list already; take one out"));
         }
     }
+}
+
+/// Whether a line of an env-file can begin with `name`.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn needs_image(form: &str, report: &mut Report<'_>) {

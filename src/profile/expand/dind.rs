@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, scripts_mount, shared_mount};
+use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, layer_items, scripts_mount, shared_mounts};
 use crate::{
     podspec::image::default_pull_policy,
     profile::{
@@ -47,6 +47,7 @@ impl Parts {
             mtu,
             resources,
             extra_args,
+            env: own_env,
             registry_credentials,
         } = dind;
         let data_root = data_root.clone().unwrap_or_default();
@@ -101,11 +102,14 @@ impl Parts {
         args.extend(each(extra_args));
 
         let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
-        let has_pods_directory = data_root.sub_path_expr.is_some()
-            || shared.iter().any(|one| uses_pod_name(one.sub_path_expr.as_deref()));
+        let has_pods_directory =
+            data_root.sub_path_expr.is_some() || shared.iter().any(uses_pod_name);
         if has_pods_directory {
             // A mount's subPathExpr takes its variables from its own container.
             env.push(pod_name());
+        }
+        if let Some(own) = own_env {
+            layer_items(&mut env, own, &["name"]);
         }
         let script = scripts::dind(has_pods_directory || has_sub_path_expr(template));
 
@@ -117,7 +121,7 @@ impl Parts {
             &["/bin/sh", "-c", &script, scripts::DIND_NAME]
         };
         let scripts = self.has_scripts_image.then(scripts_mount);
-        let shared = shared.iter().map(shared_mount);
+        let shared = shared.iter().flat_map(shared_mounts);
         let mut sidecar = json!({
             "name": DIND,
             "image": image,
@@ -156,9 +160,10 @@ fn has_sub_path_expr(template: Option<&Value>) -> bool {
     mounts.flatten().any(|mount| mount.get("subPathExpr").is_some())
 }
 
-/// Whether a `subPathExpr` needs the variable [`pod_name`].
-pub(super) fn uses_pod_name(expression: Option<&str>) -> bool {
-    expression.is_some_and(|text| text.contains("$(POD_NAME)"))
+/// Whether a `subPathExpr` of the volume needs the variable [`pod_name`].
+pub(super) fn uses_pod_name(shared: &SharedVolume) -> bool {
+    let mut expressions = shared.mounts().filter_map(|mount| mount.sub_path_expr);
+    expressions.any(|text| text.contains("$(POD_NAME)"))
 }
 
 /// The pod's name as an environment variable.

@@ -304,7 +304,7 @@ fn unknown_field_says_where_it_belongs() {
             "4:8: spec.tolerations: unknown field; write template.spec.tolerations",
         ),
         ("count: 1", "4:8: spec.count: unknown field; write gpu.count"),
-        ("env: []", "4:8: spec.env: unknown field; write runner.env"),
+        ("env: []", "4:8: spec.env: unknown field; write dind.env or runner.env"),
         ("image: a", "4:8: spec.image: unknown field; write dind.image or runner.image"),
         (
             "runner: {ports: []}",
@@ -312,9 +312,9 @@ fn unknown_field_says_where_it_belongs() {
              item \"runner\"",
         ),
         (
-            "dind: {env: []}",
-            "4:15: spec.dind.env: unknown field; write it in template.spec.initContainers, in the \
-             item \"dind\"",
+            "dind: {envFrom: []}",
+            "4:15: spec.dind.envFrom: unknown field; write it in template.spec.initContainers, in \
+             the item \"dind\"",
         ),
         ("dind: {args: []}", "4:15: spec.dind.args: unknown field, did you mean \"extraArgs\"?"),
         (
@@ -460,6 +460,34 @@ fn shared_volume_with_pod_name_needs_no_dind() {
     )]));
     let template = set.get("a").unwrap().pod_template(0);
     assert_eq!(template["spec"]["containers"][0]["env"][0]["name"], "POD_NAME");
+}
+
+#[test]
+fn shared_volume_has_more_places_in_runner_and_dind() {
+    let set = set(&profiles(&[(
+        "a",
+        "{dind: {env: [{name: HTTP_PROXY, value: 'http://proxy:3128'}]}, sharedVolumes: [{name: a, \
+         mountPath: /a, emptyDir: {},\n  also: [{mountPath: /b, subPathExpr: $(POD_NAME), readOnly: \
+         true}]}],\n  template: {spec: {initContainers: [{name: prepare, image: busybox}, {name: dind}]}}}",
+    )]));
+    let template = set.get("a").unwrap().pod_template(0);
+    let init = template["spec"]["initContainers"].as_array().unwrap();
+    let names: Vec<_> = init.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["init-dind-externals", "prepare", "dind"]);
+    let dind = &init[2];
+    let env: Vec<_> = dind["env"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(env, ["DOCKER_GROUP_GID", "POD_NAME", "HTTP_PROXY"]);
+    for container in [dind, &template["spec"]["containers"][0]] {
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let places: Vec<_> = mounts.iter().filter(|mount| mount["name"] == "a").collect();
+        assert_eq!(
+            json!(places),
+            json!([
+                {"name": "a", "mountPath": "/a"},
+                {"name": "a", "mountPath": "/b", "subPathExpr": "$(POD_NAME)", "readOnly": true},
+            ])
+        );
+    }
 }
 
 // Objects.

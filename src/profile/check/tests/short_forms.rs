@@ -77,6 +77,22 @@ fn gpu_amounts_are_positive_and_given_once() {
 }
 
 #[test]
+fn isolation_env_is_lines_of_an_env_file() {
+    refused(
+        In::Spec,
+        &[(
+            "start: {isolationEnv: {A: b, 2A: c, ROCR_VISIBLE_DEVICES: '0', B: $(A), C: \"a\\nb\"}}",
+            &[
+                r#"5:32: spec.start.isolationEnv.2A: "2A" is not valid here: write letters, digits and '_', not a digit first"#,
+                "5:39: spec.start.isolationEnv.ROCR_VISIBLE_DEVICES: is set by start.isolation; write that",
+                r"5:66: spec.start.isolationEnv.B: must be one line of ASCII without '$' and '\'",
+                r"5:75: spec.start.isolationEnv.C: must be one line of ASCII without '$' and '\'",
+            ],
+        )],
+    );
+}
+
+#[test]
 fn short_form_image_must_be_valid() {
     refused(
         In::Spec,

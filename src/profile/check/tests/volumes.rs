@@ -26,6 +26,23 @@ fn mount_needs_volume_and_unique_path() {
 }
 
 #[test]
+fn more_places_of_a_shared_volume_are_checked() {
+    refused(
+        In::Spec,
+        &[(
+            "dind: {}, sharedVolumes: [{name: a, mountPath: /a, emptyDir: {}, also: [{mountPath: b}, {mountPath: /a/}, {mountPath: /c, subPath: x, subPathExpr: z}, {mountPath: /d, subPathExpr: $(E)}]}]",
+            &[
+                r#"5:76: spec.sharedVolumes[0].also[0].mountPath: "b" must be absolute, such as /b"#,
+                r#"5:92: spec.sharedVolumes[0].also[1].mountPath: volumes "a" and "a" are both mounted at /a/; choose another path for one"#,
+                "5:109: spec.sharedVolumes[0].also[2]: write only one of subPath, subPathExpr",
+                "5:170: spec.sharedVolumes[0].also[3].subPathExpr: container dind has no variable E; add it to its env",
+                "5:170: spec.sharedVolumes[0].also[3].subPathExpr: container runner has no variable E; add it to its env",
+            ],
+        )],
+    );
+}
+
+#[test]
 fn mount_path_must_be_absolute() {
     refused(
         In::Pod,
