@@ -151,7 +151,7 @@ fn item_key(list: &str, item: &Value) -> String {
 }
 
 /// Visits each value that a pod's author may write, with its pointer and its path.
-fn each_leaf(pointer: &str, path: &str, value: &Value, visit: &mut impl FnMut(String, String)) {
+fn each_leaf(pointer: &str, path: &str, value: &Value, visit: &mut dyn FnMut(String, String)) {
     let field = pointer.rsplit('/').next().unwrap();
     match value {
         Value::Object(members) => {
@@ -168,16 +168,21 @@ fn each_leaf(pointer: &str, path: &str, value: &Value, visit: &mut impl FnMut(St
         Value::Array(items) => {
             let is_whole = SETS.contains(&field) || items.iter().all(is_scalar);
             let mut seen = HashSet::new();
-            for (index, item) in items.iter().enumerate().filter(|(_, item)| !is_added(field, item))
-            {
-                let item_path = match item_key(field, item) {
-                    _ if is_whole => path.to_owned(),
-                    key if keys(field).is_empty() => format!("{path}[{index}{key}]"),
+            let own = items.iter().enumerate().filter(|(_, item)| !is_added(field, item));
+            for (index, item) in own {
+                let pointer = format!("{pointer}/{index}");
+                if is_whole {
+                    let whole = &mut |pointer, _| visit(pointer, path.to_owned());
+                    each_leaf(&pointer, path, item, whole);
+                    continue;
+                }
+                let path = match item_key(field, item) {
+                    _ if keys(field).is_empty() => format!("{path}[{index}]"),
                     key => format!("{path}[{key}]"),
                 };
                 // Of two with one key the second has a number.
-                if seen.insert(item_path.clone()) || is_whole {
-                    each_leaf(&format!("{pointer}/{index}"), &item_path, item, visit);
+                if seen.insert(path.clone()) {
+                    each_leaf(&pointer, &path, item, visit);
                 }
             }
         }
