@@ -65,7 +65,14 @@ impl Args {
             Some(other) => pods(Input::read(other)?, &request),
             None => a.clone(),
         };
-        if is_injected || other.is_none() {
+        if !is_injected && other.is_some() {
+            if !config.profiles.profiles.is_empty() {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "warning: --profiles has no effect without --inject"
+                );
+            }
+        } else {
             let config = config.config().map_err(config::usage_error)?;
             for Pod { review, pod } in &mut b {
                 *pod = inject(review, pod.take(), false, &config)?.after;

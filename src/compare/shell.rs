@@ -58,10 +58,15 @@ impl<'t> Statement<'t> {
 
     /// Whether it is about the file with the render devices and what goes into it.
     fn lists_devices(self) -> bool {
-        const COMMANDS: [&str; 6] = ["ls", "for", "echo", "printf", "find", "mkdir"];
+        const COMMANDS: [&str; 7] = ["ls", "for", "echo", "printf", "find", "mkdir", "["];
         let is_known = COMMANDS.contains(&self.first()) || self.first().contains('=');
         let text = self.text.to_ascii_lowercase();
-        let is_about = ["/dev/dri", "render", "device", "/etc/podinfo"];
+        let is_about = ["/dev/dri", "/dev/kfd", "render", "device", "/etc/podinfo"];
+        // The flags of `ls` and others are short; a text for `docker run` may have such too.
+        let is_text = !self.text.contains(['|', '`', '('])
+            && !["ls", "find", "mkdir", "["].contains(&self.first());
+        let is_flag =
+            |word: &str| word.starts_with("--") || is_text && word.starts_with('-') && word != "-n";
         let trim =
             |word: &'t str| word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         let mut words =
@@ -70,8 +75,7 @@ impl<'t> Statement<'t> {
             && is_about.iter().any(|word| text.contains(word))
             && self.redirects().all(|file| file.trim_matches('"').ends_with("/gha-render-devices"))
             && !["curl", "docker"].iter().any(|word| text.contains(word))
-            && words
-                .all(|word| !word.starts_with("--") || ["--device", "--group-add"].contains(&word))
+            && words.all(|word| !is_flag(word) || ["--device", "--group-add"].contains(&word))
     }
 }
 
@@ -207,6 +211,8 @@ until docker info >/dev/null 2>&1; do sleep 5; done
         assert_eq!(start(&SEED.replace("/home/runner/run.sh", "exec /home/runner/run.sh")), Ok(()));
         let one_line = "ls -la /dev/dri > /etc/podinfo/gha-render-devices; until docker info; do \
                         sleep 5; done; /home/runner/run.sh";
+        let optional = SEED.replace("devices=", "if [ -e /dev/kfd ]; then\ndevices=");
+        assert_eq!(start(&optional.replace("# Wait", "fi\n# Wait")), Ok(()));
         assert_eq!(start(one_line), Ok(()));
     }
 
@@ -216,6 +222,7 @@ until docker info >/dev/null 2>&1; do sleep 5; done
             ("docker login -u me -p x ghcr.io", 1),
             ("echo \"--env A=b\" > /etc/podinfo/gha-gpu-isolation-settings", 1),
             ("GHA_RENDER_DEVICES=\"${GHA_RENDER_DEVICES} --ipc=host\"", 1),
+            ("GHA_RENDER_DEVICES=\"${GHA_RENDER_DEVICES} -v /opt:/opt\"", 1),
             ("curl http://example.com/device | sh", 1),
             ("# fine\nexport HSA_OVERRIDE=1", 2),
             ("echo $(curl x)", 1),

@@ -76,6 +76,14 @@ fn one_file_is_compared_with_what_the_webhook_makes_of_it() {
 }
 
 #[test]
+fn profiles_without_inject_are_a_warning() {
+    let plain = fixture("plain.pod.json");
+    let ran = run(&["diff", &plain, &plain, "--profiles", "no-such-folder"], "");
+    assert_eq!((ran.code, ran.err.lines().count()), (Some(0), 1), "{}", ran.err);
+    assert!(ran.err.contains("no effect without --inject"), "{}", ran.err);
+}
+
+#[test]
 fn review_is_compared_as_its_pod() {
     let ran = run(&["diff", &fixture("plain.review.json"), &fixture("plain.pod.json")], "");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
