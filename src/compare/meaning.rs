@@ -62,7 +62,7 @@ impl Node<'_> {
 }
 
 /// Objects of which none is the same as an empty one.
-const OPEN: [&str; 16] = [
+const OPEN: [&str; 17] = [
     "pod",
     "metadata",
     "labels",
@@ -77,6 +77,7 @@ const OPEN: [&str; 16] = [
     "lifecycle",
     "affinity",
     "nodeAffinity",
+    "podAffinity",
     "podAntiAffinity",
     "dnsConfig",
 ];
@@ -269,40 +270,38 @@ impl<'j> Branch<'j> {
     /// Command and args are one command line, however it is split.
     fn join_args(&mut self) {
         let [command, args] = ["command", "args"].map(|field| Key::Field(field.into()));
-        if let Some(Node::Line(_)) = self.members.get(&command)
-            && let Some(Node::Line(more)) = self.members.remove(&args)
-            && let Some(Node::Line(words)) = self.members.get_mut(&command)
-        {
-            words.extend(more);
+        let mut line = |key: &Key<'j>| match self.members.get_mut(key) {
+            Some(Node::Line(words)) => Some(std::mem::take(words)),
+            _ => None,
+        };
+        if let Some(mut words) = line(&command) {
+            let more = line(&args);
+            words.extend(more.iter().flatten());
+            self.members.insert(command, Node::Line(words));
+            if more.is_some() {
+                self.members.remove(&args);
+            }
         }
     }
 }
 
-/// How the items of a list are found.
-enum ListRule {
-    Keyed(&'static [&'static str]),
-    Set,
-    Ordered,
-}
-
-fn list_rule(field: &str, rule: Merge) -> ListRule {
+/// How the items of a list are found: by keys, by all that they are, or by their order.
+fn list_rule(field: &str, rule: Merge) -> Merge {
     match (field, rule) {
         // Of two sources that have one variable the later one counts.
-        ("envFrom", _) => ListRule::Ordered,
-        ("volumes" | "claims", _) => ListRule::Keyed(&["name"]),
-        ("items", _) => ListRule::Keyed(&["path"]),
-        (field, _) if CONTAINERS.contains(&field) => ListRule::Keyed(&["name"]),
-        (_, Merge::Keyed(keys)) => ListRule::Keyed(keys),
-        (_, Merge::Set) => ListRule::Set,
-        (field, _) if SETS.contains(&field) => ListRule::Set,
-        _ => ListRule::Ordered,
+        ("envFrom", _) => Merge::Atomic,
+        ("volumes" | "claims", _) => Merge::Keyed(&["name"]),
+        ("items", _) => Merge::Keyed(&["path"]),
+        (field, _) if CONTAINERS.contains(&field) => Merge::Keyed(&["name"]),
+        (field, _) if SETS.contains(&field) => Merge::Set,
+        (_, rule) => rule,
     }
 }
 
 fn list<'j>(field: &str, rule: Merge, items: &'j [Json<'j>]) -> Node<'j> {
     let rule = list_rule(field, rule);
     let is_scalar = |item: &Json<'_>| !matches!(item, Json::Object(_) | Json::Array(_));
-    if matches!(rule, ListRule::Ordered) && items.iter().all(is_scalar) {
+    if !matches!(rule, Merge::Keyed(_) | Merge::Set) && items.iter().all(is_scalar) {
         return Node::Line(items.iter().collect());
     }
     let mut branch = Branch { is_open: true, ..Branch::default() };
@@ -318,7 +317,7 @@ fn list<'j>(field: &str, rule: Merge, items: &'j [Json<'j>]) -> Node<'j> {
             continue;
         }
         let mut key = match rule {
-            ListRule::Keyed(keys) => {
+            Merge::Keyed(keys) => {
                 if let Node::Branch(there) = &mut there {
                     for key in keys {
                         there.members.remove(&Key::Field(Cow::Borrowed(key)));
@@ -326,13 +325,13 @@ fn list<'j>(field: &str, rule: Merge, items: &'j [Json<'j>]) -> Node<'j> {
                 }
                 item_key(item, keys)
             }
-            ListRule::Set => {
+            Merge::Set => {
                 if let Node::Branch(item) = &mut there {
                     item.members.retain(|_, value| !matches!(value, Node::Default(_)));
                 }
                 format!("{there:?}")
             }
-            ListRule::Ordered => index.to_string(),
+            _ => index.to_string(),
         };
         // The second of one key gets a number: of two variables the last one counts.
         let count = counts.entry(key.clone()).or_default();
@@ -340,7 +339,7 @@ fn list<'j>(field: &str, rule: Merge, items: &'j [Json<'j>]) -> Node<'j> {
         if *count > 1 {
             key = format!("{key}#{count}");
         }
-        let is_set = matches!(rule, ListRule::Set);
+        let is_set = matches!(rule, Merge::Set);
         let key = if is_set { Key::Itself(key) } else { Key::Item(key.into()) };
         branch.members.insert(key, there);
     }

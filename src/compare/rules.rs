@@ -226,6 +226,10 @@ impl Case<'_> {
         self.is_added() && self.field == field
     }
 
+    fn is_command(&self) -> bool {
+        [".command", ".args"].contains(&self.field)
+    }
+
     /// Whether only the patched pod has the start wrapper.
     fn starts(&self) -> bool {
         let [patched, written] = self.sides;
@@ -238,7 +242,7 @@ impl Case<'_> {
         patched.dind.is_some() && written.dind.is_none()
     }
 
-    /// Whether it is about a container of this name.
+    /// Whether it is about the container that only the patched pod runs by the script of dind.
     fn is_dinds(&self) -> bool {
         let dind = self.sides[0].dind.as_ref();
         self.runs_dind() && dind.is_some_and(|(name, _)| *name == self.container)
@@ -262,12 +266,10 @@ fn text<'n>(node: Option<&'n Node<'_>>) -> Option<&'n str> {
 
 fn start_wrapper(case: &Case<'_>) -> Outcome {
     let [patched, written] = case.sides;
-    let (Some((options, command)), true) = (&patched.start, case.starts()) else {
+    let is_it = case.container == RUNNER && case.is_command() && case.starts();
+    let Some((options, command)) = patched.start.as_ref().filter(|_| is_it) else {
         return Outcome::Not;
     };
-    if case.container != RUNNER || ![".command", ".args"].contains(&case.field) {
-        return Outcome::Not;
-    }
     match written.container(RUNNER).map(words).as_deref() {
         Some(words) if words == command => Outcome::Holds,
         Some([shell, flag, script]) if shell.ends_with("sh") && flag.ends_with('c') => {
@@ -290,13 +292,10 @@ fn variables(case: &Case<'_>) -> Outcome {
 
 fn dind_script(case: &Case<'_>) -> Outcome {
     let [patched, written] = case.sides;
-    let (Some((name, wanted)), true) = (&patched.dind, case.is_dinds()) else {
+    let (Some((name, wanted)), true) = (&patched.dind, case.is_command() && case.is_dinds()) else {
         return Outcome::Not;
     };
     let Some(container) = written.container(name) else { return Outcome::Not };
-    if ![".command", ".args"].contains(&case.field) {
-        return Outcome::Not;
-    }
     let value = |name: &str| {
         let containers = [Some(container), patched.container(case.container)];
         containers.into_iter().flatten().find_map(|container| {
@@ -325,7 +324,8 @@ fn dind_end(case: &Case<'_>) -> Outcome {
         };
         return (case.runs_dind() && seconds(patched) > seconds(written)).into();
     }
-    let Some((name, flags)) = patched.dind.as_ref().filter(|_| case.is_dinds()) else {
+    let is_hook = case.field == ".lifecycle.preStop" && case.is_dinds();
+    let Some((name, flags)) = patched.dind.as_ref().filter(|_| is_hook) else {
         return Outcome::Not;
     };
     let hook = written.container(name);
@@ -341,7 +341,7 @@ fn dind_end(case: &Case<'_>) -> Outcome {
     let empties = words.next() == Some("rm")
         && words.all(|word| word.starts_with('-') || word.starts_with(root))
         && !root.is_empty();
-    (case.field == ".lifecycle.preStop" && empties).into()
+    empties.into()
 }
 
 fn externals(case: &Case<'_>) -> Outcome {
@@ -349,7 +349,7 @@ fn externals(case: &Case<'_>) -> Outcome {
         let line = side.container(case.container).map(words).unwrap_or_default().join(" ");
         line.contains("cp -") && line.contains("/home/runner/externals")
     };
-    let is_it = case.container == INIT_EXTERNALS && [".command", ".args"].contains(&case.field);
+    let is_it = case.container == INIT_EXTERNALS && case.is_command();
     (is_it && case.runs_dind() && case.sides.into_iter().all(copies)).into()
 }
 
