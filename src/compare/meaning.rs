@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::podspec::{
-    Json, LISTS, Quantity,
+    Json, Quantity,
     equal::{QUANTITIES, quantity},
     image::default_pull_policy,
     merge::{Merge, Owner, container_field, is_default as merges_as_default, pod_field},
@@ -229,22 +229,12 @@ impl<'j> Branch<'j> {
         }
     }
 
-    /// Moves a container to `containers`, and makes the list that it was in a field of it.
-    pub(super) fn move_container(&mut self, name: &str) {
-        let key = Key::Item(Cow::Owned(name.to_owned()));
-        let mut lists = LISTS.into_iter();
-        let found =
-            lists.find_map(|list| Some((list, self.branch_mut(list)?.members.remove(&key)?)));
-        if let Some((list, mut container)) = found {
-            if let Node::Branch(container) = &mut container {
-                container.members.insert(Key::Field("list".into()), Node::Text(list.into()));
-            }
-            let none = || Node::Branch(Self { is_open: true, ..Self::default() });
-            let others = self.members.entry(Key::Field("containers".into())).or_insert_with(none);
-            if let Node::Branch(others) = others {
-                others.members.insert(key, container);
-            }
-        }
+    /// The items of a list that are objects, by their keys.
+    pub(super) fn items_mut(&mut self) -> impl Iterator<Item = (&str, &mut Self)> {
+        self.members.iter_mut().filter_map(|(key, node)| match (key, node) {
+            (Key::Item(name), Node::Branch(item)) => Some((name.as_ref(), item)),
+            _ => None,
+        })
     }
 
     /// The API server makes a request of each limit that has none.

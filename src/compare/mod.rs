@@ -1,12 +1,13 @@
 //! Two pods compared by meaning: order, spelling, defaults and what a cluster fills in do not count.
 //! Each difference has a class, by a rule of [`RULES`].
 
+mod align;
 mod meaning;
 mod rules;
 mod shell;
 mod show;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use meaning::{Branch, Key, Node, of_pod};
 use rules::{Case, Side};
@@ -62,44 +63,13 @@ impl Class {
 /// The differences of two pods, by class and path. The work grows linearly with the pods.
 pub fn compare(a: &Json<'_>, b: &Json<'_>) -> Vec<Difference> {
     let mut trees = [of_pod(a), of_pod(b)];
-    align([a, b], &mut trees);
+    align::containers([a, b], &mut trees);
+    align::volumes(&mut trees);
     let mut walk = Walk { sides: [Side::of(a), Side::of(b)], found: Vec::new() };
     let [a, b] = &trees;
     walk.branches(&At::default(), Some(a), Some(b));
     walk.found.sort_by(|one, other| (one.class, &one.path).cmp(&(other.class, &other.path)));
     walk.found
-}
-
-/// Puts a container that is in another list of each pod at one place, and makes the order of the
-/// init containers that both have a value: they start one after the other.
-fn align(pods: [&Json<'_>; 2], trees: &mut [Branch<'_>; 2]) {
-    let names = pods.map(|pod| {
-        LISTS
-            .map(|list| pod.get("spec").map_or(&[][..], |spec| spec.list(list)))
-            .map(|list| list.iter().map(|container| container.text("name")).collect::<Vec<_>>())
-    });
-    let sets = names
-        .each_ref()
-        .map(|lists| lists.each_ref().map(|list| list.iter().copied().collect::<HashSet<&str>>()));
-    let [[inits_a, others_a], [inits_b, others_b]] = &sets;
-    let moved = inits_a.intersection(others_b).chain(inits_b.intersection(others_a));
-    for name in moved {
-        for spec in trees.iter_mut().filter_map(|tree| tree.branch_mut("spec")) {
-            spec.move_container(name);
-        }
-    }
-    let orders = names.map(|[inits, _]| {
-        let is_common = |name: &&str| inits_a.contains(name) && inits_b.contains(name);
-        inits.into_iter().filter(is_common).collect::<Vec<_>>().join(", ")
-    });
-    if orders[0] != orders[1] {
-        for (tree, order) in trees.iter_mut().zip(orders) {
-            let spec = tree.branch_mut("spec");
-            if let Some(inits) = spec.and_then(|spec| spec.branch_mut("initContainers")) {
-                inits.members.insert(Key::Field("order".into()), Node::Text(order.into()));
-            }
-        }
-    }
 }
 
 /// Where the walk is.

@@ -120,7 +120,7 @@ const fn intended(
 }
 
 /// All rules. The first that holds counts.
-pub static RULES: [Rule; 15] = [
+pub static RULES: [Rule; 16] = [
     intended(
         "status",
         "docs/annotations.md#arc-rocmdevstatus",
@@ -190,6 +190,16 @@ pub static RULES: [Rule; 15] = [
         applies: |case| {
             let is_status = case.field == "metadata.annotations.arc-rocm.dev/status";
             (is_status && case.patched.is_some() && case.written.is_some()).into()
+        },
+    },
+    Rule {
+        name: "volume-name",
+        class: Class::NoEffect,
+        page: "docs/cli.md#arc-rocm-diff",
+        meaning: "The name of a volume that both pods mount at one path.",
+        applies: |case| {
+            let volume = case.field.strip_prefix("spec.volumes[");
+            volume.is_some_and(|rest| rest.ends_with("].name")).into()
         },
     },
     Rule {
@@ -452,6 +462,7 @@ mod tests {
                         "args": DIND_FLAGS,
                         "startupProbe": {"exec": {"command": ["docker", "info"]}},
                         "env": [{"name": "DOCKER_GROUP_GID", "value": "123"}],
+                        "volumeMounts": [mount("docker-data", "/data")],
                         "resources": {"requests": {"cpu": "1m"}},
                         "securityContext": {"privileged": true, "runAsNonRoot": false,
                             "allowPrivilegeEscalation": true, "readOnlyRootFilesystem": false},
@@ -484,6 +495,7 @@ mod tests {
                     "command": ["sh", "-c", "dockerd --group=123 --data-root=/data & wait"],
                     "securityContext": {"privileged": true},
                     "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "rm -rf /data/*"]}}},
+                    "volumeMounts": [{"name": "a-disk", "mountPath": "/data"}],
                 },
                 {
                     "name": "runner",
@@ -491,6 +503,7 @@ mod tests {
                     "resources": {"requests": {"cpu": "4"}},
                 },
             ],
+            "volumes": [{"name": "a-disk", "emptyDir": {}}],
         }})
     }
 
@@ -514,7 +527,7 @@ mod tests {
         let names = found.iter().chain(&found_too).filter_map(|one| Some(one.rule?.name));
         let names: BTreeSet<&str> = names.collect();
         assert_eq!(names, RULES.iter().map(|rule| rule.name).collect());
-        assert_eq!(paths(&found, Class::NoEffect).len(), 3);
+        assert_eq!(paths(&found, Class::NoEffect).len(), 4);
     }
 
     #[test]
@@ -543,6 +556,7 @@ mod tests {
     fn container_that_only_the_patched_pod_has_is_different() {
         let mut written = written();
         written["spec"]["containers"].as_array_mut().unwrap().remove(0);
+        written["spec"]["volumes"].take();
         let found = differences(&written, &patched());
         assert_eq!(paths(&found, Class::Different), ["spec.initContainers[dind]"]);
     }
