@@ -13,6 +13,7 @@
 //! - [`files`]: reads files within bounds.
 //! - [`admission`]: a review in, its answer out.
 //! - [`inject`]: selects the profile of a pod, plans what goes in, and writes the JSON patch.
+//! - [`compare`]: two pods in, their differences out.
 //! - [`profile`]: a profile's text or object in, its template out.
 //! - [`podspec`]: Kubernetes' rules for pods.
 //! - [`scripts`]: the shell scripts that go into a pod.
@@ -25,6 +26,7 @@ pub mod admission;
 pub mod annotations;
 pub mod certs;
 pub mod cli;
+pub mod compare;
 pub mod controller;
 pub mod doctor;
 pub mod files;

@@ -53,10 +53,10 @@ pub enum Output {
 }
 
 /// The result for one object.
-struct Injected {
+pub(super) struct Injected {
     before: Value,
     /// The resulting object, or the answer to the review.
-    after: Value,
+    pub(super) after: Value,
     patch: Value,
     /// Whether there is something to look at.
     is_finding: bool,
@@ -93,7 +93,7 @@ impl Args {
 
 /// Injects into the pod of a review, which is `before`. With `answers`, the result is the answer to
 /// the review. Profile, conflicts and skips go to standard error.
-fn inject(
+pub(super) fn inject(
     review: &Value,
     before: Value,
     answers: bool,

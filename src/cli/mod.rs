@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod config;
 pub mod connect;
+pub mod diff;
 pub mod doctor;
 mod duration;
 mod events;
@@ -38,6 +39,8 @@ enum Command {
     Inject(inject::Args),
     /// Print which profile a pod gets and why, and what it changes
     Explain(Box<explain::Args>),
+    /// Compare pods by meaning: what differs, and whether it is intended
+    Diff(Box<diff::Args>),
     /// List, show and check profiles
     #[command(subcommand)]
     Profiles(profiles::Command),
@@ -102,6 +105,7 @@ impl Command {
             }
             Self::Inject(args) => return args.run(),
             Self::Explain(args) => return args.run(),
+            Self::Diff(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
             Self::Doctor(args) => {

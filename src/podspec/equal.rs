@@ -4,7 +4,7 @@ use super::{Json, Quantity, paths::canonical};
 
 /// Fields that hold a quantity, which the API server rewrites (`1024Mi` becomes `1Gi`), so they
 /// are compared by value.
-const QUANTITIES: [&str; 3] = ["divisor", "sizeLimit", "storage"];
+pub const QUANTITIES: [&str; 3] = ["divisor", "sizeLimit", "storage"];
 
 /// Whether `there` has everything that `wanted` has. It may have more: the API server fills in
 /// defaults (`defaultMode`, `protocol`, `apiVersion` of a fieldRef) after each webhook.

@@ -47,6 +47,11 @@ pub const GPUS: &str = "{gpus}";
 /// Volumes that mean nothing without the dind container that this profile adds.
 pub const DIND_VOLUMES: [&str; 3] = [SOCKET_VOLUME, EXTERNALS_VOLUME, DATA_VOLUME];
 
+/// Requests of containers that run beside the runner, by resource: 1m of CPU gives the same shares
+/// as no request does (the kubelet's least), and 1Mi is far below what any node has to spare.
+pub const LEAST: [(&str, &str); 3] =
+    [("cpu", "1m"), ("memory", "1Mi"), ("ephemeral-storage", "1Mi")];
+
 /// A PodTemplateSpec taken apart, everything checked. One for all numbers of GPUs: what depends on
 /// the number is the runner's resources.
 #[derive(Clone, Debug, Default)]

@@ -65,6 +65,9 @@ pub fn start(parts: &[(&str, bool)]) -> String {
 /// `$0` of [`start`].
 pub const START_NAME: &str = "arc-rocm-start";
 
+/// Ends the options of [`start`].
+pub const END_OF_OPTIONS: &str = "--";
+
 /// Runs dockerd in the dind sidecar and ends it in order on SIGTERM: containers, dockerd, data.
 ///
 /// Arguments: dockerd's flags, passed on unchanged. The script itself reads `--host=unix://...`,
@@ -76,6 +79,26 @@ pub fn dind(empties_data: bool) -> String {
 
 /// `$0` of [`dind`].
 pub const DIND_NAME: &str = "arc-rocm-dind";
+
+/// The words after the script in a command line that runs it: `/bin/sh -c SCRIPT NAME ARGUMENTS...`, or
+/// `/bin/sh FILE ARGUMENTS...`. `None` for another command line.
+pub fn arguments<'l, W>(
+    line: &'l [W],
+    text: impl Fn(&W) -> Option<&str>,
+    name: &str,
+    file: &str,
+) -> Option<&'l [W]> {
+    let is = |word: &W, wanted: &str| text(word) == Some(wanted);
+    match line {
+        [shell, flag, _script, zero, rest @ ..]
+            if is(shell, "/bin/sh") && is(flag, "-c") && is(zero, name) =>
+        {
+            Some(rest)
+        }
+        [shell, path, rest @ ..] if is(shell, "/bin/sh") && is(path, file) => Some(rest),
+        _ => None,
+    }
+}
 
 /// Puts the two scripts of job hooks where the runner finds them; run by an init container.
 ///

@@ -24,7 +24,7 @@ use crate::{
     validity,
 };
 
-fn proptest_config() -> ProptestConfig {
+pub(crate) fn proptest_config() -> ProptestConfig {
     let cases = std::env::var("ARC_ROCM_PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig {
         cases: cases.unwrap_or(256),

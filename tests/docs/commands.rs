@@ -2,17 +2,22 @@
 
 use std::{fs, path::Path, process::Command};
 
+use arc_rocm::compare::{RULES, Rule};
 use serde_json::{Value, json};
 
-use crate::page;
+use crate::{page, root};
 
-/// The commands of docs/cli.md that are run, in a folder with the README's profiles.
-const RUN: [&str; 4] = [
+/// The commands of docs/cli.md that are run, in a folder with the README's profiles and a hand-written
+/// runner.
+const RUN: [&str; 5] = [
     "arc-rocm profiles check bad.yaml",
     "arc-rocm profiles check profiles/",
     "arc-rocm profiles list --profiles profiles",
     "arc-rocm explain --scale-set linux.rocm.gpu.gfx942.4 --profiles profiles",
+    "arc-rocm diff by-hand.yaml other.yaml",
 ];
+/// A hand-written runner.
+const BY_HAND: &str = include_str!("by-hand.yaml");
 
 /// The README's profiles, as a file.
 fn fleet() -> String {
@@ -53,23 +58,58 @@ fn the_commands_of_the_reference_print_what_it_shows() {
     fs::create_dir(folder.path().join("profiles")).unwrap();
     fs::write(folder.path().join("profiles/fleet.yaml"), fleet).unwrap();
     fs::write(folder.path().join("bad.yaml"), bad).unwrap();
+    let other = BY_HAND.replace("cpu: \"40\"", "cpu: 40000m").replace("500000Mi", "450000Mi");
+    let other = other.replace("env: [", "env: [{name: A, value: b}, ");
+    let by_hand = BY_HAND.replace("docker.sock\"}]", "docker.sock\"}, {name: A, value: b}]");
+    assert!(by_hand.len() > BY_HAND.len() && other.len() > BY_HAND.len());
+    fs::write(folder.path().join("by-hand.yaml"), by_hand).unwrap();
+    fs::write(folder.path().join("other.yaml"), other).unwrap();
     let page = page("docs/cli.md");
     for command in RUN {
         assert_eq!(printed(folder.path(), command), shown(&page, command), "$ {command}");
     }
 }
 
-/// docs/migration.md, with the hand-written runner in by-hand.yaml.
+/// docs/migration.md, with the hand-written runner in by-hand.yaml and the rendered chart in plain.yaml.
 #[test]
-fn migration_explains_a_hand_written_runner_as_shown() {
-    const COMMAND: &str = "arc-rocm explain -f by-hand.yaml --profiles next/";
+fn migration_compares_a_hand_written_runner_as_shown() {
     let folder = tempfile::tempdir().unwrap();
     let page = page("docs/migration.md");
     let profile = yaml_block(&page, "# next/fleet.yaml\n");
     fs::create_dir(folder.path().join("next")).unwrap();
     fs::write(folder.path().join("next/fleet.yaml"), profile).unwrap();
-    fs::write(folder.path().join("by-hand.yaml"), include_str!("by-hand.yaml")).unwrap();
-    assert_eq!(printed(folder.path(), COMMAND), shown(&page, COMMAND));
+    fs::write(folder.path().join("by-hand.yaml"), BY_HAND).unwrap();
+    let plain = root().join("tests/fixtures/arc/objects/autoscalingrunnerset.plain.json");
+    fs::copy(plain, folder.path().join("plain.yaml")).unwrap();
+    for command in [
+        "arc-rocm diff by-hand.yaml plain.yaml --inject --profiles next/",
+        "arc-rocm explain -f by-hand.yaml --profiles next/",
+    ] {
+        let printed = printed(folder.path(), command);
+        assert_eq!(without_status(&printed), without_status(shown(&page, command)), "$ {command}");
+    }
+}
+
+/// A text without what the status annotation has of this build.
+fn without_status(text: &str) -> String {
+    let parts = text.split(r#","version":"#).enumerate().map(|(index, part)| match index {
+        0 => part,
+        _ => part.split_once('}').unwrap().1,
+    });
+    parts.collect()
+}
+
+#[test]
+fn rules_of_diff_are_listed_with_their_pages() {
+    let rows = RULES.iter().map(|rule| {
+        let page = rule.page.strip_prefix("docs/").unwrap();
+        let Rule { name, class, meaning, .. } = rule;
+        format!("| [`{name}`]({page}) | {} | {meaning} |\n", class.as_str())
+    });
+    let head = "| rule | class | what differs |\n|---|---|---|\n";
+    let table: String =
+        [head.to_owned()].into_iter().chain(rows).chain(["\n".to_owned()]).collect();
+    assert!(page("docs/cli.md").contains(&table), "docs/cli.md needs this table:\n{table}");
 }
 
 /// The values file that docs/migration.md ends with overrides the profile without a warning.

@@ -9,14 +9,11 @@ use super::{
 use crate::{
     podspec::{ContainerRef, Json},
     profile::template::{REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, Start},
-    scripts::{START_NAME, image::START_FILE},
+    scripts::{self, END_OF_OPTIONS, START_NAME, image::START_FILE},
 };
 
 /// The command that ARC's charts fill in.
 const CHART_COMMAND: &str = "/home/runner/run.sh";
-
-/// Ends the wrapper's own options.
-const END_OF_OPTIONS: &str = "--";
 
 pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     for (place, placement) in facts.merged().filter(|(place, _)| !facts.is_runner(*place)) {
@@ -147,19 +144,9 @@ fn wrapped<'p>(facts: &Facts<'p>, start: &'p Start, line: Vec<Json<'p>>) -> Vec<
     command
 }
 
-/// The command inside the start wrapper, when `command` is it: `/bin/sh -c SCRIPT arc-rocm-start`
-/// or `/bin/sh FILE`, then options and `--`.
+/// The command inside the start wrapper, when `command` is it.
 fn unwrapped<'j, 'p>(command: &'j [Json<'p>]) -> Option<&'j [Json<'p>]> {
-    let [shell, rest @ ..] = command else { return None };
-    let is = |word: &Json<'_>, text: &str| word.as_str() == Some(text);
-    let rest = match rest {
-        [flag, _script, name, rest @ ..] if is(flag, "-c") && is(name, START_NAME) => rest,
-        [file, rest @ ..] if is(file, START_FILE) => rest,
-        _ => return None,
-    };
-    if !is(shell, "/bin/sh") {
-        return None;
-    }
+    let rest = scripts::arguments(command, Json::as_str, START_NAME, START_FILE)?;
     let end = rest.iter().position(|word| word.as_str() == Some(END_OF_OPTIONS))?;
     rest.get(end + 1..)
 }

@@ -20,7 +20,7 @@ use crate::{
         merge::Merge,
         resources::{is_exact, is_huge},
     },
-    profile::template::{DIND, HAS_RUNNERS_IMAGE},
+    profile::template::{DIND, HAS_RUNNERS_IMAGE, LEAST},
 };
 
 /// The annotation in which the LimitRanger plugin lists what it filled in, before any webhook
@@ -30,10 +30,6 @@ const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
 /// The two maps of `resources`.
 pub(super) const MAPS: [&str; 2] = ["requests", "limits"];
-
-/// Requests of containers that run beside the runner, by resource: 1m of CPU gives the same shares
-/// as no request does (the kubelet's least), and 1Mi is far below what any node has to spare.
-const LEAST: [(&str, &str); 3] = [("cpu", "1m"), ("memory", "1Mi"), ("ephemeral-storage", "1Mi")];
 
 /// What becomes of the requests and limits of all containers. They share the pod's own
 /// (`spec.resources`, KEP-2837), so that one place decides about all.

@@ -95,18 +95,21 @@ fn without_empty(members: &mut Map<String, Value>) {
     members.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|v| !v.is_empty()));
 }
 
+/// The volume of the token, as the plugin names it.
+const TOKEN: &str = "kube-api-access-x7x7x";
+
 /// The ServiceAccount plugin mounts its token into new containers.
 pub(super) fn mount_token(pod: &mut Value, _: &mut Dice) {
     let path = "/var/run/secrets/kubernetes.io/serviceaccount";
     for container in list(&mut pod["spec"], "initContainers") {
         let mounts = list(container, "volumeMounts");
         if !mounts.iter().any(|mount| mount["mountPath"] == path) {
-            mounts.push(json!({"name": "token", "mountPath": path, "readOnly": true}));
+            mounts.push(json!({"name": TOKEN, "mountPath": path, "readOnly": true}));
         }
     }
     let volumes = list(&mut pod["spec"], "volumes");
-    if !volumes.iter().any(|volume| volume["name"] == "token") {
-        volumes.push(json!({"name": "token", "projected": {"sources": [], "defaultMode": 420}}));
+    if !volumes.iter().any(|volume| volume["name"] == TOKEN) {
+        volumes.push(json!({"name": TOKEN, "projected": {"sources": [], "defaultMode": 420}}));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Two recordings of the same thing, made comparable: what differs from run to run is replaced,
 //! by this list and nothing else.
 
+use arc_rocm::podspec::Json;
 use serde_json::{Value, json};
 
 use crate::cluster::text;
@@ -51,23 +52,11 @@ pub(crate) fn stored(pod: &Value, namespace: &str) -> Value {
     pod
 }
 
-/// A pod whose volumes, mounts and tolerations are in order: admission plugins that ran before the
-/// webhook in one case and after it in the other put theirs first or last.
-pub(crate) fn without_order(mut pod: Value) -> Value {
-    fn sort(list: &mut Value) {
-        if let Some(items) = list.as_array_mut() {
-            items.sort_by_key(Value::to_string);
-        }
-    }
-    let spec = &mut pod["spec"];
-    sort(&mut spec["volumes"]);
-    sort(&mut spec["tolerations"]);
-    for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
-            sort(&mut container["volumeMounts"]);
-        }
-    }
-    pod
+/// Where two pods differ by meaning: admission plugins that ran before the webhook in one case and
+/// after it in the other, or not at all, do not count.
+pub(crate) fn by_meaning(left: &Value, right: &Value) -> Vec<String> {
+    let found = arc_rocm::compare::compare(&Json::of(left), &Json::of(right)).into_iter();
+    found.map(|one| format!("{}: {:?} | {:?}", one.path, one.a, one.b)).collect()
 }
 
 /// Replaces random names wherever they occur in the text: as values, as keys of `managedFields`.

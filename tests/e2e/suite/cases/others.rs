@@ -214,7 +214,7 @@ async fn adds_later(scene: &Scene) -> anyhow::Result<()> {
     ensure!(reviewed.pointer(STATUS).is_some(), "it is after us: {reviewed:#}");
     let left = with["spec"]["containers"].as_array_mut().context("no containers")?;
     left.retain(|container| container["name"] != "agent");
-    same(scene, &alone, &with)
+    same(&alone, &with)
 }
 
 /// As Istio's injector with native sidecars: an init container and a sidecar before all others,
@@ -359,7 +359,7 @@ async fn two_instances(scene: &Scene) -> anyhow::Result<()> {
         .await?;
         for (set, alone) in sets.iter().zip(&alone) {
             let runner = arc.scale(set, 2).await?.remove(1);
-            same(scene, alone, &arc.stored(&runner, SOON).await?)?;
+            same(alone, &arc.stored(&runner, SOON).await?)?;
         }
         Ok(())
     }
@@ -368,13 +368,9 @@ async fn two_instances(scene: &Scene) -> anyhow::Result<()> {
     seen
 }
 
-/// Two pods of a scale set, but for their names.
-fn same(scene: &Scene, one: &Value, other: &Value) -> anyhow::Result<()> {
-    let [one, other] = [one, other].map(|pod| {
-        let stored = normal::without_order(normal::stored(pod, &scene.namespace));
-        stored.to_string().replace(text(pod, "/metadata/name"), "NAME")
-    });
-    let lines = normal::difference(&serde_json::from_str(&one)?, &serde_json::from_str(&other)?);
+/// Two pods of a scale set.
+fn same(one: &Value, other: &Value) -> anyhow::Result<()> {
+    let lines = normal::by_meaning(one, other);
     ensure!(lines.is_empty(), "alone | with another\n{}", lines.join("\n"));
     Ok(())
 }
