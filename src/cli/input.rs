@@ -162,13 +162,18 @@ impl RequestArgs {
     pub(super) fn review(&self, pod: &Value) -> Value {
         let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
         let namespace = namespace.filter(|namespace| !namespace.is_empty());
+        self.review_in(namespace.unwrap_or(&self.namespace), pod)
+    }
+
+    /// The same for a pod in `namespace`.
+    pub(super) fn review_in(&self, namespace: &str, pod: &Value) -> Value {
         let mut object = pod.clone();
         if let Value::Object(members) = &mut object {
             for (field, value) in [("apiVersion", "v1"), ("kind", "Pod")] {
                 members.entry(field).or_insert_with(|| value.into());
             }
         }
-        admission::of_pod("offline", &object, namespace.unwrap_or(&self.namespace), &self.user)
+        admission::of_pod("offline", &object, namespace, &self.user)
     }
 }
 

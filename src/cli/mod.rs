@@ -12,6 +12,7 @@ pub mod inject;
 mod input;
 pub mod objects;
 mod output;
+pub mod plan;
 pub mod profiles;
 mod reload;
 pub mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Compare pods by meaning: what differs, and whether it is intended
     Diff(Box<diff::Args>),
+    /// Print what a change of profiles changes for each scale set
+    Plan(Box<plan::Args>),
     /// List, show and check profiles
     #[command(subcommand)]
     Profiles(profiles::Command),
@@ -106,6 +109,7 @@ impl Command {
             Self::Inject(args) => return args.run(),
             Self::Explain(args) => return args.run(),
             Self::Diff(args) => return args.run(),
+            Self::Plan(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
             Self::Doctor(args) => {

@@ -156,7 +156,10 @@ impl Walk<'_> {
         {
             note = format!("the texts differ from line {line} on");
         }
-        let [a, b] = [a, b].map(|node| node.map(|node| show::shown(node, at.is_secret)));
+        let [a, b] = match (a, b) {
+            (Some(a), Some(b)) => show::shown_both([a, b], at.is_secret).map(Some),
+            nodes => <[_; 2]>::from(nodes).map(|node| Some(show::shown(node?, at.is_secret))),
+        };
         self.found.push(Difference { path: at.path.clone(), a, b, class, rule, note });
     }
 }

@@ -7,6 +7,8 @@ use crate::{podspec::Json, scripts};
 const LENGTH: usize = 160;
 /// Words with spaces in them that are longer are scripts.
 const WORD: usize = 40;
+/// So many words that two command lines have in common are left out.
+const MANY_WORDS: usize = 4;
 const HIDDEN: &str = "(value not shown)";
 /// What the name of a variable has in it whose value is a secret.
 const SECRET_NAMES: [&str; 8] =
@@ -45,6 +47,29 @@ pub(super) fn shown(node: &Node<'_>, is_secret: bool) -> String {
         }
         node => leaf(node, is_secret),
     };
+    cut(text)
+}
+
+/// What two nodes say. Of two command lines the words around the first and the last that differ are
+/// left out.
+pub(super) fn shown_both(nodes: [&Node<'_>; 2], is_secret: bool) -> [String; 2] {
+    if let ([Node::Line(a), Node::Line(b)], false) = (nodes, is_secret) {
+        let [a, b] = [words(a), words(b)];
+        let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+        let ends = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+        let end = ends.min(a.len().min(b.len()) - start);
+        if start + end >= MANY_WORDS && a != b {
+            return [a, b].map(|words| {
+                let middle = words.get(start..words.len() - end).unwrap_or_default().join(" ");
+                let [before, after] = [start, end].map(|same| if same > 0 { "..." } else { "" });
+                cut(format!("{before} {middle} {after}").trim().replace("...  ...", "..."))
+            });
+        }
+    }
+    nodes.map(|node| shown(node, is_secret))
+}
+
+fn cut(text: String) -> String {
     match text.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text,
@@ -57,7 +82,7 @@ fn leaf(node: &Node<'_>, is_secret: bool) -> String {
         Node::Quantity(quantity) => quantity.to_string(),
         Node::Value(_) | Node::Line(_) if is_secret => HIDDEN.to_owned(),
         Node::Value(value) => scalar(value),
-        Node::Line(items) => line(items),
+        Node::Line(items) => words(items).join(" "),
         Node::Default(node) => leaf(node, is_secret),
         Node::Branch(_) => String::new(),
     }
@@ -98,7 +123,7 @@ fn scalar(value: &Json<'_>) -> String {
 }
 
 /// The words of a command line. A word after an option for a password is hidden.
-fn line(items: &[&Json<'_>]) -> String {
+fn words(items: &[&Json<'_>]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = "";
     for item in items {
@@ -114,7 +139,7 @@ fn line(items: &[&Json<'_>]) -> String {
         });
         before = text;
     }
-    words.join(" ")
+    words
 }
 
 /// A text that may be a script or have a secret in it.
@@ -180,6 +205,22 @@ mod tests {
         let found = compare(&Json::of(&container(there)), &Json::of(&none));
         let lines = found.into_iter().map(|one| format!("{} {}", one.path, one.a.unwrap()));
         lines.collect::<Vec<_>>().join("; ").replace("spec.containers[c]", "")
+    }
+
+    #[test]
+    fn common_words_of_command_lines_are_left_out() {
+        let pod = |words: &[&str]| json!({"spec": {"containers": [{"name": "c", "args": words}]}});
+        for (a, b, shown) in [
+            (&["a", "b", "c", "d", "e"][..], &["a", "b", "c", "d", "f"][..], ["... e", "... f"]),
+            (&["a", "b", "c", "d", "e"], &["x", "b", "c", "d", "e"], ["a ...", "x ..."]),
+            (&["a", "b", "c", "d"], &["a", "b", "x", "y", "c", "d"], ["...", "... x y ..."]),
+            (&["a", "b", "a", "b"], &["a", "b", "a", "b", "a", "b"], ["...", "... a b"]),
+            (&["a", "b"], &["a", "c"], ["a b", "a c"]),
+        ] {
+            let [a, b] = [pod(a), pod(b)];
+            let found = compare(&Json::of(&a), &Json::of(&b));
+            assert_eq!([found[0].a.as_deref(), found[0].b.as_deref()], shown.map(Some));
+        }
     }
 
     #[test]

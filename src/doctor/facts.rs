@@ -129,6 +129,33 @@ pub struct DryRun {
 }
 
 impl Facts {
+    /// Nothing is known yet.
+    pub(super) fn none(settings: Settings, now: i64) -> Self {
+        fn none<T>() -> Known<T> {
+            Err(Unknown::Failed("not asked".to_owned()))
+        }
+        Self {
+            settings,
+            now,
+            version: none(),
+            registration: none(),
+            other_registrations: Vec::new(),
+            deployment: none(),
+            certificate: none(),
+            config_map: none(),
+            profiles: none(),
+            runtime_classes: none(),
+            scale_sets: none(),
+            runners: none(),
+            runner_pods: none(),
+            namespaces: none(),
+            controllers: none(),
+            nodes: none(),
+            dry_run: none(),
+            trials: BTreeMap::new(),
+        }
+    }
+
     /// The Deployment, if it is known and exists.
     pub(super) fn deployment(&self) -> Option<&Deployment> {
         self.deployment.as_ref().ok()?.as_ref()

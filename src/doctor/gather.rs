@@ -66,14 +66,9 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         list(Api::all(client.clone()), &(), ""),
     );
     let mut facts = Facts {
-        settings,
-        now,
         version,
         registration,
-        other_registrations: Vec::new(),
         deployment,
-        certificate: Ok(None),
-        config_map: Ok(None),
         profiles,
         runtime_classes,
         scale_sets,
@@ -82,8 +77,7 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         namespaces,
         controllers,
         nodes,
-        dry_run: Err(Unknown::Failed("not tried".to_owned())),
-        trials: BTreeMap::new(),
+        ..Facts::none(settings.clone(), now)
     };
     if facts.registration == Ok(None) {
         let all = list(registrations, &(), "").await.unwrap_or_default();
@@ -98,6 +92,27 @@ pub(super) async fn facts(client: &Client, settings: Settings, now: i64) -> Know
         dry_run::call(client, &tried),
     );
     facts.trials = trials(client, &facts).await;
+    Ok(facts)
+}
+
+/// Gathers what says how the next runner of each scale set is patched.
+pub(super) async fn runners(client: &Client, settings: Settings) -> Known<Facts> {
+    let sets = kind(ARC, "AutoscalingRunnerSet", "autoscalingrunnersets");
+    let profiles = kind(spec::GROUP, spec::KIND, spec::PLURAL);
+    let (deployment, scale_sets, profiles) = tokio::join!(
+        get(Api::namespaced(client.clone(), &settings.namespace), &settings.name),
+        list(Api::all_with(client.clone(), &sets), &sets, ""),
+        list(Api::all_with(client.clone(), &profiles), &profiles, ""),
+    );
+    let mut facts = Facts {
+        deployment: Ok(deployment?),
+        scale_sets: Ok(scale_sets?),
+        profiles: Ok(profiles?),
+        ..Facts::none(settings, 0)
+    };
+    let name = deployment::config_map(facts.deployment());
+    let config_maps = Api::namespaced(client.clone(), &facts.settings.namespace);
+    facts.config_map = Ok(get(config_maps, &name).await?);
     Ok(facts)
 }
 

@@ -127,7 +127,7 @@ pub(super) fn watches(facts: &Facts) -> bool {
 
 /// A pod for each scale set, by `NAMESPACE/NAME` and with its namespace: from its template, or or an
 /// existing one.
-fn pods(facts: &Facts) -> BTreeMap<String, (String, Value)> {
+pub(super) fn pods(facts: &Facts) -> BTreeMap<String, (String, Value)> {
     let mut pods = BTreeMap::new();
     for set in facts.scale_sets.iter().flatten() {
         let pod = to_value(set).map(|set| runner_pod(&set)).unwrap_or_default();

@@ -6,6 +6,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod inject;
+mod plan;
 mod profiles;
 
 use std::{

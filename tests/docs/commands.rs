@@ -9,11 +9,12 @@ use crate::{page, root};
 
 /// The commands of docs/cli.md that are run, in a folder with the README's profiles and a hand-written
 /// runner.
-const RUN: [&str; 5] = [
+const RUN: [&str; 6] = [
     "arc-rocm profiles check bad.yaml",
     "arc-rocm profiles check profiles/",
     "arc-rocm profiles list --profiles profiles",
     "arc-rocm explain --scale-set linux.rocm.gpu.gfx942.4 --profiles profiles",
+    "arc-rocm plan --from profiles --to next linux.rocm.gpu.gfx942.4 build-only-arm",
     "arc-rocm diff by-hand.yaml other.yaml",
 ];
 /// A hand-written runner.
@@ -56,6 +57,12 @@ fn the_commands_of_the_reference_print_what_it_shows() {
     let (first, last) = fleet.rsplit_once("extends: base").unwrap();
     let bad = format!("{first}extends: rcom{last}").replace("{cpu:", "{cpus:");
     fs::create_dir(folder.path().join("profiles")).unwrap();
+    let pytorch = "  gpu:\n    perGpu: {cpu: \"10\", memory: 200000Mi, ephemeral-storage: 100G}\n";
+    let next = format!("{pytorch}    byCount: {{\"4\": {{memory: 700000Mi}}}}\n");
+    let next = fleet.replace(pytorch, &next).replace("dind:\n", "dind:\n    mtu: 1400\n");
+    assert_ne!(next, fleet);
+    fs::create_dir(folder.path().join("next")).unwrap();
+    fs::write(folder.path().join("next/fleet.yaml"), next).unwrap();
     fs::write(folder.path().join("profiles/fleet.yaml"), fleet).unwrap();
     fs::write(folder.path().join("bad.yaml"), bad).unwrap();
     let other = BY_HAND.replace("cpu: \"40\"", "cpu: 40000m").replace("500000Mi", "450000Mi");

@@ -1,0 +1,233 @@
+//! `arc-rocm plan`: what a change of profiles changes in the runner pods of each scale set.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{
+    EXIT_FINDINGS, UsageError,
+    config::{self, ConfigArgs, ProfileArgs},
+    connect::ConnectArgs,
+    inject::{missing_images, patched},
+    input::{Input, Object, RequestArgs},
+    output::{self, Format, printable},
+};
+use crate::{
+    admission::{Decision, decide, read},
+    compare::{Class, Difference, compare},
+    doctor::{Live, Settings, live},
+    inject::{Config, DEFAULT_CONTROLLER_USER},
+    podspec::{Json, RunnerPod, scale_set},
+};
+
+/// The flags of `plan`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).multiple(true))]
+pub struct Args {
+    /// Names of scale sets; their plain runners are patched
+    #[arg(value_name = "NAME", group = "subject")]
+    pub names: Vec<String>,
+
+    /// File with pods, scale sets, lists or admission reviews; - is standard input
+    #[arg(long = "filename", short, value_name = "FILE", group = "subject")]
+    pub file: Option<PathBuf>,
+
+    /// The scale sets and the profiles of a cluster
+    #[arg(long, group = "subject", conflicts_with_all = ["from", "names", "file"])]
+    pub cluster: bool,
+
+    /// Files or directories with the profiles of now; default: the built-in profiles alone
+    #[arg(long, value_delimiter = ',', value_name = "PATH")]
+    pub from: Vec<PathBuf>,
+
+    /// Files or directories with the profiles to come
+    #[arg(long, value_delimiter = ',', value_name = "PATH", required = true)]
+    pub to: Vec<PathBuf>,
+
+    /// Form of the result
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+
+    /// The request of a pod.
+    #[command(flatten)]
+    pub request: RequestArgs,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+
+    /// The webhook's namespace
+    #[arg(long, default_value = "arc-rocm", value_name = "NAMESPACE")]
+    pub webhook_namespace: String,
+
+    /// Name of the webhook's objects
+    #[arg(long, default_value = "arc-rocm", value_name = "NAME")]
+    pub webhook_name: String,
+}
+
+/// What a configuration does with a pod.
+struct Outcome {
+    /// For people: the profile and the GPUs, or why the pod is skipped.
+    what: String,
+    warnings: Vec<String>,
+    /// The resulting pod.
+    pod: Value,
+}
+
+/// What a change of profiles changes in one pod.
+struct Change {
+    name: String,
+    sides: [Outcome; 2],
+    /// Without those that change nothing in a pod.
+    differences: Vec<Difference>,
+}
+
+impl Args {
+    /// Compares, and prints what changes.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { names, file, from, to, output, request, .. } = &self;
+        let to = config_of(to)?;
+        let (from, reviews) = if self.cluster {
+            self.live()?
+        } else {
+            (config_of(from)?, reviews(names, file.as_deref(), request)?)
+        };
+        let changes = reviews.iter().map(|review| Change::of(review, [&from, &to]));
+        let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
+        output::write(|out| match output {
+            Format::Text => text(out, &changes),
+            Format::Json => {
+                let all: Vec<Value> = changes.iter().map(Change::json).collect();
+                Ok(writeln!(out, "{:#}", json!({"scaleSets": all}))?)
+            }
+        })?;
+        let is_change = changes.iter().any(Change::is_change);
+        Ok(if is_change { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
+    }
+
+    /// The configuration of the cluster, and the reviews of its runners.
+    fn live(&self) -> anyhow::Result<(Config, Vec<Value>)> {
+        let (name, namespace) = (self.webhook_name.clone(), self.webhook_namespace.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Live { config, pods } = runtime.block_on(async {
+            let client = self.connect.client().await?;
+            let live = live(&client, Settings { name, namespace }).await;
+            live.context(UsageError("cannot read the cluster".to_owned()))
+        })?;
+        let reviews = pods.iter().map(|(namespace, pod)| self.request.review_in(namespace, pod));
+        Ok((config, reviews.collect()))
+    }
+}
+
+fn config_of(paths: &[PathBuf]) -> anyhow::Result<Config> {
+    let profiles = ProfileArgs { profiles: paths.to_vec(), scripts_image: None };
+    let controller_users = vec![DEFAULT_CONTROLLER_USER.to_owned()];
+    ConfigArgs { profiles, controller_users }.config().map_err(config::usage_error)
+}
+
+/// The reviews of the runners of `names` and of the pods of `file`.
+fn reviews(
+    names: &[String],
+    file: Option<&Path>,
+    request: &RequestArgs,
+) -> anyhow::Result<Vec<Value>> {
+    let plain = |name: &String| {
+        request.review(&scale_set::plain_runner_pod(name, &request.namespace, None, None))
+    };
+    let mut reviews: Vec<Value> = names.iter().map(plain).collect();
+    if let Some(file) = file {
+        reviews.extend(Input::read(file)?.objects.into_iter().filter_map(|object| match object {
+            Object::Pod(pod) => Some(request.review(&pod)),
+            Object::Review(review) => Some(review),
+            Object::Other(_) => None,
+        }));
+    }
+    Ok(reviews)
+}
+
+impl Outcome {
+    fn of(review: &Value, config: &Config) -> anyhow::Result<Self> {
+        let body = serde_json::to_vec(review)?;
+        let request = read(&body).map_err(|error| UsageError::error(error.to_string()))?;
+        let before = review.pointer("/request/object").unwrap_or(&Value::Null);
+        Ok(match decide(&request, config) {
+            Decision::Skip(skip) => Self {
+                what: format!("skipped: {}", skip.sentence()),
+                warnings: Vec::new(),
+                pod: before.clone(),
+            },
+            Decision::Planned { selection, operations, conflicts } => {
+                let pod = patched(before, &operations)?;
+                let gpus = output::count(selection.gpus, "GPU");
+                let conflicts = conflicts.iter().map(ToString::to_string);
+                Self {
+                    what: format!("profile {}, {gpus}", selection.profile.name),
+                    warnings: conflicts.chain(missing_images(&pod)).collect(),
+                    pod,
+                }
+            }
+        })
+    }
+}
+
+impl Change {
+    fn of(review: &Value, configs: [&Config; 2]) -> anyhow::Result<Self> {
+        let [from, to] = configs.map(|config| Outcome::of(review, config));
+        let (from, to) = (from?, to?);
+        let mut differences = compare(&Json::of(&from.pod), &Json::of(&to.pod));
+        differences.retain(|one| one.class != Class::NoEffect);
+        let pod = Json::of(review.pointer("/request/object").unwrap_or(&Value::Null));
+        let name = RunnerPod::new(&pod, "").scale_sets().next().unwrap_or_default().to_owned();
+        Ok(Self { name, sides: [from, to], differences })
+    }
+
+    /// The warnings that only this side has: 0 is now, 1 is to come.
+    fn own_warnings(&self, side: usize) -> impl Iterator<Item = &String> {
+        let [from, to] = &self.sides;
+        let (own, other) = if side == 0 { (from, to) } else { (to, from) };
+        own.warnings.iter().filter(|warning| !other.warnings.contains(warning))
+    }
+
+    fn is_change(&self) -> bool {
+        let [from, to] = &self.sides;
+        !self.differences.is_empty() || from.what != to.what || from.warnings != to.warnings
+    }
+
+    fn json(&self) -> Value {
+        let [from, to] = &self.sides;
+        let difference = |one: &Difference| json!({"path": one.path, "from": one.a, "to": one.b, "note": one.note});
+        json!({
+            "name": self.name,
+            "from": {"result": from.what, "warnings": from.warnings},
+            "to": {"result": to.what, "warnings": to.warnings},
+            "differences": self.differences.iter().map(difference).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn text(out: &mut dyn Write, changes: &[Change]) -> anyhow::Result<()> {
+    for change in changes {
+        let [from, to] = change.sides.each_ref().map(|side| side.what.as_str());
+        let what = if from == to { to.to_owned() } else { format!("{from} -> {to}") };
+        let end = if change.is_change() { "" } else { ", no change" };
+        writeln!(out, "{}: {}{end}", printable(&change.name), printable(&what))?;
+        for Difference { path, a, b, note, .. } in &change.differences {
+            let [a, b] = [a, b].map(|value| value.as_deref().unwrap_or("-"));
+            let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+            writeln!(out, "  {}", printable(&format!("{path}: {a} | {b}{note}")))?;
+        }
+        for (side, mark) in [(0, "warning no more"), (1, "new warning")] {
+            for warning in change.own_warnings(side) {
+                writeln!(out, "  {mark}: {}", printable(warning))?;
+            }
+        }
+    }
+    let count = changes.iter().filter(|change| change.is_change()).count();
+    writeln!(out, "{count} of {} change", output::count(changes.len(), "scale set"))?;
+    Ok(())
+}
