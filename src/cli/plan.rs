@@ -81,6 +81,7 @@ struct Outcome {
 
 /// What a change of profiles changes in one pod.
 struct Change {
+    namespace: String,
     name: String,
     sides: [Outcome; 2],
     /// Without those that change nothing in a pod.
@@ -100,7 +101,7 @@ impl Args {
         let changes = reviews.iter().map(|review| Change::of(review, [&from, &to]));
         let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
         output::write(|out| match output {
-            Format::Text => text(out, &changes),
+            Format::Text => text(out, &changes, self.cluster),
             Format::Json => {
                 let all: Vec<Value> = changes.iter().map(Change::json).collect();
                 Ok(writeln!(out, "{:#}", json!({"scaleSets": all}))?)
@@ -183,7 +184,9 @@ impl Change {
         differences.retain(|one| one.class != Class::NoEffect);
         let pod = Json::of(review.pointer("/request/object").unwrap_or(&Value::Null));
         let name = RunnerPod::new(&pod, "").scale_sets().next().unwrap_or_default().to_owned();
-        Ok(Self { name, sides: [from, to], differences })
+        let namespace = review.pointer("/request/namespace").and_then(Value::as_str);
+        let namespace = namespace.unwrap_or_default().to_owned();
+        Ok(Self { namespace, name, sides: [from, to], differences })
     }
 
     /// The warnings that only this side has: 0 is now, 1 is to come.
@@ -202,6 +205,7 @@ impl Change {
         let [from, to] = &self.sides;
         let difference = |one: &Difference| json!({"path": one.path, "from": one.a, "to": one.b, "note": one.note});
         json!({
+            "namespace": self.namespace,
             "name": self.name,
             "from": {"result": from.what, "warnings": from.warnings},
             "to": {"result": to.what, "warnings": to.warnings},
@@ -210,12 +214,14 @@ impl Change {
     }
 }
 
-fn text(out: &mut dyn Write, changes: &[Change]) -> anyhow::Result<()> {
+/// For people. The sets of a cluster are named with their namespaces.
+fn text(out: &mut dyn Write, changes: &[Change], is_cluster: bool) -> anyhow::Result<()> {
     for change in changes {
+        let namespace = if is_cluster { format!("{}/", change.namespace) } else { String::new() };
         let [from, to] = change.sides.each_ref().map(|side| side.what.as_str());
         let what = if from == to { to.to_owned() } else { format!("{from} -> {to}") };
         let end = if change.is_change() { "" } else { ", no change" };
-        writeln!(out, "{}: {}{end}", printable(&change.name), printable(&what))?;
+        writeln!(out, "{}: {}{end}", printable(&(namespace + &change.name)), printable(&what))?;
         for Difference { path, a, b, note, .. } in &change.differences {
             let [a, b] = [a, b].map(|value| value.as_deref().unwrap_or("-"));
             let note = if note.is_empty() { String::new() } else { format!(" ({note})") };

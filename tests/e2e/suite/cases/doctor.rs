@@ -301,6 +301,34 @@ async fn scale_sets(scene: &Scene) -> anyhow::Result<()> {
     ensure!(report.printed["unknown"] == 0, "{:#}", report.printed);
     let left = scene.cluster().find(&format!("{}/arc-rocm-doctor", pods(&scene.namespace))).await?;
     ensure!(left.is_none(), "a dry run was stored");
+    planned(scene).await
+}
+
+/// `arc-rocm plan --cluster` has each scale set, and the one change that the profiles to come make.
+async fn planned(scene: &Scene) -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let (path, to) = (folder.path().join("to.yaml"), folder.path().join("to.yaml"));
+    std::fs::write(
+        path,
+        "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {name: to}\n\
+         spec: {extends: rocm, match: {scaleSets: ['*gfx942.{gpus}']}, groups: [44]}\n",
+    )?;
+    let to = to.to_string_lossy();
+    let arguments = ["plan", "--cluster", "-o", "json", "--to", &to];
+    let (code, printed) = program::report(&scene.world.settings, &arguments).await?;
+    ensure!(code == Some(1), "{printed:#}");
+    let sets = printed["scaleSets"].as_array().into_iter().flatten();
+    let own: Vec<&Value> = sets.filter(|set| set["namespace"] == *scene.namespace).collect();
+    ensure!(own.len() == 6, "{printed:#}");
+    let differences = |name: &str| {
+        let set = own.iter().find(|set| set["name"] == name).context("no such set")?;
+        set["differences"].as_array().context("no differences")
+    };
+    ensure!(differences("linux-amd64")?.is_empty(), "{printed:#}");
+    let groups = |one: &Value| {
+        text(one, "/path").starts_with("spec.securityContext") && text(one, "/to").contains("44")
+    };
+    ensure!(differences("linux.rocm.gpu.gfx942.2")?.iter().any(groups), "{printed:#}");
     Ok(())
 }
 
