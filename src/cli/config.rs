@@ -16,6 +16,9 @@ use crate::{
 /// File name endings that are read from a directory.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
+/// How the names of suites for `arc-rocm test` end, which stand beside profiles and are none.
+pub(super) const SUITE_ENDING: &str = ".test.yaml";
+
 /// The flags of profiles.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Config")]
@@ -148,7 +151,8 @@ fn has_files(files: &[File], path: &Path) -> bool {
 }
 
 fn is_profile_file(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = name.starts_with('.') || name.ends_with(SUITE_ENDING);
     let ending = path.extension().is_some_and(|ending| ENDINGS.iter().any(|e| ending == *e));
     !hidden && ending && !path.is_dir()
 }

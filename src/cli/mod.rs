@@ -16,6 +16,7 @@ pub mod plan;
 pub mod profiles;
 mod reload;
 pub mod serve;
+pub mod test;
 pub mod trust;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -44,6 +45,8 @@ enum Command {
     Diff(Box<diff::Args>),
     /// Print what a change of profiles changes for each scale set
     Plan(Box<plan::Args>),
+    /// Run the tests of profiles
+    Test(test::Args),
     /// List, show and check profiles
     #[command(subcommand)]
     Profiles(profiles::Command),
@@ -110,6 +113,7 @@ impl Command {
             Self::Explain(args) => return args.run(),
             Self::Diff(args) => return args.run(),
             Self::Plan(args) => return args.run(),
+            Self::Test(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
             Self::Doctor(args) => {

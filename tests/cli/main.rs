@@ -8,6 +8,7 @@ mod explain;
 mod inject;
 mod plan;
 mod profiles;
+mod test;
 
 use std::{
     io::Write as _,

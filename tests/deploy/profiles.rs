@@ -1,4 +1,4 @@
-//! Testing profiles in a repository of one's own: the page's example, by the script to copy.
+//! Testing profiles in a repository of one's own: the page's example, by `arc-rocm test`.
 
 use std::{
     env, fs,
@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ARC_ROCM, blocks, program::program, read, root, said, write_program};
+use crate::{ARC_ROCM, blocks, program::program, said};
 
 const PAGE: &str = "docs/testing-profiles.md";
 
@@ -19,11 +19,11 @@ fn mk_repository() -> TempDir {
     fs::create_dir_all(path.join("profiles")).unwrap();
     fs::create_dir_all(path.join("tests/pods")).unwrap();
     let yaml = blocks(PAGE, "yaml");
-    let text = blocks(PAGE, "text");
-    fs::write(path.join("profiles/fleet.yaml"), &yaml[0]).unwrap();
-    fs::write(path.join("tests/pods/plain.yaml"), &yaml[1]).unwrap();
-    fs::write(path.join("tests/scale-sets.txt"), &text[1]).unwrap();
-    write_program(&path.join("tests/run.sh"), &read("deploy/workflows/test-profiles.sh"));
+    for (file, text) in
+        ["profiles/fleet.yaml", "tests/fleet.test.yaml", "tests/pods/plain.yaml"].iter().zip(&yaml)
+    {
+        fs::write(path.join(file), text).unwrap();
+    }
     folder
 }
 
@@ -33,9 +33,9 @@ fn path_with_us() -> String {
 }
 
 fn run(repository: &TempDir, update: bool) -> Output {
-    let mut command = Command::new(repository.path().join("tests/run.sh"));
-    command.env("PATH", path_with_us()).env("UPDATE", if update { "1" } else { "0" });
-    command.output().unwrap()
+    let mut command = Command::new(ARC_ROCM);
+    command.args(["test", "tests/"]).args(update.then_some("--update"));
+    command.current_dir(repository.path()).output().unwrap()
 }
 
 fn replace(repository: &TempDir, file: &str, from: &str, to: &str) {
@@ -55,9 +55,6 @@ fn profiles_page_example_passes() {
     let golden = fs::read_to_string(repository.path().join("tests/golden/plain.yaml")).unwrap();
     assert!(golden.contains("amd.com/gpu: \"2\""), "{golden}");
     assert!(!golden.contains("arc-rocm.dev/status"), "{golden}");
-    for line in said(&written).lines() {
-        assert!(read(PAGE).contains(line), "the page does not have: {line}");
-    }
     let passed = run(&repository, false);
     assert!(passed.status.success(), "{}", said(&passed));
 }
@@ -69,7 +66,7 @@ fn profiles_change_fails_until_the_golden_has_it() {
     replace(&repository, "profiles/fleet.yaml", "cpu: \"10\"", "cpu: \"11\"");
     let failed = run(&repository, false);
     assert_eq!(failed.status.code(), Some(1));
-    assert!(said(&failed).contains("+        cpu: \"22\""), "{}", said(&failed));
+    assert!(said(&failed).contains("requests[cpu]: 20 | 22"), "{}", said(&failed));
     run(&repository, true);
     assert!(run(&repository, false).status.success());
 }
@@ -78,14 +75,22 @@ fn profiles_change_fails_until_the_golden_has_it() {
 fn profiles_wrong_files_and_pods_fail() {
     for (file, from, to, says) in [
         ("profiles/fleet.yaml", "perGpu: {cpu:", "perGpu: {cpus:", "unknown field"),
-        ("profiles/fleet.yaml", "build-only-*", "builders-*", "expected cpu-builders 0"),
-        ("tests/scale-sets.txt", "docs ", "linux.rocm.gpu.x.1 ", "expected no-profile 0"),
+        ("profiles/fleet.yaml", "build-only-*", "builders-*", "expected none, got no-profile"),
+        (
+            "tests/fleet.test.yaml",
+            "docs\n",
+            "linux.rocm.gpu.x.1\n",
+            "expected no-profile, got profile",
+        ),
         ("profiles/fleet.yaml", "build-only-*", "build-only-*\", \"linux.rocm.*", "same priority"),
+        ("tests/fleet.test.yaml", "1600000Mi", "1600001Mi", "expected \"1600001Mi\", got"),
+        ("tests/fleet.test.yaml", "gpus: 8", "gpus: 4", "tests/fleet.test.yaml:5: "),
+        ("tests/fleet.test.yaml", "gpus: 8", "gpu: 8", "unknown field `gpu`"),
         (
             "tests/pods/plain.yaml",
             "  ownerReferences:",
             "  finalizers: [x]\n  others:",
-            "is skipped",
+            "got no-owner",
         ),
     ] {
         let repository = mk_repository();
@@ -119,12 +124,4 @@ fn profiles_page_commands_print_the_shown_output() {
         count += 1;
     }
     assert!(count >= 4, "only {count} commands");
-}
-
-#[test]
-fn profiles_page_links_the_files_to_copy() {
-    for file in ["deploy/workflows/test-profiles.sh", "deploy/workflows/test-profiles.yml"] {
-        assert!(read(PAGE).contains(file));
-        assert!(root().join(file).is_file());
-    }
 }
