@@ -56,6 +56,15 @@ impl<'t> Statement<'t> {
         targets.filter(|file| !file.is_empty() && !file.starts_with('&') && *file != "/dev/null")
     }
 
+    /// The text that it writes into the env-file for jobs.
+    fn env_line(self) -> Option<&'t str> {
+        let (text, file) = self.text.split_once('>')?;
+        let is_it = file.trim_matches(['>', ' ', '"']).ends_with("/gha-gpu-isolation-settings");
+        text.strip_prefix("echo")
+            .filter(|_| is_it)
+            .map(|text| text.trim().trim_matches(['"', '\'']))
+    }
+
     /// Whether it is about the file with the render devices and what goes into it.
     fn lists_devices(self) -> bool {
         const COMMANDS: [&str; 7] = ["ls", "for", "echo", "printf", "find", "mkdir", "["];
@@ -91,9 +100,13 @@ fn groups(text: &str) -> impl Iterator<Item = &str> {
 pub(super) fn start_does(script: &str, options: &[&str], command: &[&str]) -> Result<(), String> {
     let command = command.join(" ");
     let mut runs = false;
+    let mut env: Vec<&str> =
+        options.iter().filter_map(|option| option.strip_prefix("--env=")).collect();
     for statement in statements(script) {
         if statement.text == command {
             runs = true;
+        } else if let Some(place) = env.iter().position(|line| statement.env_line() == Some(line)) {
+            env.remove(place);
         } else if !statement.is_idle() && !statement.lists_devices() {
             return Err(format!(
                 "line {} of the script is not what the start wrapper does",
@@ -103,6 +116,9 @@ pub(super) fn start_does(script: &str, options: &[&str], command: &[&str]) -> Re
     }
     if !runs {
         return Err("the script runs another command than the start wrapper".to_owned());
+    }
+    if let Some((name, _)) = env.first().and_then(|line| line.split_once('=')) {
+        return Err(format!("the start wrapper gives jobs {name}, the script does not"));
     }
     let given: Vec<&str> = options.iter().flat_map(|option| groups(option)).collect();
     let other = groups(script).find(|group| !given.contains(group) && !given.contains(&"nodes"));
@@ -214,6 +230,19 @@ until docker info >/dev/null 2>&1; do sleep 5; done
         let optional = SEED.replace("devices=", "if [ -e /dev/kfd ]; then\ndevices=");
         assert_eq!(start(&optional.replace("# Wait", "fi\n# Wait")), Ok(()));
         assert_eq!(start(one_line), Ok(()));
+    }
+
+    #[test]
+    fn start_script_gives_jobs_the_variables_of_the_wrapper() {
+        let more = "echo \"HSA_X=1\" >> /etc/podinfo/gha-gpu-isolation-settings\n";
+        let start = |script: &str, options: &[&str]| {
+            let options = [&OPTIONS, options].concat();
+            start_does(script, &options, &["/home/runner/run.sh"])
+        };
+        let with_more = format!("{more}{SEED}");
+        assert_eq!(start(&with_more, &["--env=HSA_X=1"]), Ok(()));
+        assert!(start(&with_more, &["--env=HSA_X=2"]).unwrap_err().starts_with("line 1 of"));
+        assert!(start(SEED, &["--env=HSA_X=1"]).unwrap_err().contains("gives jobs HSA_X"));
     }
 
     #[test]

@@ -153,7 +153,9 @@ fn word(text: &str) -> String {
     if SECRET_TEXTS.iter().any(|start| text.contains(start)) {
         return HIDDEN.to_owned();
     }
-    if let Some((name, _)) = text.split_once('=').filter(|(name, _)| is_secret(name)) {
+    // Also of `--env=NAME=VALUE`.
+    let mut names = text.match_indices('=').take(3).filter_map(|(end, _)| text.get(..end));
+    if let Some(name) = names.find(|name| is_secret(name)) {
         return format!("{name}={HIDDEN}");
     }
     // The user and the password of a URL.
@@ -238,6 +240,7 @@ mod tests {
             json!({"command": ["docker", "login", "-u", "me", "-p", SECRET]}),
             json!({"command": ["run", "--token", SECRET]}),
             json!({"command": ["run", "--token=hunter2"]}),
+            json!({"command": ["run", "--env=API_TOKEN=hunter2=x"]}),
             json!({"command": ["run", "--registry-mirror=https://me:hunter2@mirror"]}),
             json!({"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "logout hunter2"]}}}}),
         ] {
