@@ -17,6 +17,7 @@ pub mod profiles;
 mod reload;
 pub mod serve;
 pub mod trust;
+mod values;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
