@@ -106,11 +106,6 @@ impl Input {
             let (pod, notes) = values.runner_pod(request)?;
             return Ok((Self { objects: vec![Object::Pod(pod)], is_list: false }, notes));
         }
-        if has_flags {
-            return Err(UsageError::error(format!(
-                "{file}: --scale-set and --key are for values files of the chart gha-runner-scale-set"
-            )));
-        }
         if !repeated.is_empty() {
             return Err(problems(&repeated));
         }
@@ -132,7 +127,10 @@ impl Input {
         match others.as_deref() {
             Some([other, ..]) => Err(expected(&file, &description(other))),
             Some([]) if !input.is_list => Err(expected(&file, "no object")),
-            _ => Ok((input, Vec::new())),
+            _ => {
+                let note = format!("{file}: no values file: --scale-set and --key are not for it");
+                Ok((input, has_flags.then_some(note).into_iter().collect()))
+            }
         }
     }
 }
@@ -369,8 +367,8 @@ mod tests {
         let text = text.replace("    template: []\n", "");
         let (pod, _) = values("a.yaml", &text, &at("ci.gpu")).unwrap();
         assert_eq!(pod["metadata"]["name"], "a-xxxxx-runner-xxxxx");
-        let error = values("a.yaml", "kind: Pod\napiVersion: v1\n", &at("a")).unwrap_err();
-        assert!(error.contains("--key are for values files"), "{error}");
+        let (_, notes) = values("a.yaml", "kind: Pod\napiVersion: v1\n", &at("a")).unwrap();
+        assert_eq!(notes, ["a.yaml: no values file: --scale-set and --key are not for it"]);
     }
 
     #[test]

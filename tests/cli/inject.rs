@@ -158,9 +158,6 @@ fn input_without_a_pod_says_what_it_is() {
     let ran = run(&["inject", "-f", "-"], "# nothing\n");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("found no object"), "{}", ran.err);
-    let ran = run(&["inject", "-f", &fixture("plain.pod.json"), "--scale-set", "a"], "");
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("--scale-set and --key are for values files"), "{}", ran.err);
     let ran = run(&["inject", "-f", env!("CARGO_MANIFEST_DIR")], "");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("Is a directory"), "{}", ran.err);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     generate::{api_server::stored, list},
+    properties::proptest_config,
     support::{fixtures, readable},
 };
 
@@ -312,6 +313,8 @@ fn own_fields() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 proptest! {
+    #![proptest_config(proptest_config())]
+
     #[test]
     fn values_of_any_shape_give_a_pod_or_a_problem(values in any_json(), name in ".{0,8}") {
         let release = Release { name: &name, namespace: "n", version: VERSION };
