@@ -14,6 +14,7 @@
 //! - [`admission`]: a review in, its answer out.
 //! - [`inject`]: selects the profile of a pod, plans what goes in, and writes the JSON patch.
 //! - [`compare`]: two pods in, their differences out.
+//! - [`arc`]: what ARC's chart and controller make of values and objects: the runner pod.
 //! - [`profile`]: a profile's text or object in, its template out.
 //! - [`podspec`]: Kubernetes' rules for pods.
 //! - [`scripts`]: the shell scripts that go into a pod.
@@ -24,6 +25,7 @@
 
 pub mod admission;
 pub mod annotations;
+pub mod arc;
 pub mod certs;
 pub mod cli;
 pub mod compare;

@@ -60,9 +60,9 @@ impl Args {
     /// Compares, and prints the differences.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self { file, other, inject: is_injected, output, request, config } = self;
-        let a = pods(Input::read(&file)?, &request);
+        let a = pods(Input::read(&file, &request)?, &request);
         let mut b = match &other {
-            Some(other) => pods(Input::read(other)?, &request),
+            Some(other) => pods(Input::read(other, &request)?, &request),
             None => a.clone(),
         };
         if !is_injected && other.is_some() {

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
     annotations,
+    arc::{self, Release, plain_runner_pod},
     inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
-    podspec::{RUNNER, RunnerPod, scale_set},
+    podspec::{RUNNER, RunnerPod},
     profile::{Match, Matcher, Profile},
     scripts,
 };
@@ -28,22 +29,20 @@ const RUNNER_RESOURCES: &str = "spec.containers[runner].resources";
 
 /// The flags of `explain`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("subject").required(true).multiple(false))]
+#[command(group = clap::ArgGroup::new("subject").args(["file", "scale_set"])
+    .required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("umbrella").arg("key").requires("file"))]
 pub struct Args {
-    /// File with pods, scale sets, lists or admission reviews; - is standard input
-    #[arg(long = "filename", short, value_name = "FILE", group = "subject")]
+    /// File with pods, objects of ARC, values of its chart or admission reviews; - is standard input
+    #[arg(long = "filename", short, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Name of a scale set; explains its plain runner
-    #[arg(long, value_name = "NAME", group = "subject")]
-    pub scale_set: Option<String>,
-
-    /// GitHub organization of the scale set
-    #[arg(long, value_name = "NAME", requires = "scale_set")]
+    /// GitHub organization of a scale set without a file
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
     pub organization: Option<String>,
 
-    /// GitHub repository of the scale set
-    #[arg(long, value_name = "NAME", requires = "scale_set")]
+    /// GitHub repository of a scale set without a file
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
     pub repository: Option<String>,
 
     /// Form of the result
@@ -62,16 +61,16 @@ pub struct Args {
 impl Args {
     /// Explains each pod.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { file, scale_set, organization, repository, output, request, config } = self;
+        let Self { file, organization, repository, output, request, config } = self;
         let config = config.config().map_err(config::usage_error)?;
-        let objects = match (file, scale_set) {
-            (Some(file), _) => Input::read(&file)?.objects,
-            (None, scale_set) => vec![Object::Pod(scale_set::plain_runner_pod(
-                &scale_set.unwrap_or_default(),
-                &request.namespace,
-                organization.as_deref(),
-                repository.as_deref(),
-            ))],
+        let objects = if let Some(file) = file {
+            Input::read(&file, &request)?.objects
+        } else {
+            let name = request.scale_set.as_deref().unwrap_or_default();
+            let release = Release { name, namespace: request.namespace(), version: arc::VERSION };
+            plain_runner_pod(&release, organization.as_deref(), repository.as_deref())
+                .map(|pod| vec![Object::Pod(pod)])
+                .map_err(|problem| UsageError::error(problem.message))?
         };
         let mut findings = false;
         output::write(|out| {
@@ -359,7 +358,8 @@ impl Injection<'_> {
         let mut lines = Vec::new();
         let mut keep = |place: &str, object: &Value, list: &str| {
             let items = object.get(list).and_then(Value::as_array).into_iter().flatten();
-            let items = items.filter(|item| name_of(item) != Some(RUNNER));
+            let is_arcs = |name: &str| name == RUNNER || arc::ENV.contains(&name);
+            let items = items.filter(|item| !name_of(item).is_some_and(is_arcs));
             let names: Vec<String> = items.map(short).collect();
             if !names.is_empty() {
                 lines.push(format!("{place}.{list}: {}", names.join(", ")));

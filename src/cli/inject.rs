@@ -21,7 +21,7 @@ use crate::{
 /// The flags of `inject`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// File with pods, scale sets, lists or admission reviews; - is standard input
+    /// File with pods, objects of ARC, values of its chart or admission reviews; - is standard input
     #[arg(long = "filename", short, value_name = "FILE")]
     pub file: PathBuf,
 
@@ -67,7 +67,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self { file, output, request, config } = self;
         let config = config.config().map_err(config::usage_error)?;
-        let Input { objects, is_list } = Input::read(&file)?;
+        let Input { objects, is_list } = Input::read(&file, &request)?;
         let answers = matches!(output, Output::Yaml | Output::Json);
         let results = objects
             .into_iter()

@@ -18,6 +18,7 @@ mod reload;
 pub mod serve;
 pub mod test;
 pub mod trust;
+mod values;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 

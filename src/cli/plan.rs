@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     admission::{Decision, decide, read},
+    arc::{self, Release, plain_runner_pod},
     compare::{Class, Difference, compare},
     doctor::{Live, Settings, live},
     inject::{Config, DEFAULT_CONTROLLER_USER},
-    podspec::{Json, RunnerPod, scale_set},
+    podspec::{Json, RunnerPod},
 };
 
 /// The flags of `plan`.
@@ -138,14 +139,18 @@ fn reviews(
     request: &RequestArgs,
 ) -> anyhow::Result<Vec<Value>> {
     let plain = |name: &String| {
-        request.review(&scale_set::plain_runner_pod(name, &request.namespace, None, None))
+        let release = Release { name, namespace: request.namespace(), version: arc::VERSION };
+        let pod = plain_runner_pod(&release, None, None);
+        pod.map(|pod| request.review(&pod)).map_err(|one| UsageError::error(one.message))
     };
-    let mut reviews: Vec<Value> = names.iter().map(plain).collect();
+    let mut reviews = names.iter().map(plain).collect::<anyhow::Result<Vec<Value>>>()?;
     if let Some(file) = file {
-        reviews.extend(Input::read(file)?.objects.into_iter().filter_map(|object| match object {
-            Object::Pod(pod) => Some(request.review(&pod)),
-            Object::Review(review) => Some(review),
-            Object::Other(_) => None,
+        reviews.extend(Input::read(file, request)?.objects.into_iter().filter_map(|object| {
+            match object {
+                Object::Pod(pod) => Some(request.review(&pod)),
+                Object::Review(review) => Some(review),
+                Object::Other(_) => None,
+            }
         }));
     }
     Ok(reviews)

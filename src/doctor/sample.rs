@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     admission::{Decision, Request, decide, of_pod, read, subject},
+    arc::next_runner_pod,
     inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Skip},
-    podspec::scale_set::runner_pod,
     profile::{DepthLimited, File, Object, ProfileSet, Resolved, resolve, status},
 };
 
@@ -130,7 +130,7 @@ pub(super) fn watches(facts: &Facts) -> bool {
 pub(super) fn pods(facts: &Facts) -> BTreeMap<String, (String, Value)> {
     let mut pods = BTreeMap::new();
     for set in facts.scale_sets.iter().flatten() {
-        let pod = to_value(set).map(|set| runner_pod(&set)).unwrap_or_default();
+        let pod = to_value(set).map(|set| next_runner_pod(&set)).unwrap_or_default();
         pods.insert(full_name(set), (set.namespace().unwrap_or_default(), pod));
     }
     for pod in facts.runner_pods.iter().flatten() {
@@ -208,7 +208,7 @@ mod tests {
             let path = format!("{}/tests/fixtures/arc/{stem}.pod.json", env!("CARGO_MANIFEST_DIR"));
             let pod: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
             let by_pod = inject(&pod, "arc-runners", &config);
-            let by_set = inject(&runner_pod(&captured(stem)), "arc-runners", &config);
+            let by_set = inject(&next_runner_pod(&captured(stem)), "arc-runners", &config);
             match (by_pod, by_set) {
                 (Ok(pod), Ok(set)) => {
                     assert_eq!(
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn ephemeral_runner_metadata_reaches_the_pod() {
-        let inject = |set: &Value| inject(&runner_pod(set), "n", &Config::default());
+        let inject = |set: &Value| inject(&next_runner_pod(set), "n", &Config::default());
         let mut set = captured("plain");
         set["spec"]["ephemeralRunnerMetadata"] = json!({"annotations": {"arc-rocm.dev/gpus": "7"}});
         let pod = inject(&set).unwrap().pod;

@@ -12,8 +12,7 @@ pub mod names;
 pub mod paths;
 pub mod quantity;
 pub mod resources;
-mod runner_pod;
-pub mod scale_set;
+pub mod runner_pod;
 
 pub use containers::{ContainerRef, LISTS, all_containers};
 pub use json::{Bounded, Json, MAX_VALUES, Text};

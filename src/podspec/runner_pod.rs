@@ -9,12 +9,17 @@ pub const RUNNER_LABEL: &str = "actions-ephemeral-runner";
 /// `EphemeralRunnerContainerName`).
 pub const RUNNER: &str = "runner";
 /// The scale set's name as an object, in which `_` has become `-`.
-pub(super) const SCALE_SET_LABEL: &str = "actions.github.com/scale-set-name";
+pub const SCALE_SET_LABEL: &str = "actions.github.com/scale-set-name";
+/// The scale set's namespace.
+pub const SCALE_SET_NAMESPACE_LABEL: &str = "actions.github.com/scale-set-namespace";
 /// The scale set's name on GitHub.
-pub(super) const SCALE_SET_ANNOTATION: &str = "actions.github.com/runner-scale-set-name";
-pub(super) const ORGANIZATION_LABEL: &str = "actions.github.com/organization";
-pub(super) const REPOSITORY_LABEL: &str = "actions.github.com/repository";
-pub(super) const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
+pub const SCALE_SET_ANNOTATION: &str = "actions.github.com/runner-scale-set-name";
+/// The GitHub organization of the scale set.
+pub const ORGANIZATION_LABEL: &str = "actions.github.com/organization";
+/// The GitHub repository of the scale set.
+pub const REPOSITORY_LABEL: &str = "actions.github.com/repository";
+/// The GitHub enterprise of the scale set.
+pub const ENTERPRISE_LABEL: &str = "actions.github.com/enterprise";
 /// The kind that owns runner pods, and its API group.
 pub const OWNER_KIND: &str = "EphemeralRunner";
 const OWNER_GROUP: &str = "actions.github.com/";

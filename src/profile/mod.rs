@@ -15,7 +15,7 @@ mod expand;
 mod inherit;
 mod layer;
 mod matcher;
-mod normal;
+pub(crate) mod normal;
 mod numbers;
 pub mod pattern;
 pub mod problem;

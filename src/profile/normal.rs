@@ -13,7 +13,7 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
 
 /// Brings a PodTemplateSpec into the form that the plan compares with pods: quantities as text, as
 /// the API server writes them.
-pub(super) fn template(template: &mut Value) {
+pub(crate) fn template(template: &mut Value) {
     let Some(spec) = template.get_mut("spec") else { return };
     for list in ["containers", "initContainers"] {
         for container in items(spec.get_mut(list)) {
@@ -56,7 +56,7 @@ fn quote(amount: &mut Value) {
 }
 
 /// Takes everything out that is null: to Kubernetes it is absent.
-pub(super) fn drop_nulls(value: &mut Value) {
+pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, member| !member.is_null());

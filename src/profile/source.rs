@@ -37,6 +37,22 @@ pub const MAX_ALIASED_BYTES: usize = 1 << 20;
 ///
 /// All problems, in the order of the text; after a syntax error the next document is tried.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Problem>> {
+    match parse::documents(file, text)? {
+        (documents, repeated) if repeated.is_empty() => Ok(documents),
+        (_, repeated) => Err(repeated),
+    }
+}
+
+/// [`documents`] as Helm reads them: of a key that a map has twice, the last one counts. Each such key
+/// is a problem beside the documents.
+///
+/// # Errors
+///
+/// As [`documents`], but for repeated keys.
+pub fn documents_of_helm(
+    file: &str,
+    text: &str,
+) -> Result<(Vec<Node>, Vec<Problem>), Vec<Problem>> {
     parse::documents(file, text)
 }
 

@@ -172,5 +172,28 @@ fn skipped_pod_has_its_reason() {
 #[test]
 fn one_subject_is_required() {
     assert_eq!(run(&["explain"], "").code, Some(2));
-    assert_eq!(run(&["explain", "-f", "-", "--scale-set", "x"], "").code, Some(2));
+    assert_eq!(run(&["explain", "--scale-set", "x", "--key", "a"], "").code, Some(2));
+    assert_eq!(run(&["explain", "--scale-set", "Upper"], "").code, Some(2));
+}
+
+#[test]
+fn values_file_is_explained_as_text() {
+    let file = profiles();
+    let path = file.path().to_str().unwrap();
+    let values = fixture("values/author-overrides.yaml");
+    let ran = run(
+        &["explain", "-f", &values, "--scale-set", "linux.rocm.gpu.gfx942.2", "--profiles", path],
+        "",
+    );
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    insta::with_settings!({filters => vec![(regex_of(path).as_str(), "fleet.yaml")]}, {
+        insta::assert_snapshot!(ran.out);
+    });
+}
+
+#[test]
+fn organization_beside_a_file_is_a_usage_error() {
+    let values = fixture("values/plain.yaml");
+    let ran = run(&["explain", "-f", &values, "--organization", "org"], "");
+    assert_eq!(ran.code, Some(2));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{fixture, run, run_with};
+use crate::{Ran, fixture, run, run_with};
 
 #[test]
 fn stdin_pod_is_printed_patched_as_yaml() {
@@ -63,26 +63,104 @@ fn diff_colour_follows_the_usual_variables() {
 }
 
 #[test]
-fn scale_set_object_is_printed_as_its_patched_pod() {
-    let set = fixture("objects/autoscalingrunnerset.plain.json");
-    let ran = run(&["inject", "-f", &set, "-o", "json"], "");
+fn objects_of_arc_are_printed_as_their_patched_pod() {
+    for kind in ["autoscalingrunnerset", "ephemeralrunnerset", "ephemeralrunner"] {
+        let file = fixture(&format!("objects/{kind}.plain.json"));
+        let ran = run(&["inject", "-f", &file, "-o", "json"], "");
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let pod: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(pod["kind"], "Pod");
+        assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["amd.com/gpu"], "2");
+    }
+}
+
+#[test]
+fn values_and_captured_pod_become_the_same_runner() {
+    let spec = |file: &str| {
+        let ran = run(&["inject", "-f", &fixture(file), "-o", "json"], "");
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let pod: Value = serde_json::from_str(&ran.out).unwrap();
+        let spec = &pod["spec"];
+        let names = |list: &str, field: &str| -> Vec<String> {
+            let items = spec[list].as_array().into_iter().flatten();
+            let names = items.map(|item| item[field].as_str().unwrap_or_default().to_owned());
+            names.filter(|name| !name.starts_with("kube-api-access-")).collect()
+        };
+        let runner = &spec["containers"][0];
+        let lists = ["containers", "initContainers"];
+        serde_json::json!([
+            names("volumes", "name"),
+            lists.map(|list| [
+                names(list, "name"),
+                names(list, "image"),
+                names(list, "imagePullPolicy")
+            ]),
+            runner["resources"],
+            runner["command"],
+            runner["env"].as_array().unwrap().len(),
+            spec["nodeSelector"],
+            spec["securityContext"],
+            spec["serviceAccountName"],
+        ])
+    };
+    for stem in ["plain", "author-overrides", "dind", "dind-regular-container"] {
+        let values = spec(&format!("values/{stem}.yaml"));
+        assert_eq!(values, spec(&format!("{stem}.pod.json")), "{stem}");
+    }
+}
+
+#[test]
+fn values_say_what_is_assumed() {
+    let ran = run(&["inject", "-f", &fixture("values/dind.yaml"), "-o", "patch"], "");
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let pod: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(pod["kind"], "Pod");
-    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["amd.com/gpu"], "2");
+    let said = |ran: &Ran, file: &str| -> Vec<String> {
+        let lines = ran.err.lines().filter_map(|line| line.strip_prefix(file));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        said(&ran, &fixture("values/dind.yaml:")),
+        [
+            " scale set linux.rocm.gpu.gfx942.2-dind, by the helm command on line 1",
+            " namespace arc-runners, by the helm command on line 1",
+            " chart version 0.14.2, by the helm command on line 1",
+            "6:3: containerMode.type: Kubernetes 1.29 or later is assumed, where the chart makes \
+             dind a sidecar",
+        ]
+    );
+    let text = "containerMode: {type: dnd}\n";
+    let ran = run(&["inject", "-f", "-", "--scale-set", "rocm-2"], text);
+    assert_eq!(
+        said(&ran, "-:"),
+        [
+            " namespace default is assumed; give --namespace",
+            " chart version 0.14.2 is assumed",
+            "1:1: githubConfigUrl: not given: the pod has no label of an organization or repository",
+            "1:17: containerMode.type: the chart has no such mode: it sets up none",
+        ]
+    );
+    let text = "githubConfigUrl: u\ncontainerMode: {type: dind}\ntemplate:\n  spec:\n    containers:\n    \
+                - name: dind\n";
+    let ran = run(&["inject", "-f", "-", "--scale-set", "rocm-2", "-n", "ci"], text);
+    let last = said(&ran, "-:").pop().unwrap();
+    assert!(last.starts_with("6:7: template.spec.containers[0]: the chart drops it"), "{last}");
+}
+
+#[test]
+fn values_commented_as_in_the_chart_are_read() {
+    let text = include_str!("../fixtures/arc/values/commented.yaml");
+    let ran = run(&["inject", "-f", "-", "--scale-set", "rocm-2"], text);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("serviceAccountName: rocm-2-gha-rs-no-permission"), "{}", ran.out);
 }
 
 #[test]
 fn input_without_a_pod_says_what_it_is() {
-    let ran = run(&["inject", "-f", &fixture("objects/ephemeralrunner.plain.json")], "");
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("found an EphemeralRunner; its pod has"), "{}", ran.err);
-    let ran = run(&["inject", "-f", "-"], "githubConfigUrl: https://github.com/org\n");
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("found the values of a scale set; render them"), "{}", ran.err);
     let ran = run(&["inject", "-f", "-"], "# nothing\n");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("found no object"), "{}", ran.err);
+    let ran = run(&["inject", "-f", env!("CARGO_MANIFEST_DIR")], "");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("Is a directory"), "{}", ran.err);
 }
 
 #[test]

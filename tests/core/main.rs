@@ -10,6 +10,7 @@
     reason = "helper functions of tests may panic; Clippy exempts only functions marked as tests"
 )]
 
+mod arc;
 mod compare;
 mod generate;
 mod goldens;

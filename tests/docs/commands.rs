@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use arc_rocm::compare::{RULES, Rule};
 use serde_json::{Value, json};
 
-use crate::{page, root};
+use crate::page;
 
 /// The commands of docs/cli.md that are run, in a folder with the README's profiles and a hand-written
 /// runner.
@@ -77,7 +77,7 @@ fn the_commands_of_the_reference_print_what_it_shows() {
     }
 }
 
-/// docs/migration.md, with the hand-written runner in by-hand.yaml and the rendered chart in plain.yaml.
+/// docs/migration.md, with the hand-written runner in by-hand.yaml and the plain values file.
 #[test]
 fn migration_compares_a_hand_written_runner_as_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,10 +86,10 @@ fn migration_compares_a_hand_written_runner_as_shown() {
     fs::create_dir(folder.path().join("next")).unwrap();
     fs::write(folder.path().join("next/fleet.yaml"), profile).unwrap();
     fs::write(folder.path().join("by-hand.yaml"), BY_HAND).unwrap();
-    let plain = root().join("tests/fixtures/arc/objects/autoscalingrunnerset.plain.json");
-    fs::copy(plain, folder.path().join("plain.yaml")).unwrap();
+    let values = "githubConfigUrl: https://github.com/pytorch\nminRunners: 1\n";
+    fs::write(folder.path().join("linux.rocm.gpu.gfx942.2.yaml"), values).unwrap();
     for command in [
-        "arc-rocm diff by-hand.yaml plain.yaml --inject --profiles next/",
+        "arc-rocm diff by-hand.yaml linux.rocm.gpu.gfx942.2.yaml -n arc-runners --inject --profiles next/",
         "arc-rocm explain -f by-hand.yaml --profiles next/",
     ] {
         let printed = printed(folder.path(), command);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     admission::{Decision, decide, of_pod, read},
     annotations,
+    arc::{self, plain_runner_pod},
     cli::{
         UsageError,
         config::{self, ConfigError, ProfileArgs},
@@ -18,7 +19,6 @@ use crate::{
     },
     controller::dry_run::{DryRunError, PodProblem, create_pod},
     inject::{ARC_CONTROLLER, Config, ControllerUsers},
-    podspec::scale_set::plain_runner_pod,
     profile::{Origin, Profile, ProfileSet},
 };
 
@@ -128,7 +128,13 @@ fn profile_pod(
     namespace: &str,
     config: &Config,
 ) -> anyhow::Result<Value> {
-    let mut pod = plain_runner_pod(SCALE_SET, namespace, None, None);
+    let release = arc::Release { name: SCALE_SET, namespace, version: arc::VERSION };
+    let mut pod = plain_runner_pod(&release, None, None)
+        .map_err(|problem| anyhow::anyhow!("{}", problem.message))?;
+    if let Some(Value::Object(spec)) = pod.get_mut("spec") {
+        // The chart's own service account is not in the cluster.
+        spec.remove("serviceAccountName");
+    }
     if let Some(Value::Object(annotations)) = pod.pointer_mut("/metadata/annotations") {
         annotations.insert(annotations::PROFILE.to_owned(), json!(profile.name));
         annotations.insert(annotations::GPUS.to_owned(), json!(gpus.to_string()));

@@ -13,7 +13,8 @@ use super::{
 /// Most documents with a syntax error that one file reports: the rest would be noise.
 const MAX_SYNTAX_ERRORS: usize = 10;
 
-pub(super) fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Problem>> {
+/// The documents, and the keys that a map has twice.
+pub(super) fn documents(file: &str, text: &str) -> Result<(Vec<Node>, Vec<Problem>), Vec<Problem>> {
     let mut builder = Builder { file, ..Builder::default() };
     if text.len() > MAX_BYTES {
         let message = format!("larger than {MAX_BYTES} bytes");
@@ -44,10 +45,12 @@ pub(super) fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Problem
             }
         }
     }
-    let Builder { documents, mut problems, .. } = builder;
+    let Builder { documents, mut problems, mut repeated, .. } = builder;
     if problems.is_empty() {
-        return Ok(documents);
+        repeated.sort_by_key(|problem| problem.at);
+        return Ok((documents, repeated));
     }
+    problems.append(&mut repeated);
     problems.sort_by_key(|problem| problem.at);
     Err(problems)
 }
@@ -63,6 +66,8 @@ struct Builder<'f> {
     anchors: HashMap<usize, Anchored>,
     documents: Vec<Node>,
     problems: Vec<Problem>,
+    /// The keys that a map has twice.
+    repeated: Vec<Problem>,
     nodes: usize,
     aliased_bytes: usize,
 }
@@ -131,7 +136,7 @@ impl Builder<'_> {
                 (Node::new(at, NodeValue::List(items)), anchor)
             }
             Some(Frame::Map { at, anchor, mut entries, merges, .. }) => {
-                self.duplicates(&entries);
+                self.duplicates(&mut entries);
                 self.merge(&mut entries, merges);
                 (Node::new(at, NodeValue::Map(entries)), anchor)
             }
@@ -233,14 +238,17 @@ impl Builder<'_> {
         self.complete(Node { at, ..node }, 0, false)
     }
 
-    fn duplicates(&mut self, entries: &[Entry]) {
-        let mut seen = HashMap::with_capacity(entries.len());
-        for Entry { key, at, .. } in entries {
-            if let Some(Position { line, .. }) = seen.insert(key.as_str(), *at) {
+    /// Reports keys that a map has twice, and keeps the last of each.
+    fn duplicates(&mut self, entries: &mut Vec<Entry>) {
+        let mut last = HashMap::with_capacity(entries.len());
+        for Entry { key, at, .. } in &*entries {
+            if let Some(Position { line, .. }) = last.insert(key.clone(), *at) {
                 let message = format!("duplicate key, also on line {line}");
-                self.problem(*at, self.path_of(key), message);
+                let (file, path) = (self.file.to_owned(), self.path_of(key));
+                self.repeated.push(Problem { file, at: *at, path, message });
             }
         }
+        entries.retain(|entry| last.get(&entry.key) == Some(&entry.at));
     }
 
     /// Adds the entries of the `<<` values; the map's own come first, then the earlier ones.

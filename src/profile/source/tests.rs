@@ -111,6 +111,26 @@ fn duplicate_key_is_reported_at_the_second() {
 }
 
 #[test]
+fn duplicate_key_of_helm_has_the_last_value() {
+    let text = "a: {x: 1}\nb: 2\na: {z: 3}\nc: {<<: {d: 4}, d: 5, d: 6}\na: 7\n";
+    let (trees, repeated) = documents_of_helm("v.yaml", text).unwrap();
+    let json: Vec<_> = trees.iter().map(Node::to_json).collect();
+    assert_eq!(json, [json!({"a": 7, "b": 2, "c": {"d": 6}})]);
+    assert_eq!(trees[0].locate(&[key("a")]), at(5, 1));
+    let lines: Vec<_> = repeated.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "v.yaml:3:1: a: duplicate key, also on line 1",
+            "v.yaml:4:23: c.d: duplicate key, also on line 4",
+            "v.yaml:5:1: a: duplicate key, also on line 3",
+        ]
+    );
+    let problems = documents_of_helm("v.yaml", "a: 1\na: 2\nb: !x 1\n").unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
 fn keys_integer_or_boolean_become_text() {
     assert_eq!(json_of("1: a\n0x10: b\nTrue: c"), json!({"1": "a", "16": "b", "true": "c"}));
 }

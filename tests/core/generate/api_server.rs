@@ -13,8 +13,13 @@ pub(crate) fn default_policy(image: &str) -> &'static str {
     if is_latest { "Always" } else { "IfNotPresent" }
 }
 
-/// Fills in defaults, copies limits to requests and removes null and empty fields.
+/// [`stored`] as a change.
 pub(super) fn defaults(pod: &mut Value, _: &mut Dice) {
+    stored(pod);
+}
+
+/// Fills in defaults, copies limits to requests and removes null and empty fields.
+pub(crate) fn stored(pod: &mut Value) {
     for field in ["containers", "initContainers"] {
         for one in list(&mut pod["spec"], field) {
             container(one);
@@ -28,6 +33,11 @@ pub(super) fn defaults(pod: &mut Value, _: &mut Dice) {
         }
         if let Some(host_path) = volume["hostPath"].as_object_mut() {
             host_path.entry("type").or_insert("".into());
+        }
+        if let Some(claim) = volume.pointer_mut("/ephemeral/volumeClaimTemplate") {
+            object(claim, "metadata");
+            let spec = object(claim, "spec").as_object_mut().unwrap();
+            spec.entry("volumeMode").or_insert("Filesystem".into());
         }
         without_empty(volume.as_object_mut().unwrap());
     }
