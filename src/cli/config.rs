@@ -129,15 +129,7 @@ impl ProfileArgs {
     /// Reads and compiles the profiles.
     pub fn compile(&self) -> Result<ProfileSet, ConfigError> {
         let profiles = ProfileSet::compile(&self.read()?).map_err(ConfigError::Profiles)?;
-        Ok(self.with_scripts_image(profiles))
-    }
-
-    /// The profiles with the scripts from where the flags say.
-    fn with_scripts_image(&self, profiles: ProfileSet) -> ProfileSet {
-        match &self.scripts_image {
-            Some(image) => profiles.with_scripts_image(image),
-            None => profiles,
-        }
+        Ok(profiles.with_scripts_image(self.scripts_image.as_deref()))
     }
 }
 
@@ -183,7 +175,8 @@ impl ConfigArgs {
     /// The configuration with these profiles.
     pub(super) fn config_of(&self, profiles: ProfileSet) -> Result<Config, ConfigError> {
         let users = ControllerUsers::parse(self.controller_users.iter().map(String::as_str))?;
-        Ok(Config::new(self.profiles.with_scripts_image(profiles), users))
+        let image = self.profiles.scripts_image.as_deref();
+        Ok(Config::new(profiles.with_scripts_image(image), users))
     }
 }
 

@@ -87,10 +87,7 @@ impl Samples {
         };
         let profiles = if has_rejected { profiles.builtin_by_name() } else { profiles };
         let image = facts.deployment().map(|one| deployment::flag(one, "scripts-image"));
-        let profiles = match image.iter().flatten().next() {
-            Some(image) => profiles.with_scripts_image(image),
-            None => profiles,
-        };
+        let profiles = profiles.with_scripts_image(image.into_iter().flatten().next());
         let config = Config::new(profiles, ControllerUsers::default());
         let known = problems.is_empty() && facts.profiles.is_ok() && facts.config_map.is_ok();
         let all = pods(facts).into_iter().map(|(name, (namespace, pod))| Sample {

@@ -41,11 +41,13 @@ impl ProfileSet {
         self
     }
 
-    /// The same with the scripts from `image`.
+    /// The same with the scripts from `image`, if there is one.
     #[must_use]
-    pub fn with_scripts_image(mut self, image: &str) -> Self {
-        let profiles = self.profiles.into_iter();
-        self.profiles = profiles.map(|profile| profile.with_scripts_image(image)).collect();
+    pub fn with_scripts_image(mut self, image: Option<&str>) -> Self {
+        if let Some(image) = image {
+            let profiles = self.profiles.into_iter();
+            self.profiles = profiles.map(|profile| profile.with_scripts_image(image)).collect();
+        }
         self
     }
 

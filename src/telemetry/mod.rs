@@ -14,7 +14,11 @@ use std::{
 
 use clap::ValueEnum;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{
+    filter::{ParseError, Targets},
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
+};
 
 pub use metrics::{CertificateKind, Metrics, PublishResult, ReloadResult};
 
@@ -67,17 +71,17 @@ impl LogArgs {
             .thread_name("log")
             .finish(io::BufWriter::new(io::stderr()));
         let dropped = lines.error_counter();
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter(log_level)?)
+        let filtered = tracing_subscriber::registry().with(filter(log_level)?);
+        let layer = tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
             .with_writer(lines);
         match format {
             LogFormat::Json => {
-                builder.json().flatten_event(true).with_current_span(false).try_init()
+                let layer = layer.json().flatten_event(true).with_current_span(false);
+                filtered.with(layer).try_init()
             }
-            LogFormat::Text => builder.try_init(),
-        }
-        .map_err(InitError::Twice)?;
+            LogFormat::Text => filtered.with(layer).try_init(),
+        }?;
         panic::set_hook(Box::new(log_panic));
         Ok(Logs { dropped, format, _guard: guard })
     }
@@ -92,7 +96,7 @@ pub enum InitError {
     Filter(#[from] ParseError),
     /// Logging was started before.
     #[error("the process already has a log")]
-    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Twice(#[from] TryInitError),
 }
 
 impl Logs {
@@ -179,18 +183,18 @@ const REPEATED: &str = "kube_client::client::builder=off,kube_runtime::watcher=e
 const SECRET: &str = "kube_client::client=error";
 
 /// The filter of log lines.
-fn filter(log_level: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("{REPEATED},{log_level},{SECRET}"))
+fn filter(log_level: &str) -> Result<Targets, ParseError> {
+    format!("{REPEATED},{log_level},{SECRET}").parse()
 }
 
 fn parse_filter(text: &str) -> Result<String, ParseError> {
-    EnvFilter::try_new(text).map(|_| text.to_owned())
+    text.parse::<Targets>().map(|_| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use tracing::{Level, subscriber::with_default};
-    use tracing_subscriber::{Registry, layer::SubscriberExt as _};
+    use tracing_subscriber::Registry;
 
     use super::*;
 

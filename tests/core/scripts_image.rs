@@ -19,7 +19,7 @@ pub(crate) fn with_image(spec: &str, image: &str) -> Config {
         "apiVersion: arc-rocm.dev/v1alpha1\nkind: RunnerProfile\nmetadata: {{name: image}}\n\
          spec: {{extends: rocm, match: {{}}, {spec}}}\n"
     ));
-    config.profiles = config.profiles.with_scripts_image(image);
+    config.profiles = config.profiles.with_scripts_image(Some(image));
     config
 }
 

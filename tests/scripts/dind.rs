@@ -413,7 +413,8 @@ fn dind_process_1_exits_with_0_and_leaves_nothing(shell: Shell) {
     let end = job.end();
     assert_eq!(end.code, Some(0), "{end:#?}");
     end.is_silent();
-    assert!(world.calls().last().unwrap().starts_with("TERM with "), "{:?}", world.calls());
+    // A look at Docker that had begun may be noted later.
+    assert!(world.calls().iter().any(|call| call.starts_with("TERM with ")), "{:?}", world.calls());
     assert_eq!(world.path("data").read_dir().unwrap().count(), 0);
 }
 

@@ -608,7 +608,7 @@ fn bad_relative_path(path: &str) -> Option<String> {
 }
 
 fn bad_steps(path: &str) -> Option<String> {
-    path.split('/').any(|part| part == "..").then(|| "must not contain '..'".to_owned())
+    path.split('/').any(|part| part == "..").then(|| format!("{path:?} must not contain '..'"))
 }
 
 /// A file in a volume.
@@ -627,10 +627,8 @@ fn bad_mount_path(path: &str) -> Option<String> {
         format!("{path:?} would hide the image itself; write a directory below /")
     } else if path.contains(':') {
         format!("{path:?} must not contain ':'")
-    } else if path.split('/').any(|part| part == "..") {
-        format!("{path:?} must not contain '..'")
     } else {
-        return None;
+        return bad_steps(path);
     })
 }
 

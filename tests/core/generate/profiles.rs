@@ -83,7 +83,7 @@ impl Case {
         let text = self.document().to_string();
         let profiles = ProfileSet::compile(&[File { name: "test.yaml".to_owned(), text }]);
         let inline = profiles.ok()?;
-        let image = inline.clone().with_scripts_image(SCRIPTS_IMAGE);
+        let image = inline.clone().with_scripts_image(Some(SCRIPTS_IMAGE));
         let (profiles, other) =
             if self.has_scripts_image { (image, inline) } else { (inline, image) };
         let profile = profiles.get("test").unwrap();

@@ -136,7 +136,7 @@ impl Scene {
             for list in ["initContainers", "containers"] {
                 for container in pod["spec"][list].as_array().into_iter().flatten() {
                     let container = text(container, "/name");
-                    let log = self.log(name, container, 30).await;
+                    let log = self.log(name, container, "tailLines=30").await;
                     let _ = writeln!(out, "log of {name}/{container}:\n{log}");
                 }
             }
@@ -154,10 +154,9 @@ impl Scene {
         out
     }
 
-    /// The last lines of a container's log, or why there is none.
-    pub(crate) async fn log(&self, pod: &str, container: &str, lines: usize) -> String {
-        let path =
-            format!("{}/{pod}/log?container={container}&tailLines={lines}", pods(&self.namespace));
+    /// A container's log, or why there is none. `query` is the API's, such as `tailLines=30`.
+    pub(crate) async fn log(&self, pod: &str, container: &str, query: &str) -> String {
+        let path = format!("{}/{pod}/log?container={container}&{query}", pods(&self.namespace));
         match self.cluster().call(Method::GET, &path, "text/plain", Vec::new()).await {
             Ok(reply) => {
                 reply.object.as_str().map_or_else(|| reply.object.to_string(), str::to_owned)

@@ -60,7 +60,7 @@ fn mount_path_must_be_absolute() {
                 "volumes: [{name: v, emptyDir: {}}], containers: [{name: runner, volumeMounts: [{name: v, mountPath: /a, subPath: /b}, {name: v, mountPath: /c, subPath: ../d}, {name: v, mountPath: /e, subPath: f, subPathExpr: f}]}]",
                 &[
                     r#"5:107: spec.template.spec.containers[0].volumeMounts[0].subPath: "/b" must be relative, without '/' at its start"#,
-                    "5:146: spec.template.spec.containers[0].volumeMounts[1].subPath: must not contain '..'",
+                    r#"5:146: spec.template.spec.containers[0].volumeMounts[1].subPath: "../d" must not contain '..'"#,
                     "5:162: spec.template.spec.containers[0].volumeMounts[2]: write only one of subPath, subPathExpr",
                 ],
             ),
@@ -141,7 +141,7 @@ fn volume_source_must_be_valid() {
                 r#"volumes: [{name: a, hostPath: {path: ""}}, {name: b, hostPath: {path: /a/../b, type: Dir}}]"#,
                 &[
                     r#"5:34: spec.template.spec.volumes[0].hostPath.path: "" must be an absolute path"#,
-                    "5:67: spec.template.spec.volumes[1].hostPath.path: must not contain '..'",
+                    r#"5:67: spec.template.spec.volumes[1].hostPath.path: "/a/../b" must not contain '..'"#,
                     r#"5:82: spec.template.spec.volumes[1].hostPath.type: "Dir" is not one of DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice, BlockDevice"#,
                 ],
             ),
@@ -158,7 +158,7 @@ fn volume_source_must_be_valid() {
             (
                 r#"volumes: [{name: a, configMap: {name: a, items: [{key: a, path: ../b}, {key: a, path: "", mode: 512}]}}]"#,
                 &[
-                    "5:61: spec.template.spec.volumes[0].configMap.items[0].path: must not contain '..'",
+                    r#"5:61: spec.template.spec.volumes[0].configMap.items[0].path: "../b" must not contain '..'"#,
                     "5:83: spec.template.spec.volumes[0].configMap.items[1].path: must not be empty",
                     "5:93: spec.template.spec.volumes[0].configMap.items[1].mode: 01000 is no mode of a file: write 0000 to 0777",
                 ],

@@ -50,8 +50,8 @@ const FAILURES: [Duration; 6] = [
 pub(crate) struct Attempt {
     /// The runner's name.
     pub(crate) runner: String,
-    /// When, since the controller's start.
-    pub(crate) at: Duration,
+    /// When it was asked for.
+    pub(crate) at: Instant,
     /// How long the API server took.
     pub(crate) took: Duration,
     /// The pod as stored, or what the API server said.
@@ -94,7 +94,6 @@ struct Shared {
     /// By who runs the suite: what the chart and the `EphemeralRunnerSet`'s controller do.
     admin: Cluster,
     namespace: String,
-    start: Instant,
     workers: Semaphore,
     starts: mpsc::UnboundedSender<Runner>,
     state: Mutex<State>,
@@ -139,7 +138,6 @@ impl Controller {
             arc: admin.by(&access::user())?,
             admin: admin.clone(),
             namespace: namespace.to_owned(),
-            start: Instant::now(),
             workers: Semaphore::new(WORKERS),
             starts,
             state: Mutex::default(),
@@ -395,12 +393,12 @@ impl Shared {
             Err(refused) if refused.code == 409 => {}
             Err(_) => return Step::Requeue(delay),
         }
-        let asked = Instant::now();
+        let at = Instant::now();
         let reply = self.arc.create(&pods(&self.namespace), &pod::pod(&runner.object)).await;
         let attempt = Attempt {
             runner: runner.name.clone(),
-            at: asked - self.start,
-            took: asked.elapsed(),
+            at,
+            took: at.elapsed(),
             result: reply.map(|reply| reply.object),
             since_runner: runner.created.elapsed(),
         };

@@ -126,7 +126,7 @@ async fn delayed(scene: &Scene, verdict: Verdict, least: usize, code: u16) -> an
     );
     // 5 ms, 10, 20, 40, 80 between the ends and the next beginnings.
     let waited = attempts.windows(2).filter_map(|pair| match pair {
-        [one, next] => Some(next.at.saturating_sub(one.at + one.took)),
+        [one, next] => Some(next.at.saturating_duration_since(one.at + one.took)),
         _ => None,
     });
     for (index, waited) in waited.take(5).enumerate() {

@@ -133,7 +133,7 @@ fn runners_path(scene: &Scene) -> String {
 fn backs_off(attempts: &[Attempt]) -> anyhow::Result<()> {
     for (index, pair) in attempts.windows(2).enumerate().take(8) {
         let [one, next] = pair else { continue };
-        let waited = next.at.saturating_sub(one.at + one.took);
+        let waited = next.at.saturating_duration_since(one.at + one.took);
         let least = Duration::from_millis(5 << index);
         ensure!(waited >= least, "{waited:?} before attempt {}, not {least:?}", index + 2);
     }
