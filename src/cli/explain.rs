@@ -14,8 +14,7 @@ use super::{
 };
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
-    annotations,
-    arc::{self, Release, plain_runner_pod},
+    annotations, arc,
     inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
     podspec::{RUNNER, RunnerPod},
     profile::{Match, Matcher, Profile},
@@ -67,10 +66,8 @@ impl Args {
             Input::read(&file, &request)?.objects
         } else {
             let name = request.scale_set.as_deref().unwrap_or_default();
-            let release = Release { name, namespace: request.namespace(), version: arc::VERSION };
-            plain_runner_pod(&release, organization.as_deref(), repository.as_deref())
-                .map(|pod| vec![Object::Pod(pod)])
-                .map_err(|problem| UsageError::error(problem.message))?
+            let (organization, repository) = (organization.as_deref(), repository.as_deref());
+            vec![Object::Pod(request.plain_runner_pod(name, organization, repository)?)]
         };
         let mut findings = false;
         output::write(|out| {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{UsageError, values::ValuesFile};
 use crate::{
     admission,
-    arc::{self, runner_pod},
+    arc::{self, Release, runner_pod},
     inject::ARC_CONTROLLER,
     profile::{
         Problem,
@@ -248,6 +248,18 @@ impl RequestArgs {
     /// The namespace of pods that name none.
     pub(super) fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// The plain runner pod of the scale set `name`.
+    pub(super) fn plain_runner_pod(
+        &self,
+        name: &str,
+        organization: Option<&str>,
+        repository: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        let release = Release { name, namespace: self.namespace(), version: arc::VERSION };
+        arc::plain_runner_pod(&release, organization, repository)
+            .map_err(|problem| UsageError::error(problem.message))
     }
 
     /// The `AdmissionReview` by which the API server would ask about `pod`.

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     admission::{Decision, decide, read},
-    arc::{self, Release, plain_runner_pod},
     compare::{Class, Difference, compare},
     doctor::{Live, Settings, live},
     inject::{Config, DEFAULT_CONTROLLER_USER},
@@ -139,11 +138,10 @@ fn reviews(
     request: &RequestArgs,
 ) -> anyhow::Result<Vec<Value>> {
     let plain = |name: &String| {
-        let release = Release { name, namespace: request.namespace(), version: arc::VERSION };
-        let pod = plain_runner_pod(&release, None, None);
-        pod.map(|pod| request.review(&pod)).map_err(|one| UsageError::error(one.message))
+        let pod = request.plain_runner_pod(name, None, None)?;
+        Ok::<_, anyhow::Error>(request.review(&pod))
     };
-    let mut reviews = names.iter().map(plain).collect::<anyhow::Result<Vec<Value>>>()?;
+    let mut reviews = names.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = file {
         reviews.extend(Input::read(file, request)?.objects.into_iter().filter_map(|object| {
             match object {

@@ -27,7 +27,6 @@ use crate::{
     podspec::{
         Json,
         equal::{is_subset, quantity},
-        scale_set,
     },
 };
 
@@ -65,7 +64,7 @@ struct Suite {
 struct Test {
     /// Default: what is given.
     name: Option<String>,
-    /// A scale set whose plain runner is patched.
+    /// A scale set whose plain runner is patched; with `file` the name of a values file's.
     scale_set: Option<String>,
     organization: Option<String>,
     repository: Option<String>,
@@ -201,39 +200,34 @@ impl Test {
     }
 
     /// The review of the pod.
-    fn review(&self, folder: &Path) -> anyhow::Result<Value> {
-        let request = RequestArgs {
-            namespace: self.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned()),
-            user: self.user.clone().unwrap_or_else(|| ARC_CONTROLLER.to_owned()),
+    fn review(&self, folder: &Path, request: &RequestArgs) -> anyhow::Result<Value> {
+        let Some(file) = &self.file else {
+            let Some(name) = &self.scale_set else {
+                return Err(UsageError::error("a test has scaleSet or file"));
+            };
+            let (organization, repository) =
+                (self.organization.as_deref(), self.repository.as_deref());
+            return Ok(request.review(&request.plain_runner_pod(
+                name,
+                organization,
+                repository,
+            )?));
         };
-        match (&self.scale_set, &self.file) {
-            (Some(name), None) => {
-                let (organization, repository) =
-                    (self.organization.as_deref(), self.repository.as_deref());
-                let namespace = &request.namespace;
-                Ok(request.review(&scale_set::plain_runner_pod(
-                    name,
-                    namespace,
-                    organization,
-                    repository,
-                )))
-            }
-            (None, Some(file)) => {
-                let file = folder.join(file);
-                let mut objects = Input::read(&file)?.objects;
-                match (objects.pop(), objects.is_empty()) {
-                    (Some(Object::Pod(pod)), true) => Ok(request.review(&pod)),
-                    (Some(Object::Review(review)), true) => Ok(review),
-                    _ => Err(UsageError::error(format!("{}: write one pod", file.display()))),
-                }
-            }
-            _ => Err(UsageError::error("a test has either scaleSet or file")),
+        match pod(&folder.join(file), request)? {
+            Object::Review(review) => Ok(review),
+            Object::Pod(pod) | Object::Other(pod) => Ok(request.review(&pod)),
         }
     }
 
     /// What is not as expected.
     fn run(&self, folder: &Path, config: &Config, update: bool) -> anyhow::Result<Vec<String>> {
-        let review = self.review(folder)?;
+        let request_args = RequestArgs {
+            namespace: Some(self.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned())),
+            scale_set: self.scale_set.clone().filter(|_| self.file.is_some()),
+            key: None,
+            user: self.user.clone().unwrap_or_else(|| ARC_CONTROLLER.to_owned()),
+        };
+        let review = self.review(folder, &request_args)?;
         let body = serde_json::to_vec(&review)?;
         let request = read(&body).map_err(|error| UsageError::error(error.to_string()))?;
         let before = review.pointer("/request/object").unwrap_or(&Value::Null);
@@ -289,7 +283,7 @@ impl Test {
             failures.extend(field(path, expected, &after));
         }
         if let Some(pod) = pod {
-            failures.extend(golden(&folder.join(pod), after, update)?);
+            failures.extend(golden(&folder.join(pod), after, update, &request_args)?);
         }
         Ok(failures)
     }
@@ -338,8 +332,22 @@ fn is_item(item: &Value, key: &str) -> bool {
     text(own.unwrap_or(item)) == key
 }
 
+/// The one object of a file.
+fn pod(file: &Path, request: &RequestArgs) -> anyhow::Result<Object> {
+    let mut objects = Input::read(file, request)?.objects;
+    match (objects.pop(), objects.is_empty()) {
+        (Some(object), true) => Ok(object),
+        _ => Err(UsageError::error(format!("{}: write one pod", file.display()))),
+    }
+}
+
 /// How the pod differs from the one in the file, by meaning. With `update` it is written there.
-fn golden(file: &Path, mut pod: Value, update: bool) -> anyhow::Result<Vec<String>> {
+fn golden(
+    file: &Path,
+    mut pod: Value,
+    update: bool,
+    request: &RequestArgs,
+) -> anyhow::Result<Vec<String>> {
     // Its digest changes with each change of a profile.
     if let Some(Value::Object(annotations)) = pod.pointer_mut("/metadata/annotations") {
         annotations.remove(STATUS);
@@ -354,7 +362,7 @@ fn golden(file: &Path, mut pod: Value, update: bool) -> anyhow::Result<Vec<Strin
     if !file.exists() {
         return Ok(vec![format!("pod: there is no {name}; arc-rocm test --update writes it")]);
     }
-    let Some(Object::Pod(expected)) = Input::read(file)?.objects.pop() else {
+    let Object::Pod(expected) = self::pod(file, request)? else {
         return Err(UsageError::error(format!("{name}: expected a Pod")));
     };
     let found = compare(&Json::of(&expected), &Json::of(&pod));

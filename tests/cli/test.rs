@@ -88,8 +88,8 @@ fn golden_pod_is_written_and_compared_by_meaning() {
 fn broken_suites_are_errors_with_their_place() {
     for (suite, says) in [
         ("tests: [{scaleSett: a, expect: {}}]\n", "unknown field `scaleSett`"),
-        ("tests: [{expect: {}}]\n", "either scaleSet or file"),
-        ("tests: [{scaleSet: a, file: b, expect: {}}]\n", "either scaleSet or file"),
+        ("tests: [{expect: {}}]\n", "a test has scaleSet or file"),
+        ("tests: [{scaleSet: a, file: b, expect: {}}]\n", "cannot read"),
         ("tests: [{file: none.yaml, expect: {}}]\n", "none.yaml"),
         ("profiles: [none]\ntests: []\n", "none"),
         ("tests: [\n", "fleet.test.yaml"),
