@@ -26,17 +26,20 @@ pub(super) fn rule<'p>(facts: &Facts<'p>, changes: &mut Changes<'p>) {
     let members = there.map(Json::members).unwrap_or_default();
     let bytes = members.iter().filter(|(key, _)| key != STATUS);
     let mut bytes: usize = bytes.map(|(key, value)| size(key, value)).sum();
+    let (name, digest) = (facts.selected.name, facts.selected.digest);
+    let status = format!(r#"{{"profile":"{name}","version":"{VERSION}","digest":"{digest}"}}"#);
+    let before = there.and_then(|all| all.get(STATUS));
+    let is_same = before.and_then(Json::as_str) == Some(&status);
+    let status = Json::from(status);
+    // First, and with the room that it takes: what is left for others is then the same in a second call.
+    if !is_same && fits(&mut bytes, STATUS, &status, ConflictCode::StatusLeftOut, changes) {
+        set(changes, "annotations", STATUS, status, ChangeReason::Status);
+    } else if let Some(before) = before {
+        bytes += size(STATUS, before);
+    }
     for (key, wanted) in missing(facts, "annotations", &template.annotations, changes) {
         if fits(&mut bytes, key, wanted, ConflictCode::FieldKept, changes) {
             set(changes, "annotations", key, wanted, ChangeReason::Profile);
-        }
-    }
-    let (name, digest) = (facts.selected.name, facts.selected.digest);
-    let status = format!(r#"{{"profile":"{name}","version":"{VERSION}","digest":"{digest}"}}"#);
-    if there.map(|all| all.text(STATUS)) != Some(&status) {
-        let status = Json::from(status);
-        if fits(&mut bytes, STATUS, &status, ConflictCode::StatusLeftOut, changes) {
-            set(changes, "annotations", STATUS, status, ChangeReason::Status);
         }
     }
 }
