@@ -3,11 +3,18 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    core::{ApiResource, DynamicObject},
+};
 use serde_json::{Value, json};
 
 use super::{
     EXIT_FINDINGS, UsageError,
     config::{self, ConfigArgs},
+    connect::{ConnectArgs, WebhookArgs},
     inject::{missing_images, patched},
     input::{Input, Object, RequestArgs},
     output::{self, Format, printable},
@@ -15,6 +22,7 @@ use super::{
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
     annotations, arc,
+    doctor::live,
     inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
     podspec::{RUNNER, RunnerPod},
     profile::{Match, Matcher, Profile},
@@ -28,13 +36,17 @@ const RUNNER_RESOURCES: &str = "spec.containers[runner].resources";
 
 /// The flags of `explain`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("subject").args(["file", "scale_set"])
+#[command(group = clap::ArgGroup::new("subject").args(["pod", "file", "scale_set"])
     .required(true).multiple(true))]
 #[command(group = clap::ArgGroup::new("umbrella").arg("key").requires("file"))]
 pub struct Args {
     /// File with pods, objects of ARC, values of its chart or admission reviews; - is standard input
     #[arg(long = "filename", short, value_name = "FILE")]
     pub file: Option<PathBuf>,
+
+    /// Pod of a cluster, as pod/NAME; explained with the cluster's profiles, or those of --profiles
+    #[arg(value_name = "pod/NAME", value_parser = pod_name, conflicts_with_all = ["file", "scale_set"])]
+    pub pod: Option<String>,
 
     /// GitHub organization of a scale set without a file
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
@@ -55,14 +67,29 @@ pub struct Args {
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+
+    /// The webhook of the cluster.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
 }
 
 impl Args {
     /// Explains each pod.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { file, organization, repository, output, request, config } = self;
-        let config = config.config().map_err(config::usage_error)?;
-        let objects = if let Some(file) = file {
+        let live = self.pod.as_ref().map(|name| self.live(name)).transpose()?;
+        let Self { file, organization, repository, output, request, config, .. } = self;
+        let own = || config.config().map_err(config::usage_error);
+        let (config, live) = match live {
+            Some((config, pod)) => (config.map_or_else(own, Ok)?, Some(pod)),
+            None => (own()?, None),
+        };
+        let objects = if let Some(pod) = live {
+            vec![Object::Pod(pod)]
+        } else if let Some(file) = file {
             Input::read(&file, &request)?.objects
         } else {
             let name = request.scale_set.as_deref().unwrap_or_default();
@@ -82,6 +109,36 @@ impl Args {
             Ok(())
         })?;
         Ok(if findings { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// The name in `pod/NAME`.
+fn pod_name(text: &str) -> Result<String, String> {
+    match text.strip_prefix("pod/").or_else(|| text.strip_prefix("pods/")) {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err("write pod/NAME".to_owned()),
+    }
+}
+
+impl Args {
+    /// A pod of the cluster, with the configuration of its webhook where the flags have no profiles.
+    fn live(&self, name: &str) -> anyhow::Result<(Option<Config>, Value)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let client = self.connect.client().await?;
+            let config = if self.config.profiles.profiles.is_empty() {
+                let live = live(&client, self.webhook.settings()).await;
+                Some(live.context(UsageError("cannot read the cluster".to_owned()))?.config)
+            } else {
+                None
+            };
+            let namespace = self.request.namespace.as_deref();
+            let namespace = namespace.unwrap_or_else(|| client.default_namespace()).to_owned();
+            let kind = ApiResource::erase::<Pod>(&());
+            let pods: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &kind);
+            let pod = pods.get(name).await.context(UsageError(format!("no pod {name}")))?;
+            Ok((config, serde_json::to_value(pod)?))
+        })
     }
 }
 

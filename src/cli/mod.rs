@@ -22,7 +22,7 @@ mod values;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{profile::CRD, scripts, server::Shutdown};
 
@@ -89,10 +89,25 @@ const EXIT_USAGE: u8 = 2;
 /// Exit code: anything else.
 const EXIT_INTERNAL: u8 = 3;
 
+/// How the program is called as a plugin of kubectl.
+const PLUGIN: &str = "kubectl arc-rocm";
+
+/// Whether the program's file has a plugin's name: kubectl runs `kubectl-arc_rocm` for
+/// `kubectl arc-rocm`.
+fn is_plugin() -> bool {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|path| path.file_stem().is_some_and(|stem| stem == "kubectl-arc_rocm"))
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     // clap itself ends the process with 2 for a bad command line, and 0 for --help.
-    match Cli::parse().command.run() {
+    let mut command = Cli::command();
+    if is_plugin() {
+        command = command.bin_name(PLUGIN);
+    }
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    match cli.command.run() {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     EXIT_FINDINGS, UsageError,
     config::{self, ConfigArgs, ProfileArgs},
-    connect::ConnectArgs,
+    connect::{ConnectArgs, WebhookArgs},
     inject::{missing_images, patched},
     input::{Input, Object, RequestArgs},
     output::{self, Format, printable},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     admission::{Decision, decide, read},
     compare::{Class, Difference, compare},
-    doctor::{Live, Settings, live},
+    doctor::{Live, live},
     inject::{Config, DEFAULT_CONTROLLER_USER},
     podspec::{Json, RunnerPod},
 };
@@ -61,13 +61,9 @@ pub struct Args {
     #[command(flatten)]
     pub connect: ConnectArgs,
 
-    /// The webhook's namespace
-    #[arg(long, default_value = "arc-rocm", value_name = "NAMESPACE")]
-    pub webhook_namespace: String,
-
-    /// Name of the webhook's objects
-    #[arg(long, default_value = "arc-rocm", value_name = "NAME")]
-    pub webhook_name: String,
+    /// The webhook of the cluster.
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
 }
 
 /// What a configuration does with a pod.
@@ -113,11 +109,10 @@ impl Args {
 
     /// The configuration of the cluster, and the reviews of its runners.
     fn live(&self) -> anyhow::Result<(Config, Vec<Value>)> {
-        let (name, namespace) = (self.webhook_name.clone(), self.webhook_namespace.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let Live { config, pods } = runtime.block_on(async {
             let client = self.connect.client().await?;
-            let live = live(&client, Settings { name, namespace }).await;
+            let live = live(&client, self.webhook.settings()).await;
             live.context(UsageError("cannot read the cluster".to_owned()))
         })?;
         let reviews = pods.iter().map(|(namespace, pod)| self.request.review_in(namespace, pod));

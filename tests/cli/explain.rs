@@ -197,3 +197,17 @@ fn organization_beside_a_file_is_a_usage_error() {
     let ran = run(&["explain", "-f", &values, "--organization", "org"], "");
     assert_eq!(ran.code, Some(2));
 }
+
+#[test]
+fn pod_of_a_cluster_is_named_with_its_kind() {
+    for (arguments, says) in [
+        (&["explain", "x"][..], "write pod/NAME"),
+        (&["explain", "pod/"], "write pod/NAME"),
+        (&["explain", "pod/x", "-f", "x.yaml"], "cannot be used with"),
+        (&["explain", "pod/x", "--kubeconfig", "/no/such/file"], "cannot reach a cluster"),
+    ] {
+        let ran = run(arguments, "");
+        assert_eq!(ran.code, Some(2), "{arguments:?}");
+        assert!(ran.err.contains(says), "{arguments:?}: {}", ran.err);
+    }
+}

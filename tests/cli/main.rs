@@ -60,6 +60,20 @@ fn unknown_flag_is_a_usage_error() {
     assert_eq!(run(&["inject", "--no-such-flag"], "").code, Some(2));
 }
 
+/// kubectl runs a program of this name for `kubectl arc-rocm`.
+#[test]
+fn plugin_of_kubectl_says_how_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-arc_rocm");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_arc-rocm"), &plugin).unwrap();
+    let output = Command::new(&plugin).args(["doctor", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("Usage: kubectl arc-rocm doctor [OPTIONS]"), "{help}");
+    for flag in ["--context <", "--kubeconfig <", "-n, --namespace <"] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+}
+
 #[test]
 fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {

@@ -83,6 +83,10 @@ async fn healthy(scene: &Scene) -> anyhow::Result<()> {
     let arc = scene.controller().await?;
     let runner = arc.scale(&plain()?, 1).await?.remove(0);
     arc.stored(&runner, SOON).await?;
+    let pod = format!("pod/{runner}");
+    let arguments = ["explain", &pod, "-n", &scene.namespace, "-o", "json"];
+    let (code, explained) = program::report(&scene.world.settings, &arguments).await?;
+    ensure!(code == Some(0) && explained["gpus"] == 2, "{explained:#}");
     let report = Report::of(scene, &[]).await?;
     ensure!(report.code == Some(0), "{:#}", report.printed);
     ensure!(report.printed["errors"] == 0, "{:#}", report.printed);
