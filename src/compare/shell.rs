@@ -18,6 +18,9 @@ const BLOCKS: [&str; 7] = ["", "do", "done", "then", "else", "fi", "&"];
 const DOCKER_DEFAULTS: [&str; 3] =
     ["--host=unix:///run/docker.sock", "--data-root=/var/lib/docker", "--group=docker"];
 
+/// The flag of dockerd for the MTU of all bridge networks.
+const NETWORKS_MTU: &str = "--default-network-opt=bridge=com.docker.network.driver.mtu=";
+
 /// The statements of a script. Quotes are not read: a `;` in one gives statements that are not known.
 fn statements(script: &str) -> impl Iterator<Item = Statement<'_>> {
     let lines = script.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
@@ -196,6 +199,11 @@ fn normal<'v>(flags: &[&str], value: &impl Fn(&str) -> Option<&'v str>) -> Vec<S
         *flag = format!("{name}={text}");
     }
     joined.retain(|flag| !DOCKER_DEFAULTS.contains(&flag.as_str()));
+    // `dind.mtu` gives networks that jobs create the MTU of docker0.
+    let mtu = joined.iter().find_map(|flag| flag.strip_prefix("--mtu="));
+    if let Some(of_networks) = mtu.map(|mtu| format!("{NETWORKS_MTU}{mtu}")) {
+        joined.retain(|flag| *flag != of_networks);
+    }
     joined.sort();
     joined
 }
@@ -286,6 +294,11 @@ until docker info >/dev/null 2>&1; do sleep 5; done
             assert_eq!(dockerd(&["sh", "-c", &format!("{line}\n{waits}")]), Ok(()), "{line}");
         }
         assert_eq!(dockerd(&["dockerd", "--group=123", "--data-root=/data"]), Ok(()));
+        let with = |mtu: u32| {
+            let networks = format!("{NETWORKS_MTU}{mtu}");
+            dockerd_is(&["dockerd", "--mtu=1400"], &["--mtu=1400", &networks], |_| None)
+        };
+        assert_eq!((with(1400), with(1300).is_err()), (Ok(()), true));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{ARC_ROCM, blocks, program::program, said};
+use crate::{ARC_ROCM, blocks, program::program, root, said};
 
 const PAGE: &str = "docs/testing-profiles.md";
 
@@ -124,4 +125,36 @@ fn profiles_page_commands_print_the_shown_output() {
         count += 1;
     }
     assert!(count >= 4, "only {count} commands");
+}
+
+#[test]
+fn ready_profiles_pass_their_tests() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(ARC_ROCM).args(arguments).current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let checked = run(&["profiles", "check", "deploy/profiles"]);
+    assert!(checked.ends_with(" profiles, no problems\n"), "{checked}");
+    let listed: Value = serde_json::from_str(&run(&[
+        "profiles",
+        "list",
+        "--profiles",
+        "deploy/profiles",
+        "-o",
+        "json",
+    ]))
+    .unwrap();
+    let suites = fs::read_dir(root().join("deploy/profiles")).unwrap();
+    let suites = suites.map(|entry| entry.unwrap().path());
+    let tests: String = suites
+        .filter(|path| path.to_str().unwrap().ends_with(".test.yaml"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for profile in listed["profiles"].as_array().unwrap() {
+        let name = profile["name"].as_str().unwrap();
+        let is_for_pods = profile["matches"] == true;
+        assert!(!is_for_pods || tests.contains(&format!("profile: {name}\n")), "no test of {name}");
+    }
+    assert!(run(&["test", "deploy/profiles"]).ends_with(" tests, 0 failed\n"));
 }
