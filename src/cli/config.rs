@@ -1,6 +1,7 @@
 //! The flags of a configuration: profiles from files, and the users of ARC's controller.
 
 use std::{
+    ffi::OsStr,
     fmt, fs,
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
@@ -12,12 +13,6 @@ use crate::{
     inject::{Config, ControllerUsers, DEFAULT_CONTROLLER_USER},
     profile::{File, Problem, ProfileSet, bad_image},
 };
-
-/// File name endings that are read from a directory.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// How the names of suites for `arc-rocm test` end, which stand beside profiles and are none.
-pub(super) const SUITE_ENDING: &str = ".test.yaml";
 
 /// The flags of profiles.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -93,8 +88,8 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 impl ProfileArgs {
-    /// Reads the files. A directory's files come in the order of their names; names that begin with a
-    /// dot are skipped, such as `..data` in a mounted ConfigMap.
+    /// Reads the files. Those of a directory come in the order of their names, as far as
+    /// [`File::is_name`] says.
     pub fn read(&self) -> Result<Vec<File>, ConfigError> {
         let mut files = Vec::new();
         for path in &self.profiles {
@@ -143,10 +138,7 @@ fn has_files(files: &[File], path: &Path) -> bool {
 }
 
 fn is_profile_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let hidden = name.starts_with('.') || name.ends_with(SUITE_ENDING);
-    let ending = path.extension().is_some_and(|ending| ENDINGS.iter().any(|e| ending == *e));
-    !hidden && ending && !path.is_dir()
+    path.file_name().and_then(OsStr::to_str).is_some_and(File::is_name) && !path.is_dir()
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {

@@ -14,7 +14,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     EXIT_FINDINGS, UsageError,
-    config::{self, ConfigArgs, ProfileArgs, SUITE_ENDING},
+    config::{self, ConfigArgs, ProfileArgs},
     inject::{missing_images, patched},
     input::{Input, Object, RequestArgs},
     output::{self, printable, yaml},
@@ -25,6 +25,7 @@ use crate::{
     compare::{Class, compare},
     inject::{ARC_CONTROLLER, Config, DEFAULT_CONTROLLER_USER},
     podspec::{Json, equal::quantity},
+    profile::SUITE_ENDING,
 };
 
 /// The namespace of a runner whose test names none.

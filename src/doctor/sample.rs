@@ -109,9 +109,8 @@ impl Samples {
 /// The profiles' files, as the webhook reads a directory (`cli::config`).
 fn files(facts: &Facts) -> Vec<File> {
     let data = facts.config_map.iter().flatten().filter_map(|map| map.data.as_ref());
-    let is_profile = |name: &str| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
     data.flatten()
-        .filter(|(name, _)| is_profile(name))
+        .filter(|(name, _)| File::is_name(name))
         .map(|(name, text)| File { name: name.clone(), text: text.clone() })
         .collect()
 }

@@ -36,7 +36,9 @@ pub use document::Origin;
 pub use matcher::{Matcher, Mismatch};
 pub use pattern::{Pattern, PatternError};
 pub use problem::{Position, Problem};
-pub use resolve::{BUILTIN_TEXT, Change, File, Object, Resolved, resolve, resolve_change};
+pub use resolve::{
+    BUILTIN_TEXT, Change, File, Object, Resolved, SUITE_ENDING, resolve, resolve_change,
+};
 pub use schema::spec as spec_schema;
 pub use set::{BUILTIN, Match, ProfileSet};
 pub use spec::KubernetesMode;

@@ -31,6 +31,21 @@ pub struct File {
     pub text: String,
 }
 
+/// How the names of suites for `arc-rocm test` end, which stand beside profiles and are none.
+pub const SUITE_ENDING: &str = ".test.yaml";
+/// How the names of files end that are read from a directory.
+const ENDINGS: [&str; 3] = [".yaml", ".yml", ".json"];
+
+impl File {
+    /// Whether a directory's file of this name has profiles. Names that begin with a dot do not, such as
+    /// `..data` in a mounted ConfigMap.
+    pub fn is_name(name: &str) -> bool {
+        !name.starts_with('.')
+            && !name.ends_with(SUITE_ENDING)
+            && ENDINGS.iter().any(|ending| name.ends_with(ending))
+    }
+}
+
 /// An object as the API server has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {

@@ -524,6 +524,16 @@ fn file_extending_an_object_is_refused() {
 }
 
 #[test]
+fn files_of_a_directory_are_known_by_their_names() {
+    for name in ["fleet.yaml", "a.yml", "a.json", "test.yaml"] {
+        assert!(File::is_name(name), "{name}");
+    }
+    for name in ["fleet.test.yaml", "..data", ".a.yaml", "README.md", "yaml"] {
+        assert!(!File::is_name(name), "{name}");
+    }
+}
+
+#[test]
 fn file_named_built_in_is_a_file() {
     let file = File { name: "built-in".to_owned(), text: profiles(&[("a", "{match: {}}")]) };
     let set = ProfileSet::compile(&[file]).unwrap();
