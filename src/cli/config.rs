@@ -154,6 +154,13 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 impl ConfigArgs {
+    /// The configuration with the profiles of `paths`, and the default of all other flags.
+    pub(super) fn of_profiles(paths: Vec<PathBuf>) -> anyhow::Result<Config> {
+        let profiles = ProfileArgs { profiles: paths, scripts_image: None };
+        let controller_users = vec![DEFAULT_CONTROLLER_USER.to_owned()];
+        Self { profiles, controller_users }.config().map_err(usage_error)
+    }
+
     /// Reads and compiles the configuration.
     pub fn config(&self) -> Result<Config, ConfigError> {
         self.compile(&self.profiles.read()?)

@@ -6,7 +6,15 @@ use anyhow::Context as _;
 use kube::Client;
 
 use super::UsageError;
-use crate::{controller, doctor::Settings};
+use crate::{
+    controller,
+    doctor::{self, Live, Settings},
+};
+
+/// Runs what asks a cluster, on this thread.
+pub(super) fn block_on<T>(asks: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(asks)
+}
 
 /// The flags that name a cluster.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,9 +41,11 @@ pub struct WebhookArgs {
 }
 
 impl WebhookArgs {
-    /// Which installation this is.
-    pub(super) fn settings(&self) -> Settings {
-        Settings { name: self.webhook_name.clone(), namespace: self.webhook_namespace.clone() }
+    /// The profiles of the webhook, and the scale sets.
+    pub(super) async fn live(&self, client: &Client) -> anyhow::Result<Live> {
+        let (name, namespace) = (self.webhook_name.clone(), self.webhook_namespace.clone());
+        let live = doctor::live(client, Settings { name, namespace }).await;
+        live.context(UsageError("cannot read the cluster".to_owned()))
     }
 }
 

@@ -189,9 +189,9 @@ fn text(
         }
     };
     writeln!(out, "{}: {what}", printable(&name))?;
-    for Difference { path, a, b, class, rule, note } in found.unwrap_or_default() {
-        let [a, b] = [a, b].map(|value| value.as_deref().unwrap_or("-"));
-        let mut line = format!("{:<10} {path}: {a} | {b}", class.as_str());
+    for difference in found.unwrap_or_default() {
+        let Difference { class, rule, note, .. } = difference;
+        let mut line = format!("{:<10} {difference}", class.as_str());
         if let Some(rule) = rule {
             line.extend([" [", rule.name, ", ", rule.page, "]"]);
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     EXIT_FINDINGS, UsageError,
     config::{self, ConfigArgs},
-    connect::{ConnectArgs, WebhookArgs},
+    connect::{ConnectArgs, WebhookArgs, block_on},
     inject::{missing_images, patched},
     input::{Input, Object, RequestArgs},
     output::{self, Format, printable},
@@ -22,7 +22,6 @@ use super::{
 use crate::{
     admission::{Request, conflict_json, display_name, read, subject},
     annotations, arc,
-    doctor::live,
     inject::{ChangeReason, Config, Conflict, Selection, Skip, Subject, identify, plan},
     podspec::{RUNNER, RunnerPod},
     profile::{Match, Matcher, Profile},
@@ -98,12 +97,7 @@ impl Args {
         };
         let mut findings = false;
         output::write(|out| {
-            for object in objects {
-                let review = match object {
-                    Object::Pod(pod) => request.review(&pod),
-                    Object::Review(review) => review,
-                    Object::Other(_) => continue,
-                };
+            for review in objects.into_iter().filter_map(|object| object.review(&request)) {
                 findings |= explain(out, output, &review, &config)?;
             }
             Ok(())
@@ -123,12 +117,10 @@ fn pod_name(text: &str) -> Result<String, String> {
 impl Args {
     /// A pod of the cluster, with the configuration of its webhook where the flags have no profiles.
     fn live(&self, name: &str) -> anyhow::Result<(Option<Config>, Value)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        block_on(async {
             let client = self.connect.client().await?;
             let config = if self.config.profiles.profiles.is_empty() {
-                let live = live(&client, self.webhook.settings()).await;
-                Some(live.context(UsageError("cannot read the cluster".to_owned()))?.config)
+                Some(self.webhook.live(&client).await?.config)
             } else {
                 None
             };

@@ -159,6 +159,15 @@ impl Object {
         }
     }
 
+    /// The review of a pod; `None` for any other object.
+    pub(super) fn review(self, request: &RequestArgs) -> Option<Value> {
+        match self {
+            Self::Pod(pod) => Some(request.review(&pod)),
+            Self::Review(review) => Some(review),
+            Self::Other(_) => None,
+        }
+    }
+
     fn other(&self) -> Option<&Value> {
         match self {
             Self::Other(object) => Some(object),

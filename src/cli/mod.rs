@@ -132,10 +132,7 @@ impl Command {
             Self::Test(args) => return args.run(),
             Self::Profiles(command) => return command.run(),
             Self::Certs(args) => args.run()?,
-            Self::Doctor(args) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                return runtime.block_on(args.run());
-            }
+            Self::Doctor(args) => return connect::block_on(args.run()),
             Self::Crd => output::write(|out| Ok(out.write_all(CRD.as_bytes())?))?,
             Self::Scripts { folder } => {
                 std::fs::create_dir_all(&folder)?;

@@ -6,22 +6,21 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
     EXIT_FINDINGS, UsageError,
-    config::{self, ConfigArgs, ProfileArgs},
-    connect::{ConnectArgs, WebhookArgs},
+    config::ConfigArgs,
+    connect::{ConnectArgs, WebhookArgs, block_on},
     inject::{missing_images, patched},
-    input::{Input, Object, RequestArgs},
+    input::{Input, RequestArgs},
     output::{self, Format, printable},
 };
 use crate::{
     admission::{Decision, decide, read},
     compare::{Class, Difference, compare},
-    doctor::{Live, live},
-    inject::{Config, DEFAULT_CONTROLLER_USER},
+    doctor::Live,
+    inject::Config,
     podspec::{Json, RunnerPod},
 };
 
@@ -88,11 +87,11 @@ impl Args {
     /// Compares, and prints what changes.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Self { names, file, from, to, output, request, .. } = &self;
-        let to = config_of(to)?;
+        let to = ConfigArgs::of_profiles(to.clone())?;
         let (from, reviews) = if self.cluster {
             self.live()?
         } else {
-            (config_of(from)?, reviews(names, file.as_deref(), request)?)
+            (ConfigArgs::of_profiles(from.clone())?, reviews(names, file.as_deref(), request)?)
         };
         let changes = reviews.iter().map(|review| Change::of(review, [&from, &to]));
         let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
@@ -109,21 +108,13 @@ impl Args {
 
     /// The configuration of the cluster, and the reviews of its runners.
     fn live(&self) -> anyhow::Result<(Config, Vec<Value>)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Live { config, pods } = runtime.block_on(async {
+        let Live { config, pods } = block_on(async {
             let client = self.connect.client().await?;
-            let live = live(&client, self.webhook.settings()).await;
-            live.context(UsageError("cannot read the cluster".to_owned()))
+            self.webhook.live(&client).await
         })?;
         let reviews = pods.iter().map(|(namespace, pod)| self.request.review_in(namespace, pod));
         Ok((config, reviews.collect()))
     }
-}
-
-fn config_of(paths: &[PathBuf]) -> anyhow::Result<Config> {
-    let profiles = ProfileArgs { profiles: paths.to_vec(), scripts_image: None };
-    let controller_users = vec![DEFAULT_CONTROLLER_USER.to_owned()];
-    ConfigArgs { profiles, controller_users }.config().map_err(config::usage_error)
 }
 
 /// The reviews of the runners of `names` and of the pods of `file`.
@@ -138,13 +129,8 @@ fn reviews(
     };
     let mut reviews = names.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = file {
-        reviews.extend(Input::read(file, request)?.objects.into_iter().filter_map(|object| {
-            match object {
-                Object::Pod(pod) => Some(request.review(&pod)),
-                Object::Review(review) => Some(review),
-                Object::Other(_) => None,
-            }
-        }));
+        let objects = Input::read(file, request)?.objects.into_iter();
+        reviews.extend(objects.filter_map(|object| object.review(request)));
     }
     Ok(reviews)
 }
@@ -220,10 +206,12 @@ fn text(out: &mut dyn Write, changes: &[Change], is_cluster: bool) -> anyhow::Re
         let what = if from == to { to.to_owned() } else { format!("{from} -> {to}") };
         let end = if change.is_change() { "" } else { ", no change" };
         writeln!(out, "{}: {}{end}", printable(&(namespace + &change.name)), printable(&what))?;
-        for Difference { path, a, b, note, .. } in &change.differences {
-            let [a, b] = [a, b].map(|value| value.as_deref().unwrap_or("-"));
-            let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-            writeln!(out, "  {}", printable(&format!("{path}: {a} | {b}{note}")))?;
+        for difference in &change.differences {
+            let note = match difference.note.as_str() {
+                "" => String::new(),
+                note => format!(" ({note})"),
+            };
+            writeln!(out, "  {}", printable(&format!("{difference}{note}")))?;
         }
         for (side, mark) in [(0, "warning no more"), (1, "new warning")] {
             for warning in change.own_warnings(side) {

@@ -14,7 +14,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     EXIT_FINDINGS, UsageError,
-    config::{self, ConfigArgs, ProfileArgs},
+    config::ConfigArgs,
     inject::{missing_images, patched},
     input::{Input, Object, RequestArgs},
     output::{self, printable, yaml},
@@ -23,7 +23,7 @@ use crate::{
     admission::{Decision, decide, read},
     annotations::STATUS,
     compare::{Class, compare},
-    inject::{ARC_CONTROLLER, Config, DEFAULT_CONTROLLER_USER},
+    inject::{ARC_CONTROLLER, Config},
     podspec::{Json, equal::quantity},
     profile::SUITE_ENDING,
 };
@@ -176,9 +176,7 @@ fn run(path: &Path, update: bool) -> anyhow::Result<Vec<Ran>> {
         path if path.as_os_str().is_empty() => PathBuf::from("."),
         path => path,
     });
-    let profiles = ProfileArgs { profiles: profiles.collect(), scripts_image: None };
-    let controller_users = vec![DEFAULT_CONTROLLER_USER.to_owned()];
-    let config = ConfigArgs { profiles, controller_users }.config().map_err(config::usage_error)?;
+    let config = ConfigArgs::of_profiles(profiles.collect())?;
     let mut all = Vec::new();
     for Spanned { value: test, referenced, .. } in suite.tests {
         let line = referenced.line();
@@ -380,12 +378,7 @@ fn golden(
     };
     let found = compare(&Json::of(&expected), &Json::of(&pod));
     let found = found.into_iter().filter(|one| one.class != Class::NoEffect);
-    Ok(found
-        .map(|one| {
-            let [a, b] = [one.a, one.b].map(|value| value.unwrap_or_else(|| "-".to_owned()));
-            format!("pod: {}: {a} | {b}", one.path)
-        })
-        .collect())
+    Ok(found.map(|one| format!("pod: {one}")).collect())
 }
 
 /// A report that CI systems read.

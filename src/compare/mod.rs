@@ -7,7 +7,7 @@ mod rules;
 mod shell;
 mod show;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use meaning::{Branch, Key, Node, of_pod};
 use rules::{Case, Side};
@@ -57,6 +57,14 @@ impl Class {
             Self::Intended => "intended",
             Self::NoEffect => "no effect",
         }
+    }
+}
+
+/// `PATH: A | B`, with `-` for nothing.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b] = [&self.a, &self.b].map(|value| value.as_deref().unwrap_or("-"));
+        write!(f, "{}: {a} | {b}", self.path)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     cli::{
         UsageError,
         config::{self, ConfigError, ProfileArgs},
-        connect::ConnectArgs,
+        connect::{ConnectArgs, block_on},
         inject::patched,
         output,
     },
@@ -62,8 +62,7 @@ impl Args {
         let own = set.iter().filter(|profile| profile.origin != Origin::BuiltIn).count();
         let mut line = format!("{}, no problems", output::count(own, "profile"));
         if server {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let (namespace, problems) = runtime.block_on(async {
+            let (namespace, problems) = block_on(async {
                 let client = connect.client().await?;
                 let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
                 let problems = server_problems(&client, &namespace, set).await?;
