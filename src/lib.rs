@@ -11,6 +11,7 @@
 //! - [`certs`]: makes certificates and says when to renew them.
 //! - [`tls`]: uses certificates.
 //! - [`files`]: reads files within bounds.
+//! - [`import`]: hand-written scale sets in, profiles and plain values out.
 //! - [`admission`]: a review in, its answer out.
 //! - [`inject`]: selects the profile of a pod, plans what goes in, and writes the JSON patch.
 //! - [`compare`]: two pods in, their differences out.
@@ -20,8 +21,8 @@
 //! - [`scripts`]: the shell scripts that go into a pod.
 //! - [`annotations`]: the annotations that the webhook reads and writes.
 //!
-//! A review goes from [`server`] to [`admission`] to [`inject`] and back. [`admission`] and all below it
-//! are pure: no I/O, no clock, no async.
+//! A review goes from [`server`] to [`admission`] to [`inject`] and back. [`import`] and all below it are
+//! pure: no I/O, no clock, no async.
 
 pub mod admission;
 pub mod annotations;
@@ -32,6 +33,7 @@ pub mod compare;
 pub mod controller;
 pub mod doctor;
 pub mod files;
+pub mod import;
 pub mod inject;
 
 pub mod podspec;

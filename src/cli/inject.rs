@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     admission::{Decision, answer_review, decide, read},
-    inject::{Config, Selection, Skip},
+    inject::{Config, Selection, Skip, patch::applied},
 };
 
 /// The flags of `inject`.
@@ -146,10 +146,7 @@ pub(super) fn inject(
 
 /// The pod after a patch.
 pub(super) fn patched(pod: &Value, operations: &impl Serialize) -> anyhow::Result<Value> {
-    let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(operations)?)?;
-    let mut pod = pod.clone();
-    json_patch::patch(&mut pod, &patch).context("the patch does not apply")?;
-    Ok(pod)
+    applied(pod, operations).map_err(anyhow::Error::from_boxed).context("the patch does not apply")
 }
 
 /// The containers that neither the scale set nor the profile gives an image.

@@ -10,7 +10,10 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{UsageError, values::ValuesFile};
+use super::{
+    UsageError,
+    values::{ScaleSet, ValuesFile},
+};
 use crate::{
     admission,
     arc::{self, Release, runner_pod},
@@ -65,14 +68,7 @@ impl Input {
     /// Reads a file; `-` is standard input. Other objects alone are an error. What is assumed of a values
     /// file goes to standard error.
     pub(super) fn read(path: &Path, request: &RequestArgs) -> anyhow::Result<Self> {
-        let unreadable = || UsageError(format!("cannot read {}", path.display()));
-        let bytes = if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).with_context(unreadable)?;
-            bytes
-        } else {
-            fs::read(path).with_context(unreadable)?
-        };
+        let bytes = bytes(path)?;
         let (input, notes) = Self::parse(path, bytes, request)?;
         for note in notes {
             let _ = writeln!(io::stderr(), "{note}");
@@ -87,12 +83,7 @@ impl Input {
         request: &RequestArgs,
     ) -> anyhow::Result<(Self, Vec<String>)> {
         let file = path.display().to_string();
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = error.utf8_error().valid_up_to();
-            let good = error.as_bytes().iter().take(good);
-            let line = 1 + good.filter(|byte| **byte == b'\n').count();
-            UsageError::error(format!("{file}:{line}: not text: a byte that is not UTF-8"))
-        })?;
+        let text = utf8(&file, bytes)?;
         let Documents { nodes, objects, repeated } = Documents::read(&file, &text)?;
         let has_flags = request.scale_set.is_some() || request.key.is_some();
         if objects.iter().any(|object| is_values(object, has_flags)) {
@@ -103,8 +94,9 @@ impl Input {
                 nodes: &nodes,
                 repeated: &repeated,
             };
-            let (pod, notes) = values.runner_pod(request)?;
-            return Ok((Self { objects: vec![Object::Pod(pod)], is_list: false }, notes));
+            let ScaleSet { set, notes, .. } = values.scale_set(request)?;
+            let objects = vec![Object::Pod(arc::next_runner_pod(&set))];
+            return Ok((Self { objects, is_list: false }, notes));
         }
         if !repeated.is_empty() {
             return Err(problems(&repeated));
@@ -135,7 +127,32 @@ impl Input {
     }
 }
 
-fn expected(file: &str, found: &str) -> anyhow::Error {
+/// What a file has in it; `-` is standard input.
+pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let unreadable = || UsageError(format!("cannot read {}", path.display()));
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).with_context(unreadable)?;
+        return Ok(bytes);
+    }
+    fs::read(path).with_context(unreadable)
+}
+
+/// The text of a file.
+///
+/// # Errors
+///
+/// The line of the first byte that is not UTF-8.
+pub(super) fn utf8(file: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let good = error.as_bytes().iter().take(good);
+        let line = 1 + good.filter(|byte| **byte == b'\n').count();
+        UsageError::error(format!("{file}:{line}: not text: a byte that is not UTF-8"))
+    })
+}
+
+pub(super) fn expected(file: &str, found: &str) -> anyhow::Error {
     UsageError::error(format!(
         "{file}: expected a Pod, an AutoscalingRunnerSet, an EphemeralRunnerSet, an EphemeralRunner, a \
          List, an AdmissionReview or values of the chart gha-runner-scale-set, found {found}"
@@ -144,7 +161,7 @@ fn expected(file: &str, found: &str) -> anyhow::Error {
 
 /// Whether an object is the values of a scale set. With the flags of a values file, any is that has no
 /// kind.
-fn is_values(object: &Value, has_flags: bool) -> bool {
+pub(super) fn is_values(object: &Value, has_flags: bool) -> bool {
     object.is_object()
         && object.get("kind").is_none()
         && (has_flags || arc::KEYS.iter().any(|key| object.get(key).is_some()))
@@ -191,7 +208,7 @@ fn items(mut list: Value) -> Vec<Object> {
 }
 
 /// What an object is that has no pod, and how to get the pod.
-fn description(object: &Value) -> String {
+pub(super) fn description(object: &Value) -> String {
     match text_at(object, "kind") {
         "RunnerProfile" => "a RunnerProfile; give profiles by --profiles".to_owned(),
         "" => kindless(object),
@@ -222,16 +239,16 @@ fn text_at<'v>(object: &'v Value, key: &str) -> &'v str {
 }
 
 /// The documents of a file.
-struct Documents {
+pub(super) struct Documents {
     /// None where the file is JSON: a review may be larger than the bounds of the YAML reader.
-    nodes: Vec<Node>,
-    objects: Vec<Value>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) objects: Vec<Value>,
     /// The keys that a map has twice.
-    repeated: Vec<Problem>,
+    pub(super) repeated: Vec<Problem>,
 }
 
 impl Documents {
-    fn read(file: &str, text: &str) -> anyhow::Result<Self> {
+    pub(super) fn read(file: &str, text: &str) -> anyhow::Result<Self> {
         if text.trim_start().starts_with('{') {
             let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
             if let Ok(objects) = values.collect::<Result<_, _>>() {

@@ -8,6 +8,7 @@ pub mod doctor;
 mod duration;
 mod events;
 pub mod explain;
+pub mod import;
 pub mod inject;
 mod input;
 pub mod objects;
@@ -44,6 +45,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Compare pods by meaning: what differs, and whether it is intended
     Diff(Box<diff::Args>),
+    /// Turn hand-written scale sets into profiles and plain values
+    Import(import::Args),
     /// Print what a change of profiles changes for each scale set
     Plan(Box<plan::Args>),
     /// Run the tests of profiles
@@ -128,6 +131,7 @@ impl Command {
             Self::Inject(args) => return args.run(),
             Self::Explain(args) => return args.run(),
             Self::Diff(args) => return args.run(),
+            Self::Import(args) => return args.run(),
             Self::Plan(args) => return args.run(),
             Self::Test(args) => return args.run(),
             Self::Profiles(command) => return command.run(),

@@ -25,14 +25,32 @@ pub(super) struct ValuesFile<'f> {
     pub(super) repeated: &'f [Problem],
 }
 
+/// The scale set of a values file.
+pub(super) struct ScaleSet {
+    /// The values, below `--key`.
+    pub(super) values: Value,
+    /// The same with places; none where the file is JSON.
+    pub(super) node: Option<Node>,
+    /// The `AutoscalingRunnerSet`.
+    pub(super) set: Value,
+    /// The scale set's name, by the values, a flag, a comment or the file.
+    pub(super) name: String,
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// The chart's version.
+    pub(super) version: String,
+    /// What is assumed or found on the way, a line each.
+    pub(super) notes: Vec<String>,
+}
+
 impl ValuesFile<'_> {
-    /// The runner pod, and what is assumed or found on the way, a line each.
+    /// The scale set, and what is assumed or found on the way, a line each.
     ///
     /// # Errors
     ///
     /// The file has several documents, or has no `--key`, or Helm, the chart or the API server refuses
     /// the values.
-    pub(super) fn runner_pod(&self, request: &RequestArgs) -> anyhow::Result<(Value, Vec<String>)> {
+    pub(super) fn scale_set(&self, request: &RequestArgs) -> anyhow::Result<ScaleSet> {
         let Self { path, objects, nodes, repeated, .. } = *self;
         let file = path.display();
         let [object] = objects else {
@@ -62,7 +80,9 @@ impl ValuesFile<'_> {
         };
         notes.extend(arc::assumptions(&values).into_iter().map(place));
         let set = arc::scale_set(&values, &release).map_err(|one| UsageError::error(place(one)))?;
-        Ok((arc::next_runner_pod(&set), notes))
+        let Release { name, namespace, version } = release;
+        let [name, namespace, version] = [name, namespace, version].map(str::to_owned);
+        Ok(ScaleSet { node: node.cloned(), set, name, namespace, version, values, notes })
     }
 
     /// The release that a command in a comment, the file's name and the flags tell of.

@@ -4,7 +4,8 @@
 mod align;
 mod meaning;
 mod rules;
-mod shell;
+pub(crate) mod secret;
+pub(crate) mod shell;
 mod show;
 
 use std::{collections::BTreeSet, fmt};
@@ -108,7 +109,7 @@ impl At {
                 at.field = at.path.len();
             }
             Key::Item(name) | Key::Field(name) if NAMED.contains(&list) => {
-                at.is_secret = show::is_secret(name);
+                at.is_secret = secret::is_secret(name);
             }
             _ => {}
         }

@@ -7,13 +7,15 @@
 use super::{
     Class,
     meaning::Node,
-    shell::{dockerd_is, start_does},
+    shell::{dockerd_is, empties, script, start_does},
 };
 use crate::{
-    podspec::{ContainerRef, Json, RUNNER, all_containers, equal::quantity},
+    annotations::STATUS,
+    podspec::{ContainerRef, Json, RUNNER, all_containers, equal::quantity, paths::canonical},
     profile::template::{
-        DATA_VOLUME, GID_VARIABLE, HAS_RUNNERS_IMAGE, HOOKS_VOLUME, INIT_EXTERNALS, INIT_HOOKS,
-        LEAST, PODINFO_VOLUME, SCRIPTS_VOLUME,
+        DATA_VOLUME, EXTERNALS_VOLUME, GID_VARIABLE, HAS_RUNNERS_IMAGE, HOOKS_VOLUME,
+        INIT_EXTERNALS, INIT_HOOKS, LEAST, PODINFO_VOLUME, REGISTRY_CREDENTIALS_VOLUME,
+        SCRIPTS_VOLUME,
     },
     scripts::{
         self, DIND_NAME, END_OF_OPTIONS, START_NAME,
@@ -71,6 +73,8 @@ pub(super) struct Case<'c> {
 /// What is known of a whole pod.
 pub(super) struct Side<'p> {
     spec: &'p Json<'p>,
+    /// Whether the webhook says in an annotation that it was there.
+    has_status: bool,
     /// Options and command of the runner's start wrapper.
     start: Option<(Vec<&'p str>, Vec<&'p str>)>,
     /// The container that runs the script of dind, and dockerd's flags.
@@ -91,7 +95,8 @@ impl<'p> Side<'p> {
             let arguments = scripts::arguments(&words, |word| Some(word), DIND_NAME, DIND_FILE)?;
             Some((place.name(), arguments.to_vec()))
         });
-        Self { spec, start, dind }
+        let has_status = pod.at(&["metadata", "annotations", STATUS]).is_some();
+        Self { spec, has_status, start, dind }
     }
 
     fn container(&self, name: &str) -> Option<&'p Json<'p>> {
@@ -120,7 +125,7 @@ const fn intended(
 }
 
 /// All rules. The first that holds counts.
-pub static RULES: [Rule; 16] = [
+pub static RULES: [Rule; 19] = [
     intended(
         "status",
         "docs/annotations.md#arc-rocmdevstatus",
@@ -156,9 +161,7 @@ pub static RULES: [Rule; 16] = [
         dind_end,
     ),
     intended("externals", DOCKER, "The command that copies the runner's externals.", externals),
-    intended("docker-data", DOCKER, "Docker's data is on a volume of the pod.", |case| {
-        (case.runs_dind() && case.adds_volume(DATA_VOLUME)).into()
-    }),
+    intended("docker-data", DOCKER, "Docker's data is on a volume of the pod.", docker_data),
     intended(
         "restart-policy",
         "docs/seed.md#where-it-differs-and-why",
@@ -180,6 +183,26 @@ pub static RULES: [Rule; 16] = [
         "docs/profiles.md#scripts-from-an-image",
         "The volume with the webhook's scripts.",
         |case| ((case.starts() || case.runs_dind()) && case.adds_volume(SCRIPTS_VOLUME)).into(),
+    ),
+    intended(
+        "registry-credentials",
+        DOCKER,
+        "The Secret with registry credentials, where a script logs in.",
+        |case| (case.starts() && case.adds_volume(REGISTRY_CREDENTIALS_VOLUME)).into(),
+    ),
+    intended(
+        "groups",
+        "docs/troubleshooting.md#supplementalgroups",
+        "The groups of the GPU devices: the start wrapper opens them as the runner's user.",
+        |case| {
+            (case.starts() && case.is_added_at("spec.securityContext.supplementalGroups")).into()
+        },
+    ),
+    intended(
+        "secret",
+        "docs/migration.md#secrets",
+        "The value of a variable from a Secret, where it was in the file as text.",
+        secret,
     ),
     intended("job-hooks", "docs/profiles.md#job-hooks", "What job hooks need.", job_hooks),
     Rule {
@@ -252,6 +275,12 @@ impl Case<'_> {
         patched.dind.is_some() && written.dind.is_none()
     }
 
+    /// Whether only the patched pod was patched at all.
+    fn is_patched(&self) -> bool {
+        let [patched, written] = self.sides;
+        patched.has_status && !written.has_status
+    }
+
     /// Whether it is about the container that only the patched pod runs by the script of dind.
     fn is_dinds(&self) -> bool {
         let dind = self.sides[0].dind.as_ref();
@@ -282,10 +311,11 @@ fn start_wrapper(case: &Case<'_>) -> Outcome {
     };
     match written.container(RUNNER).map(words).as_deref() {
         Some(words) if words == command => Outcome::Holds,
-        Some([shell, flag, script]) if shell.ends_with("sh") && flag.ends_with('c') => {
-            start_does(script, options, command).into()
-        }
-        _ => Outcome::Except("the start wrapper runs another command".to_owned()),
+        Some(words) => match script(words) {
+            Some(script) => start_does(script, options, command).into(),
+            None => Outcome::Except("the start wrapper runs another command".to_owned()),
+        },
+        None => Outcome::Not,
     }
 }
 
@@ -343,15 +373,7 @@ fn dind_end(case: &Case<'_>) -> Outcome {
     let words = hook.map(Json::items).unwrap_or_default().iter().filter_map(Json::as_str);
     let words: Vec<&str> = words.collect();
     let root = flags.iter().find_map(|flag| flag.strip_prefix("--data-root=")).unwrap_or_default();
-    let command = match words.as_slice() {
-        [_, "-c", script] => (*script).to_owned(),
-        words => words.join(" "),
-    };
-    let mut words = command.split_whitespace();
-    let empties = words.next() == Some("rm")
-        && words.all(|word| word.starts_with('-') || word.starts_with(root))
-        && !root.is_empty();
-    empties.into()
+    (!root.is_empty() && empties(&words, root)).into()
 }
 
 fn externals(case: &Case<'_>) -> Outcome {
@@ -359,8 +381,35 @@ fn externals(case: &Case<'_>) -> Outcome {
         let line = side.container(case.container).map(words).unwrap_or_default().join(" ");
         line.contains("cp -") && line.contains("/home/runner/externals")
     };
-    let is_it = case.container == INIT_EXTERNALS && case.is_command();
-    (is_it && case.runs_dind() && case.sides.into_iter().all(copies)).into()
+    let is_command = case.is_command() || case.field == ".imagePullPolicy";
+    // It may do what the runner may.
+    let is_context =
+        case.is_patched() && case.is_added() && case.field.starts_with(".securityContext");
+    let is_its = case.container == INIT_EXTERNALS
+        && (case.runs_dind() && is_command && case.sides.into_iter().all(copies) || is_context);
+    let is_runners = case.runs_dind() && case.container == RUNNER;
+    (is_its || is_runners && case.adds_volume(EXTERNALS_VOLUME)).into()
+}
+
+/// Data that was on a volume is not to be on another one.
+fn docker_data(case: &Case<'_>) -> Outcome {
+    let [patched, written] = case.sides;
+    let is_it = case.runs_dind() && case.adds_volume(DATA_VOLUME);
+    let Some((name, flags)) = patched.dind.as_ref().filter(|_| is_it) else { return Outcome::Not };
+    let root = flags.iter().find_map(|flag| flag.strip_prefix("--data-root=")).unwrap_or_default();
+    let mounts = written.container(name).map(|dind| dind.list("volumeMounts")).unwrap_or_default();
+    let is_around = |mount: &Json<'_>| {
+        let (path, root) = (canonical(mount.text("mountPath")), canonical(root));
+        root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    };
+    match mounts.iter().find(|mount| is_around(mount)) {
+        Some(mount) => Outcome::Except(format!(
+            "the data root was on the volume {} at {}",
+            mount.text("name"),
+            mount.text("mountPath")
+        )),
+        None => Outcome::Holds,
+    }
 }
 
 fn least_requests(case: &Case<'_>) -> Outcome {
@@ -384,7 +433,26 @@ fn least_requests(case: &Case<'_>) -> Outcome {
         })
     };
     let runs_once = HAS_RUNNERS_IMAGE.contains(&case.container);
-    (case.is_dinds() && is_least() || case.runs_dind() && runs_once && is_runners()).into()
+    (case.is_patched() && (is_least() || runs_once && is_runners())).into()
+}
+
+/// A variable's value is gone, and comes from a Secret.
+fn secret(case: &Case<'_>) -> Outcome {
+    let Some((name, field)) =
+        case.field.strip_prefix(".env[").and_then(|rest| rest.split_once(']'))
+    else {
+        return Outcome::Not;
+    };
+    let variable = |side: &Side<'_>| {
+        let container = all_containers(side.spec).find(|place| place.name() == case.container)?;
+        let mut all = container.container.list("env").iter().rev();
+        let variable = all.find(|variable| variable.text("name") == name)?;
+        let is_text = variable.get("value").is_some();
+        Some((is_text, variable.at(&["valueFrom", "secretKeyRef"]).is_some()))
+    };
+    let [patched, written] = case.sides.map(variable);
+    let holds = matches!((patched, written), (Some((false, true)), Some((true, false))));
+    (holds && case.is_patched() && [".value", ".valueFrom"].contains(&field)).into()
 }
 
 fn job_hooks(case: &Case<'_>) -> Outcome {
@@ -448,6 +516,7 @@ mod tests {
             "spec": {
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 90,
+                "securityContext": {"supplementalGroups": [110]},
                 "initContainers": [
                     {"name": "init-job-hooks", "image": "i"},
                     {
@@ -471,13 +540,16 @@ mod tests {
                 "containers": [{
                     "name": "runner",
                     "command": start,
-                    "env": [variable("POD_NAME"), variable("ACTIONS_RUNNER_HOOK_JOB_STARTED")],
+                    "env": [variable("POD_NAME"), variable("ACTIONS_RUNNER_HOOK_JOB_STARTED"),
+                        {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
                     "resources": {"requests": {"cpu": "4"}},
                     "volumeMounts": [mount("podinfo", "/etc/podinfo"), mount("docker-data", "/data"),
-                        mount("job-hooks", "/hooks"), mount("arc-rocm-scripts", "/opt/arc-rocm")],
+                        mount("job-hooks", "/hooks"), mount("arc-rocm-scripts", "/opt/arc-rocm"),
+                        mount("registry-credentials", "/etc/arc-rocm/docker")],
                 }],
                 "volumes": [{"name": "podinfo"}, {"name": "docker-data"}, {"name": "job-hooks"},
-                    {"name": "arc-rocm-scripts", "image": {"reference": "r"}}],
+                    {"name": "arc-rocm-scripts", "image": {"reference": "r"}},
+                    {"name": "registry-credentials", "secret": {"secretName": "s"}}],
             },
         })
     }
@@ -500,6 +572,7 @@ mod tests {
                 {
                     "name": "runner",
                     "command": ["/bin/sh", "-c", BY_HAND],
+                    "env": [{"name": "HF_TOKEN", "value": "x"}],
                     "resources": {"requests": {"cpu": "4"}},
                 },
             ],
@@ -534,11 +607,11 @@ mod tests {
     fn nothing_is_intended_without_a_script_of_the_webhook() {
         let text = patched().to_string();
         let text = text.replace("\"arc-rocm-start\"", "\"start\"");
-        let by_hand: Value =
+        let mut by_hand: Value =
             serde_json::from_str(&text.replace("\"arc-rocm-dind\"", "\"dockerd\"")).unwrap();
+        by_hand["metadata"].take();
         let found = differences(&written(), &by_hand);
-        let status = "metadata.annotations.arc-rocm.dev/status";
-        assert_eq!(paths(&found, Class::Intended), [status], "{found:#?}");
+        assert_eq!(paths(&found, Class::Intended), [""; 0], "{found:#?}");
     }
 
     #[test]
@@ -559,6 +632,21 @@ mod tests {
         written["spec"]["volumes"].take();
         let found = differences(&written, &patched());
         assert_eq!(paths(&found, Class::Different), ["spec.initContainers[dind]"]);
+    }
+
+    /// Two dockerds with data at one path, on a volume that is mounted above it.
+    #[test]
+    fn docker_data_that_moves_to_another_volume_is_different() {
+        let mut written = written();
+        written["spec"]["containers"][0]["command"][2] =
+            "dockerd --group=123 --data-root=/scratch/docker & wait".into();
+        written["spec"]["containers"][0]["lifecycle"].take();
+        written["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = "/scratch".into();
+        let text = patched().to_string().replace("/data", "/scratch/docker");
+        let found = differences(&written, &serde_json::from_str(&text).unwrap());
+        let paths = paths(&found, Class::Different);
+        assert!(paths.contains(&"spec.volumes[docker-data]"), "{found:#?}");
+        assert!(found.iter().any(|one| one.note.contains("the volume a-disk at /scratch")));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Values of a pod on one line, without secrets: scripts by their names, long texts by their lengths.
 
-use super::meaning::{Branch, Key, Node};
+use super::{
+    meaning::{Branch, Key, Node},
+    secret::{in_url, is_secret, is_token},
+};
 use crate::{podspec::Json, scripts};
 
 /// Longer lines are cut.
@@ -10,32 +13,8 @@ const WORD: usize = 40;
 /// So many words that two command lines have in common are left out.
 const MANY_WORDS: usize = 4;
 const HIDDEN: &str = "(value not shown)";
-/// What the name of a variable has in it whose value is a secret.
-const SECRET_NAMES: [&str; 8] =
-    ["TOKEN", "PASS", "SECRET", "KEY", "CREDENTIAL", "AUTH", "_PAT", "JITCONFIG"];
-/// How tokens and keys of well-known services begin.
-const SECRET_TEXTS: [&str; 12] = [
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "hf_",
-    "xox",
-    "AKIA",
-    "eyJ",
-    "-----BEGIN",
-];
 /// The option of `docker login` that the password follows.
 const PASSWORD_OPTION: &str = "-p";
-
-/// Whether the value of a variable or an option of this name is a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_NAMES.iter().any(|word| name.contains(word))
-}
 
 /// What a node says, on one line.
 pub(super) fn shown(node: &Node<'_>, is_secret: bool) -> String {
@@ -150,7 +129,7 @@ fn word(text: &str) -> String {
     if text.contains('\n') || text.len() > WORD && text.contains(' ') {
         return long(text);
     }
-    if SECRET_TEXTS.iter().any(|start| text.contains(start)) {
+    if is_token(text) {
         return HIDDEN.to_owned();
     }
     // Also of `--env=NAME=VALUE`.
@@ -158,11 +137,7 @@ fn word(text: &str) -> String {
     if let Some(name) = names.find(|name| is_secret(name)) {
         return format!("{name}={HIDDEN}");
     }
-    // The user and the password of a URL.
-    if let Some((scheme, rest)) = text.split_once("://")
-        && let Some((user, host)) = rest.split_once('@')
-        && !user.contains('/')
-    {
+    if let Some((scheme, host)) = in_url(text) {
         return format!("{scheme}://{HIDDEN}@{host}");
     }
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

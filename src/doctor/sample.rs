@@ -12,7 +12,7 @@ use super::{
 use crate::{
     admission::{Decision, Request, decide, of_pod, read, subject},
     arc::next_runner_pod,
-    inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Skip},
+    inject::{ARC_CONTROLLER, Config, ControllerUsers, GpusFrom, Skip, patch::applied},
     profile::{DepthLimited, File, Object, ProfileSet, Resolved, resolve, status},
 };
 
@@ -154,12 +154,7 @@ fn inject(pod: &Value, namespace: &str, config: &Config) -> Result<Injected, Ski
     match decide(&request(&body)?, config) {
         Decision::Skip(skip) => Err(skip),
         Decision::Planned { selection, operations, .. } => {
-            let mut pod = pod.clone();
-            let patch = to_value(&operations).and_then(serde_json::from_value::<json_patch::Patch>);
-            patch
-                .ok()
-                .and_then(|patch| json_patch::patch(&mut pod, &patch).ok())
-                .ok_or(Skip::NotAPod)?;
+            let pod = applied(pod, &operations).map_err(|_| Skip::NotAPod)?;
             let by_name = selection.gpus_from == GpusFrom::Name;
             Ok(Injected {
                 profile: selection.profile.name.clone(),

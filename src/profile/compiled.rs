@@ -22,7 +22,7 @@ use super::{
     },
 };
 use crate::{
-    podspec::{Json, Quantity, paths::overlap, resources::is_exact},
+    podspec::{Json, Quantity, image::default_pull_policy, paths::overlap, resources::is_exact},
     scripts::{self, image::PATH},
 };
 
@@ -157,6 +157,7 @@ pub(super) fn layered(spec: &RunnerProfileSpec, gpus: u32, scripts_image: Option
     if let Some(over) = &spec.template {
         make_room(&mut template, over);
         layer::template(&mut template, over);
+        set_pull_policy(&mut template, over);
     }
     let (resources, fixed_gpus) = runner_resources(spec);
     set_resources(&mut template, &resources, fixed_gpus.unwrap_or(gpus));
@@ -173,6 +174,18 @@ fn make_room(template: &mut Value, over: &Value) {
     let Some(Value::Array(containers)) = over.pointer("/spec/containers") else { return };
     if let Some(Value::Array(short)) = template.pointer_mut("/spec/initContainers") {
         short.retain(|one| containers.iter().all(|other| name_of(other) != name_of(one)));
+    }
+}
+
+/// A pull policy belongs to its image: with an image of `over`, the runner has the policy that the API
+/// server fills in for that, and not the one that it filled in for the chart's image.
+fn set_pull_policy(template: &mut Value, over: &Value) {
+    let containers = over.pointer("/spec/containers").and_then(Value::as_array);
+    let runner = containers.into_iter().flatten().find(|one| name_of(one) == RUNNER);
+    let image = runner.filter(|one| one.get("imagePullPolicy").is_none_or(Value::is_null));
+    let Some(image) = image.and_then(|one| one.get("image")?.as_str()) else { return };
+    if let Some(runner) = runner_mut(template, false) {
+        runner.insert("imagePullPolicy".into(), default_pull_policy(image).into());
     }
 }
 

@@ -22,8 +22,6 @@ use crate::{
 const PODINFO_PATH: &str = "/etc/podinfo";
 /// The variable from which jobs take their number of threads (rocm-contracts, section 1).
 const CPU_VARIABLE: &str = "KUBE_CPU_REQUEST";
-/// Its volume.
-pub(super) const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
 /// As long as ARC's own chart lets a runner wait for Docker.
 pub(super) const WAIT_FOR_DOCKER_SECONDS: u32 = 120;
 

@@ -57,6 +57,73 @@ fn map(base: &mut Map<String, Value>, over: &Map<String, Value>, rule: fn(&str) 
     }
 }
 
+/// What the PodTemplateSpec `over` has beyond `base`: laid onto `base`, it gives the same as `over` does.
+/// `None` where that is nothing.
+pub(crate) fn beyond(base: &Value, over: &Value) -> Option<Value> {
+    rest(base, over, Merge::Map(template_field))
+}
+
+fn rest(base: &Value, over: &Value, merge: Merge) -> Option<Value> {
+    if base == over {
+        return None;
+    }
+    match (merge, base, over) {
+        (Merge::Map(rule), Value::Object(base), Value::Object(over)) => {
+            let more = over.iter().filter_map(|(key, value)| {
+                let value = match base.get(key) {
+                    Some(base) => rest(base, value, rule(key))?,
+                    None => value.clone(),
+                };
+                Some((key.clone(), value))
+            });
+            some(more.collect::<Map<_, _>>()).map(Value::Object)
+        }
+        (Merge::Set | Merge::AtMost(_), Value::Array(base), Value::Array(over)) => {
+            let more = over.iter().filter(|item| !base.contains(item)).cloned();
+            some(more.collect::<Vec<_>>()).map(Value::Array)
+        }
+        (Merge::Keyed(keys), Value::Array(base), Value::Array(over)) => {
+            let is_containers = keys == CONTAINER_KEYS;
+            let mut more: Vec<Value> = Vec::new();
+            // A container that goes in before one of the base's needs that one in the list.
+            let mut next = None;
+            // From the end, as `layer` goes.
+            for item in over.iter().rev() {
+                let named = |rest: Option<Value>| {
+                    let mut named = rest.unwrap_or_else(|| Value::Object(Map::new()));
+                    if let (Value::Object(named), Some(name)) = (&mut named, item.get("name")) {
+                        named.insert("name".into(), name.clone());
+                    }
+                    named
+                };
+                match base.iter().find(|other| is_same(other, item, keys)) {
+                    None => {
+                        more.extend(next.take());
+                        more.push(item.clone());
+                    }
+                    Some(there) if is_containers => {
+                        let rest = rest(there, item, Merge::Map(container));
+                        let has_more = rest.is_some();
+                        let item = named(rest);
+                        next = (!has_more).then(|| item.clone());
+                        more.extend(has_more.then_some(item));
+                    }
+                    Some(there) if there == item => {}
+                    Some(_) => more.push(item.clone()),
+                }
+            }
+            more.reverse();
+            some(more).map(Value::Array)
+        }
+        (_, _, over) => Some(over.clone()),
+    }
+}
+
+/// What is not empty.
+fn some<T: Default + PartialEq>(all: T) -> Option<T> {
+    (all != T::default()).then_some(all)
+}
+
 /// Marks the lists of containers, whose items are layered field by field.
 pub(super) const CONTAINER_KEYS: &[&str] = &["name", ""];
 
@@ -142,6 +209,49 @@ mod tests {
             (&["x", "dind", "y", "a"], &["y", "a", "x", "dind"]),
         ] {
             assert_eq!(layered(list(&["a", "dind"]), &list(over)), list(all));
+        }
+    }
+
+    #[test]
+    fn beyond_is_what_layer_needs() {
+        let base = json!({"spec": {
+            "restartPolicy": "Never",
+            "tolerations": [{"key": "a"}],
+            "initContainers": [{"name": "copy", "image": "i"}, {"name": "dind", "image": "d",
+                "env": [{"name": "A", "value": "1"}]}],
+            "containers": [{"name": "runner", "resources": {"requests": {"cpu": "1"}}}],
+            "volumes": [{"name": "v", "emptyDir": {}}]}});
+        for (over, more) in [
+            (base.clone(), None),
+            (
+                json!({"spec": {"tolerations": [{"key": "a"}, {"key": "b"}]}}),
+                Some(json!({"spec": {"tolerations": [{"key": "b"}]}})),
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "runner",
+                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}}),
+                Some(json!({"spec": {"containers": [{"name": "runner",
+                "resources": {"requests": {"memory": "1Gi"}}}]}})),
+            ),
+            (
+                json!({"spec": {"initContainers": [{"name": "copy"}, {"name": "new"}, {"name": "dind"}]}}),
+                Some(json!({"spec": {"initContainers": [{"name": "new"}, {"name": "dind"}]}})),
+            ),
+            (
+                json!({"spec": {"initContainers": [{"name": "dind", "env": [{"name": "A", "value": "2"}]},
+                {"name": "new"}]}}),
+                Some(json!({"spec": {"initContainers": [{"name": "dind",
+                "env": [{"name": "A", "value": "2"}]}, {"name": "new"}]}})),
+            ),
+            (
+                json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}}),
+                Some(json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}})),
+            ),
+        ] {
+            let found = beyond(&base, &over);
+            assert_eq!(found, more);
+            let laid = layered(base.clone(), &found.unwrap_or_else(|| json!({})));
+            assert_eq!(laid, layered(base.clone(), &over));
         }
     }
 

@@ -33,6 +33,7 @@ pub use compiled::{Profile, Selected};
 pub use crd::CRD;
 pub use depth_limited::DepthLimited;
 pub use document::Origin;
+pub(crate) use layer::beyond;
 pub use matcher::{Matcher, Mismatch};
 pub use pattern::{Pattern, PatternError};
 pub use problem::{Position, Problem};

@@ -76,6 +76,26 @@ pub(super) fn check(file: &str, node: &Node, schema: &Schema, prefix: &[Segment]
     found
 }
 
+/// The fields of a PodTemplateSpec of a file that Kubernetes does not have, with their paths in it: the
+/// API server drops them without a word.
+pub(crate) fn unknown_fields(file: &str, template: &Node) -> Vec<(Vec<Segment>, Problem)> {
+    const TEMPLATE: &str = "template";
+    let spec = Node::map([(TEMPLATE, template.clone())]);
+    let Checked { problems, repairs } = check(file, &spec, self::spec(), &[]);
+    let paths = repairs.into_iter().map(|repair| match repair {
+        Repair::Drop(path) | Repair::Rename(path, _) => path,
+    });
+    let mut paths: Vec<Vec<Segment>> = paths.collect();
+    let mut found = Vec::new();
+    for problem in problems {
+        let place = paths.iter().position(|path| path_text(path) == problem.path);
+        if let Some(place) = place.filter(|_| problem.message.starts_with(message::UNKNOWN_OF)) {
+            found.push((paths.swap_remove(place).split_off(1), problem));
+        }
+    }
+    found
+}
+
 struct Checker<'s> {
     file: &'s str,
     /// The whole schema, which references point into.

@@ -29,6 +29,8 @@ pub const DATA_VOLUME: &str = "docker-data";
 pub const WORK_VOLUME: &str = "work";
 /// The volume with the files that tell jobs their GPUs, as the seed names it.
 pub const PODINFO_VOLUME: &str = "podinfo";
+/// The volume with the Secret of registry credentials.
+pub const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
 /// Where the Secret with registry credentials is mounted in the runner.
 pub const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
 /// The file of the Secret there, in the form of the docker CLI's own.

@@ -5,6 +5,7 @@
 mod diff;
 mod doctor;
 mod explain;
+mod import;
 mod inject;
 mod plan;
 mod profiles;

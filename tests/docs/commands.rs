@@ -1,6 +1,6 @@
 //! What the pages show of a command is what it prints.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use arc_rocm::compare::{RULES, Rule};
 use serde_json::{Value, json};
@@ -77,24 +77,55 @@ fn the_commands_of_the_reference_print_what_it_shows() {
     }
 }
 
-/// docs/migration.md, with the hand-written runner in by-hand.yaml and the plain values file.
+/// The ten minutes of docs/migration.md with the hand-written scale set in by-hand.yaml: each command as it
+/// stands there, but for those that need a node, a cluster or Helm.
 #[test]
-fn migration_compares_a_hand_written_runner_as_shown() {
+fn migration_is_done_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let page = page("docs/migration.md");
-    let profile = yaml_block(&page, "# next/fleet.yaml\n");
-    fs::create_dir(folder.path().join("next")).unwrap();
-    fs::write(folder.path().join("next/fleet.yaml"), profile).unwrap();
-    fs::write(folder.path().join("by-hand.yaml"), BY_HAND).unwrap();
-    let values = "githubConfigUrl: https://github.com/pytorch\nminRunners: 1\n";
-    fs::write(folder.path().join("linux.rocm.gpu.gfx942.2.yaml"), values).unwrap();
-    for command in [
-        "arc-rocm diff by-hand.yaml linux.rocm.gpu.gfx942.2.yaml -n arc-runners --inject --profiles next/",
-        "arc-rocm explain -f by-hand.yaml --profiles next/",
-    ] {
-        let printed = printed(folder.path(), command);
-        assert_eq!(without_status(&printed), without_status(shown(&page, command)), "$ {command}");
+    fs::write(folder.path().join("by-hand.yaml"), include_str!("by-hand-values.yaml")).unwrap();
+    let pasted = yaml_block(&page, "# pasted.yaml\n");
+    fs::write(folder.path().join("pasted.yaml"), pasted).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_arc-rocm")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut done = 0;
+    for block in page.split("```console\n").skip(1) {
+        let block = block.split_once("```").unwrap().0.replace("\\\n", "");
+        for command in block.split("$ ").skip(1).filter(|command| !command.starts_with("kubectl")) {
+            let (command, shown) = command.split_once('\n').unwrap();
+            if ["stat", "helm", "arc-rocm doctor"].iter().any(|word| command.starts_with(word)) {
+                continue;
+            }
+            let mut shell = Command::new("sh");
+            let shell = shell.args(["-c", command]).current_dir(folder.path()).env("PATH", &path);
+            let output = shell.output().unwrap();
+            let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert_eq!(without_status(&printed), without_status(shown), "$ {command}");
+            done += 1;
+        }
     }
+    assert_eq!(done, 9);
+    let profiles = fs::read_to_string(folder.path().join("next/profiles.yaml")).unwrap();
+    assert_eq!(
+        yaml_block(&page, "# next/profiles.yaml\n"),
+        format!("# next/profiles.yaml\n{profiles}")
+    );
+}
+
+/// Every kind of mistake that is in tests/fixtures/fleet is on the page, and nothing else.
+#[test]
+fn migration_lists_the_mistakes_that_import_finds() {
+    let page = page("docs/migration.md");
+    let table = page.split_once("## Mistakes\n").unwrap().1;
+    let words: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mistakes = include_str!("../fixtures/fleet/mistakes.tsv");
+    let kinds = mistakes.lines().map(|line| match line.rsplit('\t').next().unwrap() {
+        "container-fs-group" => "unknown-field",
+        kind => kind,
+    });
+    let kinds: BTreeSet<&str> = kinds.chain(["left-out"]).collect();
+    assert_eq!(words, kinds.into_iter().collect::<Vec<_>>());
 }
 
 /// A text without what the status annotation has of this build.
@@ -124,7 +155,8 @@ fn rules_of_diff_are_listed_with_their_pages() {
 fn migration_ends_with_a_set_whose_difference_is_intended() {
     let folder = tempfile::tempdir().unwrap();
     let page = page("docs/migration.md");
-    fs::write(folder.path().join("fleet.yaml"), yaml_block(&page, "# next/fleet.yaml\n")).unwrap();
+    fs::write(folder.path().join("fleet.yaml"), yaml_block(&page, "# next/profiles.yaml\n"))
+        .unwrap();
     let values = yaml_block(&page, "githubConfigUrl:");
     let values: Value = serde_saphyr::from_str(values).unwrap();
     let set = json!({
@@ -142,7 +174,7 @@ fn migration_ends_with_a_set_whose_difference_is_intended() {
     for line in ["  conflicts ", "  problems "] {
         assert!(!printed.contains(line), "{printed}");
     }
-    assert!(printed.contains("image=ghcr.io/example/rocm-runner:1"), "{printed}");
+    assert!(printed.contains("image=ghcr.io/example/rocm-runner:1.4.0"), "{printed}");
     assert!(printed.contains("memory=500000Mi"), "{printed}");
 }
 

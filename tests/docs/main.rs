@@ -423,6 +423,8 @@ fn every_command_has_its_place() {
 #[test]
 fn the_pages_are_finished() {
     for Page { name, text } in pages() {
+        // The placeholder that `import` writes is named in code.
+        let text = text.replace("`TODO`", "");
         for word in ["TODO", "FIXME"] {
             assert!(!text.contains(word), "{name} says {word}");
         }

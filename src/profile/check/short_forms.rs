@@ -6,15 +6,15 @@ use super::{MAX_ID, Part, not_a_name, registry, resources::is_extended};
 use crate::{
     podspec::{Quantity, resources::is_other_gpu},
     profile::{
-        expand::{REGISTRY_CREDENTIALS_VOLUME, each, is_started},
+        expand::{each, is_started},
         normal::text_of,
         numbers::gpus,
         pattern::MAX_GPUS,
         report::Report,
         spec::{Dind, Gpu, Runner, RunnerProfileSpec, SharedVolume, Start},
         template::{
-            DATA_VOLUME, EXTERNALS_VOLUME, GPU_CLAIM, HOOKS_VOLUME, PODINFO_VOLUME, SOCKET_VOLUME,
-            WORK_VOLUME, name_of,
+            DATA_VOLUME, EXTERNALS_VOLUME, GPU_CLAIM, HOOKS_VOLUME, PODINFO_VOLUME,
+            REGISTRY_CREDENTIALS_VOLUME, SOCKET_VOLUME, WORK_VOLUME, name_of,
         },
     },
 };

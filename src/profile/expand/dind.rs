@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Parts, REGISTRY_CREDENTIALS_VOLUME, layer_items, scripts_mount, shared_mounts};
+use super::{Parts, layer_items, scripts_mount, shared_mounts};
 use crate::{
     podspec::image::default_pull_policy,
     profile::{
         spec::{DataRoot, Dind, SharedVolume},
         template::{
             DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS,
-            REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, SOCKET_VOLUME, WORK_VOLUME,
-            name_of,
+            REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, REGISTRY_CREDENTIALS_VOLUME,
+            SOCKET_VOLUME, WORK_VOLUME, name_of,
         },
     },
     scripts,

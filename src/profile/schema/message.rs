@@ -12,6 +12,9 @@ const MAX_SHOWN: usize = 60;
 pub(super) const ELSEWHERE: &str =
     "is not a field of profiles; write it in the scale set's own template";
 
+/// How a message begins about a field that Kubernetes does not have.
+pub(super) const UNKNOWN_OF: &str = "unknown field of ";
+
 /// `near` is the field that was probably meant, `elsewhere` where else a profile has it.
 pub(super) fn unknown_field(
     target: &Target<'_>,
@@ -20,7 +23,7 @@ pub(super) fn unknown_field(
 ) -> String {
     let mut message = match target.short_name() {
         Some(name) if target.is_kubernetes() => {
-            format!("unknown field of {name} (the API server would drop it silently)")
+            format!("{UNKNOWN_OF}{name} (the API server would drop it silently)")
         }
         _ => "unknown field".to_owned(),
     };
