@@ -79,7 +79,10 @@ impl Args {
         if !errors.is_empty() {
             return Err(UsageError::error(errors.join("\n")));
         }
-        let imported = import::import(&sets, &self.groups);
+        let imported = import::import(&sets, &self.groups).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("a bug: the profiles are not good together:\n{}", problems.join("\n"))
+        })?;
         match &self.folder {
             Some(folder) => self.write(folder, &imported)?,
             None => output::write(|out| {

@@ -180,7 +180,8 @@ impl Group {
         };
         gpu.extend(self.count.map(|count| ("count".to_owned(), count.into())));
         gpu.extend(amounts(&self.amounts));
-        if !gpu.is_empty() {
+        // Without amounts too: it says that there are GPUs.
+        if !gpu.is_empty() || !self.patterns.is_empty() {
             spec.insert("gpu".into(), gpu.into());
         }
         Profile { name, spec }

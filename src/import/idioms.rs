@@ -597,17 +597,22 @@ impl Pod {
                 map.remove(&resource);
             }
         }
-        for name in AMOUNTS {
+        let mut limits: Vec<&str> = Vec::new();
+        for name in AMOUNTS.into_iter().filter(|_| count > 0) {
             let get = |map: &str| Some(resources.get(map)?.get(name)?.as_str()?.to_owned());
-            let (request, limit) = (get("requests"), get("limits"));
-            let is_storage = name == STORAGE;
-            let amount = match (request, limit) {
-                (Some(request), None) if !is_storage => Some(request),
-                (Some(request), Some(limit)) if is_storage && request == limit => Some(request),
-                (None, Some(limit)) if is_storage => Some(limit),
-                _ => None,
+            let (amount, is_limit) = match (get("requests"), get("limits")) {
+                (Some(request), None) => (request, false),
+                // The API server makes a limit the request too.
+                (None, Some(limit)) => (limit, true),
+                (Some(request), Some(limit)) if request == limit => (limit, true),
+                _ => continue,
             };
-            let Some(amount) = amount.filter(|_| count > 0) else { continue };
+            match (name, is_limit) {
+                // It is a limit always.
+                (STORAGE, false) => continue,
+                (STORAGE, true) | (_, false) => {}
+                (_, true) => limits.push(name),
+            }
             found.amounts.insert(name, amount);
             for map in ["limits", "requests"] {
                 if let Some(Value::Object(map)) = resources.get_mut(map) {
@@ -621,8 +626,15 @@ impl Pod {
         if resources == &json!({}) {
             self.runner.remove("resources");
         }
+        let mut gpu = Map::new();
         if resource != AMD_GPU {
-            spec.insert("gpu".into(), json!({"resource": resource}));
+            gpu.insert("resource".into(), resource.into());
+        }
+        if !limits.is_empty() {
+            gpu.insert("limits".into(), json!(limits));
+        }
+        if !gpu.is_empty() {
+            spec.insert("gpu".into(), gpu.into());
         }
         Some(found)
     }

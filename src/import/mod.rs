@@ -22,14 +22,15 @@ use crate::{
     annotations::INJECT,
     arc::{self, Release},
     compare::{Class, Difference, compare, shell::StartScript},
+    inject::Config,
     podspec::{Json, RUNNER},
     profile::{
-        Problem, ProfileSet, SUITE_ENDING,
+        Problem, SUITE_ENDING,
         schema::unknown_fields,
         source::{Node, Segment},
     },
 };
-use attempt::{Patched, attempts, compile, config, patched, reason_to_keep};
+use attempt::{attempts, compile, config, patched, reason_to_keep};
 use factor::Member;
 
 /// The file with the profiles.
@@ -74,7 +75,7 @@ pub struct Imported {
 }
 
 /// What the webhook makes of a scale set's plain values, beside the hand-written runner.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Verdict {
     /// The scale set.
     pub name: String,
@@ -183,9 +184,13 @@ enum Outcome {
 }
 
 /// Imports scale sets. `groups` are the GIDs of the GPU devices, where the sets do not say them.
-pub fn import(all: &[Written], groups: &[i64]) -> Imported {
+///
+/// # Errors
+///
+/// Profiles that are good one by one have problems together, which is a bug.
+pub fn import(all: &[Written], groups: &[i64]) -> Result<Imported, Vec<Problem>> {
     let mut imported = Imported::default();
-    let mut sets: Vec<Set<'_>> = all.iter().map(|written| Set::of(written, groups)).collect();
+    let sets: Vec<Set<'_>> = all.iter().map(|written| Set::of(written, groups)).collect();
     let members: Vec<Member> = sets
         .iter()
         .filter_map(|set| match &set.outcome {
@@ -194,9 +199,9 @@ pub fn import(all: &[Written], groups: &[i64]) -> Imported {
         })
         .collect();
     let documents = factor::profiles(&members);
-    let profiles = compile(&documents);
-    for set in &mut sets {
-        let (verdict, values) = set.verdict(profiles.as_ref());
+    let config = config(compile(&documents)?);
+    for set in &sets {
+        let (verdict, values) = set.verdict(&config);
         let text = plain::text(set.written, &values);
         imported.files.push((format!("values/{}.yaml", set.written.name), text));
         imported.verdicts.push(verdict);
@@ -211,7 +216,7 @@ pub fn import(all: &[Written], groups: &[i64]) -> Imported {
         let suite = PROFILES.replace(".yaml", SUITE_ENDING);
         imported.files.push((suite, tests(&sets, &imported.verdicts)));
     }
-    imported
+    Ok(imported)
 }
 
 /// The suite that holds each scale set to its profile and its GPUs.
@@ -245,34 +250,24 @@ impl<'w> Set<'w> {
     }
 
     /// The verdict, and the values.
-    fn verdict(&self, profiles: Result<&ProfileSet, &Vec<Problem>>) -> (Verdict, Value) {
-        let name = self.written.name.clone();
-        let whole = match &self.outcome {
-            Outcome::Profile { whole, .. } => whole.clone(),
-            Outcome::Kept(_) => String::new(),
-        };
-        let mut verdict =
-            Verdict { name, profile: None, kept: None, whole, differences: Vec::new() };
-        let (values, config) = match (&self.outcome, profiles) {
-            (Outcome::Profile { template, .. }, Ok(profiles)) => {
-                (plain::values(self.written, template), Some(config(profiles.clone())))
-            }
-            (Outcome::Profile { .. }, Err(problems)) => {
-                let problem = problems.first().map(ToString::to_string).unwrap_or_default();
-                verdict.kept = Some(problem);
-                (plain::kept(self.written), None)
-            }
-            (Outcome::Kept(why), _) => {
+    fn verdict(&self, config: &Config) -> (Verdict, Value) {
+        let Self { written, pod, outcome } = self;
+        let mut verdict = Verdict { name: written.name.clone(), ..Verdict::default() };
+        let (template, whole) = match outcome {
+            Outcome::Profile { template, whole, .. } => (template, whole),
+            Outcome::Kept(why) => {
                 verdict.kept = Some(why.clone());
-                (plain::kept(self.written), None)
+                return (verdict, plain::kept(written));
             }
         };
-        if let Some(config) = config
-            && let Ok(set) = self.written.set_of(&values)
-        {
-            let Patched { profile, pod } = patched(&set, &self.written.namespace, &config);
-            verdict.profile = profile;
-            verdict.differences = compare(&Json::of(&self.pod), &Json::of(&pod));
+        let values = plain::values(written, template);
+        match written.set_of(&values) {
+            Ok(set) => {
+                let patched = patched(&set, &written.namespace, config);
+                verdict.differences = compare(&Json::of(pod), &Json::of(&patched.pod));
+                (verdict.profile, verdict.whole) = (patched.profile, whole.clone());
+            }
+            Err(why) => verdict.kept = Some(why),
         }
         (verdict, values)
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Origin, Pattern,
-    expand::{EPHEMERAL_STORAGE, WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
+    expand::{WAIT_FOR_DOCKER_SECONDS, each, expand, is_started},
     layer,
     matcher::Matcher,
     normal,
@@ -283,7 +283,7 @@ fn runner_resources(spec: &RunnerProfileSpec) -> (Vec<RunnerResource>, Option<u3
                     request = Some(Amount::ByCount(count, own, Box::new(others.clone())));
                 }
             }
-            let limit = request.clone().filter(|_| name == EPHEMERAL_STORAGE);
+            let limit = request.clone().filter(|_| gpu.is_limit(name));
             all.retain(|one| one.name != name);
             all.push(RunnerResource { name: name.to_owned(), request, limit });
         }

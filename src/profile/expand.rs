@@ -9,7 +9,9 @@ pub(super) use self::dind::DATA_ROOT;
 
 use super::{
     layer::layer,
-    spec::{Amounts, Dind, Gpu, RunnerProfileSpec, SharedMount, SharedVolume, Start},
+    spec::{
+        Amounts, Dind, EPHEMERAL_STORAGE, Gpu, RunnerProfileSpec, SharedMount, SharedVolume, Start,
+    },
     template::{PODINFO_VOLUME, RUNNER, SCRIPTS_VOLUME},
 };
 use crate::{
@@ -189,9 +191,6 @@ impl Parts {
         json!({"spec": self.pod})
     }
 }
-
-/// The one amount of `gpu` that is a limit as well.
-pub(super) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Each amount that is given, by its resource's name.
 pub(super) fn each(amounts: &Amounts) -> impl Iterator<Item = (&'static str, &Value)> {

@@ -166,6 +166,28 @@ pub struct Gpu {
     /// Requests of a runner with this number of GPUs, such as `"2"`, in place of those in `perGpu`
     /// and `total`, which hold for all other numbers.
     pub by_count: Option<BTreeMap<String, Amounts>>,
+    /// Which of these requests are limits as well. Ephemeral storage always is.
+    pub limits: Option<Vec<AmountName>>,
+}
+
+/// A resource of [`Amounts`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AmountName {
+    /// CPU cores.
+    Cpu,
+    /// Memory.
+    Memory,
+}
+
+impl AmountName {
+    /// The resource's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 impl Gpu {
@@ -174,7 +196,16 @@ impl Gpu {
         let counts = self.by_count.iter().flatten();
         counts.filter_map(|(count, amounts)| Some((count.parse().ok()?, amounts)))
     }
+
+    /// Whether the request of this resource is its limit as well.
+    pub fn is_limit(&self, name: &str) -> bool {
+        name == EPHEMERAL_STORAGE
+            || self.limits.iter().flatten().any(|limited| limited.as_str() == name)
+    }
 }
+
+/// The one amount of `gpu` that is always a limit as well.
+pub(super) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Requests of the runner. Ephemeral storage is also its limit.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]

@@ -14,6 +14,7 @@ mod arc;
 mod compare;
 mod generate;
 mod goldens;
+mod import;
 mod invalid_pods;
 mod linear;
 mod names;

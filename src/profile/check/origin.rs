@@ -1,7 +1,7 @@
 //! Where a field of the whole template may come from: the short forms that write it.
 
 use crate::profile::{
-    expand::{DATA_ROOT, EPHEMERAL_STORAGE},
+    expand::DATA_ROOT,
     report::Part,
     spec::RunnerProfileSpec,
     template::{DATA_VOLUME, DIND, RUNNER},
@@ -71,7 +71,8 @@ fn container(form: &str, rest: &[Part], spec: &RunnerProfileSpec, gpus: u32) -> 
         [Part::Key(field), Part::Key(map), Part::Key(resource), ..]
             if field == "resources" && form == "runner" =>
         {
-            if map == "requests" || resource == EPHEMERAL_STORAGE {
+            let is_limit = spec.gpu.as_ref().is_some_and(|gpu| gpu.is_limit(resource));
+            if map == "requests" || is_limit {
                 paths.push(below(&["gpu", "byCount", &gpus.to_string(), resource], &[]));
                 paths.push(below(&["gpu", "perGpu", resource], &[]));
                 paths.push(below(&["gpu", "total", resource], &[]));

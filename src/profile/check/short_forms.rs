@@ -85,7 +85,15 @@ fn path(keys: &[&str]) -> Vec<Part> {
 }
 
 fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
-    let Gpu { resource, resource_claim_template_name: _, count: _, per_gpu, total, by_count } = gpu;
+    let Gpu {
+        resource,
+        resource_claim_template_name: _,
+        count: _,
+        per_gpu,
+        total,
+        by_count,
+        limits,
+    } = gpu;
     if let Some(resource) = resource
         .as_ref()
         .filter(|resource| !is_extended(resource) || resource.contains("kubernetes.io/"))
@@ -108,6 +116,18 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
             }
         }
     }
+    let has = |name: &str| {
+        let mut amounts = [per_gpu, total].into_iter().flatten().flat_map(each);
+        amounts.any(|(other, _)| other == name)
+    };
+    for (index, limit) in limits.iter().flatten().enumerate() {
+        let mut path = path(&["gpu", "limits"]);
+        path.push(Part::Index(index));
+        if !has(limit.as_str()) {
+            let message = format!("no amount of {} is in perGpu or total", limit.as_str());
+            report.add(&path, message);
+        }
+    }
     for (count, amounts) in by_count.iter().flatten() {
         if !(1..=MAX_GPUS).any(|gpus| gpus.to_string() == *count) {
             let message = format!("{count:?} is not a number of GPUs from 1 to {MAX_GPUS}");
@@ -115,8 +135,7 @@ fn gpu(gpu: &Gpu, report: &mut Report<'_>) {
         }
         for (name, amount) in each(amounts) {
             let path = path(&["gpu", "byCount", count, name]);
-            let others = [per_gpu, total].into_iter().flatten().flat_map(each);
-            if !others.map(|(other, _)| other).any(|other| other == name) {
+            if !has(name) {
                 let message = format!(
                     "write {name} in gpu.perGpu or gpu.total too, for other numbers of GPUs"
                 );

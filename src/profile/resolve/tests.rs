@@ -225,6 +225,41 @@ fn amounts_by_count_hold_for_their_number_alone() {
 }
 
 #[test]
+fn amounts_named_in_limits_are_limits_for_each_number() {
+    let set = set(&profiles(&[(
+        "fleet",
+        "{extends: base, match: {scaleSets: [\"x-{gpus}\"]},\n  gpu: {perGpu: {cpu: 14, memory: 62500Mi}, \
+         limits: [memory],\n  byCount: {1: {memory: 75000Mi}}}}",
+    )]));
+    for (gpus, memory) in [(1, "75000Mi"), (2, "125000Mi"), (8, "500000Mi")] {
+        let resources = resources(&set, "fleet", gpus);
+        assert_eq!(resources["requests"]["memory"], memory);
+        assert_eq!(resources["limits"]["memory"], memory);
+        assert_eq!(resources["limits"].get("cpu"), None);
+    }
+    let text =
+        profiles(&[("a", "{extends: base, gpu: {perGpu: {cpu: 1}, limits: [cpu, memory]}}")]);
+    let problems = refused(&[&text]);
+    let problem = "spec.gpu.limits[1]: no amount of memory is in perGpu or total";
+    assert!(problems.len() == 1 && problems[0].ends_with(problem), "{problems:?}");
+}
+
+/// The API server filled the policy in for the chart's image (`pkg/apis/core/v1/defaults.go`).
+#[test]
+fn pull_policy_belongs_to_the_image_of_the_template() {
+    let policy = |runner: &str| {
+        let text = format!("{{template: {{spec: {{containers: [{{name: runner, {runner}}}]}}}}}}");
+        let set = set(&profiles(&[("a", &text)]));
+        let template = set.get("a").unwrap().pod_template(0);
+        template.pointer("/spec/containers/0/imagePullPolicy").cloned()
+    };
+    assert_eq!(policy("image: \"i:1\""), Some(json!("IfNotPresent")));
+    assert_eq!(policy("image: \"i:latest\""), Some(json!("Always")));
+    assert_eq!(policy("image: \"i:1\", imagePullPolicy: Never"), Some(json!("Never")));
+    assert_eq!(policy("env: []"), None);
+}
+
+#[test]
 fn base_profile_for_builders_requests_no_gpus() {
     let set = set(&profiles(&[(
         "cpu-builders",

@@ -117,6 +117,9 @@ fn gpu(spec: &mut Value, dice: &mut Dice) {
     let mut gpu = json!({"count": dice.pick(&[0, 1, 2, 8])});
     if dice.chance(50) {
         gpu["perGpu"] = json!({"cpu": "10", "memory": "100Gi", "ephemeral-storage": "50G"});
+        if dice.chance(30) {
+            gpu["limits"] = json!(["memory"]);
+        }
     }
     if dice.chance(20) {
         gpu["resource"] = dice.pick(&["amd.com/gpu", "amd.com/cpx_nps4", "example.com/gpu"]).into();
