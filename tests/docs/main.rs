@@ -319,6 +319,32 @@ fn the_chart_is_of_the_programs_version() {
 }
 
 #[test]
+fn support_page_has_the_tested_versions() {
+    let page = page("docs/support.md");
+    let row_of = |name: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        row.unwrap().split(" | ").map(ToOwned::to_owned).collect::<Vec<String>>()
+    };
+    let kubernetes = row_of("Kubernetes");
+    let chart = fs::read_to_string(root().join("deploy/helm/arc-rocm/Chart.yaml")).unwrap();
+    let (_, oldest) = chart.split_once("kubeVersion: \">=").unwrap();
+    let oldest = oldest.split(".0-0").next().unwrap();
+    assert_eq!(kubernetes[1], format!("{oldest} and newer"));
+    let cluster = root().join("tests/cluster");
+    let newest = fs::read_to_string(cluster.join("go.mod")).unwrap();
+    let (_, newest) = newest.split_once("k8s.io/kubernetes v").unwrap();
+    let mut minors = vec![newest.split('.').take(2).collect::<Vec<_>>().join(".")];
+    for entry in fs::read_dir(cluster.join("versions")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        minors.extend(name.strip_suffix(".mod").map(ToOwned::to_owned));
+    }
+    minors.sort();
+    let last = minors.pop().unwrap();
+    assert_eq!(kubernetes[2], format!("{} and {last}", minors.join(", ")));
+    assert!(row_of("ARC")[2].starts_with(arc_rocm::arc::VERSION), "{:?}", row_of("ARC"));
+}
+
+#[test]
 fn every_value_of_the_chart_is_in_the_table_or_below_one_that_is() {
     let path = root().join("deploy/helm/arc-rocm/values.schema.json");
     let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
