@@ -186,3 +186,31 @@ fn the_readmes_misspelt_field_is_reported_where_it_says() {
     let problem = printed.lines().next().unwrap();
     assert!(page("README.md").contains(&format!("```text\n{problem}\n```")), "{printed}");
 }
+
+/// Whether a YAML value of a page is in `there`: some keys of a map, some items of a list.
+fn is_shown_of(shown: &Value, there: &Value) -> bool {
+    match (shown, there) {
+        (Value::Object(shown), Value::Object(there)) => {
+            shown.iter().all(|(key, value)| there.get(key).is_some_and(|it| is_shown_of(value, it)))
+        }
+        (Value::Array(shown), Value::Array(there)) => {
+            shown.iter().all(|value| there.iter().any(|it| is_shown_of(value, it)))
+        }
+        _ => shown == there,
+    }
+}
+
+#[test]
+fn readmes_patched_pod_is_that_of_its_values_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = page("README.md");
+    fs::write(folder.path().join("values.yaml"), yaml_block(&page, "githubConfigUrl:")).unwrap();
+    let mut inject = Command::new(env!("CARGO_BIN_EXE_arc-rocm"));
+    inject.args(["inject", "-f", "values.yaml", "-o", "json"]).current_dir(folder.path());
+    let pod: Value = serde_json::from_slice(&inject.output().unwrap().stdout).unwrap();
+    let shown: Value = serde_saphyr::from_str(yaml_block(&page, "spec:\n")).unwrap();
+    assert!(is_shown_of(&shown, &pod), "{:#}", pod["spec"]);
+    let mut other = shown;
+    other["spec"]["nodeSelector"]["pytorch"] = json!("no");
+    assert!(!is_shown_of(&other, &pod));
+}

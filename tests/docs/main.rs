@@ -10,13 +10,7 @@ mod commands;
 mod cpu_builders;
 mod generated;
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
 use arc_rocm::{
     admission::{Outcome, Record},
@@ -39,28 +33,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README.md, if there is one yet, and all of docs.
+/// The pages of the site, and those that other sites show.
 fn pages() -> Vec<Page> {
-    let docs = fs::read_dir(root().join("docs")).unwrap();
-    let docs = docs.map(|entry| PathBuf::from("docs").join(entry.unwrap().file_name()));
-    let more = [
-        "README.md",
-        "deploy/README.md",
-        "deploy/docker/README.md",
-        "deploy/kind/README.md",
-        "deploy/helm/arc-rocm/README.md",
-        "certs/README.md",
-        "tests/cluster/README.md",
-        "tests/e2e/README.md",
-    ];
-    let more = more.map(PathBuf::from);
-    let mut paths: Vec<PathBuf> = more.into_iter().chain(docs).collect();
-    paths.retain(|path| {
-        path.extension().is_some_and(|ending| ending == "md") && root().join(path).is_file()
-    });
-    paths.sort();
-    let read = |path: &PathBuf| fs::read_to_string(root().join(path)).unwrap();
-    paths.iter().map(|path| Page { name: path.display().to_string(), text: read(path) }).collect()
+    let summary = fs::read_to_string(root().join("site/SUMMARY.md")).unwrap();
+    let site = summary.lines().filter_map(|line| line.split_once("](")?.1.strip_suffix(')'));
+    let mut names: Vec<String> = site.map(ToOwned::to_owned).collect();
+    names.push("deploy/helm/arc-rocm/README.md".to_owned());
+    names.sort();
+    let read = |name: &String| fs::read_to_string(root().join(name)).unwrap();
+    names.iter().map(|name| Page { name: name.clone(), text: read(name) }).collect()
 }
 
 fn page(name: &str) -> String {
@@ -338,6 +319,32 @@ fn the_chart_is_of_the_programs_version() {
 }
 
 #[test]
+fn support_page_has_the_tested_versions() {
+    let page = page("docs/support.md");
+    let row_of = |name: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        row.unwrap().split(" | ").map(ToOwned::to_owned).collect::<Vec<String>>()
+    };
+    let kubernetes = row_of("Kubernetes");
+    let chart = fs::read_to_string(root().join("deploy/helm/arc-rocm/Chart.yaml")).unwrap();
+    let (_, oldest) = chart.split_once("kubeVersion: \">=").unwrap();
+    let oldest = oldest.split(".0-0").next().unwrap();
+    assert_eq!(kubernetes[1], format!("{oldest} and newer"));
+    let cluster = root().join("tests/cluster");
+    let newest = fs::read_to_string(cluster.join("go.mod")).unwrap();
+    let (_, newest) = newest.split_once("k8s.io/kubernetes v").unwrap();
+    let mut minors = vec![newest.split('.').take(2).collect::<Vec<_>>().join(".")];
+    for entry in fs::read_dir(cluster.join("versions")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        minors.extend(name.strip_suffix(".mod").map(ToOwned::to_owned));
+    }
+    minors.sort();
+    let last = minors.pop().unwrap();
+    assert_eq!(kubernetes[2], format!("{} and {last}", minors.join(", ")));
+    assert!(row_of("ARC")[2].starts_with(arc_rocm::arc::VERSION), "{:?}", row_of("ARC"));
+}
+
+#[test]
 fn every_value_of_the_chart_is_in_the_table_or_below_one_that_is() {
     let path = root().join("deploy/helm/arc-rocm/values.schema.json");
     let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -373,6 +380,19 @@ fn every_field_of_a_profile_is_listed() {
         }
     }
     assert!(count > 40, "only {count} fields");
+}
+
+#[test]
+fn site_has_every_page_of_docs_once() {
+    let mut names: Vec<String> = pages().into_iter().map(|page| page.name).collect();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(all, names.len(), "a page comes twice in site/SUMMARY.md");
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = format!("docs/{}", entry.unwrap().file_name().display());
+        let is_page = Path::new(&name).extension().is_some_and(|ending| ending == "md");
+        assert!(!is_page || names.contains(&name), "site/SUMMARY.md does not have {name}");
+    }
 }
 
 #[test]
