@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     EXIT_FINDINGS, UsageError, certs,
-    input::{self, Documents, RequestArgs, expected, is_values},
+    input::{self, Documents, RequestArgs, is_values},
     output::{self, count, printable},
     values::{ScaleSet, ValuesFile},
 };
@@ -171,8 +171,12 @@ impl Args {
             });
         }
         match (sets.as_slice(), objects.first()) {
-            ([], Some(other)) => Err(expected(&file, &input::description(other))),
-            ([], None) => Err(expected(&file, "no object")),
+            ([], other) => {
+                let found = other.map_or_else(|| "no object".to_owned(), input::description);
+                Err(UsageError::error(format!(
+                    "{file}: expected values of the chart gha-runner-scale-set or AutoscalingRunnerSets, found {found}"
+                )))
+            }
             _ => Ok(sets),
         }
     }
@@ -245,6 +249,6 @@ fn sentence(verdict: &Verdict) -> String {
     };
     match verdict.whole.as_str() {
         "" => format!("{name}: {result}, {intended}"),
-        why => format!("{name}: {result}, {intended}; the template stays as it is: {why}"),
+        why => format!("{name}: {result}, {intended}; its template stays as it is: {why}"),
     }
 }

@@ -152,7 +152,7 @@ pub(super) fn utf8(file: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     })
 }
 
-pub(super) fn expected(file: &str, found: &str) -> anyhow::Error {
+fn expected(file: &str, found: &str) -> anyhow::Error {
     UsageError::error(format!(
         "{file}: expected a Pod, an AutoscalingRunnerSet, an EphemeralRunnerSet, an EphemeralRunner, a \
          List, an AdmissionReview or values of the chart gha-runner-scale-set, found {found}"

@@ -18,7 +18,7 @@ use crate::{
     podspec::{
         Json, RUNNER, RunnerPod, all_containers, is_kubernetes_mode, resources::is_other_gpu,
     },
-    profile::{File, Problem, ProfileSet, beyond},
+    profile::{File, Problem, ProfileSet, beyond, template::name_of},
 };
 
 /// Most fields of a pod that stay in the values: more than any pod has that a profile has not.
@@ -28,7 +28,7 @@ const MOST_FIELDS: usize = 20;
 pub(super) fn compile(documents: &[Value]) -> Result<ProfileSet, Vec<Problem>> {
     let texts: Vec<String> = documents.iter().map(filled_in).collect();
     let file = File { name: PROFILES.to_owned(), text: texts.join("\n---\n") };
-    ProfileSet::compile(&[file])
+    ProfileSet::compile(if documents.is_empty() { &[] } else { std::slice::from_ref(&file) })
 }
 
 /// A document with something valid in place of placeholders.
@@ -97,7 +97,7 @@ pub(super) fn attempts(
                 return Outcome::Profile { member, template, whole };
             }
             // What the short forms lack says more than what the whole template does.
-            Err(message) if !is_whole => why = message,
+            Err(message) if !is_whole || why.is_empty() => why = message,
             Err(_) => {}
         }
     }
@@ -123,6 +123,7 @@ fn attempt(
         if !groups.is_empty() && spec.get("groups") == Some(&json!([TODO])) {
             spec.insert("groups".into(), json!(groups));
         }
+        drop_image(&mut spec, &plain);
         let member = |spec: &Map<String, Value>| Member {
             name: written.name.clone(),
             namespace: written.namespace.clone(),
@@ -137,6 +138,9 @@ fn attempt(
         let given = given.map(|profile| idioms::normalized(&profile.pod_template(count)));
         if let Some(rest) = beyond(&given.unwrap_or_default(), &rest) {
             idioms::lift(&mut spec, rest);
+        }
+        if spec.is_empty() {
+            return Err("it is plain already".to_owned());
         }
         let member = member(&spec);
         match compile(&factor::profiles(std::slice::from_ref(&member))) {
@@ -162,6 +166,16 @@ fn attempt(
 fn first(problems: &[Problem]) -> String {
     let Some(Problem { path, message, .. }) = problems.first() else { return String::new() };
     format!("{path}: {message}")
+}
+
+/// Takes the runner's image out of a spec where the plain values give the same.
+fn drop_image(spec: &mut Map<String, Value>, plain: &Value) {
+    let image = |runner: &Value| runner.get("image").cloned();
+    let containers = plain.pointer("/spec/containers").and_then(Value::as_array);
+    let mut runners = containers.into_iter().flatten().filter(|one| name_of(one) == RUNNER);
+    if spec.get("runner").and_then(image) == runners.next().and_then(image) {
+        spec.remove("runner");
+    }
 }
 
 /// A service account of the scale set's own stays in the values: the API server gives a pod its token

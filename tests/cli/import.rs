@@ -247,6 +247,22 @@ fn files_are_overwritten_with_force_alone() {
 }
 
 #[test]
+fn sets_without_anything_for_a_profile_stay_as_they_are() {
+    let files = ["plain", "commented", "kubernetes", "kubernetes-novolume"];
+    let files: Vec<PathBuf> =
+        files.map(|name| crate::fixture(&format!("values/{name}.yaml")).into()).into();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = import(&files, &["-o", folder.path().to_str().unwrap()]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
+    assert_eq!(ran.err.matches("stays as it is: it is plain already").count(), 2, "{}", ran.err);
+    assert_eq!(ran.err.matches("stays as it is: kubernetes mode").count(), 2);
+    assert_eq!(all_files(folder.path()).len(), files.len());
+    // What ARC's chart gives is not written into a profile.
+    let dind = import(&[crate::fixture("values/dind.yaml").into()], &[]);
+    assert!(dind.err.contains(": parity") && !dind.out.contains("actions-runner"), "{}", dind.out);
+}
+
+#[test]
 fn name_before_the_file_is_the_scale_sets() {
     let file = fleet().join("wheels-test.yaml");
     let named = format!("other-name={}", file.display());
