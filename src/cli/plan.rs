@@ -220,6 +220,6 @@ fn text(out: &mut dyn Write, changes: &[Change], is_cluster: bool) -> anyhow::Re
         }
     }
     let count = changes.iter().filter(|change| change.is_change()).count();
-    writeln!(out, "{count} of {} change", output::count(changes.len(), "scale set"))?;
+    writeln!(out, "{count} of {} would change", output::count(changes.len(), "scale set"))?;
     Ok(())
 }

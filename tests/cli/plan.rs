@@ -37,7 +37,7 @@ fn change_of_amounts_is_shown_for_their_scale_sets() {
          spec.containers[runner].resources.requests[memory]: 900000Mi | 1Gi\n  \
          spec.initContainers[init-dind-externals].resources.requests[memory]: 900000Mi | 1Gi\n\
          other: skipped: no profile matches the pod, no change\n\
-         1 of 3 scale sets change\n"
+         1 of 3 scale sets would change\n"
     );
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
 }
@@ -49,7 +49,7 @@ fn unchanged_profiles_change_nothing() {
     let ran = plan(&profile(""), &to, &["a-2"], "");
     assert_eq!(
         (ran.code, ran.out.as_str()),
-        (Some(0), "a-2: profile fleet, 2 GPUs, no change\n0 of 1 scale set change\n")
+        (Some(0), "a-2: profile fleet, 2 GPUs, no change\n0 of 1 scale set would change\n")
     );
 }
 
@@ -83,7 +83,7 @@ fn pods_of_a_list_are_planned() {
         serde_json::from_str(&fs::read_to_string(fixture("plain.pod.json")).unwrap()).unwrap();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, pod, {"kind": "Service", "apiVersion": "v1"}]});
     let ran = plan(&profile(""), &profile("groups: [44]"), &["-f", "-"], &list.to_string());
-    assert!(ran.out.ends_with("2 of 2 scale sets change\n"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.ends_with("2 of 2 scale sets would change\n"), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("spec.securityContext.supplementalGroups: 110 | -"), "{}", ran.out);
 }
 
