@@ -144,12 +144,14 @@ pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
 ///
 /// The line of the first byte that is not UTF-8.
 pub(super) fn utf8(file: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let good = error.as_bytes().iter().take(good);
         let line = 1 + good.filter(|byte| **byte == b'\n').count();
         UsageError::error(format!("{file}:{line}: not text: a byte that is not UTF-8"))
-    })
+    })?;
+    // Editors of Windows begin a file with a byte order mark.
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn expected(file: &str, found: &str) -> anyhow::Error {

@@ -7,7 +7,7 @@
 use super::{
     Class,
     meaning::Node,
-    shell::{dockerd_is, empties, script, start_does},
+    shell::{copies_externals, dockerd_is, empties, script, start_does},
 };
 use crate::{
     annotations::STATUS,
@@ -125,7 +125,7 @@ const fn intended(
 }
 
 /// All rules. The first that holds counts.
-pub static RULES: [Rule; 19] = [
+pub static RULES: [Rule; 20] = [
     intended(
         "status",
         "docs/annotations.md#arc-rocmdevstatus",
@@ -142,6 +142,12 @@ pub static RULES: [Rule; 19] = [
         (case.starts() && case.adds_volume(PODINFO_VOLUME)).into()
     }),
     intended("variables", WRAPPER, "Variables for jobs and for dockerd's group.", variables),
+    intended(
+        "dind-network",
+        DOCKER,
+        "What dind gets of the runner: proxies, `envFrom`, the certificate of a GitHub server.",
+        dind_network,
+    ),
     intended(
         "dind-script",
         STARTS_AND_ENDS,
@@ -330,6 +336,24 @@ fn variables(case: &Case<'_>) -> Outcome {
     (case.is_added() && name.is_some_and(|name| names.contains(&name))).into()
 }
 
+fn dind_network(case: &Case<'_>) -> Outcome {
+    // Without its own, one of `envFrom` could name another Docker.
+    const VARIABLES: [&str; 5] =
+        ["http_proxy", "https_proxy", "no_proxy", "ssl_cert_dir", "docker_host"];
+    let runner = case.sides[0].container(RUNNER).filter(|_| case.is_dinds() && case.is_added());
+    let Some(runner) = runner else { return Outcome::Not };
+    let name = case.field.strip_prefix(".env[").and_then(|rest| rest.strip_suffix(']'));
+    let is_variable =
+        name.is_some_and(|name| VARIABLES.contains(&name.to_ascii_lowercase().as_str()));
+    let is_env_from = case.field.starts_with(".envFrom") && runner.get("envFrom").is_some();
+    // The file that the variable of ARC's chart names.
+    let mut env = runner.list("env").iter();
+    let file = env.find(|one| one.text("name") == "NODE_EXTRA_CA_CERTS");
+    let path = case.field.strip_prefix(".volumeMounts[").and_then(|rest| rest.strip_suffix(']'));
+    let is_file = file.zip(path).is_some_and(|(file, path)| file.text("value").starts_with(path));
+    (is_variable || is_env_from || is_file).into()
+}
+
 fn dind_script(case: &Case<'_>) -> Outcome {
     let [patched, written] = case.sides;
     let (Some((name, wanted)), true) = (&patched.dind, case.is_command() && case.is_dinds()) else {
@@ -378,8 +402,7 @@ fn dind_end(case: &Case<'_>) -> Outcome {
 
 fn externals(case: &Case<'_>) -> Outcome {
     let copies = |side: &Side<'_>| {
-        let line = side.container(case.container).map(words).unwrap_or_default().join(" ");
-        line.contains("cp -") && line.contains("/home/runner/externals")
+        copies_externals(&side.container(case.container).map(words).unwrap_or_default())
     };
     let is_command = case.is_command() || case.field == ".imagePullPolicy";
     // It may do what the runner may.
@@ -530,7 +553,7 @@ mod tests {
                         "command": dind,
                         "args": DIND_FLAGS,
                         "startupProbe": {"exec": {"command": ["docker", "info"]}},
-                        "env": [{"name": "DOCKER_GROUP_GID", "value": "123"}],
+                        "env": [{"name": "DOCKER_GROUP_GID", "value": "123"}, variable("https_proxy")],
                         "volumeMounts": [mount("docker-data", "/data")],
                         "resources": {"requests": {"cpu": "1m"}},
                         "securityContext": {"privileged": true, "runAsNonRoot": false,

@@ -134,6 +134,12 @@ impl<'t> Statement<'t> {
             .map(|text| text.trim().trim_matches(['"', '\'']))
     }
 
+    /// Whether it is a command of plain words, which runs without a shell as well.
+    fn is_command(self) -> bool {
+        const SHELL: &str = "|&<>$`;()*?[]{}~\"'\\#";
+        !self.text.contains(|c: char| SHELL.contains(c)) && !self.first().contains('=')
+    }
+
     /// Whether it logs in to a registry.
     fn is_login(self) -> bool {
         self.text.contains("docker login") && self.redirects().next().is_none()
@@ -152,6 +158,8 @@ impl<'t> Statement<'t> {
             && is_about.iter().any(|word| text.contains(word))
             && self.redirects().all(|file| file.trim_matches('"').ends_with("/gha-render-devices"))
             && !["curl", "docker"].iter().any(|word| text.contains(word))
+            // Other devices than render nodes, or only some of them.
+            && !["card", "head", "tail"].iter().any(|word| text.contains(word))
             && !self.has_flags(is_text)
     }
 }
@@ -188,17 +196,35 @@ impl<'t> StartScript<'t> {
         let mut read = Self { groups: groups(script).collect(), ..Self::default() };
         for statement in statements(script) {
             let Statement { line, text } = statement;
+            if read.runs.is_some() && BLOCKS.contains(&text) {
+                continue;
+            }
             if let Some(env) = statement.env_line() {
                 read.env.push((line, env));
             } else if statement.is_login() {
                 read.logins.push(line);
             } else if statement.lists_devices() {
                 read.lists_devices = true;
-            } else if !statement.is_idle() {
+            } else if !statement.is_idle() && statement.is_command() {
                 read.others.extend(read.runs.replace(text).map(|_| read.runs_at));
                 read.runs_at = line;
+                continue;
+            } else if !statement.is_idle() {
+                read.others.push(line);
+            }
+            // What comes after the runner has ended, such as another exit code.
+            if read.runs.take().is_some() {
+                read.others.push(read.runs_at);
             }
         }
+        let is_last = |line: &&str| line.contains(read.runs.unwrap_or_default());
+        let line = script.lines().nth(read.runs_at.saturating_sub(1)).filter(is_last);
+        if read.runs.is_some() && line.is_some_and(|line| line.contains("||")) {
+            read.runs = None;
+            read.others.push(read.runs_at);
+        }
+        read.others.sort_unstable();
+        read.others.dedup();
         read
     }
 
@@ -301,6 +327,23 @@ pub(crate) fn dockerd_flags<'v>(
     }
 }
 
+/// Whether a command only copies the runner's externals.
+pub(crate) fn copies_externals(words: &[&str]) -> bool {
+    let command = script(words).map_or_else(|| words.join(" "), str::to_owned);
+    let mut copies = false;
+    let is_known = |statement: Statement<'_>| {
+        copies |= statement.first() == "cp" && statement.text.contains("/home/runner/externals");
+        statement.is_idle()
+            || ["cp", "mkdir"].contains(&statement.first())
+                && statement
+                    .text
+                    .split_whitespace()
+                    .skip(1)
+                    .all(|word| word.starts_with('-') || word.starts_with("/home/runner/"))
+    };
+    statements(&command).all(is_known) && copies
+}
+
 /// Whether a command only ends what dockerd runs, and empties its data root.
 pub(crate) fn empties(words: &[&str], root: &str) -> bool {
     let command = script(words).map_or_else(|| words.join(" "), str::to_owned);
@@ -330,7 +373,12 @@ pub(super) fn dockerd_is<'v>(
 ) -> Result<(), String> {
     let there = dockerd_flags(words, &value)
         .map_err(|line| format!("line {line} of the script is not what dind does"))?;
-    let wanted = normal(wanted, &value);
+    let mut wanted = normal(wanted, &value);
+    let has_group = |flags: &[String]| flags.iter().any(|flag| flag.starts_with("--group="));
+    // A socket that a group may use as well takes nothing from anybody.
+    if !has_group(&there) {
+        wanted.retain(|flag| !flag.starts_with("--group="));
+    }
     let more = there.iter().filter(|flag| !wanted.contains(flag));
     let less = wanted.iter().filter(|flag| !there.contains(flag));
     let mut names: Vec<&str> =
@@ -457,6 +505,29 @@ until docker info >/dev/null 2>&1; do sleep 5; done
     }
 
     #[test]
+    fn copy_of_externals_that_does_more_is_not_recognized() {
+        for copy in [
+            &["cp", "-r", "/home/runner/externals/.", "/home/runner/tmpDir/"][..],
+            &["sh", "-c", "cp -a /home/runner/externals/. /home/runner/tmpDir/"],
+            &[
+                "sh",
+                "-c",
+                "set -e; mkdir -p /home/runner/tmpDir && cp -r /home/runner/externals/* /home/runner/tmpDir",
+            ],
+        ] {
+            assert!(copies_externals(copy), "{copy:?}");
+        }
+        for more in [
+            "curl -o /home/runner/tmpDir/x https://x",
+            "modprobe amdgpu",
+            "chown -R 1001 /home/runner/tmpDir",
+        ] {
+            let script = format!("cp -r /home/runner/externals/. /home/runner/tmpDir/ && {more}");
+            assert!(!copies_externals(&["sh", "-c", &script]), "{script}");
+        }
+    }
+
+    #[test]
     fn hook_that_only_empties_the_data_root_is_recognized() {
         let hook = |script: &str| empties(&["sh", "-c", script], "/data");
         assert!(hook("# give it back\nrm -rf /data/*"));
@@ -482,6 +553,8 @@ until docker info >/dev/null 2>&1; do sleep 5; done
             ("for f in $(curl x); do :; done", 1),
             ("rm -rf /home/runner/_work", 1),
             ("cd /opt", 1),
+            ("for n in /dev/dri/renderD* /dev/dri/card*; do :; done", 1),
+            ("D=$(ls /dev/dri | grep renderD | head -1)", 1),
             ("sudo chmod 666 /dev/dri/*", 1),
         ] {
             let error = start(&format!("{more}\n{SEED}")).unwrap_err();
@@ -491,6 +564,19 @@ until docker info >/dev/null 2>&1; do sleep 5; done
         let other = SEED.replace("run.sh", "other.sh");
         assert!(start(&other).is_err());
         assert!(start("sleep 1").unwrap_err().contains("another command"));
+        // A shell's own syntax is no argument of the runner, and an exit code is the runner's.
+        for run in [
+            "HOME=/root exec /home/runner/run.sh",
+            "exec /home/runner/run.sh > /tmp/log 2>&1",
+            "/home/runner/run.sh | tee /tmp/log",
+            "/home/runner/run.sh &\nwait $!",
+            "/home/runner/run.sh || exit 0",
+            "/home/runner/run.sh; exit 0",
+            "/home/runner/run.sh\necho done",
+            "/home/runner/run.sh $ARGS",
+        ] {
+            assert!(start(&SEED.replace("/home/runner/run.sh", run)).is_err(), "{run}");
+        }
     }
 
     const WANTED: [&str; 3] =

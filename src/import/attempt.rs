@@ -7,7 +7,7 @@ use super::{
     Outcome, PROFILES, Written, factor,
     factor::Member,
     idioms::{self, Short},
-    plain,
+    plain, secrets,
     secrets::TODO,
 };
 use crate::{
@@ -93,6 +93,7 @@ pub(super) fn attempts(
         });
         match found {
             Ok((member, template, _)) => {
+                let why = secrets::without_tokens(&why).unwrap_or(why);
                 let whole = if is_whole { why } else { String::new() };
                 return Outcome::Profile { member, template, whole };
             }
@@ -101,7 +102,7 @@ pub(super) fn attempts(
             Err(_) => {}
         }
     }
-    Outcome::Kept(why)
+    Outcome::Kept(secrets::without_tokens(&why).unwrap_or(why))
 }
 
 /// The profile that short forms and the rest of the template give for one scale set, and the differences
@@ -132,8 +133,8 @@ fn attempt(
         };
         let rest = beyond(&plain, &template).unwrap_or_else(|| json!({}));
         let count = short.gpus.as_ref().map_or(0, |gpus| gpus.count);
-        let given = compile(&factor::profiles(&[member(&spec)]))
-            .map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())?;
+        let given =
+            compile(&factor::profiles(&[member(&spec)])).map_err(|problems| first(&problems))?;
         let given = given.iter().find(|profile| profile.matcher.is_some());
         let given = given.map(|profile| idioms::normalized(&profile.pod_template(count)));
         if let Some(rest) = beyond(&given.unwrap_or_default(), &rest) {
@@ -218,6 +219,8 @@ pub(super) struct Patched {
     /// The profile and the number of GPUs; `None` where the pod is skipped.
     pub(super) profile: Option<(String, u32)>,
     pub(super) pod: Value,
+    /// The codes of its conflicts, each once.
+    pub(super) conflicts: Vec<&'static str>,
 }
 
 /// What the webhook makes of a scale set's next runner.
@@ -226,11 +229,14 @@ pub(super) fn patched(set: &Value, namespace: &str, config: &Config) -> Patched 
     let review = admission::of_pod("import", &pod, namespace, ARC_CONTROLLER);
     let body = serde_json::to_vec(&review).unwrap_or_default();
     let decided = read(&body).ok().and_then(|request| match decide(&request, config) {
-        Decision::Planned { selection, operations, .. } => {
+        Decision::Planned { selection, operations, conflicts } => {
             let profile = Some((selection.profile.name.clone(), selection.gpus));
-            Some(Patched { profile, pod: applied(&pod, &operations).ok()? })
+            let mut conflicts: Vec<_> = conflicts.iter().map(|one| one.code.as_str()).collect();
+            conflicts.sort_unstable();
+            conflicts.dedup();
+            Some(Patched { profile, pod: applied(&pod, &operations).ok()?, conflicts })
         }
         Decision::Skip(_) => None,
     });
-    decided.unwrap_or(Patched { profile: None, pod })
+    decided.unwrap_or(Patched { profile: None, pod, conflicts: Vec::new() })
 }

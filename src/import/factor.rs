@@ -153,7 +153,15 @@ fn add(groups: &mut Vec<Group>, group: Group) {
     let fits = |other: &&mut Group| {
         let same =
             |count: &u32, amounts| other.amounts.get(count).is_none_or(|there| there == amounts);
+        let reads_another = |patterns: &[String], names: &[String]| {
+            let patterns = patterns.iter().filter_map(|pattern| Pattern::parse(pattern).ok());
+            let is_match =
+                |pattern: Pattern| names.iter().any(|name| pattern.matches(name).is_some());
+            patterns.into_iter().any(is_match)
+        };
         (other.names.is_empty() || group.names.is_empty() || other.count == group.count)
+            && !reads_another(&other.patterns, &group.names)
+            && !reads_another(&group.patterns, &other.names)
             && group.amounts.iter().all(|(count, amounts)| same(count, amounts))
     };
     match groups.iter_mut().find(fits) {
@@ -397,11 +405,21 @@ fn bases(profiles: &mut [Profile]) -> Vec<Profile> {
     }
 }
 
-/// What two specs have in common, field by field; lists as a whole.
+/// What two specs have in common, field by field; lists as a whole. What `gpu` says about its amounts
+/// stays with them.
 fn common(a: &Map<String, Value>, b: &Map<String, Value>) -> Map<String, Value> {
     let both = a.iter().filter(|(field, _)| !OWN.contains(&field.as_str()));
-    both.filter_map(|(field, value)| Some((field.clone(), common_value(value, b.get(field)?)?)))
-        .collect()
+    let both = both.filter_map(|(field, value)| {
+        let other = b.get(field)?;
+        let mut common = common_value(value, other)?;
+        if let ("gpu", Value::Object(gpu)) = (field.as_str(), &mut common)
+            && value != other
+        {
+            gpu.retain(|field, _| !["limits", "byCount"].contains(&field.as_str()));
+        }
+        Some((field.clone(), common))
+    });
+    both.filter(|(_, value)| *value != json!({})).collect()
 }
 
 fn common_value(a: &Value, b: &Value) -> Option<Value> {
@@ -531,6 +549,20 @@ mod tests {
         let priority =
             |name: &str| found.iter().find(|(found, _)| found == name).unwrap().1.get("priority");
         assert_eq!((priority("a"), priority("a-8")), (None, Some(&json!(10))));
+    }
+
+    /// `ci-3` has another number in its name than GPUs.
+    #[test]
+    fn name_that_a_pattern_reads_another_number_from_has_a_profile_of_its_own() {
+        let sets = [
+            member("ci-1", 1, "1Gi", "x"),
+            member("ci-2", 2, "2Gi", "x"),
+            member("ci-3", 4, "4Gi", "x"),
+        ];
+        let found = specs(&sets);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[1].1["match"], json!({"scaleSets": ["ci-3"]}));
+        assert_eq!((&found[1].1["gpu"]["count"], &found[1].1["priority"]), (&json!(4), &json!(10)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::secrets::{self, TODO};
 use crate::{
-    compare::shell::{ROCR, StartScript, dockerd_flags, empties, script},
+    compare::shell::{ROCR, StartScript, copies_externals, dockerd_flags, empties, script},
     podspec::{
         Json, LISTS, RUNNER,
         image::default_pull_policy,
@@ -80,6 +80,9 @@ pub(super) fn normalized(template: &Value) -> Value {
     let mut template = template.clone();
     normal::drop_nulls(&mut template);
     normal::template(&mut template);
+    if let Some(metadata) = template.get_mut("metadata") {
+        secrets::redact(metadata);
+    }
     let Some(Value::Object(spec)) = template.get_mut("spec") else { return template };
     drop_defaults(spec, Owner::Pod);
     // Defaults that have no field in a profile.
@@ -250,6 +253,14 @@ impl Pod {
         let (dind, dind_at) = dind.unzip();
         if dind.as_ref().is_some_and(|container| !is_privileged(container)) {
             return Err("its dind is not privileged".to_owned());
+        }
+        let all = LISTS.iter().flat_map(|list| self::list(&spec, list));
+        let mut others = all.filter_map(Value::as_object).filter(|_| dind.is_none());
+        if let Some(other) =
+            others.find(|one| words(one).iter().any(|word| word.contains("dockerd")))
+        {
+            let name = other.get("name").and_then(Value::as_str).unwrap_or_default();
+            return Err(format!("Docker runs in the container {name}; name it dind"));
         }
         let metadata = template.get("metadata").cloned().unwrap_or_default();
         Ok(Self { metadata, spec, runner, dind, dind_at: dind_at.unwrap_or_default() })
@@ -482,8 +493,7 @@ impl Pod {
             ["image", "imagePullPolicy"].map(|field| (field, self.runner.get(field).cloned()));
         for container in list_mut(&mut self.spec, "initContainers") {
             let Value::Object(container) = container else { continue };
-            let line = words(container).join(" ");
-            if !(line.contains("cp ") && line.contains("/home/runner/externals")) {
+            if !copies_externals(&words(container)) {
                 continue;
             }
             container.retain(|field, _| !["command", "args"].contains(&field.as_str()));
@@ -554,14 +564,15 @@ impl Pod {
     /// The groups that the runner needs to open its GPUs: the pod's, else those that its script gives
     /// jobs, else a placeholder, because only the nodes know.
     fn groups(&mut self, spec: &mut Map<String, Value>) {
-        if let Some(Value::Object(context)) = self.spec.get_mut("securityContext")
-            && let Some(groups) = context.remove("supplementalGroups")
-        {
+        if let Some(Value::Object(context)) = self.spec.get_mut("securityContext") {
+            let groups = context.remove("supplementalGroups");
             if context.is_empty() {
                 self.spec.remove("securityContext");
             }
-            spec.insert("groups".into(), groups);
-            return;
+            if let Some(groups) = groups.filter(|groups| groups != &json!([])) {
+                spec.insert("groups".into(), groups);
+                return;
+            }
         }
         let of_script = spec.get_mut("start").and_then(Value::as_object_mut);
         let of_script = of_script.and_then(|start| start.remove("groupAdd"));

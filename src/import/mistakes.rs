@@ -55,6 +55,9 @@ pub(super) fn find(written: &Written) -> Vec<Finding> {
     look.file();
     if let Some(template) = written.template() {
         look.unknown_fields(template);
+        for (key, value, line) in members(template.get("metadata")) {
+            look.secrets(key, value, line);
+        }
         if let Some(spec) = template.get("spec") {
             look.pod(spec);
         }
@@ -130,8 +133,10 @@ impl Look<'_> {
         match &value.value {
             NodeValue::String(text) if secrets::is_member(key, text) => self.secret(line),
             NodeValue::Map(_) => {
+                let of_variable = field(value, "name");
                 for (key, value, line) in members(Some(value)) {
-                    self.secrets(key, value, line);
+                    let is_value = key == "value" && !of_variable.is_empty();
+                    self.secrets(if is_value { of_variable } else { key }, value, line);
                 }
             }
             NodeValue::List(items) => {
@@ -229,6 +234,16 @@ impl Look<'_> {
                 self.secret(line_of(variable, &["value"]));
             }
         }
+        for list in ["command", "args"] {
+            let words = items(container.get(list));
+            for place in secrets::places(words.iter().map(|word| text(Some(word)))) {
+                // Scripts are looked at line by line.
+                let word = words.get(place).filter(|word| !text(Some(word)).contains(['\n', ' ']));
+                if let Some(word) = word {
+                    self.secret(word.at.line);
+                }
+            }
+        }
         let requests = container.get("resources").and_then(|all| all.get("requests"));
         let limits = container.get("resources").and_then(|all| all.get("limits"));
         if let (Some(requests), None) = (requests, limits.and_then(|limits| limits.get(STORAGE)))
@@ -269,12 +284,15 @@ impl Look<'_> {
                 "docker login with a token in the command; create a Secret (kubectl -n NAMESPACE create secret \
                  docker-registry ...), name it in dind.registryCredentials, and rotate the token",
             );
+        } else if secrets::without_tokens(text).is_some() {
+            self.secret(line.at);
         }
         if waits_without_end(line, script) {
             self.add(
                 line.at,
                 "endless-wait",
-                "a wait for Docker that never gives up: a runner without Docker holds its GPUs for ever",
+                "a wait for Docker that never gives up, or goes on without it: such a runner holds its GPUs, or takes a job \
+                 that fails",
             );
         }
         if runs_without_exec(text) {
@@ -364,7 +382,7 @@ impl Look<'_> {
             self.add(
                 line.at,
                 "prestop-data-root",
-                "preStop deletes the data root below a live dockerd; left out, dind empties it after dockerd has ended",
+                "preStop deletes the data root below a live dockerd; dind empties it after dockerd has ended",
             );
         }
     }

@@ -87,6 +87,8 @@ pub struct Verdict {
     pub whole: String,
     /// All differences.
     pub differences: Vec<Difference>,
+    /// The codes of the conflicts that each of its runners has, such as `dind-host-network`.
+    pub conflicts: Vec<&'static str>,
 }
 
 impl Verdict {
@@ -225,12 +227,19 @@ fn tests(sets: &[Set<'_>], verdicts: &[Verdict]) -> String {
     for (set, verdict) in sets.iter().zip(verdicts) {
         let Written { name, namespace, .. } = set.written;
         let Some((profile, gpus)) = &verdict.profile else { continue };
-        tests.push(json!({
-            "scaleSet": name,
-            "namespace": namespace,
-            "file": format!("values/{name}.yaml"),
-            "expect": {"profile": profile, "gpus": gpus},
-        }));
+        // What the hand-written runner asks for, where its profile has it.
+        let by_hand = match &set.outcome {
+            Outcome::Profile { member, .. } => member.gpus.as_ref().map(|gpus| gpus.count),
+            Outcome::Kept(_) => None,
+        };
+        let mut expect = json!({"profile": profile, "gpus": by_hand.unwrap_or(*gpus)});
+        if let (false, Value::Object(expect)) = (verdict.conflicts.is_empty(), &mut expect) {
+            expect.insert("conflicts".into(), json!(verdict.conflicts));
+        }
+        let file = format!("values/{name}.yaml");
+        let test =
+            json!({"scaleSet": name, "namespace": namespace, "file": file, "expect": expect});
+        tests.push(test);
     }
     write::yaml(&json!({"tests": tests}))
 }
@@ -266,6 +275,7 @@ impl<'w> Set<'w> {
                 let patched = patched(&set, &written.namespace, config);
                 verdict.differences = compare(&Json::of(pod), &Json::of(&patched.pod));
                 (verdict.profile, verdict.whole) = (patched.profile, whole.clone());
+                verdict.conflicts = patched.conflicts;
             }
             Err(why) => verdict.kept = Some(why),
         }

@@ -35,7 +35,12 @@ pub(super) fn kept(written: &Written) -> Value {
 
 fn without_secrets(mut values: Value) -> Value {
     if let Some(secret) = values.get_mut(SECRET).filter(|secret| secret.is_object()) {
+        let members = secret.take();
         *secret = TODO.into();
+        // By an anchor the same text may stand elsewhere.
+        let texts = members.as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
+        let texts: Vec<String> = texts.filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        secrets::redact_texts(&mut values, &texts);
     }
     secrets::redact(&mut values);
     values
@@ -48,8 +53,21 @@ pub(super) fn text(written: &Written, values: &Value) -> String {
         for key in written.keys().rev() {
             all = json!({key: all});
         }
-        yaml(&all)
+        head(written) + &yaml(&all)
     })
+}
+
+/// What a file that is written anew begins with: its own first comment, or how to install it.
+fn head(written: &Written) -> String {
+    let Written { name, namespace, text, is_values, .. } = written;
+    if !is_values {
+        return format!(
+            "# helm upgrade --install {name} --namespace {namespace} --values {name}.yaml ...\n"
+        );
+    }
+    let comment = text.lines().take_while(|line| line.starts_with('#'));
+    let comment = comment.filter(|line| !secrets::is_in_comment(line));
+    comment.flat_map(|line| [line.trim_end_matches('\r'), "\n"]).collect()
 }
 
 /// The file's text with the changed members cut out; `None` where that does not give `values`.
@@ -86,6 +104,15 @@ fn own_text(written: &Written, values: &Value) -> Option<String> {
         next = end - comments.min(body.len().saturating_sub(1));
     }
     out.extend(lines.get(next..)?.iter().map(|line| (*line).to_owned()));
+    out.retain(|line| !(line.trim_start().starts_with('#') && secrets::is_in_comment(line)));
+    // A comment at the end of a line.
+    for line in &mut out {
+        if let Some((member, comment)) = line.split_once(" #")
+            && secrets::is_in_comment(comment)
+        {
+            *line = member.trim_end().to_owned();
+        }
+    }
     let mut text = out.join("\n");
     text = text.trim_end().to_owned() + "\n";
     let (nodes, _) = source::documents_of_helm(&written.file, &text).ok()?;
@@ -109,6 +136,9 @@ fn end_of(lines: &[&str], start: usize, column: usize) -> usize {
 
 /// The values of the chart that make an `AutoscalingRunnerSet`.
 pub fn of_set(set: &Value) -> Value {
+    // Labels that the chart writes itself.
+    const OF_CHART: [&str; 4] =
+        ["app.kubernetes.io/", "helm.sh/", "actions.github.com/", "kubectl.kubernetes.io/"];
     const FIELDS: [&str; 10] = [
         "githubConfigUrl",
         "githubConfigSecret",
@@ -122,7 +152,14 @@ pub fn of_set(set: &Value) -> Value {
         "template",
     ];
     let field = |name: &&str| Some(((*name).to_owned(), set.get("spec")?.get(*name)?.clone()));
-    FIELDS.iter().filter_map(field).collect::<Map<_, _>>().into()
+    let mut values: Map<String, Value> = FIELDS.iter().filter_map(field).collect();
+    let labels = set.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    let own = labels.filter(|(key, _)| !OF_CHART.iter().any(|start| key.starts_with(start)));
+    let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if !own.is_empty() {
+        values.insert("labels".into(), own.into());
+    }
+    values.into()
 }
 
 #[cfg(test)]
@@ -178,8 +215,25 @@ mod tests {
         let anchored = "template: {spec: {x: &x z}}\nb: *x\n";
         assert_eq!(plain(anchored, None, &Value::Null), "b: z\n");
         assert_eq!(plain("{template: {spec: {x: 1}}, b: 2}\n", None, &Value::Null), "b: 2\n");
-        let secret = "# ghp_abc\ntemplate: {}\nb: 2\n";
-        assert_eq!(plain(secret, None, &Value::Null), "b: 2\n");
+        let alias = "# first\ntemplate: {spec: {x: &x z}}\nb: *x\n";
+        assert_eq!(plain(alias, None, &Value::Null), "# first\nb: z\n");
+    }
+
+    #[test]
+    fn comments_with_secrets_go_and_others_stay() {
+        for secret in [
+            "# ghp_abc",
+            "# password: hunter2",
+            "# helm upgrade --set githubConfigSecret.github_token=hunter2 a",
+            "# curl -u bot:hunter2 https://x",
+            "# https://u:hunter2@github.com/x",
+            "# docker login -u me -p hunter2",
+        ] {
+            let file = format!("# first\na: 1 {secret}\n{secret}\ntemplate: {{}}\nb: 2\n");
+            assert_eq!(plain(&file, None, &Value::Null), "# first\na: 1\nb: 2\n", "{secret}");
+        }
+        let file = "x-tok: &tok hunter2\ngithubConfigSecret: {github_token: *tok}\ntemplate: {}\n";
+        assert!(!plain(file, None, &Value::Null).contains("hunter2"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    compare::secret::{in_url, is_secret, is_token},
+    compare::secret::{is_secret, is_token},
     profile::template::name_of,
 };
 
@@ -13,10 +13,17 @@ pub(super) const TODO: &str = "TODO";
 
 /// Whether a text is a secret, by the name of what has it and by itself.
 pub(super) fn is(name: &str, text: &str) -> bool {
-    let is_reference = text.is_empty() || text.contains("$(") || text.starts_with('/');
-    // A switch or a number, such as `USE_TOKEN=true`.
-    let is_word = matches!(text, "true" | "false") || text.parse::<f64>().is_ok();
-    is_token(text) || in_url(text).is_some() || is_secret(name) && !is_reference && !is_word
+    is_token(text) || is_secret(name) && is_literal(text) || without_tokens(text).is_some()
+}
+
+/// Whether a text may be a secret, as far as its form goes: no reference, path, switch or number.
+fn is_literal(text: &str) -> bool {
+    let text = text.trim_matches(['"', '\'']);
+    let is_word = matches!(text, "true" | "false" | "-" | TODO) || text.parse::<f64>().is_ok();
+    !(text.is_empty()
+        || is_word
+        || text.starts_with(['$', '/', '<', '`', '{', '(', '-'])
+        || text.contains("$("))
 }
 
 /// Variables of a container whose value is a secret get it from a Secret.
@@ -36,27 +43,87 @@ pub(super) fn in_env(container: &mut Map<String, Value>) {
 /// Takes secrets out of the command lines of a container.
 pub(super) fn in_words(container: &mut Map<String, Value>) {
     for field in ["command", "args"] {
-        let words = container.get_mut(field).and_then(Value::as_array_mut);
-        for word in words.into_iter().flatten() {
-            if let Value::String(text) = word
-                && let Some(without) = without_tokens(text)
-            {
-                *word = without.into();
-            }
+        if let Some(words) = container.get_mut(field).and_then(Value::as_array_mut) {
+            in_list(words);
         }
     }
 }
 
-/// A command line or script with a placeholder for each token; `None` where it has none.
-pub(super) fn without_tokens(script: &str) -> Option<String> {
-    let mut without = script.to_owned();
-    for line in script.lines() {
-        let tokens = line.split(|c: char| c.is_whitespace() || "\"'=".contains(c));
-        for token in login_tokens(line).chain(tokens.filter(|token| is_token(token))) {
-            without = without.replace(token, TODO);
+/// The places of secrets in the words of a command line.
+pub(super) fn places<'w>(words: impl Iterator<Item = &'w str>) -> Vec<usize> {
+    let mut is_next = false;
+    let mut found = Vec::new();
+    for (place, word) in words.enumerate() {
+        if is_next && is_literal(word) || without_tokens(word).is_some() {
+            found.push(place);
+        }
+        is_next = is_secret_flag(word);
+    }
+    found
+}
+
+/// Takes secrets out of the words of a command line; whether there were any.
+fn in_list(words: &mut [Value]) -> bool {
+    let found = places(words.iter().map(|word| word.as_str().unwrap_or_default()));
+    for place in &found {
+        if let Some(word) = words.get_mut(*place) {
+            let without = without_tokens(word.as_str().unwrap_or_default());
+            *word = without.unwrap_or_else(|| TODO.to_owned()).into();
         }
     }
-    (without != script).then_some(without)
+    !found.is_empty()
+}
+
+/// Whether a word is an option that a secret follows, such as `--password`.
+fn is_secret_flag(word: &str) -> bool {
+    word.starts_with("--") && !word.contains('=') && is_secret(word)
+}
+
+/// A command line or script with a placeholder for each secret; `None` where it has none.
+pub(super) fn without_tokens(script: &str) -> Option<String> {
+    let mut is_found = false;
+    let lines = script.split('\n').map(|line| {
+        let mut without = line.to_owned();
+        for secret in in_line(line).into_iter().filter(|secret| is_literal(secret)) {
+            is_found = true;
+            without = without.replace(secret.trim_matches(['"', '\'']), TODO);
+        }
+        without
+    });
+    let without = lines.collect::<Vec<_>>().join("\n");
+    is_found.then_some(without)
+}
+
+/// What may be a secret in a line, by what stands before it.
+fn in_line<'l>(line: &'l str) -> Vec<&'l str> {
+    let words = line.split(|c: char| c.is_whitespace() || "\"'".contains(c));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let mut found: Vec<&str> = login_tokens(line).collect();
+    for pair in words.windows(2) {
+        let [before, word] = pair else { continue };
+        if is_secret_flag(before) || *before == "Bearer" {
+            found.push(word);
+        }
+        // `curl -u USER:PASSWORD`
+        if ["-u", "--user"].contains(before) && line.contains("curl") {
+            found.extend(word.split_once(':').map(|(_, password)| password));
+        }
+    }
+    for word in words {
+        // `NAME=VALUE`, `--name=VALUE`, `-Dname=VALUE`, `?name=VALUE&...`
+        for part in word.split(['?', '&', ';']) {
+            let named = part.split_once('=');
+            let secret = named.filter(|(name, _)| is_secret(name) || *name == "sig");
+            found.extend(secret.map(|(_, value)| value));
+        }
+        let rest = word.split_once("://").map(|(_, rest)| rest);
+        let user = rest.and_then(|rest| rest.split_once('@')).map(|(user, _)| user);
+        let user = user.filter(|user| !user.contains('/'));
+        found.extend(user.and_then(|user| user.split_once(':')).map(|(_, password)| password));
+        let bare = |part: &'l str| part.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        found.extend(word.split(['=', ':', ',']).filter(|part| is_token(part)).map(bare));
+    }
+    found
 }
 
 /// The tokens for `docker login` that a line has as text: after `-p`, or from `echo`.
@@ -92,18 +159,13 @@ pub(super) fn redact(value: &mut Value) -> bool {
 fn redact_member(key: &str, value: &mut Value) -> bool {
     match value {
         Value::String(text) => {
-            if ["command", "args"].contains(&key) {
-                let without = without_tokens(text);
-                let is_found = without.is_some();
-                *value = without.map_or_else(|| value.take(), Value::from);
-                return is_found;
-            }
             let is_found = is_member(key, text);
             if is_found {
                 *value = TODO.into();
             }
             is_found
         }
+        Value::Array(words) if ["command", "args"].contains(&key) => in_list(words),
         Value::Array(items) => {
             items.iter_mut().fold(false, |found, item| redact_member(key, item) | found)
         }
@@ -122,10 +184,28 @@ fn redact_member(key: &str, value: &mut Value) -> bool {
     }
 }
 
-/// Whether a member of values is a secret.
+/// Takes the texts `secrets` out of values, wherever they stand.
+pub(super) fn redact_texts(value: &mut Value, secrets: &[String]) {
+    match value {
+        Value::String(text) if secrets.contains(text) => *value = TODO.into(),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_texts(item, secrets)),
+        Value::Object(members) => members.values_mut().for_each(|one| redact_texts(one, secrets)),
+        _ => {}
+    }
+}
+
+/// Whether a comment has a secret: a token, an option, or a member that was commented out.
+pub(super) fn is_in_comment(comment: &str) -> bool {
+    let text = comment.trim_start().trim_start_matches('#').trim();
+    let member = text.split_once(": ").filter(|(key, _)| !key.contains(' ') && is_secret(key));
+    let is_member = member.is_some_and(|(_, value)| is_literal(value) && !value.contains(' '));
+    is_member || is_token(text) || without_tokens(text).is_some()
+}
+
+/// Whether a member of values is a secret. Names of objects are none.
 pub(super) fn is_member(key: &str, text: &str) -> bool {
-    let is_name = ["Name", "Ref", "name", "key", "githubConfigSecret"];
-    let is_name = is_name.iter().any(|end| key.ends_with(end));
+    let is_name = ["name", "key", "githubConfigSecret"].contains(&key)
+        || ["Name", "Ref"].iter().any(|end| key.ends_with(end));
     if is_name { is_token(text) } else { is(key, text) }
 }
 

@@ -191,6 +191,150 @@ fn secrets_of_a_fleet_reach_no_output() {
     }
 }
 
+/// A set with Docker and two GPUs, with more lines below the values, the pod, the runner's env and in its
+/// script.
+fn set_with(values: &str, pod: &str, env: &str, script: &str) -> String {
+    let mounts = "{name: w, mountPath: /home/runner/_work}, {name: s, mountPath: /var/run}, {name: e, mountPath: \
+                  /home/runner/externals}";
+    format!(
+        "# helm upgrade --install odd --namespace ci
+githubConfigUrl: https://github.com/o
+{values}
+template:
+  spec:
+    securityContext: {{supplementalGroups: [110]}}
+{pod}
+    initContainers:
+      - name: init-dind-externals
+        image: i:1.0
+        command: [cp, -r, /home/runner/externals/., /home/runner/tmpDir/]
+        volumeMounts: [{{name: e, mountPath: /home/runner/tmpDir}}]
+      - name: dind
+        image: docker:28.1.1-dind
+        restartPolicy: Always
+        securityContext: {{privileged: true}}
+        args: [dockerd, --host=unix:///var/run/docker.sock, --group=123]
+        volumeMounts: [{mounts}]
+    containers:
+      - name: runner
+        image: i:1.0
+        command:
+          - sh
+          - -c
+          - |
+            ls /dev/dri > /etc/podinfo/gha-render-devices
+{script}
+            exec /home/runner/run.sh
+        env:
+          - {{name: DOCKER_HOST, value: 'unix:///var/run/docker.sock'}}
+{env}
+        resources: {{limits: {{amd.com/gpu: 2}}}}
+        volumeMounts: [{mounts}, {{name: p, mountPath: /etc/podinfo}}]
+    volumes:
+      - {{name: w, emptyDir: {{}}}}
+      - {{name: s, emptyDir: {{}}}}
+      - {{name: e, emptyDir: {{}}}}
+      - {{name: p, emptyDir: {{}}}}
+"
+    )
+}
+
+/// Imports one text into a folder.
+fn imported_text(text: &str) -> (Ran, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&["import", "-", "-o", folder.path().to_str().unwrap()], text);
+    (ran, folder)
+}
+
+#[test]
+fn secrets_of_every_kind_reach_no_output() {
+    const SECRET: &str = "hunter2";
+    let values = "# password: hunter2\nx-tok: &tok hunter2\ngithubConfigSecret: {github_token: *tok}\nproxy: {https: {url: \
+                  'http://me:hunter2@p:1', credentialSecretRef: auth}}\nlistenerTemplate: {spec: {containers: [{name: listener, \
+                  args: [--token, hunter2], env: [{name: API_TOKEN, value: hunter2}]}]}}";
+    let env: Vec<String> =
+        ["DB_PWD", "PW", "COOKIE", "SLACK_WEBHOOK", "MY_PAT", "API_KEY", "NPM_TOKEN"]
+            .iter()
+            .map(|name| format!("          - {{name: {name}, value: hunter2}}"))
+            .chain(
+                [
+                    "-Ddb.password=hunter2",
+                    "run --token hunter2",
+                    "https://x/?sv=1&sig=hunter2",
+                    "AccountName=a;AccountKey=hunter2",
+                ]
+                .iter()
+                .enumerate()
+                .map(|(index, value)| format!("          - {{name: V{index}, value: '{value}'}}")),
+            )
+            .collect();
+    let script: Vec<String> = [
+        "export GH_TOKEN=hunter2",
+        "curl -H 'Authorization: Bearer hunter2' https://x",
+        "curl -u bot:hunter2 https://x",
+        "run --password hunter2",
+        "git clone https://me:hunter2@x/y",
+        "docker login -u me -p hunter2 r",
+    ]
+    .iter()
+    .map(|line| format!("            {line}"))
+    .collect();
+    // Once with the start wrapper in its place, once with the script as it is.
+    for device_line in ["ls /dev/dri > /etc/podinfo/gha-render-devices", "true"] {
+        let text = set_with(values, "", &env.join("\n"), &script.join("\n"));
+        let text = text.replace("ls /dev/dri > /etc/podinfo/gha-render-devices", device_line);
+        let (ran, folder) = imported_text(&text);
+        let files = all_files(folder.path());
+        assert_eq!(files.len(), 3, "{}", ran.err);
+        let mut texts = vec![ran.out, ran.err];
+        texts.extend(files.iter().map(|file| fs::read_to_string(file).unwrap()));
+        for text in &texts {
+            let line = text.lines().find(|line| line.contains(SECRET));
+            assert_eq!(line, None);
+        }
+        // Each is named by its line; one behind an anchor by that of the alias.
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.contains(SECRET) && !line.starts_with(['#', 'x']));
+        for (index, line) in lines {
+            let place = format!("-:{}: ", index + 1);
+            assert!(
+                texts[1].lines().any(|finding| finding.starts_with(&place)),
+                "{line}: {}",
+                texts[1]
+            );
+        }
+    }
+}
+
+/// The webhook gives dind what the runner has of the network's: ARC's proxies, a certificate, `envFrom`.
+#[test]
+fn network_that_dind_gets_of_the_runner_is_intended() {
+    for (values, env) in [
+        ("proxy: {https: {url: 'http://p:1'}, noProxy: [x]}", ""),
+        (
+            "githubServerTLS: {certificateFrom: {configMapKeyRef: {name: ca, key: ca.crt}}, runnerMountPath: /ca}",
+            "",
+        ),
+        ("", "        envFrom: [{configMapRef: {name: proxies}}]"),
+    ] {
+        let (ran, _) = imported_text(&set_with(values, "", env, ""));
+        assert!(ran.err.contains("odd: parity, "), "{values}{env}: {}", ran.err);
+        assert!(!ran.err.contains("stays as it is"), "{}", ran.err);
+    }
+}
+
+/// What a set has as conflicts for ever is no failure of the suite that is written.
+#[test]
+fn suite_expects_the_conflicts_of_a_set() {
+    let (ran, folder) = imported_text(&set_with("", "    hostNetwork: true", "", ""));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(read(&folder, "profiles.test.yaml").contains("conflicts: [dind-host-network]"));
+    let tested = run(&["test", folder.path().to_str().unwrap()], "");
+    assert_eq!(tested.code, Some(0), "{}", tested.out);
+}
+
 /// The eight-GPU sibling of a family whose amounts grow with GPUs.
 #[test]
 fn sibling_of_a_family_takes_no_new_line() {
@@ -294,4 +438,16 @@ fn list_of_a_cluster_is_read_from_standard_input() {
             && ran.err.contains("atlas-mi308-quad: parity")
     );
     assert!(!ran.out.contains("[TODO]") && ran.out.contains("groups: [992]"), "{}", ran.out);
+    // A label of somebody's own, such as Argo CD's, is in the values.
+    let label = "app.kubernetes.io/part-of: gha-rs\n    ";
+    let labelled = text.replacen(label, &format!("{label}team: x\n    "), 1);
+    assert_ne!(labelled, text);
+    let (ran, folder) = imported_text(&labelled);
+    assert!(ran.err.contains("atlas-mi308-single: parity"), "{}", ran.err);
+    let values = read(&folder, "values/atlas-mi308-single.yaml");
+    assert!(
+        values.starts_with("# helm upgrade --install atlas-mi308-single --namespace atlas"),
+        "{values}"
+    );
+    assert!(values.contains("team: x"), "{values}");
 }
