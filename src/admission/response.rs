@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{
+    Engine as _,
+    engine::{Simd, general_purpose::PAD},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -135,9 +139,8 @@ fn append(body: &mut Vec<u8>, operations: &[Operation<'_, ChangeReason>]) {
         return;
     }
     body.truncate(body.len() - END.len());
-    body.reserve(patch.len() / 3 * 4 + 64);
     body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
-    base64_simd::STANDARD.encode_append(&patch, body);
+    body.extend_from_slice(Simd::standard(PAD).encode(&patch).as_bytes());
     body.push(b'"');
     body.extend_from_slice(END);
 }

@@ -66,6 +66,12 @@ enum Command {
         /// The folder, created if missing
         folder: PathBuf,
     },
+    /// Write the manual pages, for the release
+    #[command(hide = true)]
+    Man {
+        /// The folder, created if missing
+        folder: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -143,6 +149,10 @@ impl Command {
                 for (name, text) in scripts::image::files() {
                     certs::write(&folder.join(name), text.as_bytes(), 0o644)?;
                 }
+            }
+            Self::Man { folder } => {
+                std::fs::create_dir_all(&folder)?;
+                clap_mangen::generate_to(Cli::command(), &folder)?;
             }
             Self::Completions { shell } => output::write(|out| {
                 let mut script = Vec::new();

@@ -164,7 +164,7 @@ pub(crate) fn healthy() -> Facts {
             "name": "mutate.arc-rocm.dev",
             "admissionReviewVersions": ["v1"],
             "clientConfig": {
-                "caBundle": base64_simd::STANDARD.encode_to_string(&ISSUED.ca),
+                "caBundle": k8s_openapi::ByteString(ISSUED.ca.clone().into_bytes()),
                 "service": {"name": "arc-rocm", "namespace": "arc-rocm", "path": "/mutate", "port": 443},
             },
             "rules": [{

@@ -83,3 +83,15 @@ fn completions_are_printed_for_each_shell() {
         assert!(ran.out.contains("arc-rocm"), "{shell}");
     }
 }
+
+#[test]
+fn manual_pages_are_written_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("man");
+    assert_eq!(run(&["man", path.to_str().unwrap()], "").code, Some(0));
+    let page = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    assert!(page("arc-rocm.1").contains("arc\\-rocm\\-doctor(1)"), "{}", page("arc-rocm.1"));
+    for (name, flag) in [("arc-rocm-serve.1", "bind"), ("arc-rocm-profiles-check.1", "server")] {
+        assert!(page(name).contains(&format!("\\-\\-{flag}")), "{}", page(name));
+    }
+}

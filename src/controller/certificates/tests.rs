@@ -1,3 +1,4 @@
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ async fn started(api: &ApiServer) -> Running {
 /// The `caBundle` of a registration.
 fn bundle(registration: Option<&Value>) -> Vec<CertificateDer<'static>> {
     let bundle = registration.unwrap()["webhooks"][0]["clientConfig"]["caBundle"].as_str();
-    let bundle = bundle.map(|text| base64_simd::STANDARD.decode_to_vec(text).unwrap());
+    let bundle = bundle.map(|text| BASE64_STANDARD.decode(text).unwrap());
     certificates(&String::from_utf8(bundle.unwrap_or_default()).unwrap())
 }
 
@@ -64,7 +65,7 @@ fn set_bundle(registration: &mut Option<Value>, ca: &str) {
 
 fn secret_cas(objects: &Objects) -> Vec<CertificateDer<'static>> {
     let secret = objects.secret.as_ref().map(|secret| secret["data"][CA_CERTIFICATE].clone());
-    let pem = secret.map(|ca| base64_simd::STANDARD.decode_to_vec(ca.as_str().unwrap()).unwrap());
+    let pem = secret.map(|ca| BASE64_STANDARD.decode(ca.as_str().unwrap()).unwrap());
     certificates(&String::from_utf8(pem.unwrap_or_default()).unwrap())
 }
 
