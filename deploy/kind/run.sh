@@ -94,7 +94,7 @@ trap 'exit 143' TERM
 
 step "tools"
 missing=()
-for tool in docker kind kubectl helm jq curl cargo; do
+for tool in docker kind kubectl helm git jq curl cargo; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 [ "${#missing[@]}" -eq 0 ] || fail "these programs are missing: ${missing[*]}"
@@ -125,9 +125,8 @@ for node in $(kubectl get nodes --selector pytorch=yes --output name); do
 done
 
 step "the image, under the name that the chart has"
-image=$(sed -n 's/^ *image: "\(.*\)"$/\1/p' deploy/install.yaml)
-DOCKER_BUILDKIT=1 docker build --file deploy/docker/Dockerfile --tag "$image" .
-kind load docker-image "$image" --name "$CLUSTER"
+deploy/release/image "${PROGRAM:-$(deploy/release/program)}" "$LOGS/arc-rocm.tar"
+kind load image-archive "$LOGS/arc-rocm.tar" --name "$CLUSTER"
 
 step "the webhook, as deploy/README.md says"
 "$ARC_ROCM_BIN" profiles check deploy/kind/profiles.yaml

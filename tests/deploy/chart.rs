@@ -446,7 +446,17 @@ fn profiles_volume_is_read_as_mounted() {
 }
 
 #[test]
-fn install_is_named_by_the_readme() {
-    assert!(read("deploy/README.md").contains("kubectl apply -f deploy/install.yaml"));
-    assert!(root().join(INSTALL).is_file());
+fn release_has_every_file_that_the_readme_names() {
+    let page = read("deploy/README.md");
+    let mut files: Vec<&str> = page
+        .split("/releases/latest/download/")
+        .skip(1)
+        .map(|rest| rest.split_whitespace().next().unwrap())
+        .collect();
+    files.sort_unstable();
+    assert_eq!(files, ["install.yaml", "runnerprofiles.arc-rocm.dev.yaml"]);
+    let bundle = read("deploy/release/bundle");
+    for source in [INSTALL, "deploy/helm/arc-rocm/crds/runnerprofiles.arc-rocm.dev.yaml"] {
+        assert!(root().join(source).is_file() && bundle.contains(source), "{source}");
+    }
 }

@@ -1,81 +1,133 @@
-//! The webhook's image: its Dockerfile, and the script that packs a program with a stand-in for docker.
+//! The webhook's image, as deploy/release/image packs it.
 
 use std::{
+    ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use arc_rocm::scripts::image;
+use serde_json::{Value, json};
 
-use crate::{ARC_ROCM, IMAGE, read, root, said, write_program};
+use crate::{ARC_ROCM, IMAGE, root, said, write_program};
 
-#[test]
-fn image_is_one_static_program_of_a_numeric_user() {
-    let text = read("deploy/docker/Dockerfile");
-    let toolchain = read("rust-toolchain.toml");
-    let rust = text.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
-    assert!(toolchain.contains(&format!("channel = \"{rust}\"")), "{rust}");
-    let version = format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
-    assert!(text.contains(&version), "another version than the program's");
-    let (_, last) = text.rsplit_once("\nFROM ").unwrap();
-    assert!(last.starts_with("scratch\n"), "{last}");
-    assert!(last.contains("\nUSER 65532:65532\n"), "{last}");
-    assert!(last.contains("\nENTRYPOINT [\"/arc-rocm\"]\n"), "{last}");
-    assert!(last.contains("\nCOPY --from=program /scripts /\n"), "{last}");
-    assert!(text.contains(IMAGE), "another image than the chart's");
-    // A frontend would have to be pulled.
-    assert!(!text.contains("# syntax="));
-    let ignored = read("deploy/docker/Dockerfile.dockerignore");
-    for line in ignored.lines().filter(|line| !line.starts_with('#')) {
-        let is_built = ["src", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples"];
-        assert!(!is_built.contains(&line), "the build needs {line}");
-    }
-}
-
-/// Runs the script with a docker that notes its arguments and the files of its context.
-fn build(arguments: &[&str]) -> (Output, String) {
-    let folder = tempfile::tempdir().unwrap();
+/// A small program in place of the static one, which says what the script asks of it.
+pub(crate) fn write_stand_in(path: &Path, version: &str) {
     write_program(
-        &folder.path().join("docker"),
-        "#!/bin/bash\necho \"$* BUILDKIT=$DOCKER_BUILDKIT\" >>\"$CALLS\"\n\
-         case $1 in\n\
-           build) (cd \"${*: -1}\" && find . -type f -printf '%m %p\\n' >>\"$CALLS\") ;;\n\
-           image) echo 12345 ;;\n\
-         esac\n",
+        path,
+        &format!(
+            "#!/bin/sh\ncase $1 in --version) echo arc-rocm {version} ;; *) exec {ARC_ROCM} \"$@\" ;; esac\n"
+        ),
     );
-    let calls = folder.path().join("calls");
-    let mut script = Command::new(root().join("deploy/docker/build"));
-    let path = format!("{}:/usr/bin:/bin", folder.path().display());
-    script.args(arguments).env("PATH", path).env("CALLS", &calls);
-    let output = script.output().unwrap();
-    (output, fs::read_to_string(calls).unwrap_or_default())
 }
 
-#[test]
-fn image_script_packs_program_and_scripts() {
-    let (output, calls) = build(&["registry.example/arc-rocm:1", ARC_ROCM, "/tmp/image.tar"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("registry.example/arc-rocm:1: 12345 bytes"), "{output:?}");
-    let calls: Vec<&str> = calls.lines().collect();
-    let [built, files @ .., _inspected, saved] = &calls[..] else { panic!("{calls:?}") };
-    let version = format!("--build-arg VERSION={} ", env!("CARGO_PKG_VERSION"));
-    for part in ["--build-arg PROGRAM=prebuilt ", &version, "BUILDKIT=1"] {
-        assert!(built.contains(part), "{built}");
+/// `PATH` with the Cargo and the rustc of these tests in it.
+pub(crate) fn path_with_cargo(first: &Path) -> OsString {
+    let cargo = Path::new(env!("CARGO")).parent().unwrap();
+    std::env::join_paths([first, cargo, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap()
+}
+
+fn pack(program: &Path, archive: &Path) -> Output {
+    let mut script = Command::new(root().join("deploy/release/image"));
+    script.args([program, archive]).env("PATH", path_with_cargo(root()));
+    script.output().unwrap()
+}
+
+/// Unpacks an archive into a folder.
+fn unpack(archive: &Path, folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let status = Command::new("tar").arg("-xpf").arg(archive).arg("-C").arg(folder).status();
+    assert!(status.unwrap().success());
+}
+
+/// Paths below a folder with their permissions.
+fn listed(folder: &Path) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(folder.join(&inner)).unwrap() {
+            let entry = entry.unwrap();
+            let path = inner.join(entry.file_name());
+            let metadata = entry.metadata().unwrap();
+            found.push((path.to_str().unwrap().to_owned(), metadata.permissions().mode() & 0o7777));
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
     }
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let mut files = files.to_vec();
-    files.sort_unstable();
-    let scripts = image::files().map(|(name, _)| format!("644 ./scripts/{name}"));
-    let mut expected = [&scripts[..], &[format!("755 ./{arch}/arc-rocm")]].concat();
-    expected.sort_unstable();
-    assert_eq!(files, expected);
-    assert!(saved.starts_with("save --output /tmp/image.tar registry.example/arc-rocm:1 "));
+    found.sort();
+    found
 }
 
 #[test]
-fn image_script_prints_its_usage() {
-    let (output, calls) = build(&["registry.example/arc-rocm:1"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("deploy/docker/build REF PROGRAM [ARCHIVE]"), "{output:?}");
-    assert_eq!(calls, "");
+fn image_has_program_scripts_and_licences_of_a_numeric_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let [program, archive, outer, inner] =
+        ["program", "image.tar", "outer", "inner"].map(|name| folder.path().join(name));
+    write_stand_in(&program, env!("CARGO_PKG_VERSION"));
+    let output = pack(&program, &archive);
+    assert!(output.status.success(), "{}", said(&output));
+    unpack(&archive, &outer);
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(outer.join(name)).unwrap()).unwrap()
+    };
+    let manifest = read("manifest.json");
+    assert_eq!(manifest[0]["RepoTags"], json!([IMAGE]));
+    let config = read(manifest[0]["Config"].as_str().unwrap());
+    assert_eq!(config["os"], "linux");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    assert_eq!(config["architecture"], architecture);
+    assert_eq!(config["config"]["User"], "65532:65532");
+    assert_eq!(config["config"]["Entrypoint"], json!(["/arc-rocm"]));
+    let labels = &config["config"]["Labels"];
+    assert_eq!(labels["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(labels["org.opencontainers.image.source"], env!("CARGO_PKG_REPOSITORY"));
+    assert_eq!(labels["org.opencontainers.image.revision"].as_str().unwrap().len(), 40);
+
+    assert_eq!(manifest[0]["Layers"].as_array().unwrap().len(), 1);
+    unpack(&outer.join(manifest[0]["Layers"][0].as_str().unwrap()), &inner);
+    let mut expected = vec![
+        ("arc-rocm".to_owned(), 0o755),
+        ("licenses".to_owned(), 0o755),
+        ("licenses/LICENSE".to_owned(), 0o644),
+        ("licenses/third-party.txt".to_owned(), 0o644),
+    ];
+    expected.extend(image::files().map(|(name, _)| (name.to_owned(), 0o644)));
+    expected.sort();
+    assert_eq!(listed(&inner), expected);
+    let licences = fs::read_to_string(inner.join("licenses/third-party.txt")).unwrap();
+    for package in ["tokio 1.", "aws-lc-sys 0.", "rust-std 1.", "glibc 2."] {
+        assert!(licences.contains(&format!("\n{package}")), "{package}");
+    }
+    assert!(!licences.contains("\nproptest "), "tests are not in the program");
+}
+
+#[test]
+fn image_of_the_same_program_has_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let archives = ["first", "second"].map(|name| {
+        let inner = folder.path().join(name);
+        fs::create_dir(&inner).unwrap();
+        // Its time and its permissions are another's each time.
+        let [program, archive] = ["program", "image.tar"].map(|file| inner.join(file));
+        write_stand_in(&program, env!("CARGO_PKG_VERSION"));
+        let mode = if name == "first" { 0o700 } else { 0o775 };
+        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+        let output = pack(&program, &archive);
+        assert!(output.status.success(), "{}", said(&output));
+        fs::read(archive).unwrap()
+    });
+    assert!(archives[0] == archives[1]);
+}
+
+#[test]
+fn image_of_another_version_than_the_chart_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    write_stand_in(&program, "99.0.0");
+    let output = pack(&program, &folder.path().join("image.tar"));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("the program is 99.0.0"), "{output:?}");
 }

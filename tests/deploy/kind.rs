@@ -10,7 +10,12 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{ARC_ROCM, assert_is_there, program::program, read, root, said, write_program, yaml};
+use crate::{
+    ARC_ROCM, assert_is_there,
+    image::{path_with_cargo, write_stand_in},
+    program::program,
+    read, root, said, write_program, yaml,
+};
 
 /// The scale sets of the script, with the captured pod that ARC makes of each, and the GPUs.
 const SCALE_SETS: [(&str, &str, &str); 4] = [
@@ -112,7 +117,10 @@ impl Tools {
         tools.write("docker", "case $* in network*) printf 'fc00::1\\n127.0.0.1\\n' ;; esac");
         tools.write("kind", &format!("case $* in 'get clusters') echo '{clusters}' ;; esac"));
         tools.write("helm", "");
-        tools.write("cargo", "");
+        // What the image is made of is asked of the real one.
+        let cargo = env!("CARGO");
+        tools.write("cargo", &format!("case $1 in tree | metadata) exec {cargo} \"$@\" ;; esac"));
+        write_stand_in(&tools.path("program"), env!("CARGO_PKG_VERSION"));
         tools.write("curl", "case $* in */control/state) cat \"$FAKE/state\" ;; esac");
         tools.write(
             "kubectl",
@@ -144,7 +152,9 @@ impl Tools {
         let mut script = Command::new(root().join("deploy/kind/run.sh"));
         script
             .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("PATH", path_with_cargo(&self.path("bin")))
+            .env("HOME", std::env::home_dir().unwrap())
+            .env("PROGRAM", self.path("program"))
             .env("FAKE", self.folder.path())
             .env("ARC_ROCM_BIN", ARC_ROCM)
             .env("STAND_IN", self.path("bin/stand-in"))
@@ -176,8 +186,7 @@ fn kind_script_runs_all_steps() {
     let order = [
         "kind create cluster --name arc-rocm --image kindest/node:v",
         "kubectl patch node/b --subresource=status",
-        "docker build --file deploy/docker/Dockerfile --tag ghcr.io/arc-rocm/arc-rocm:",
-        "kind load docker-image ghcr.io/arc-rocm/arc-rocm:",
+        "kind load image-archive ",
         "helm install arc-rocm deploy/helm/arc-rocm --namespace arc-rocm",
         "kubectl apply -f deploy/kind/profiles.yaml",
         "kubectl wait --for=condition=Accepted",

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"arc-rocm.dev/tests/cluster/internal/cluster"
-	"arc-rocm.dev/tests/cluster/internal/engine"
 	"arc-rocm.dev/tests/cluster/internal/images"
 )
 
@@ -28,7 +27,6 @@ const usage = `usage: cluster COMMAND [--name NAME]
   logs    the folder with the components' logs
   image   REF FILE: an image under a name that the cluster can pull: FILE is one static program, or what
           docker save has written
-  engine  -- COMMAND: run a command with a Docker daemon of its own, which is gone afterwards
   exec    -- COMMAND: run a command inside the cluster's namespaces
   kubectl ARGS: kubectl of the cluster's own version, with KUBECONFIG as it is set
 `
@@ -36,7 +34,7 @@ const usage = `usage: cluster COMMAND [--name NAME]
 // imageUser is nobody on any machine, as in the images of distroless.
 const imageUser = "65532:65532"
 
-// arguments is how many each command takes, besides flags; `exec` and `engine` take any number.
+// arguments is how many each command takes, besides flags; `exec` takes any number.
 var arguments = map[string]int{"up": 0, "down": 0, "list": 0, "env": 0, "logs": 0, "image": 2, "help": 0}
 
 // Run runs one command.
@@ -96,14 +94,6 @@ func Run(name string, args []string) error {
 		return cluster.PushImage(place, flags.Arg(0), flags.Arg(1))
 	case "push-image":
 		return pushImage(flags.Args())
-	case "engine":
-		cache, err := images.CacheDir()
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-		defer stop()
-		return engine.Run(ctx, cache, flags.Args())
 	case "exec":
 		return cluster.Exec(place, flags.Args())
 	case "help":
