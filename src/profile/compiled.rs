@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{
     Origin, Pattern,
@@ -470,9 +470,9 @@ fn kubernetes(template: &Template) -> Template {
 /// same.
 fn digest(spec: &RunnerProfileSpec, start: Option<&Start>, scripts_image: Option<&str>) -> String {
     let spec = RunnerProfileSpec { extends: None, matches: None, priority: None, ..spec.clone() };
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     // A spec is made of JSON values and strings, which always serialise.
-    hash.update(serde_json::to_vec(&spec).unwrap_or_default());
+    hash.update(&serde_json::to_vec(&spec).unwrap_or_default());
     for word in start.map(|start| &start.command).into_iter().flatten() {
         hash.update(word.as_str().unwrap_or_default().as_bytes());
     }
@@ -488,7 +488,7 @@ fn digest(spec: &RunnerProfileSpec, start: Option<&Start>, scripts_image: Option
         hash.update(script.as_bytes());
     }
     let mut text = String::new();
-    for byte in hash.finalize() {
+    for byte in hash.finish().as_ref() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
     jiff::Timestamp,
 };
-use sha2::{Digest, Sha256};
 
 use crate::{
     admission::{Outcome, Record},
@@ -95,15 +95,16 @@ pub fn event_of(record: &Record, at: Timestamp, instance: &str) -> Option<Event>
 /// The same message about the same runner gets the same name on every replica, so the API server
 /// stores it once. ARC retries a refused pod, and the API server may call twice for one pod.
 fn name(owner: &str, uid: &str, message: &str) -> String {
-    let mut digest = Sha256::new();
+    let mut digest = Context::new(&SHA256);
     // The length goes first, so that two different pairs never hash the same bytes.
     for part in [uid, message] {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
+        digest.update(&part.len().to_be_bytes());
+        digest.update(part.as_bytes());
     }
-    let digest = digest.finalize();
+    let digest = digest.finish();
     // 64 bits tell a runner's few events apart.
-    let digest = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let digest =
+        digest.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let hex = format!("{digest:016x}");
     let room = owner.floor_char_boundary(NAME_LENGTH - 1 - hex.len());
     let owner = owner.get(..room).unwrap_or_default().trim_end_matches(['-', '.']);
