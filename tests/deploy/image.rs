@@ -29,8 +29,10 @@ pub(crate) fn path_with_cargo(first: &Path) -> OsString {
     std::env::join_paths([first, cargo, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap()
 }
 
-fn pack(program: &Path, archive: &Path) -> Output {
-    let mut script = Command::new(root().join("deploy/release/image"));
+/// Runs the script with this umask.
+fn pack(program: &Path, archive: &Path, umask: &str) -> Output {
+    let mut script = Command::new("sh");
+    script.args(["-c", "umask $0; exec \"$@\"", umask]).arg(root().join("deploy/release/image"));
     script.args([program, archive]).env("PATH", path_with_cargo(root()));
     script.output().unwrap()
 }
@@ -67,7 +69,7 @@ fn image_has_program_scripts_and_licences_of_a_numeric_user() {
     let [program, archive, outer, inner] =
         ["program", "image.tar", "outer", "inner"].map(|name| folder.path().join(name));
     write_stand_in(&program, env!("CARGO_PKG_VERSION"));
-    let output = pack(&program, &archive);
+    let output = pack(&program, &archive, "022");
     assert!(output.status.success(), "{}", said(&output));
     unpack(&archive, &outer);
     let read = |name: &str| -> Value {
@@ -107,18 +109,18 @@ fn image_has_program_scripts_and_licences_of_a_numeric_user() {
 #[test]
 fn image_of_the_same_program_has_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let archives = ["first", "second"].map(|name| {
-        let inner = folder.path().join(name);
-        fs::create_dir(&inner).unwrap();
-        // Its time and its permissions are another's each time.
-        let [program, archive] = ["program", "image.tar"].map(|file| inner.join(file));
-        write_stand_in(&program, env!("CARGO_PKG_VERSION"));
-        let mode = if name == "first" { 0o700 } else { 0o775 };
-        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
-        let output = pack(&program, &archive);
-        assert!(output.status.success(), "{}", said(&output));
-        fs::read(archive).unwrap()
-    });
+    let archives =
+        [("first", 0o700, "077"), ("second", 0o775, "002")].map(|(name, mode, umask)| {
+            let inner = folder.path().join(name);
+            fs::create_dir(&inner).unwrap();
+            // Its time and its permissions are another's each time.
+            let [program, archive] = ["program", "image.tar"].map(|file| inner.join(file));
+            write_stand_in(&program, env!("CARGO_PKG_VERSION"));
+            fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+            let output = pack(&program, &archive, umask);
+            assert!(output.status.success(), "{}", said(&output));
+            fs::read(archive).unwrap()
+        });
     assert!(archives[0] == archives[1]);
 }
 
@@ -127,7 +129,7 @@ fn image_of_another_version_than_the_chart_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     write_stand_in(&program, "99.0.0");
-    let output = pack(&program, &folder.path().join("image.tar"));
+    let output = pack(&program, &folder.path().join("image.tar"), "022");
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("the program is 99.0.0"), "{output:?}");
 }
