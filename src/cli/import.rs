@@ -71,8 +71,8 @@ impl Args {
         for Written { file, name, namespace, .. } in &sets {
             if !names.insert(name) {
                 errors.push(format!(
-                    "{file}: scale set {name} (namespace {namespace}) is given twice; give one of them by itself, or \
-                     a name: NAME=FILE"
+                    "{file}: scale set {name} (namespace {namespace}) is given twice; import \
+                     one of them by itself"
                 ));
             }
         }
