@@ -107,15 +107,19 @@ pub fn review_response(answer: Result<Vec<u8>, Unreadable>) -> Response {
     }
 }
 
-/// 503 with `Retry-After`, for a request that cannot be answered now.
+/// 503, for a request that cannot be answered now. `finish` adds `Retry-After`.
 pub fn busy(reason: &'static str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)], reason).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
 
-/// Counts a refused request, and closes the connection of a draining server: the API server's next
+/// Lets the API server repeat what got 503, also at the deadline of a request; counts a refused request,
+/// and closes the connection of a draining server: the API server's next
 /// review then goes to another replica. A connection that is closed without a word costs it one.
 async fn finish(State(service): State<Arc<Service>>, mut response: Response) -> Response {
     let status = response.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
     if !status.is_success() {
         service.metrics().refused(status.as_u16());
         // Not the reason: it may quote the body. A port scanner's requests are of no interest.

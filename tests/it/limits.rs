@@ -160,7 +160,10 @@ fn slow_body_gets_503_at_the_request_deadline() {
     let start = Instant::now();
     client.send(&head("/mutate", "application/json", 100));
     client.send(b"{");
-    assert_eq!(client.response().status, 503);
+    let response = client.response();
+    assert_eq!(response.status, 503);
+    // client-go repeats a 5xx with this header, and no other (`rest/with_retry.go`).
+    assert_eq!(response.header("retry-after"), Some("1"));
     assert_about(start, SHORT);
     client.until_closed();
 }
