@@ -163,7 +163,7 @@ fn attempt(
     Err("too many fields that a profile does not have".to_owned())
 }
 
-/// The first problem, without its place in a text that nobody sees.
+/// The first problem, without its place: its text is written nowhere.
 fn first(problems: &[Problem]) -> String {
     let Some(Problem { path, message, .. }) = problems.first() else { return String::new() };
     format!("{path}: {message}")
