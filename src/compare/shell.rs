@@ -1,7 +1,10 @@
 //! What a hand-written script does, as far as the scripts of the webhook do the same: a statement that
 //! is not known here is reported.
 
-use crate::podspec::paths::canonical;
+use crate::{
+    podspec::paths::canonical,
+    profile::template::{EXTERNALS_PATH, PODINFO_PATH},
+};
 
 /// A part of a script, with its line from 1.
 #[derive(Clone, Copy)]
@@ -20,8 +23,6 @@ const IDLE: [&str; 11] =
     ["set", "sleep", "wait", ":", "true", "break", "continue", "exit", "[", "test", "[["];
 /// Variables that everything that a script starts sees, without `export` too.
 const ENVIRONMENT: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "LD_LIBRARY_PATH"];
-/// The folder with the files for jobs.
-const PODINFO: &str = "/etc/podinfo";
 /// Where Docker listens, keeps its data and belongs to if no flag says so.
 const DOCKER_DEFAULTS: [&str; 3] =
     ["--host=unix:///run/docker.sock", "--data-root=/var/lib/docker", "--group=docker"];
@@ -79,7 +80,7 @@ impl<'t> Statement<'t> {
                 && self
                     .text
                     .split_whitespace()
-                    .all(|word| !word.starts_with('/') || word.starts_with(PODINFO))
+                    .all(|word| !word.starts_with('/') || word.starts_with(PODINFO_PATH))
     }
 
     /// Whether it runs commands in `$(...)`.
@@ -332,7 +333,7 @@ pub(crate) fn copies_externals(words: &[&str]) -> bool {
     let command = script(words).map_or_else(|| words.join(" "), str::to_owned);
     let mut copies = false;
     let is_known = |statement: Statement<'_>| {
-        copies |= statement.first() == "cp" && statement.text.contains("/home/runner/externals");
+        copies |= statement.first() == "cp" && statement.text.contains(EXTERNALS_PATH);
         statement.is_idle()
             || ["cp", "mkdir"].contains(&statement.first())
                 && statement

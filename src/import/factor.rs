@@ -11,7 +11,7 @@ use crate::{
     profile::{
         BUILTIN, Pattern,
         spec::{API_VERSION, KIND},
-        template::GPUS,
+        template::{EPHEMERAL_STORAGE, GPUS},
     },
 };
 
@@ -248,7 +248,7 @@ fn rule(name: &str, values: &[(u32, &str)]) -> Option<(&'static str, String)> {
         .filter_map(|(count, amount)| Some(("perGpu", divided(amount, *count)?)));
     let totals = values.iter().rev().map(|(_, amount)| ("total", (*amount).to_owned()));
     let is_single = values.len() == 1;
-    let candidates: Vec<_> = if is_single && name == "ephemeral-storage" {
+    let candidates: Vec<_> = if is_single && name == EPHEMERAL_STORAGE {
         vec![("total", (*last).to_owned())]
     } else {
         per_gpu.chain(totals).collect()

@@ -17,8 +17,9 @@ use crate::{
     profile::{
         normal,
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS, PODINFO_VOLUME,
-            SOCKET_VOLUME, WORK_VOLUME, name_of,
+            DATA_ROOT, DATA_VOLUME, DIND, DIND_IMAGE, DOCKER_GID, EPHEMERAL_STORAGE,
+            EXTERNALS_PATH, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS, PODINFO_PATH,
+            PODINFO_VOLUME, SOCKET_VOLUME, WORK_PATH, WORK_VOLUME, name_of,
         },
     },
 };
@@ -27,18 +28,13 @@ use crate::{
 const RUN: &str = "/home/runner/run.sh";
 /// Where `base` mounts its volumes, and their names there.
 const PLACES: [(&str, &str); 4] = [
-    ("/home/runner/_work", WORK_VOLUME),
+    (WORK_PATH, WORK_VOLUME),
     ("/run", SOCKET_VOLUME),
-    ("/home/runner/externals", EXTERNALS_VOLUME),
-    ("/etc/podinfo", PODINFO_VOLUME),
+    (EXTERNALS_PATH, EXTERNALS_VOLUME),
+    (PODINFO_PATH, PODINFO_VOLUME),
 ];
-/// What `base` has, so that a profile need not say it.
-const BASE_IMAGE: &str = "docker:29-dind";
-const BASE_GID: &str = "123";
-const BASE_ROOT: &str = "/var/lib/docker";
 /// Amounts that `gpu` has short forms for.
-const AMOUNTS: [&str; 3] = ["cpu", "memory", STORAGE];
-const STORAGE: &str = "ephemeral-storage";
+const AMOUNTS: [&str; 3] = ["cpu", "memory", EPHEMERAL_STORAGE];
 /// Sources of a volume that `sharedVolumes` has.
 const SHARED_SOURCES: [&str; 8] = [
     "hostPath",
@@ -295,7 +291,7 @@ impl Pod {
     ///
     /// Its script does more than `base` does.
     fn dind(&mut self, spec: &mut Map<String, Value>) -> Result<String, String> {
-        let mut root = BASE_ROOT.to_owned();
+        let mut root = DATA_ROOT.to_owned();
         let Some(dind) = &mut self.dind else {
             spec.insert("dind".into(), json!({"enabled": false}));
             return Ok(root);
@@ -308,7 +304,7 @@ impl Pod {
         for flag in flags {
             match flag.split_once('=') {
                 Some(("--group", gid)) => match gid.parse::<u32>() {
-                    Ok(number) if gid != BASE_GID => {
+                    Ok(number) if number != DOCKER_GID => {
                         short.insert("gid".into(), number.into());
                     }
                     Ok(_) => {}
@@ -344,7 +340,7 @@ impl Pod {
                 dind.remove("lifecycle");
             }
         }
-        if let Some(image) = dind.remove("image").filter(|image| image != BASE_IMAGE) {
+        if let Some(image) = dind.remove("image").filter(|image| image != DIND_IMAGE) {
             short.insert("image".into(), image);
         }
         short.extend(dind.remove_entry("imagePullPolicy"));
@@ -400,7 +396,7 @@ impl Pod {
     /// The data root in short form, where a volume of its own is there.
     fn data_root(&mut self, spec: &mut Map<String, Value>, root: &str) {
         let mut short = Map::new();
-        if root != BASE_ROOT {
+        if root != DATA_ROOT {
             short.insert("path".into(), root.into());
         }
         let is_root = |mount: &&Value| canonical(text(mount, "mountPath")) == canonical(root);
@@ -620,8 +616,8 @@ impl Pod {
             };
             match (name, is_limit) {
                 // It is a limit always.
-                (STORAGE, false) => continue,
-                (STORAGE, true) | (_, false) => {}
+                (EPHEMERAL_STORAGE, false) => continue,
+                (EPHEMERAL_STORAGE, true) | (_, false) => {}
                 (_, true) => limits.push(name),
             }
             found.amounts.insert(name, amount);

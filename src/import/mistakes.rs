@@ -12,7 +12,7 @@ use crate::{
     profile::{
         schema::unknown_fields,
         source::{Node, NodeValue, Segment},
-        template::DIND,
+        template::{DIND, EPHEMERAL_STORAGE, PODINFO_PATH},
     },
 };
 
@@ -43,7 +43,6 @@ const DOCKER_ENV: [&str; 10] = [
     "PATH",
     "BUILDKIT_PROGRESS",
 ];
-const STORAGE: &str = "ephemeral-storage";
 /// What the names of ARC's own service accounts end with.
 const ACCOUNTS: [&str; 2] = ["-gha-rs-no-permission", "-gha-rs-kube-mode"];
 /// Sources of volumes with data that jobs may mount.
@@ -246,23 +245,24 @@ impl Look<'_> {
         }
         let requests = container.get("resources").and_then(|all| all.get("requests"));
         let limits = container.get("resources").and_then(|all| all.get("limits"));
-        if let (Some(requests), None) = (requests, limits.and_then(|limits| limits.get(STORAGE)))
-            && requests.get(STORAGE).is_some()
+        if let (Some(requests), None) =
+            (requests, limits.and_then(|limits| limits.get(EPHEMERAL_STORAGE)))
+            && requests.get(EPHEMERAL_STORAGE).is_some()
         {
             self.add(
-                line_of(requests, &[STORAGE]),
+                line_of(requests, &[EPHEMERAL_STORAGE]),
                 "ephemeral-without-limit",
                 "a request without a limit: one job can fill the node's disk; set the limit too",
             );
         }
         let mounts_podinfo = items(container.get("volumeMounts"))
             .iter()
-            .any(|mount| canonical(field(mount, "mountPath")) == "/etc/podinfo");
+            .any(|mount| canonical(field(mount, "mountPath")) == PODINFO_PATH);
         let script = lines(&self.written.text, container);
         for line in &script {
             self.script_line(line, &script);
         }
-        let uses_podinfo = script.iter().find(|line| line.text.contains("/etc/podinfo"));
+        let uses_podinfo = script.iter().find(|line| line.text.contains(PODINFO_PATH));
         if let Some(line) = uses_podinfo.filter(|_| !mounts_podinfo) {
             self.add(
                 line.at,

@@ -5,23 +5,16 @@ mod hooks;
 
 use serde_json::{Map, Value, json};
 
-pub(super) use self::dind::DATA_ROOT;
-
 use super::{
     layer::layer,
-    spec::{
-        Amounts, Dind, EPHEMERAL_STORAGE, Gpu, RunnerProfileSpec, SharedMount, SharedVolume, Start,
-    },
-    template::{PODINFO_VOLUME, RUNNER, SCRIPTS_VOLUME},
+    spec::{Amounts, Dind, Gpu, RunnerProfileSpec, SharedMount, SharedVolume, Start},
+    template::{EPHEMERAL_STORAGE, PODINFO_PATH, PODINFO_VOLUME, RUNNER, SCRIPTS_VOLUME},
 };
 use crate::{
     podspec::{image::default_pull_policy, merge::Merge},
     scripts,
 };
 
-/// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has
-/// this path built in).
-const PODINFO_PATH: &str = "/etc/podinfo";
 /// The variable from which jobs take their number of threads (rocm-contracts, section 1).
 const CPU_VARIABLE: &str = "KUBE_CPU_REQUEST";
 /// As long as ARC's own chart lets a runner wait for Docker.

@@ -24,7 +24,7 @@ use crate::podspec::resources::AMD_GPU;
 
 use super::{
     normal::text_of,
-    template::{RUNNER, name_of},
+    template::{EPHEMERAL_STORAGE, RUNNER, name_of},
 };
 
 /// The API group of the kind.
@@ -203,9 +203,6 @@ impl Gpu {
             || self.limits.iter().flatten().any(|limited| limited.as_str() == name)
     }
 }
-
-/// The one amount of `gpu` that is always a limit as well.
-pub(super) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Requests of the runner. Ephemeral storage is also its limit.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]

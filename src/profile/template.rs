@@ -31,6 +31,21 @@ pub const WORK_VOLUME: &str = "work";
 pub const PODINFO_VOLUME: &str = "podinfo";
 /// The volume with the Secret of registry credentials.
 pub const REGISTRY_CREDENTIALS_VOLUME: &str = "registry-credentials";
+/// Where jobs look for the files that tell them their GPUs (rocm-contracts: every consumer has this path
+/// built in).
+pub const PODINFO_PATH: &str = "/etc/podinfo";
+/// The runner's work directory, as ARC registers it.
+pub const WORK_PATH: &str = "/home/runner/_work";
+/// The runner's externals.
+pub const EXTERNALS_PATH: &str = "/home/runner/externals";
+/// The image of dind where a profile names none: Docker's official one, of a pinned major version.
+pub const DIND_IMAGE: &str = "docker:29-dind";
+/// The GID of the `docker` group in GitHub's runner image.
+pub const DOCKER_GID: u32 = 123;
+/// Docker's own data-root.
+pub const DATA_ROOT: &str = "/var/lib/docker";
+/// The one amount of `gpu` that is always a limit as well.
+pub const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 /// Where the Secret with registry credentials is mounted in the runner.
 pub const REGISTRY_CREDENTIALS_PATH: &str = "/etc/arc-rocm/docker";
 /// The file of the Secret there, in the form of the docker CLI's own.

@@ -4,10 +4,7 @@
 use super::{Checker, Field};
 use crate::{
     podspec::paths::{canonical, variables},
-    profile::{
-        expand::DATA_ROOT,
-        template::{DIND, SCRATCH},
-    },
+    profile::template::{DATA_ROOT, DIND, SCRATCH},
 };
 
 /// The flag of dockerd, its value behind `=` or as the next argument.

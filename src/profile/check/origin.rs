@@ -1,10 +1,9 @@
 //! Where a field of the whole template may come from: the short forms that write it.
 
 use crate::profile::{
-    expand::DATA_ROOT,
     report::Part,
     spec::RunnerProfileSpec,
-    template::{DATA_VOLUME, DIND, RUNNER},
+    template::{DATA_ROOT, DATA_VOLUME, DIND, RUNNER},
 };
 
 /// The short forms that may have written the field at `path` of the template for `gpus` GPUs,

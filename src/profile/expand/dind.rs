@@ -8,28 +8,18 @@ use crate::{
     profile::{
         spec::{DataRoot, Dind, SharedVolume},
         template::{
-            DATA_VOLUME, DIND, EXTERNALS_VOLUME, GID_VARIABLE, INIT_EXTERNALS,
-            REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH, REGISTRY_CREDENTIALS_VOLUME,
-            SOCKET_VOLUME, WORK_VOLUME, name_of,
+            DATA_ROOT, DATA_VOLUME, DIND, DIND_IMAGE, DOCKER_GID, EXTERNALS_PATH, EXTERNALS_VOLUME,
+            GID_VARIABLE, INIT_EXTERNALS, REGISTRY_CREDENTIALS_FILE, REGISTRY_CREDENTIALS_PATH,
+            REGISTRY_CREDENTIALS_VOLUME, SOCKET_VOLUME, WORK_PATH, WORK_VOLUME, name_of,
         },
     },
     scripts,
 };
 
-/// Docker's official image, of a pinned major version.
-const IMAGE: &str = "docker:29-dind";
-/// The GID of the `docker` group in GitHub's runner image.
-const GID: u32 = 123;
-/// Docker's own data-root.
-pub(in crate::profile) const DATA_ROOT: &str = "/var/lib/docker";
 /// Docker's own default, which the runner's `-v /var/run/docker.sock` mounts rely on.
 const SOCKET: &str = "unix:///var/run/docker.sock";
 /// Where the socket's volume is mounted, as in ARC's chart.
 const SOCKET_PATH: &str = "/var/run";
-/// The runner's work directory, as ARC registers it.
-const WORK_PATH: &str = "/home/runner/_work";
-/// The runner's externals.
-const EXTERNALS_PATH: &str = "/home/runner/externals";
 /// Where the init container sees the empty volume, as in ARC's chart.
 const EXTERNALS_TARGET: &str = "/home/runner/tmpDir";
 
@@ -101,7 +91,8 @@ impl Parts {
         }
         args.extend(each(extra_args));
 
-        let mut env = vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(GID).to_string()})];
+        let mut env =
+            vec![json!({"name": GID_VARIABLE, "value": gid.unwrap_or(DOCKER_GID).to_string()})];
         let has_pods_directory =
             data_root.sub_path_expr.is_some() || shared.iter().any(uses_pod_name);
         if has_pods_directory {
@@ -113,7 +104,7 @@ impl Parts {
         }
         let script = scripts::dind(has_pods_directory || has_sub_path_expr(template));
 
-        let image = image.as_deref().unwrap_or(IMAGE);
+        let image = image.as_deref().unwrap_or(DIND_IMAGE);
         let policy = image_pull_policy.as_deref().unwrap_or_else(|| default_pull_policy(image));
         let command: &[&str] = if self.has_scripts_image {
             &["/bin/sh", scripts::image::DIND_FILE]
