@@ -405,17 +405,17 @@ fn bases(profiles: &mut [Profile]) -> Vec<Profile> {
     }
 }
 
-/// What two specs have in common, field by field; lists as a whole. What `gpu` says about its amounts
-/// stays with them.
+/// What two specs have in common, field by field; lists as a whole. The number of GPUs stays with the
+/// names, and what `gpu` says about its amounts stays with them.
 fn common(a: &Map<String, Value>, b: &Map<String, Value>) -> Map<String, Value> {
     let both = a.iter().filter(|(field, _)| !OWN.contains(&field.as_str()));
     let both = both.filter_map(|(field, value)| {
         let other = b.get(field)?;
         let mut common = common_value(value, other)?;
-        if let ("gpu", Value::Object(gpu)) = (field.as_str(), &mut common)
-            && value != other
-        {
-            gpu.retain(|field, _| !["limits", "byCount"].contains(&field.as_str()));
+        if let ("gpu", Value::Object(gpu)) = (field.as_str(), &mut common) {
+            gpu.remove("count");
+            let is_same = value == other;
+            gpu.retain(|field, _| is_same || !["limits", "byCount"].contains(&field.as_str()));
         }
         Some((field.clone(), common))
     });
